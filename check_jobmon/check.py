@@ -1,0 +1,162 @@
+"""nagiosplugin's three parts: the Resource that acquires the jobs, the Context that judges, the Summary that words it."""
+
+from collections.abc import Iterator
+
+import nagiosplugin
+from nagiosplugin.state import Critical, Ok, ServiceState, Warn
+
+from check_jobmon.database import JobLog
+from check_jobmon.jobs import Job, Step, Words
+from check_jobmon.perfdata import job_perfdata
+from check_jobmon.text import clean, duration
+
+STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
+HEADLINE = 400
+"""Characters that the first line spends on naming problem jobs; the rest are counted."""
+
+
+class MonitoredJobs(nagiosplugin.Resource):
+    """Acquisition: one metric for each monitored job, whose value is the Job."""
+
+    def __init__(self, log: JobLog) -> None:
+        self.log = log
+        self.words = Words()
+        self.jobs: list[Job] = []
+
+    @property
+    def name(self) -> str:
+        """The service's name, first in the plugin's output."""
+        return "JOBMON"
+
+    def probe(self) -> Iterator[nagiosplugin.Metric]:
+        """Ask the database."""
+        self.words, self.jobs = self.log.judge()
+        for job in self.jobs:
+            if job.active:
+                yield nagiosplugin.Metric(job.name, job, context="job")
+
+
+class JobContext(nagiosplugin.Context):
+    """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse."""
+
+    def __init__(self, crashed: ServiceState = Warn) -> None:
+        super().__init__("job")
+        self.crashed = crashed
+
+    def evaluate(self, metric: nagiosplugin.Metric, resource: MonitoredJobs) -> nagiosplugin.Result:
+        """The job's state, and why."""
+        job: Job = metric.value
+        state = (Ok, Warn, Critical)[job.alert_code - 1]
+        if job.crashed:
+            state = max(state, self.crashed)
+        return nagiosplugin.Result(state, job.reason(resource.words) or None, metric)
+
+    def performance(self, metric: nagiosplugin.Metric, resource: MonitoredJobs) -> str:
+        """The job's perfdata: age, failures and duration."""
+        return job_perfdata(metric.value)
+
+
+class JobSummary(nagiosplugin.Summary):
+    """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job."""
+
+    def __init__(self, resource: MonitoredJobs, verbosity: int = 0) -> None:
+        self.resource = resource
+        self.verbosity = verbosity
+        self.steps: dict[int, list[Step]] = {}
+
+    def ok(self, results: nagiosplugin.Results) -> str:
+        """The first line where all is well."""
+        return f"{self._counts(results)}: all jobs run successfully" + self._crashes(results)
+
+    def empty(self) -> str:
+        """The first line where there is nothing to judge."""
+        return "All jobs run successfully: none is configured, and none failed"
+
+    def problem(self, results: nagiosplugin.Results) -> str:
+        """The first line where something is wrong: the worst first, then by name."""
+        problems = [f"{clean(r.metric.name, 100)} {r.hint}" for r in self._worst_first(results) if r.state != Ok]
+        shown = ""
+        for number, problem in enumerate(problems):
+            if number and len(shown) + len(problem) > HEADLINE:
+                return f"{self._counts(results)}: {shown}, and {len(problems) - number} more"
+            shown += f", {problem}" if number else problem
+        return f"{self._counts(results)}: {shown}"
+
+    def verbose(self, results: nagiosplugin.Results) -> list[str]:
+        """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
+        worst_first = self._worst_first(results)
+        if not self.verbosity:
+            return [
+                f"{self._word(r)} {clean(r.metric.name, 100)}: {self._reason(r)}" for r in worst_first if r.state != Ok
+            ]
+        lines = _table(
+            [("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")]
+            + [self._cells(self._word(r), r.metric.value, self._reason(r)) for r in worst_first]
+            + [self._cells("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
+        )
+        if self.verbosity == 1:
+            return lines
+        tall = lines[:1]
+        jobs = [r.metric.value for r in worst_first] + [job for job in self.resource.jobs if not job.active]
+        for line, job in zip(lines[1:], jobs, strict=True):
+            tall.append(line)
+            tall.extend(f"    {step}" for step in _steps(self.steps.get(job.last_job_id or 0, [])))
+        return tall
+
+    def count(self, results: nagiosplugin.Results, state: ServiceState) -> int:
+        """How many jobs are in that state."""
+        return sum(1 for result in results if result.state == state)
+
+    def _counts(self, results: nagiosplugin.Results) -> str:
+        counts = [
+            (self.count(results, state), self.resource.words.of(int(state)).lower()) for state in (Critical, Warn, Ok)
+        ]
+        return ", ".join(f"{number} {word}" for number, word in counts if number or word == counts[-1][1])
+
+    def _crashes(self, results: nagiosplugin.Results) -> str:
+        crashed = [clean(r.metric.name, 100) for r in results if r.hint]
+        return f" ({', '.join(crashed[:3])} crashed)" if crashed else ""
+
+    @staticmethod
+    def _worst_first(results: nagiosplugin.Results) -> list[nagiosplugin.Result]:
+        return sorted(results, key=lambda r: (-int(r.state), r.metric.name))
+
+    def _word(self, result: nagiosplugin.Result) -> str:
+        return self.resource.words.of(int(result.state))
+
+    def _reason(self, result: nagiosplugin.Result) -> str:
+        return result.metric.value.reason(self.resource.words, 500) if result.hint else ""
+
+    @staticmethod
+    def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:
+        return (
+            word,
+            clean(job.name, 60),
+            job.done_end or "never",
+            "-" if job.age is None else duration(max(job.age, 0)),
+            "-" if job.duration is None else duration(job.duration),
+            f"{job.failures}/{job.sensitivity}",
+            reason or ("running" if job.alive_job_id and not job.unverified else ""),
+        )
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows as lines whose columns line up, the last column ragged."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+
+
+def _steps(steps: list[Step]) -> list[str]:
+    return [
+        f"{number}. {clean(step.action, 80)}: "
+        + ", ".join(
+            part
+            for part in (
+                clean(step.status or ("open" if step.elapsed is None else ""), 40),
+                "" if step.elapsed is None else duration(step.elapsed),
+                clean(step.message or "", 500),
+            )
+            if part
+        )
+        for number, step in enumerate(steps, 1)
+    ]

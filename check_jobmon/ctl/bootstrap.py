@@ -1,0 +1,44 @@
+"""jobmonctl bootstrap: install or upgrade the schema, by hand or from cron."""
+
+import argparse
+import sys
+
+from check_jobmon.arguments import add_connection_arguments, connection_parameters
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "bootstrap",
+        help="install or upgrade the job log's schema",
+        description="Install the job log's schema, or upgrade it, and make sure that its link can connect. "
+        "Running it again changes nothing. Nothing that is already there is dropped or overwritten.",
+        epilog="Example, for cron: jobmonctl bootstrap -q -d etl",
+    )
+    add_connection_arguments(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless something changed")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bootstrap, and say in one line what was done or why it can't be."""
+    import psycopg
+
+    from check_jobmon.database import one_line
+    from check_jobmon.schema import bootstrap
+    from check_jobmon.schema.errors import BootstrapError
+
+    try:
+        with psycopg.connect(
+            autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
+        ) as connection:
+            report = bootstrap(connection, arguments.schema)
+    except BootstrapError as error:
+        print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
+        return 1
+    except psycopg.Error as error:
+        print(f"jobmonctl bootstrap: {one_line(error)}", file=sys.stderr)
+        return 1
+    if report.changed or not arguments.quiet:
+        print(report)
+    return 0

@@ -1,0 +1,83 @@
+"""jobmonctl demo: the whole thing on an embedded PostgreSQL, from bootstrap to alert."""
+
+import argparse
+import shlex
+import subprocess
+import sys
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="start an embedded PostgreSQL, log jobs in every state, and check them",
+        description="Starts a PostgreSQL of its own in a temporary folder, installs the job log, logs jobs that succeed, "
+        "fail, are missing, run, wait for a lock and crash, and runs check_jobmon on them. Touches nothing else.",
+        epilog="Example: jobmonctl demo --keep",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the server running, and print how to use and stop it"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; 0 if the plugin said what such jobs deserve, which is CRITICAL."""
+    import psycopg
+
+    from check_jobmon.demo import jobs_in_every_state
+    from check_jobmon.embedded import EmbeddedServerError, Server
+    from check_jobmon.schema import bootstrap
+    from check_jobmon.schema.errors import BootstrapError
+
+    try:
+        server = Server()
+    except EmbeddedServerError as error:
+        print(f"jobmonctl demo: {error}", file=sys.stderr)
+        return 1
+    parameters = {"host": str(server.folder), "port": str(server.port), "dbname": "postgres", "user": "postgres"}
+    keep = False
+    try:
+        server.create()
+        server.start()
+        with psycopg.connect(autocommit=True, **parameters) as connection:
+            print(f"# PostgreSQL {connection.info.parameter_status('server_version')} in {server.folder}")
+            _show_command("jobmonctl bootstrap", parameters)
+            print(bootstrap(connection, "jobmon"))
+        print("\n# jobs log their runs and steps: one succeeds, one fails, one is late, one hangs, ...", flush=True)
+        with jobs_in_every_state(parameters):
+            statuses = [_check(parameters), _check(parameters, "--verbose")]
+        keep = bool(arguments.keep)
+    except (EmbeddedServerError, BootstrapError, psycopg.Error) as error:
+        print(f"jobmonctl demo: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if not keep:
+            server.remove()
+    if keep:
+        options = _options(parameters)
+        print("\n# The server goes on. Look into it, check it, stop it:")
+        print(f"{server.binaries}/psql {options.replace('-H', '-h', 1)}")
+        print(f"{sys.executable} -m check_jobmon {options}")
+        print(server.stop_command())
+    return 0 if statuses == [2, 2] else 1
+
+
+def _options(parameters: dict[str, str]) -> str:
+    return " ".join(
+        f"{option} {shlex.quote(parameters[name])}"
+        for option, name in (("-H", "host"), ("-p", "port"), ("-d", "dbname"), ("-U", "user"))
+    )
+
+
+def _check(parameters: dict[str, str], *more: str) -> int:
+    """Show the plugin's command, run it as a monitoring server would, show its exit status."""
+    _show_command("check_jobmon", parameters, *more)
+    command = [sys.executable, "-m", "check_jobmon", *shlex.split(_options(parameters)), *more]
+    status = subprocess.run(command, check=False).returncode  # noqa: S603
+    print(f"# exit status {status}", flush=True)
+    return status
+
+
+def _show_command(program: str, parameters: dict[str, str], *more: str) -> None:
+    print(f"\n$ {program} {_options(parameters)}", *more, flush=True)

@@ -1,0 +1,63 @@
+"""The deadline: runs the check in a child process that the kernel ends on time, whatever it hangs in.
+
+A Python signal handler would not do: it runs only when the interpreter does, and a resolver that never answers keeps it
+inside a C call. The alarm signal's default action needs no interpreter.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+
+
+class DeadlineExceeded(Exception):
+    """The work did not end in time. `stage` is the last one it reported, empty if none."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+class Died(Exception):
+    """The work ended without an answer: killed, or out of memory."""
+
+
+def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> str:
+    """Run `work` in a child process, at most so many seconds, and give the text that it returns.
+
+    `work` gets a function to report the stage it is in. Raises DeadlineExceeded or Died. If this process is killed,
+    the child still ends on time.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(readable)
+        _child(writable, seconds, work)
+    os.close(writable)
+    with os.fdopen(readable, "rb") as pipe:
+        stages, answered, answer = pipe.read().partition(b"\0")
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        raise DeadlineExceeded(stages.decode().rpartition("\n")[2])
+    if not answered or status != 0:
+        cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
+        raise Died(f"the check ended with {cause} before it had an answer")
+    return answer.decode("utf-8", "surrogatepass")
+
+
+def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], str]) -> None:
+    status = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        answer = work(lambda stage: _write(pipe, b"\n" + stage.encode()))
+        _write(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _write(pipe: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(pipe, data) :]

@@ -1,0 +1,120 @@
+"""The domain: one monitored job, as one row of the check query says, and the words for the alert codes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from check_jobmon.text import clean, counted, duration
+
+
+@dataclass(frozen=True)
+class Words:
+    """What job_status_text calls alert codes 1, 2 and 3."""
+
+    ok: str = "OK"
+    warning: str = "WARNING"
+    critical: str = "CRITICAL"
+
+    def of(self, state: int) -> str:
+        """The word for an exit status 0, 1 or 2."""
+        return (self.ok, self.warning, self.critical)[state]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One monitored job. The fields are the columns of job_status.sql, in their order.
+
+    Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown.
+    Times are texts with their zone.
+    """
+
+    name: str
+    configured: bool
+    active: bool
+    alert_code: int
+    failed_code: int
+    missing_code: int
+    missing_status: str | None
+    failures: int
+    sensitivity: int
+    age: float | None
+    warn_after: float | None
+    error_after: float | None
+    duration: float | None
+    done_job_id: int | None
+    done_start: str | None
+    done_end: str | None
+    status: str | None
+    alive_job_id: int | None
+    alive_pid: int | None
+    alive_start: str | None
+    unverified: bool
+    crashed_job_id: int | None
+    crashed_start: str | None
+    blocker_pid: int | None
+    blocker_user: str | None
+    blocker_application: str | None
+    blocker_since: str | None
+    failed_action: str | None
+    failed_message: str | None
+
+    @classmethod
+    def from_row(cls, row: Sequence[object]) -> "Job":
+        """A job from one row of job_status.sql."""
+        return cls(*row)  # type: ignore[arg-type]  # the query's types, held by its tests
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a run later than the last completed one has lost its backend, as far as can be known."""
+        return self.active and self.crashed_job_id is not None and not self.unverified
+
+    @property
+    def last_job_id(self) -> int | None:
+        """The run that says most: the one that is alive, has crashed, or was the last to complete."""
+        ids = [i for i in (self.alive_job_id, self.crashed_job_id, self.done_job_id) if i is not None]
+        return max(ids, default=None)
+
+    def reason(self, words: Words, length: int = 80) -> str:
+        """What is wrong with the job, in a few words; empty if nothing is. `length` bounds each text of others in it."""
+        reasons = []
+        if self.failed_code > 1:
+            said = ": ".join(clean(text, length) for text in (self.failed_action, self.failed_message) if text)
+            reasons.append(f"failed {counted(self.failures, 'time')}" + (f" ({said})" if said else ""))
+        if self.missing_code > 1:
+            reasons.append(self._missing(words, length))
+        if self.crashed:
+            reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, has lost its backend")
+        if reasons and self.configured and self.name != self.name.upper():
+            reasons.append("its name in job_check_config is not upper case, so no run can match it")
+        return ", ".join(reasons)
+
+    def _missing(self, words: Words, length: int) -> str:
+        limit = self.error_after if self.missing_code == 3 else self.warn_after
+        word = words.of(self.missing_code - 1).lower()
+        against = "" if limit is None else f" ({clean(word, length)} {duration(limit)})"
+        if self.age is None:
+            return "missing, no run has ever completed"
+        ago = duration(max(self.age, 0))
+        if self.alive_job_id is None:
+            return f"missing, last run {ago} ago{against}"
+        if self.unverified:
+            return f"missing, or running for {ago}, which a standby can't tell{against}"
+        if self.missing_status == "BLOCKED":
+            return f"blocked, running for {ago}{against}, waits for {self._blocker(length)}"
+        return f"still running after {ago}{against}"
+
+    def _blocker(self, length: int) -> str:
+        if not self.blocker_pid:
+            return "a prepared transaction"
+        who = ", ".join(clean(text, length) for text in (self.blocker_user, self.blocker_application) if text)
+        since = f" in a transaction since {self.blocker_since}" if self.blocker_since else ""
+        return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + since
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run. `elapsed` is in seconds, None while the step is open."""
+
+    action: str
+    status: str | None
+    elapsed: float | None
+    message: str | None

@@ -1,0 +1,45 @@
+"""Performance data: which figures, under which labels. Its grammar is nagiosplugin's Performance."""
+
+import math
+
+from nagiosplugin import Performance
+
+from check_jobmon.jobs import Job
+from check_jobmon.text import label
+
+
+def job_perfdata(job: Job) -> str:
+    """A job's three figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s).
+
+    `U` is the guidelines' sign for a value that can't be known, here of a job that has never run.
+    """
+    name = label(job.name)
+    figures = (
+        _seconds(f"{name} age", job.age, job.warn_after, job.error_after),
+        Performance(f"{name} failures", job.failures, "", job.sensitivity, "", 0),
+        _seconds(f"{name} duration", job.duration, None, None),
+    )
+    return " ".join(str(figure) for figure in figures)
+
+
+def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float | None) -> str:
+    """The counts by state, and how long the query took (s)."""
+    figures = [
+        Performance("critical", critical),
+        Performance("warning", warning),
+        Performance("ok", ok),
+        _seconds("query", query_seconds, None, None),
+    ]
+    return " ".join(str(figure) for figure in figures)
+
+
+def _seconds(name: str, value: float | None, warn: float | None, crit: float | None) -> Performance:
+    limits = ["" if limit is None or math.isinf(limit) else _number(limit) for limit in (warn, crit)]
+    if value is None or not math.isfinite(value):
+        return Performance(name, "U", "", *limits, 0)
+    return Performance(name, _number(max(value, 0)), "s", *limits, 0)
+
+
+def _number(value: float) -> str:
+    """A decimal number without an exponent: milliseconds are enough."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,25 @@
+-- What the link runs for close_job() and fail_job(): ends the run with the text of an alert code.
+CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_job_id bigint, p_alert_code integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_status text := (SELECT alert_text FROM job_status_text WHERE alert_code = p_alert_code);
+BEGIN
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'no alert level % in @schema@.job_status_text', p_alert_code
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Levels there are: ' || coalesce(
+                         (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
+                            FROM job_status_text), 'none') || '.';
+    END IF;
+    UPDATE job_log SET end_time = clock_timestamp(), status = v_status WHERE job_id = p_job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no job with job_id %', p_job_id
+            USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
+    END IF;
+    RETURN p_job_id;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_end_job(bigint, integer) IS
+    'Internal: the link''s side of close_job() and fail_job().';

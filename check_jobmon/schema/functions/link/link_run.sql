@@ -1,0 +1,26 @@
+-- Runs one statement on the session's link and returns its one value; opens the link first if it isn't open.
+-- What callers pass is safe to run twice (they allocate ids before), because a link that turns out to be dead or in the
+-- middle of a cancelled call is opened anew and the statement sent again.
+CREATE OR REPLACE FUNCTION @schema@.link_run(p_sql text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_link   constant text := '@schema_name@_link';
+    v_result bigint;
+BEGIN
+    IF v_link = ANY (@dblink@.dblink_get_connections()) THEN
+        BEGIN
+            SELECT r.result INTO v_result FROM @dblink@.dblink(v_link, p_sql) AS r(result bigint);
+            RETURN v_result;
+        EXCEPTION WHEN connection_exception OR admin_shutdown OR crash_shutdown OR SQLSTATE '57P05' THEN
+            -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
+            PERFORM @dblink@.dblink_disconnect(v_link);
+        END;
+    END IF;
+    PERFORM link_open(v_link);
+    SELECT r.result INTO v_result FROM @dblink@.dblink(v_link, p_sql) AS r(result bigint);
+    RETURN v_result;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_run(text) IS 'Internal: runs a statement on the session''s link, opening it if need be.';

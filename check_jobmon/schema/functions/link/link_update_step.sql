@@ -1,0 +1,22 @@
+-- What the link runs for update_step().
+CREATE OR REPLACE FUNCTION @schema@.link_update_step(p_step_id bigint, p_status text, p_message text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    UPDATE job_detail
+       SET end_time = v_now,
+           elapsed_time = extract(epoch FROM v_now - start_time),
+           status = p_status,
+           message = p_message
+     WHERE step_id = p_step_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no step with step_id %', p_step_id
+            USING ERRCODE = 'no_data_found', HINT = 'Pass the step_id that add_step() returned.';
+    END IF;
+    RETURN p_step_id;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_update_step(bigint, text, text) IS 'Internal: the link''s side of update_step().';

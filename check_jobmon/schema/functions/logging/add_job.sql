@@ -1,0 +1,29 @@
+-- Starts a run.
+CREATE OR REPLACE FUNCTION @schema@.add_job(p_job_name text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_job_name text := upper(p_job_name);
+    v_owner    text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
+    v_pid      integer := pg_backend_pid();
+    v_job_id   bigint;
+BEGIN
+    IF coalesce(btrim(p_job_name), '') = '' THEN
+        RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call add_job(''NIGHTLY ETL''), say.';
+    ELSIF length(p_job_name) > 500 THEN
+        RAISE EXCEPTION 'a job''s name has at most 500 characters, and this one has %', length(p_job_name)
+            USING ERRCODE = 'string_data_right_truncation',
+                  HINT = 'Name the job shortly, and put what varies from run to run into a step.';
+    END IF;
+    IF NOT current_setting('transaction_read_only')::boolean THEN
+        v_job_id := nextval('job_log_job_id_seq');
+    END IF;
+    RETURN link_run(format('SELECT @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,
+                           link_mac(format('%s %L %L %s', v_job_id, v_job_name, v_owner, v_pid))));
+END
+$$;
+COMMENT ON FUNCTION @schema@.add_job(text) IS
+    'Starts a run of the job, whose name is capitalized, and returns its job_id. Seen by all at once, and kept even if '
+    'the transaction rolls back.';

@@ -1,0 +1,20 @@
+-- Starts a step of a run.
+CREATE OR REPLACE FUNCTION @schema@.add_step(p_job_id bigint, p_action text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_step_id bigint;
+BEGIN
+    IF p_job_id IS NULL OR p_action IS NULL THEN
+        RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
+    END IF;
+    IF NOT current_setting('transaction_read_only')::boolean THEN
+        v_step_id := nextval('job_detail_step_id_seq');
+    END IF;
+    RETURN link_run(format('SELECT @schema@.link_add_step(%L, %L, %L)', v_step_id, p_job_id, p_action));
+END
+$$;
+COMMENT ON FUNCTION @schema@.add_step(bigint, text) IS
+    'Starts a step of the run that add_job() returned the job_id of; p_action says what it does. Returns its step_id.';

@@ -1,0 +1,15 @@
+-- Ends a run that went well.
+CREATE OR REPLACE FUNCTION @schema@.close_job(p_job_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    IF p_job_id IS NULL THEN
+        RAISE EXCEPTION 'close_job() needs a job_id, and this one is NULL'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
+    END IF;
+    PERFORM link_run(format('SELECT @schema@.link_end_job(%L, 1)', p_job_id));
+    PERFORM link_close();
+END
+$$;
+COMMENT ON FUNCTION @schema@.close_job(bigint) IS 'Ends the run as successful, which clears the job''s earlier failures.';

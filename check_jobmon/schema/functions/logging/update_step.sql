@@ -1,0 +1,15 @@
+-- Ends a step of a run, or says anew how it stands.
+CREATE OR REPLACE FUNCTION @schema@.update_step(p_step_id bigint, p_status text, p_message text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    IF p_step_id IS NULL THEN
+        RAISE EXCEPTION 'update_step() needs a step_id, and this one is NULL'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the step_id that add_step() returned.';
+    END IF;
+    PERFORM link_run(format('SELECT @schema@.link_update_step(%L, %L, %L)', p_step_id, p_status, p_message));
+END
+$$;
+COMMENT ON FUNCTION @schema@.update_step(bigint, text, text) IS
+    'Ends the step with a status (OK, say, or CRITICAL) and a message that says more, such as the rows affected.';

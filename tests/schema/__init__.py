@@ -1,0 +1,1 @@
+"""Tests of the bundled schema: what the SQL functions do, and bootstrap."""
