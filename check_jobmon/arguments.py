@@ -1,6 +1,7 @@
 """The arguments that check_jobmon and jobmonctl share: how to connect, and to which schema."""
 
 import argparse
+from typing import Any
 
 
 def port(text: str) -> int:
@@ -10,7 +11,7 @@ def port(text: str) -> int:
     return int(text)
 
 
-def name(text: str) -> str:
+def filled(text: str) -> str:
     """A host, database, role or schema: anything but nothing."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
@@ -22,14 +23,14 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "connection", "Each defaults to what libpq finds: PGHOST, PGSERVICE and the rest, ~/.pgpass for the password."
     )
-    group.add_argument("-H", "--host", type=name, metavar="HOST", help="server's name, address or socket directory")
+    group.add_argument("-H", "--host", type=filled, metavar="HOST", help="server's name, address or socket directory")
     group.add_argument("-p", "--port", type=port, metavar="PORT", help="server's port")
-    group.add_argument("-d", "--dbname", type=name, metavar="DBNAME", help="database that has the job log")
-    group.add_argument("-U", "--user", type=name, metavar="USER", help="role to log in as")
-    group.add_argument("--schema", type=name, default="jobmon", help="schema of the job log (default: %(default)s)")
+    group.add_argument("-d", "--dbname", type=filled, metavar="DBNAME", help="database that has the job log")
+    group.add_argument("-U", "--user", type=filled, metavar="USER", help="role to log in as")
+    group.add_argument("--schema", type=filled, default="jobmon", help="schema of the job log (default: %(default)s)")
 
 
-def connection_parameters(arguments: argparse.Namespace) -> dict[str, str]:
+def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of the above, as libpq's parameters."""
-    given = {"host": arguments.host, "port": arguments.port, "dbname": arguments.dbname, "user": arguments.user}
-    return {parameter: str(value) for parameter, value in given.items() if value is not None}
+    given = {name: getattr(arguments, name) for name in ("host", "port", "dbname", "user")}
+    return {name: value for name, value in given.items() if value is not None}

@@ -143,7 +143,7 @@ class JobSummary(nagiosplugin.Summary):
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines whose columns line up, the last column ragged."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows]
 
 
 def _steps(steps: list[Step]) -> list[str]:

@@ -167,11 +167,11 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
             f'query: job_status.sql on schema "{clean(arguments.schema)}", {len(resource.jobs)} rows, '
             f"in {log.timings.query:.3f}s"
         )
-    counts = [summary.count(check.results, JOB_STATES[state]) for state in ("critical", "warning", "ok")]
+    critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
     text = compose(
         f"{check.name} {resource.words.of(status)} - {check.summary_str}",
         long_output,
-        summary_perfdata(*counts, log.timings.query),
+        summary_perfdata(critical, warning, ok, log.timings.query),
         [str(result.metric.performance()) for result in check.results],
         arguments.max_output,
     )

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -32,7 +33,7 @@ class Timings:
 class JobLog:
     """The job log of one database. `timeout` is in seconds and bounds the queries on the server."""
 
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, Any]
     schema: str
     timeout: float
     timings: Timings = field(default_factory=Timings)
@@ -45,9 +46,13 @@ class JobLog:
         try:
             self._connection = psycopg.connect(
                 # the encoding in which names and messages come, whatever the database's
-                **{"client_encoding": "utf8", "application_name": "check_jobmon", **self.parameters},
-                autocommit=True,
-                prepare_threshold=None,
+                **{
+                    "client_encoding": "utf8",
+                    "application_name": "check_jobmon",
+                    **self.parameters,
+                    "autocommit": True,
+                    "prepare_threshold": None,
+                }
             )
         except (psycopg.ProgrammingError, psycopg.InterfaceError) as error:
             raise CheckImpossible(f"the connection parameters are wrong: {one_line(error)}") from error
@@ -99,7 +104,7 @@ class JobLog:
             steps.setdefault(row[0], []).append(Step(*row[1:]))
         return steps
 
-    def _fetch(self, script: str) -> list[list[tuple]]:  # type: ignore[type-arg]
+    def _fetch(self, script: str) -> list[list[tuple[Any, ...]]]:
         """Run a script of statements, and give the rows of those that return any."""
         assert self._connection is not None
         answers = []
@@ -141,7 +146,7 @@ class JobLog:
         return CheckImpossible(f'the check query failed in database "{dbname}": {one_line(error)}')
 
 
-def _words(rows: Sequence[tuple]) -> Words:  # type: ignore[type-arg]
+def _words(rows: Sequence[tuple[Any, ...]]) -> Words:
     found = {code: clean(text, 40) for code, text in rows if text and text.strip()}
     standard = Words()
     return Words(found.get(1, standard.ok), found.get(2, standard.warning), found.get(3, standard.critical))

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 
@@ -23,7 +24,7 @@ AGE = "UPDATE jobmon.job_log SET start_time = start_time - %s::interval, end_tim
 
 
 @contextlib.contextmanager
-def jobs_in_every_state(parameters: dict[str, str]) -> Iterator[None]:
+def jobs_in_every_state(parameters: dict[str, Any]) -> Iterator[None]:
     """Configure jobs and log runs of them; the ones that run, or wait for a lock, do so until the context ends."""
     with contextlib.ExitStack() as open_sessions:
 

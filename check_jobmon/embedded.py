@@ -44,7 +44,7 @@ class Server:
 
     def __post_init__(self) -> None:
         # Short, whatever TMPDIR is: a socket's path has at most 107 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self._user = _server_user()
         if self._user:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -93,7 +93,7 @@ class Server:
     def _run(self, program: str, *arguments: str) -> None:
         # Its output goes to a file: a server that pg_ctl starts would hold a pipe open for ever.
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 [str(self.binaries / program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -101,7 +101,9 @@ class Server:
                 cwd=self.folder,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 check=False,
-                **({"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}),
+                user=self._user.pw_uid if self._user else None,
+                group=self._user.pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
             )
             output.seek(0)
             said = " ".join(output.read().decode(errors="replace").split())

@@ -4,6 +4,7 @@ import argparse
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,7 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     except EmbeddedServerError as error:
         print(f"jobmonctl demo: {error}", file=sys.stderr)
         return 1
-    parameters = {"host": str(server.folder), "port": str(server.port), "dbname": "postgres", "user": "postgres"}
+    parameters: dict[str, Any] = {
+        "host": str(server.folder),
+        "port": str(server.port),
+        "dbname": "postgres",
+        "user": "postgres",
+    }
     keep = False
     try:
         server.create()
@@ -63,21 +69,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if statuses == [2, 2] else 1
 
 
-def _options(parameters: dict[str, str]) -> str:
+def _options(parameters: dict[str, Any]) -> str:
     return " ".join(
         f"{option} {shlex.quote(parameters[name])}"
         for option, name in (("-H", "host"), ("-p", "port"), ("-d", "dbname"), ("-U", "user"))
     )
 
 
-def _check(parameters: dict[str, str], *more: str) -> int:
+def _check(parameters: dict[str, Any], *more: str) -> int:
     """Show the plugin's command, run it as a monitoring server would, show its exit status."""
     _show_command("check_jobmon", parameters, *more)
     command = [sys.executable, "-m", "check_jobmon", *shlex.split(_options(parameters)), *more]
-    status = subprocess.run(command, check=False).returncode  # noqa: S603
+    status = subprocess.run(command, check=False).returncode
     print(f"# exit status {status}", flush=True)
     return status
 
 
-def _show_command(program: str, parameters: dict[str, str], *more: str) -> None:
+def _show_command(program: str, parameters: dict[str, Any], *more: str) -> None:
     print(f"\n$ {program} {_options(parameters)}", *more, flush=True)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import namedtuple_row
 
 from check_jobmon import __version__
 from check_jobmon.schema import link
@@ -90,37 +89,37 @@ def _value(connection: psycopg.Connection, query: "LiteralString", **parameters:
 
 def _installed_version(connection: psycopg.Connection, schema: str) -> int:
     """The version in that schema, or 0 where the schema is absent or empty; refuses a schema that is somebody else's."""
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        found = cursor.execute(
-            """
-            SELECT pg_get_userbyid(n.nspowner) AS owner,
-                   pg_has_role(n.nspowner, 'USAGE') AS ours,
-                   to_regclass(format('%%I.schema_version', n.nspname)) IS NOT NULL AS versioned,
-                   (SELECT e.extname FROM pg_extension AS e WHERE e.extnamespace = n.oid LIMIT 1) AS extension,
-                   (SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = n.oid)
-                   + (SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = n.oid)
-                   + (SELECT count(*) FROM pg_type AS t WHERE t.typnamespace = n.oid) AS objects
-              FROM pg_namespace AS n
-             WHERE n.nspname = %s
-            """,
-            [schema],
-        ).fetchone()
+    found = connection.execute(
+        """
+        SELECT pg_get_userbyid(n.nspowner),
+               pg_has_role(n.nspowner, 'USAGE'),
+               to_regclass(format('%%I.schema_version', n.nspname)) IS NOT NULL,
+               (SELECT e.extname FROM pg_extension AS e WHERE e.extnamespace = n.oid LIMIT 1),
+               (SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = n.oid)
+               + (SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = n.oid)
+               + (SELECT count(*) FROM pg_type AS t WHERE t.typnamespace = n.oid)
+          FROM pg_namespace AS n
+         WHERE n.nspname = %s
+        """,
+        [schema],
+    ).fetchone()
     if found is None:
         return 0
-    if not found.ours:
-        raise BootstrapError(f'schema "{schema}" belongs to role "{found.owner}": connect as that role (-U)')
-    if found.versioned:
+    owner, is_ours, is_versioned, extension, objects = found
+    if not is_ours:
+        raise BootstrapError(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
+    if is_versioned:
         query = sql.SQL("SELECT max(version) FROM {}").format(sql.Identifier(schema, "schema_version"))
         row = connection.execute(query).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
-    if found.extension == "pg_jobmon":
+    if extension == "pg_jobmon":
         raise BootstrapError(
             f'schema "{schema}" holds the extension pg_jobmon, which check_jobmon can read as it is: nothing to install '
             "(or name another schema with --schema)"
         )
-    if found.objects:
+    if objects:
         raise BootstrapError(
-            f'schema "{schema}" already holds {found.objects} objects that are not check_jobmon\'s, and nothing was '
+            f'schema "{schema}" already holds {objects} objects that are not check_jobmon\'s, and nothing was '
             "touched: name another schema with --schema"
         )
     return 0

@@ -6,7 +6,6 @@ session can use the session's dblink connections, so the link logs in as a role 
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.rows import namedtuple_row
 
 from check_jobmon.schema.errors import BootstrapError
 
@@ -60,15 +59,14 @@ def role(connection: psycopg.Connection, schema: str) -> None:
     """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
     name = role_name(connection, schema)
     table = sql.Identifier(schema, "link")
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        found = cursor.execute(
-            "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
-            " OR EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid) AS mighty"
-            " FROM pg_roles AS r WHERE rolname = %s",
-            [name],
-        ).fetchone()
-        recorded = cursor.execute(sql.SQL("SELECT role_name = %s AS ours FROM {}").format(table), [name]).fetchone()
-    if found and found.mighty:
+    found = connection.execute(
+        "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+        " OR EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid)"
+        " FROM pg_roles AS r WHERE rolname = %s",
+        [name],
+    ).fetchone()
+    recorded = connection.execute(sql.SQL("SELECT role_name FROM {}").format(table)).fetchone()
+    if found and found[0]:
         raise BootstrapError(
             f'role "{name}" is there and can do more than write the job log: drop it, or take away its attributes and '
             "memberships; bootstrap makes its own"
@@ -81,7 +79,7 @@ def role(connection: psycopg.Connection, schema: str) -> None:
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
                 f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
             ) from None
-    if recorded is None or not recorded.ours:
+    if recorded is None or recorded[0] != name:
         _new_secrets(connection, table, name)
     elif not found:
         _set_password(connection, table, name)
@@ -90,7 +88,7 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         connection.execute(
             sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
                 sql.Identifier(schema),
-                sql.SQL(function),  # type: ignore[arg-type]  # ours, from the tuple above
+                sql.SQL(function),
                 sql.Identifier(name),
             )
         )

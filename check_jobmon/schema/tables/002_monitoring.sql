@@ -22,15 +22,15 @@ BEGIN
         NEW.error_code := coalesce(NEW.error_code, NEW.alert_code);
         NEW.error_text := coalesce(NEW.error_text, NEW.alert_text);
     ELSE
-        IF NEW.alert_code IS DISTINCT FROM OLD.alert_code THEN
-            NEW.error_code := NEW.alert_code;
-        ELSE
+        IF NEW.alert_code = OLD.alert_code THEN
             NEW.alert_code := NEW.error_code;
+        ELSIF NEW.error_code = OLD.error_code THEN
+            NEW.error_code := NEW.alert_code;
         END IF;
-        IF NEW.alert_text IS DISTINCT FROM OLD.alert_text THEN
-            NEW.error_text := NEW.alert_text;
-        ELSE
+        IF NEW.alert_text = OLD.alert_text THEN
             NEW.alert_text := NEW.error_text;
+        ELSIF NEW.error_text = OLD.error_text THEN
+            NEW.error_text := NEW.alert_text;
         END IF;
     END IF;
     IF (NEW.alert_code, NEW.alert_text) IS DISTINCT FROM (NEW.error_code, NEW.error_text) THEN

@@ -7,7 +7,7 @@ DECLARE
     v_status text := (SELECT alert_text FROM job_status_text WHERE alert_code = p_alert_code);
 BEGIN
     IF v_status IS NULL THEN
-        RAISE EXCEPTION 'no alert level % in @schema@.job_status_text', p_alert_code
+        RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_alert_code
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Levels there are: ' || coalesce(
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)

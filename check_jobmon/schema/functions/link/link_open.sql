@@ -14,7 +14,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION 'the job log''s link can''t connect: %', btrim(coalesce(nullif(v_detail, ''), SQLERRM), E' \n')
         USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection',
               HINT = CASE WHEN EXISTS (SELECT FROM dblink_mapping)
-                          THEN 'The row in @schema@.dblink_mapping says how it connects: correct it, or delete it to use '
+                          THEN 'The row in @schema_name@.dblink_mapping says how it connects: correct it, or delete it to use '
                                'what "jobmonctl bootstrap" finds.'
                           ELSE 'Run "jobmonctl bootstrap", which finds a way or says what is missing.'
                      END;
