@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,11 @@ def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:
     row = session.execute(query.encode(), parameters).fetchone()
     assert row is not None, query
     return row[0]
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until something is so; a bound, not a measure: fails only if it never comes to be."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {seconds} s"
+        time.sleep(0.02)

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.database import Database, value
+from tests.database import Database, until, value
 
 
 def test_a_run_is_logged_with_its_steps(session: psycopg.Connection) -> None:
@@ -100,8 +100,7 @@ def test_the_link_is_closed_with_the_job(session: psycopg.Connection) -> None:
     job = value(session, "SELECT jobmon.add_job('etl')")
     assert _links(session) == 1
     session.execute("SELECT jobmon.close_job(%s)", [job])
-    while _links(session):  # a backend takes a moment to leave
-        pass
+    until(lambda: not _links(session))  # a backend takes a moment to leave
 
 
 def test_keep_link_keeps_the_link(session: psycopg.Connection) -> None:

@@ -12,7 +12,7 @@ reason AS (
     SELECT j.job_name, j.alert_code, concat_ws(', ',
            CASE WHEN j.failed_code > 1 THEN
                'FAILED_RUN - failed ' || j.failures || CASE j.failures WHEN 1 THEN ' time' ELSE ' times' END
-               || coalesce(' (' || concat_ws(': ', j.failed_action, j.failed_message) || ')', '')
+               || coalesce(' (' || nullif(concat_ws(': ', j.failed_action, j.failed_message), '') || ')', '')
            END,
            CASE WHEN j.missing_code > 1 THEN
                j.missing_status || ' - '
