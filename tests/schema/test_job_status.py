@@ -34,11 +34,17 @@ def configure(
     sensitivity: int = 0,
 ) -> None:
     """Configure a job."""
-    log.execute("INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, sensitivity])
+    log.execute(
+        "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, sensitivity]
+    )
 
 
 def add_run(
-    log: psycopg.Connection, ended: timedelta | None, status: str = "OK", name: str = "ETL", took: timedelta = timedelta(0)
+    log: psycopg.Connection,
+    ended: timedelta | None,
+    status: str = "OK",
+    name: str = "ETL",
+    took: timedelta = timedelta(0),
 ) -> int:
     """A run that ended so long ago."""
     return int(
@@ -230,7 +236,8 @@ def test_a_run_that_waits_for_a_lock_is_blocked_and_says_by_whom(
     database: Database, backend: psycopg.Connection, log: psycopg.Connection
 ) -> None:
     with database.connect(application_name="holder") as holder, database.connect() as waiter:
-        holder.execute("CREATE TABLE wanted (); BEGIN; LOCK TABLE wanted")
+        holder.execute("CREATE TABLE wanted ()")
+        holder.execute("BEGIN; LOCK TABLE wanted")
         value(waiter, "SELECT jobmon.add_job('etl')")
         waiter.pgconn.send_query(b"SELECT FROM wanted")
         waiter.pgconn.flush()
