@@ -133,7 +133,7 @@ class JobSummary(nagiosplugin.Summary):
             word,
             clean(job.name, 60),
             job.done_end or "never",
-            "-" if job.age is None else duration(max(job.age, 0)),
+            "-" if job.age is None else duration(int(max(job.age, 0))),
             "-" if job.duration is None else duration(job.duration),
             f"{job.failures}/{job.sensitivity}",
             reason or ("running" if job.alive_job_id and not job.unverified else ""),

@@ -93,7 +93,7 @@ class Job:
         against = "" if limit is None else f" ({clean(word, length)} {duration(limit)})"
         if self.age is None:
             return "missing, no run has ever completed"
-        ago = duration(max(self.age, 0))
+        ago = duration(int(max(self.age, 0)))
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"
         if self.unverified:

@@ -251,7 +251,7 @@ def test_a_run_that_waits_for_a_lock_is_blocked_and_says_by_whom(
             "holder",
         )
         assert f"blocked by pid {holder.info.backend_pid} (postgres, holder) since 2" in text(log)[1]
-        holder.execute("ROLLBACK")
+        waiter.close()
 
 
 def test_a_reused_pid_is_not_the_run(backend: psycopg.Connection, log: psycopg.Connection) -> None:
