@@ -1,6 +1,8 @@
 """The arguments that check_jobmon and jobmonctl share: how to connect, and to which schema."""
 
 import argparse
+import contextlib
+import os
 from typing import Any
 
 
@@ -21,16 +23,30 @@ def filled(text: str) -> str:
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
     group = parser.add_argument_group(
-        "connection", "Each defaults to what libpq finds: PGHOST, PGSERVICE and the rest, ~/.pgpass for the password."
+        "connection",
+        "Each defaults to what libpq finds: PGHOST, PGSERVICE and the rest;\n~/.pgpass has the password.",
     )
     group.add_argument("-H", "--host", type=filled, metavar="HOST", help="server's name, address or socket directory")
     group.add_argument("-p", "--port", type=port, metavar="PORT", help="server's port")
     group.add_argument("-d", "--dbname", type=filled, metavar="DBNAME", help="database that has the job log")
     group.add_argument("-U", "--user", type=filled, metavar="USER", help="role to log in as")
+    group.add_argument("--service", type=filled, metavar="NAME", help="section of pg_service.conf to connect by")
+    group.add_argument(
+        "--conninfo", type=filled, metavar="STRING", help="libpq connection string or URI, without a password"
+    )
     group.add_argument("--schema", type=filled, default="jobmon", help="schema of the job log (default: %(default)s)")
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What was given of the above, as libpq's parameters."""
-    given = {name: getattr(arguments, name) for name in ("host", "port", "dbname", "user")}
+    """What was given of the above, as libpq's parameters; an option of its own wins over --conninfo."""
+    given = {name: getattr(arguments, name) for name in ("conninfo", "service", "host", "port", "dbname", "user")}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Completion at the prompt, by argcomplete: only when the shell asks, so that a check doesn't pay for it."""
+    if "_ARGCOMPLETE" in os.environ:
+        with contextlib.suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)

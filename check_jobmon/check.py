@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
-from check_jobmon.database import JobLog
+from check_jobmon.database import CheckImpossible, JobLog
 from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.perfdata import job_perfdata
+from check_jobmon.schema.scripts import FAILURES
+from check_jobmon.selection import EVERY_JOB, Selection, nearest
 from check_jobmon.text import clean, duration
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
@@ -16,12 +18,21 @@ HEADLINE = 400
 
 
 class MonitoredJobs(nagiosplugin.Resource):
-    """Acquisition: one metric for each monitored job, whose value is the Job."""
+    """Acquisition: one metric for each job to be judged, whose value is the Job.
 
-    def __init__(self, log: JobLog) -> None:
+    After the probe, `jobs` are all selected jobs, those that job_check_config has as not active too.
+    """
+
+    def __init__(
+        self, log: JobLog, selection: Selection = EVERY_JOB, failures: int = FAILURES, with_steps: bool = False
+    ) -> None:
         self.log = log
+        self.selection = selection
+        self.failures = failures
+        self.with_steps = with_steps
         self.words = Words()
         self.jobs: list[Job] = []
+        self.steps: dict[int, list[Step]] = {}
 
     @property
     def name(self) -> str:
@@ -29,11 +40,26 @@ class MonitoredJobs(nagiosplugin.Resource):
         return "JOBMON"
 
     def probe(self) -> Iterator[nagiosplugin.Metric]:
-        """Ask the database."""
-        self.words, self.jobs = self.log.judge()
+        """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
+        self.words, jobs, self.steps = self.log.judge(self.selection, self.failures, self.with_steps)
+        for pattern in self.selection.unmatched(job.name for job in jobs):
+            raise CheckImpossible(self._no_job(pattern))
+        self.jobs = [job for job in jobs if job.name in self.selection]
+        if self.selection.include and not self.jobs:
+            raise CheckImpossible("--exclude leaves nothing of what --job names")
         for job in self.jobs:
             if job.active:
                 yield nagiosplugin.Metric(job.name, job, context="job")
+
+    def _no_job(self, pattern: str) -> str:
+        names = self.log.names()
+        near = nearest(pattern, names)
+        known = (
+            f"nearest are {', '.join(clean(name, 60) for name in near)}"
+            if near
+            else f"{len(names)} other jobs are known"
+        )
+        return f'no job "{clean(pattern.upper(), 60)}" was ever logged or configured: {known}'
 
 
 class JobContext(nagiosplugin.Context):
@@ -62,7 +88,6 @@ class JobSummary(nagiosplugin.Summary):
     def __init__(self, resource: MonitoredJobs, verbosity: int = 0) -> None:
         self.resource = resource
         self.verbosity = verbosity
-        self.steps: dict[int, list[Step]] = {}
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """The first line where all is well."""
@@ -70,6 +95,10 @@ class JobSummary(nagiosplugin.Summary):
 
     def empty(self) -> str:
         """The first line where there is nothing to judge."""
+        if self.resource.jobs:
+            names = ", ".join(clean(job.name, 60) for job in self.resource.jobs[:3])
+            more = f" and {len(self.resource.jobs) - 3} more" if len(self.resource.jobs) > 3 else ""
+            return f"nothing is watched: {names}{more} not active in job_check_config"
         return "All jobs run successfully: none is configured, and none failed"
 
     def problem(self, results: nagiosplugin.Results) -> str:
@@ -100,7 +129,7 @@ class JobSummary(nagiosplugin.Summary):
         jobs = [r.metric.value for r in worst_first] + [job for job in self.resource.jobs if not job.active]
         for line, job in zip(lines[1:], jobs, strict=True):
             tall.append(line)
-            tall.extend(f"    {step}" for step in _steps(self.steps.get(job.last_job_id or 0, [])))
+            tall.extend(f"    {step}" for step in _steps(self.resource.steps.get(job.last_job_id or 0, [])))
         return tall
 
     def count(self, results: nagiosplugin.Results, state: ServiceState) -> int:

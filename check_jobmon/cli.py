@@ -1,15 +1,25 @@
 """The plugin's command line: arguments in, output and exit status out. The only module of the plugin that prints."""
 
 import argparse
+import os
+import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from check_jobmon import __version__
-from check_jobmon.arguments import add_connection_arguments, connection_parameters
-from check_jobmon.deadline import DeadlineExceeded, Died, within
+from check_jobmon.arguments import add_connection_arguments, complete, connection_parameters, filled
+from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
 from check_jobmon.text import clean
 
+CONNECTING = "connecting"
+QUERYING = "waiting for the check query"
+WAYS_OUT = {
+    CONNECTING: "see that the host is up, its name resolves, and no firewall drops the packets",
+    QUERYING: "look at the server's load and locks, or give more time with -t",
+}
+PERFDATA = ("all", "problems", "summary", "none")
 STATES = ("ok", "warning", "critical", "unknown")
 UNKNOWN = 3
 SERVER_SHARE = 0.9
@@ -20,13 +30,23 @@ class _Parser(argparse.ArgumentParser):
     """argparse with the plugin's manners: all output on stdout, every way out is exit 3, an error is one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"JOBMON UNKNOWN - {clean(message, 500)} (see {self.prog} --help)")
+        if re.search(r"unrecognized arguments:.* -[wc]\b", message):
+            message += "; thresholds come from the table job_check_config"
+        _print(f"JOBMON UNKNOWN - {clean(message, 500)} (see {self.prog} --help)\n")
         sys.exit(UNKNOWN)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        if message:
-            print(message, end="")
         sys.exit(UNKNOWN)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        _print(message)
+
+
+def _print(text: str) -> None:
+    """Write to standard output, without a buffer that could fail again when Python ends. Raises OSError."""
+    data = text.encode("utf-8", "replace")
+    while data:
+        data = data[os.write(1, data) :]
 
 
 def _seconds(text: str) -> float:
@@ -45,19 +65,78 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of failures: give 1 or more")
+    return int(text)
+
+
+DESCRIPTION = """\
+Checks the jobs in a PostgreSQL job log: which have failed, are missing, stuck
+or blocked. Thresholds and sensitivity come from the table job_check_config;
+a job without a row there alerts after some failures in a row (--failures).
+"""
+EPILOG = """\
+exit status:
+  0 OK, 1 WARNING, 2 CRITICAL by the worst job; if the server can't be reached,
+  what --connection-error says; 3 UNKNOWN if there is nothing to judge by (no
+  job log, no right to read it, no such job) or the arguments are wrong
+
+the password:
+  comes from ~/.pgpass (or PGPASSFILE), a service file or a certificate. There
+  is no option for it, because everybody can read the arguments of a process.
+
+examples:
+  check_jobmon -H db.example.com -d etl -U nagios
+      all jobs of a database
+  check_jobmon --service etl -j 'NIGHTLY *' -x 'NIGHTLY TEST*' --crashed critical
+      a group of jobs; where they are is in pg_service.conf
+  check_jobmon -H db.example.com -d etl -j cube -vv
+      by hand: what is wrong with the job, and how its last run went
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="check_jobmon",
-        description="Checks the jobs in a PostgreSQL job log: which have failed, are missing, stuck or blocked. "
-        "Thresholds and sensitivity come from the table job_check_config.",
-        epilog="Exit status: 0, 1, 2 by the worst job; 3 if there is nothing to judge by, or the arguments are wrong. "
-        "Example: check_jobmon -H db.example.com -d etl -U nagios",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=27, width=80),
+        allow_abbrev=False,
     )
     add_connection_arguments(parser)
     group = parser.add_argument_group("check")
     group.add_argument(
-        "-t", "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="bound on the whole run (default: 10)"
+        "-j",
+        "--job",
+        type=filled,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this job, or those that match this shell pattern; can be given again (default: all)",
+    )
+    group.add_argument(
+        "-x",
+        "--exclude",
+        type=filled,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="not this job, or those that match this shell pattern; can be given again (default: none)",
+    )
+    group.add_argument(
+        "--failures",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="failures in a row that alert for a job without configuration (default: 3)",
+    )
+    group.add_argument(
+        "--crashed",
+        choices=STATES[:3],
+        default="warning",
+        metavar="STATE",
+        help="state of a job whose run has lost its backend: ok, warning or critical (default: warning)",
     )
     group.add_argument(
         "--connection-error",
@@ -68,11 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: critical)",
     )
     group.add_argument(
-        "--crashed",
-        choices=STATES[:3],
-        default="warning",
-        metavar="STATE",
-        help="state of a job whose run has lost its backend: ok, warning or critical (default: warning)",
+        "-t",
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="bound on the whole run, whatever hangs (default: 10)",
     )
     group = parser.add_argument_group("output")
     group.add_argument(
@@ -80,33 +160,69 @@ def _parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="a line for each job; -vv the steps of its last run too; -vvv also the connection and times",
+        help="a line for each job; -vv: and the steps of its last run; -vvv: and the connection, the query, the time "
+        "each took (default: a line for each problem)",
     )
     group.add_argument(
-        "--max-output", type=_bytes, default=8192, metavar="BYTES", help="bound on all output (default: 8192)"
+        "--perfdata",
+        choices=PERFDATA,
+        default="all",
+        metavar="WHICH",
+        help="figures of all jobs, of the problems only, the summary only, or none: all, problems, summary, none "
+        "(default: all)",
     )
-    group.add_argument("-V", "--version", action="version", version=f"check_jobmon {__version__}\n")
+    group.add_argument(
+        "--max-output",
+        type=_bytes,
+        default=8192,
+        metavar="BYTES",
+        help="bound on the whole output (default: 8192, which is all that Nagios takes)",
+    )
+    group.add_argument(
+        "-V", "--version", action="version", version=f"check_jobmon {__version__}\n", help="print the version"
+    )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script `check_jobmon`. Gives the exit status."""
-    arguments = _parser().parse_args(argv)
-    server = f'{arguments.host or "the default host"}, database "{arguments.dbname or "by default"}"'
-    connection_error = STATES.index(arguments.connection_error)
+    try:
+        parser = _parser()
+        complete(parser)
+        status, text = _run(parser.parse_args(argv))
+        _print(text)
+    except OSError:
+        return UNKNOWN  # nowhere to print to: no output can be trusted
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> tuple[int, str]:
+    """The exit status and the output."""
     try:
         answer = within(arguments.timeout, lambda report: _check(arguments, report))
-        status, text = int(answer[0]), answer[1:]
     except DeadlineExceeded as deadline:
-        status = connection_error
-        text = _failure(
-            status, f"no answer within {arguments.timeout:g}s while {deadline.stage or 'starting'} ({server})"
+        status = STATES.index(arguments.connection_error)
+        where = ", ".join(
+            f"{option} {clean(str(value), 100)}"
+            for option, value in (
+                ("host", arguments.host),
+                ("database", arguments.dbname),
+                ("service", arguments.service),
+            )
+            if value
         )
+        stage = deadline.stage or "starting"
+        reason = f"no answer within {arguments.timeout:g}s while {stage} ({where or 'default host and database'})"
+        return status, _failure(status, f"{reason}: {WAYS_OUT.get(stage, 'look at the load of this machine')}")
+    except Terminated as signal:
+        return UNKNOWN, _failure(UNKNOWN, f"stopped by {signal} before there was an answer: see who sends it, and -t")
     except Died as death:
-        status, text = UNKNOWN, _failure(UNKNOWN, str(death))
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.stdout.write(text)
-    return status
+        return UNKNOWN, _failure(UNKNOWN, f"{death}: look into this machine's kernel log")
+    status, text = int(answer.text[0]), answer.text[1:]
+    said = clean(answer.stderr, 500)
+    if said and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
+        text += f"the libraries said: {said}\n"
+    return status, text
 
 
 def _failure(status: int, reason: str) -> str:
@@ -115,11 +231,12 @@ def _failure(status: int, reason: str) -> str:
 
 def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     """The whole check, in the child process: the exit status as one digit, then the output."""
-    report("loading its libraries")
+    started = time.monotonic()
+    report("loading libraries")
     from check_jobmon.database import CheckImpossible, DatabaseUnreachable
 
     try:
-        return _judge(arguments, report)
+        return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)
     except DatabaseUnreachable as error:
         status = STATES.index(arguments.connection_error)
         return f"{status}{_failure(status, str(error))}"
@@ -137,7 +254,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
         return f"{UNKNOWN}{text}"
 
 
-def _judge(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
+def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
     import nagiosplugin
 
     from check_jobmon.check import STATES as JOB_STATES
@@ -145,34 +262,37 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     from check_jobmon.database import JobLog
     from check_jobmon.output import compose
     from check_jobmon.perfdata import summary_perfdata
+    from check_jobmon.selection import Selection
 
-    log = JobLog(connection_parameters(arguments), arguments.schema, arguments.timeout * SERVER_SHARE)
-    report("connecting")
+    log = JobLog(connection_parameters(arguments), arguments.schema, deadline)
+    report(CONNECTING)
     log.connect()
-    report("waiting for the check query")
-    resource = MonitoredJobs(log)
+    report(QUERYING)
+    selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
+    resource = MonitoredJobs(log, selection, arguments.failures, arguments.verbose >= 2)
     summary = JobSummary(resource, arguments.verbose)
     check = nagiosplugin.Check(resource, JobContext(JOB_STATES[arguments.crashed]), summary)
     check()
-    if arguments.verbose >= 2:
-        report("waiting for the steps")
-        summary.steps = log.steps([job.last_job_id for job in resource.jobs if job.last_job_id is not None])
 
     # Nothing monitored is fine; nagiosplugin would call no results unknown.
     status = int(check.exitcode) if check.results else 0
     long_output = list(check.verbose_str or [])
+    if arguments.verbose:
+        long_output.extend(f"note: {clean(note)}" for note in log.notes)
     if arguments.verbose >= 3:
-        long_output.append(f"connection: {clean(log.connection_text)}, in {log.timings.connect:.3f}s")
+        long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
         long_output.append(
-            f'query: job_status.sql on schema "{clean(arguments.schema)}", {len(resource.jobs)} rows, '
-            f"in {log.timings.query:.3f}s"
+            f'query: job_status.sql on schema "{clean(arguments.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         )
-    critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
-    text = compose(
-        f"{check.name} {resource.words.of(status)} - {check.summary_str}",
-        long_output,
-        summary_perfdata(critical, warning, ok, log.timings.query),
-        [str(result.metric.performance()) for result in check.results],
-        arguments.max_output,
-    )
-    return f"{status}{text}"
+    perfdata: list[str] = []
+    if arguments.perfdata != "none":
+        critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
+        perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
+    if arguments.perfdata in ("all", "problems"):
+        perfdata.extend(
+            str(result.metric.performance())
+            for result in check.results
+            if arguments.perfdata == "all" or int(result.state)
+        )
+    first_line = f"{check.name} {resource.words.of(status)} - {check.summary_str}"
+    return f"{status}{compose(first_line, long_output, perfdata, arguments.max_output)}"

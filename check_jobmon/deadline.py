@@ -6,7 +6,14 @@ inside a C call. The alarm signal's default action needs no interpreter.
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+GRACE = 1
+"""Seconds that a terminated check has to cancel its query."""
 
 
 class DeadlineExceeded(Exception):
@@ -21,35 +28,72 @@ class Died(Exception):
     """The work ended without an answer: killed, or out of memory."""
 
 
-def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> str:
+class Terminated(Exception):
+    """This process was told to stop (SIGTERM, SIGINT or SIGHUP), and so was the work."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the work returned, and what was written to its standard error meanwhile, by libpq for one."""
+
+    text: str
+    stderr: str
+
+
+def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answer:
     """Run `work` in a child process, at most so many seconds, and give the text that it returns.
 
-    `work` gets a function to report the stage it is in. Raises DeadlineExceeded or Died. If this process is killed,
-    the child still ends on time.
+    `work` gets a function to report the stage it is in; a KeyboardInterrupt tells it to stop. Raises DeadlineExceeded,
+    Died or Terminated. If this process is killed, the child still ends on time.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(readable)
-        _child(writable, seconds, work)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as pipe:
-        stages, answered, answer = pipe.read().partition(b"\0")
-    _, status = os.waitpid(child, 0)
+    with tempfile.TemporaryFile() as stderr:
+        readable, writable = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(readable)
+            os.dup2(stderr.fileno(), 2)
+            _child(writable, seconds, work)
+        os.close(writable)
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, _terminate)
+            with os.fdopen(readable, "rb") as pipe:
+                stages, answered, answer = pipe.read().partition(b"\0")
+            _, status = os.waitpid(child, 0)
+        except Terminated:
+            _stop(child)
+            raise
+        stderr.seek(0)
+        said = stderr.read(10000).decode(errors="replace")
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         raise DeadlineExceeded(stages.decode().rpartition("\n")[2])
     if not answered or status != 0:
         cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
         raise Died(f"the check ended with {cause} before it had an answer")
-    return answer.decode("utf-8", "surrogatepass")
+    return Answer(answer.decode("utf-8", "surrogatepass"), said)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    for again in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(again, signal.SIG_IGN)
+    raise Terminated(signal.Signals(number).name)
+
+
+def _stop(child: int) -> None:
+    os.kill(child, signal.SIGINT)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+    signal.setitimer(signal.ITIMER_REAL, GRACE)
+    os.waitpid(child, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], str]) -> None:
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGINT})
         signal.setitimer(signal.ITIMER_REAL, seconds)
         answer = work(lambda stage: _write(pipe, b"\n" + stage.encode()))
         _write(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))

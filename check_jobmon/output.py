@@ -6,29 +6,32 @@ Source: the Monitoring Plugins Development Guidelines, "Plugin Output for Nagios
 from collections.abc import Sequence
 
 
-def compose(first_line: str, long_output: Sequence[str], summary: str, perfdata: Sequence[str], max_bytes: int) -> str:
+def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int) -> str:
     """The whole output, ending in a newline, in at most so many bytes of UTF-8.
 
-    `perfdata` has one text a job, the ones to keep come first; what doesn't fit is left out whole, and the last line
-    says how many. The order of what is kept is by label, so that graphs find each figure in its place.
+    `perfdata` is the summary's, then one text a job, those to keep first. What doesn't fit is left out whole, and the last
+    line says how much. The summary stays first and the jobs go by label, so that graphs find each figure in its place.
     """
-    full = _join(first_line, [summary, *sorted(perfdata)], long_output)
+    full = _join(first_line, perfdata, long_output)
     if _size(full) <= max_bytes:
         return full
     notice = f"left out to stay within {max_bytes} bytes (--max-output): {{lines}} lines, perfdata of {{jobs}} jobs"
-    room = max_bytes - _size(_join(first_line, [summary], [notice.format(lines=len(long_output), jobs=len(perfdata))]))
+    room = max_bytes - _size(
+        _join(first_line, perfdata[:1], [notice.format(lines=len(long_output), jobs=len(perfdata))])
+    )
     if room < 0:
         return _cut(first_line, max_bytes - 1) + "\n"
     # half for the long output at first, what that leaves for the perfdata, and the rest for the long output again
     lines = _fitting(long_output, room // 2)
-    jobs = _fitting(perfdata, room - _total(long_output[:lines]))
-    lines = _fitting(long_output, room - _total(perfdata[:jobs]))
-    left_out = notice.format(lines=len(long_output) - lines, jobs=len(perfdata) - jobs)
-    return _join(first_line, [summary, *sorted(perfdata[:jobs])], [*long_output[:lines], left_out])
+    jobs = _fitting(perfdata[1:], room - _total(long_output[:lines]))
+    lines = _fitting(long_output, room - _total(perfdata[1 : jobs + 1]))
+    left_out = notice.format(lines=len(long_output) - lines, jobs=max(len(perfdata) - 1 - jobs, 0))
+    return _join(first_line, perfdata[: jobs + 1], [*long_output[:lines], left_out])
 
 
 def _join(first_line: str, perfdata: Sequence[str], long_output: Sequence[str]) -> str:
-    return "\n".join([f"{first_line} | {' '.join(perfdata)}", *long_output]) + "\n"
+    figures = f" | {' '.join([*perfdata[:1], *sorted(perfdata[1:])])}" if perfdata else ""
+    return "\n".join([first_line + figures, *long_output]) + "\n"
 
 
 def _size(text: str) -> int:

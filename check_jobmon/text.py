@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
     if seconds < 0:
         return "-" + duration(-seconds)
     if seconds < 1 and seconds:
-        return f"{seconds:.1g}s"
+        return f"{seconds:.2f}s"
     whole = int(seconds)
     for size, unit, below, part_size, part_unit in (
         (1, "s", 120, 1, ""),

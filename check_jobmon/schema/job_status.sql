@@ -2,6 +2,12 @@
 -- Monitored: what job_check_config names, and any other job that has failed since its last success or has an open run.
 -- check_job_status() is created from this text and the plugin runs it as it is, so it reads tables and nothing else of
 -- the schema. Every name is qualified, and what has none (operators, casts) comes from a search_path of pg_catalog alone.
+-- Filled in before it is run:
+--   @layout@    how to find the last completed run of a job: 'probe' where job_log has this schema's indexes (job_name,
+--               end_time) and, of the open runs, (job_name); 'window' where it has one that starts with job_name;
+--               'scan' where it has none of these. The planner drops what the layout doesn't need.
+--   @also@      a SELECT of names to judge besides
+--   @selected@  a condition on m.job_name
 WITH word AS (
     -- by way of JSON, because the columns have two names: alert_* here, error_* in older schemas
     SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer AS alert_code,
@@ -17,6 +23,25 @@ failing AS (
      WHERE l.alert_code IN (2, 3)
      GROUP BY l.job_name
 ),
+recent AS MATERIALIZED (
+    -- one pass over the window that the thresholds look back on, or without an index over all
+    SELECT r.job_name,
+           max(r.end_time) AS end_time,
+           max(r.job_id) FILTER (WHERE r.end_time IS NOT NULL) AS job_id,
+           array_agg(r.job_id) FILTER (WHERE r.end_time IS NULL) AS open_job_ids
+      FROM @schema@.job_log AS r
+     WHERE '@layout@' <> 'probe'
+       AND ('@layout@' = 'scan'
+            OR r.start_time > (SELECT now() - least(greatest(max(c.error_threshold), max(c.warn_threshold)), '1000 years')
+                                 FROM @schema@.job_check_config AS c
+                                WHERE c.active))
+     GROUP BY r.job_name
+),
+latest AS (
+    SELECT w.job_name, w.job_id, r.start_time, w.end_time, r.status
+      FROM recent AS w
+      JOIN @schema@.job_log AS r ON r.job_id = w.job_id
+),
 open_run AS MATERIALIZED (
     -- A pid alone proves nothing, pids are reused: the backend must have been there when the run started. Who may not
     -- see other sessions' backend_start gets NULL; then the pid has to do.
@@ -26,6 +51,7 @@ open_run AS MATERIALIZED (
       LEFT JOIN pg_stat_activity AS a
         ON a.pid = r.pid AND a.datname = current_database()
      WHERE r.end_time IS NULL
+       AND ('@layout@' = 'probe' OR r.job_id = ANY (ARRAY(SELECT unnest(w.open_job_ids) FROM recent AS w)))
 ),
 alive AS (
     SELECT DISTINCT ON (o.job_name) o.job_name, o.job_id, o.pid, o.start_time
@@ -45,7 +71,11 @@ monitored AS (
       FROM @schema@.job_check_config AS c
     UNION ALL
     SELECT n.job_name, false, true, NULL, NULL, @failures@ - 1
-      FROM (SELECT f.job_name FROM failing AS f UNION SELECT o.job_name FROM open_run AS o) AS n
+      FROM (SELECT f.job_name FROM failing AS f
+             UNION
+            SELECT o.job_name FROM open_run AS o
+             UNION
+            @also@) AS n
      WHERE NOT EXISTS (SELECT FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name)
 ),
 judged AS (
@@ -72,13 +102,26 @@ judged AS (
            CASE WHEN dead.start_time > coalesce(done.start_time, '-infinity') THEN dead.start_time END AS crashed_start
       FROM monitored AS m
       LEFT JOIN failing AS f ON f.job_name = m.job_name
+      LEFT JOIN latest ON latest.job_name = m.job_name
       LEFT JOIN LATERAL (
+            -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
             SELECT r.job_id, r.start_time, r.end_time, r.status
               FROM @schema@.job_log AS r
-             WHERE r.job_name = m.job_name AND r.end_time IS NOT NULL
+             WHERE ('@layout@' = 'probe'
+                    OR '@layout@' = 'window' AND (
+                       latest.job_id IS NULL
+                       OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now()))
+               AND r.job_name = m.job_name
+               AND r.end_time IS NOT NULL
              ORDER BY r.end_time DESC
              LIMIT 1
-           ) AS done ON true
+           ) AS probed ON true
+     CROSS JOIN LATERAL (
+            SELECT coalesce(probed.job_id, latest.job_id) AS job_id,
+                   coalesce(probed.start_time, latest.start_time) AS start_time,
+                   coalesce(probed.end_time, latest.end_time) AS end_time,
+                   coalesce(probed.status, latest.status) AS status
+           ) AS done
       LEFT JOIN alive ON alive.job_name = m.job_name
       LEFT JOIN dead ON dead.job_name = m.job_name
      CROSS JOIN LATERAL (SELECT greatest(done.end_time, alive.start_time) AS at) AS seen
@@ -95,6 +138,7 @@ judged AS (
                         ELSE seen.at + m.error_threshold
                    END AS at
            ) AS error
+     WHERE @selected@
 )
 SELECT j.job_name,
        j.configured,

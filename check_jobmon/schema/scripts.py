@@ -1,7 +1,7 @@
 """The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
-in, `@job_status@` the check's SELECT, `@failures@` how many failures in a row alert for a job without configuration.
+in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
 from collections.abc import Iterator
@@ -31,9 +31,19 @@ def _read(*path: str) -> str:
     return files(__package__).joinpath(*path).read_text(encoding="utf-8")
 
 
-def job_status(schema: str, failures: int = FAILURES) -> str:
-    """The check's SELECT for a schema of any name."""
-    return _read("job_status.sql").replace("@schema@", quoted(schema)).replace("@failures@", str(failures))
+def job_status(
+    schema: str,
+    failures: int = FAILURES,
+    layout: str = "probe",
+    also: str = "SELECT NULL WHERE false",
+    selected: str = "true",
+) -> str:
+    """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
+    _, head, text = _read("job_status.sql").partition("WITH word AS")
+    filled = {"layout": layout, "also": also, "selected": selected, "schema": quoted(schema), "failures": str(failures)}
+    for name, value in filled.items():
+        text = text.replace(f"@{name}@", value)
+    return head + text
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:

@@ -1,0 +1,88 @@
+"""Which jobs a check is about: -j and -x, as a test of names and as what the check query needs to know of it."""
+
+import difflib
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from check_jobmon.schema.scripts import quoted
+
+NO_NAMES = "SELECT NULL WHERE false"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Shell patterns (`*`, `?`, `[...]`) of names to include, all if there is none, and of names to exclude.
+
+    As with add_job(), case does not matter.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the job is to be checked."""
+        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
+
+    def unmatched(self, names: Iterable[str]) -> list[str]:
+        """The patterns to include that match none of these names."""
+        known = list(names)
+        return [pattern for pattern in self.include if not any(_matches(name, (pattern,)) for name in known)]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the names to include are just that, without wildcards."""
+        return bool(self.include) and not any(set("*?[") & set(pattern) for pattern in self.include)
+
+    def selected(self) -> str:
+        """A condition on m.job_name that spares the server the jobs that are not asked for."""
+        return f"m.job_name IN ({_literals(self._spellings())})" if self.exact else "true"
+
+    def also(self, schema: str) -> str:
+        """A SELECT of the logged names among those asked for, so that jobs without configuration are judged too."""
+        if not self.include:
+            return NO_NAMES
+        if not self.exact:
+            return all_names(schema)
+        names = ", ".join(f"({_literals([name])})" for name in self._spellings())
+        return (
+            f"SELECT n.job_name FROM (VALUES {names}) AS n(job_name)"
+            f" WHERE EXISTS (SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name)"
+        )
+
+    def _spellings(self) -> list[str]:
+        # as given too: a name in job_check_config that is not upper case is to be found, and explained
+        return list(dict.fromkeys([*(name.upper() for name in self.include), *self.include]))
+
+
+EVERY_JOB = Selection()
+
+
+def all_names(schema: str) -> str:
+    """A SELECT of all names in job_log: one index probe a name, where there is an index that starts with job_name."""
+    log = f"{quoted(schema)}.job_log"
+    return f"""(
+        WITH RECURSIVE name AS (
+            SELECT (SELECT r.job_name FROM {log} AS r ORDER BY r.job_name LIMIT 1) AS job_name
+             UNION ALL
+            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.job_name > n.job_name ORDER BY r.job_name LIMIT 1)
+              FROM name AS n
+             WHERE n.job_name IS NOT NULL
+        )
+        SELECT n.job_name FROM name AS n WHERE n.job_name IS NOT NULL
+    )"""
+
+
+def nearest(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names most like the pattern, the best first, three at most."""
+    return difflib.get_close_matches(pattern.upper(), list(names), n=3, cutoff=0.4)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.upper(), pattern.upper()) for pattern in patterns)
+
+
+def _literals(names: Iterable[str]) -> str:
+    return ", ".join(sql.Literal(name).as_string(None) for name in names)
