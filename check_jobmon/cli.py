@@ -89,7 +89,7 @@ the password:
 examples:
   check_jobmon -H db.example.com -d etl -U nagios
       all jobs of a database
-  check_jobmon --service etl -j 'NIGHTLY *' -x 'NIGHTLY TEST*' --crashed critical
+  check_jobmon --service etl -j 'NIGHTLY *' -x 'NIGHTLY T*' --crashed critical
       a group of jobs; where they are is in pg_service.conf
   check_jobmon -H db.example.com -d etl -j cube -vv
       by hand: what is wrong with the job, and how its last run went
