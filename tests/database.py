@@ -30,6 +30,11 @@ class Output:
         """The first line's perfdata."""
         return self.stdout.partition("\n")[0].partition(" | ")[2]
 
+    @property
+    def long_output(self) -> str:
+        """The lines after the first."""
+        return self.stdout.partition("\n")[2].rstrip("\n")
+
 
 @dataclass(frozen=True)
 class Database:
