@@ -61,7 +61,8 @@ def four_states(server: Server, template: str) -> FourStates:
             " WHERE job_name LIKE 'CUBE%'"
         )
     with databases.critical.connect() as session:
-        for number in range(25):
+        session.execute("SET jobmon.keep_link = on")
+        for number in range(100):  # more than fit into the output
             _configure(session, f"LOAD {number:02}")
             log_run(session, f"load {number:02}", MISCHIEF)
     return databases

@@ -1,6 +1,7 @@
 """What the tests use of daemons: a folder and an ordinary user to run them in and as, and the plugin installed there."""
 
 import contextlib
+import grp
 import os
 import pwd
 import shlex
@@ -59,6 +60,11 @@ class Place:
 
     folder: Path
     user: pwd.struct_passwd
+
+    @property
+    def group(self) -> str:
+        """The name of the ordinary user's group."""
+        return grp.getgrgid(self.user.pw_gid).gr_name
 
     def write(self, name: str, text: str, mode: int = 0o600) -> Path:
         """A file of the ordinary user's."""

@@ -49,7 +49,7 @@ def _configuration(place: Place, plugins: Path, objects: str) -> str:
     lines += [f"{name}={place.folder / path}" for name, path in settings.items()]
     lines += [
         f"nagios_user={place.user.pw_name}",
-        f"nagios_group={place.user.pw_gid}",
+        f"nagios_group={place.group}",
         "use_syslog=0",
         "check_for_updates=0",
         "check_external_commands=0",
@@ -126,6 +126,8 @@ def test_nagios_shows_what_the_plugin_printed(
     configuration = _configuration(place, plugin.folder, _services(four_states, options))
     with place.daemon(nagios, configuration) as daemon:
         shown = _all_checked(daemon, place, 4)
+    largest = plugin.printed(four_states.critical.name)
+    assert largest is not None and 8000 < len(largest.stdout.encode()) <= 8192  # all that the plugin prints at most
     for state, database in enumerate(four_states):
         printed = plugin.printed(database.name)
         assert printed is not None
