@@ -61,6 +61,7 @@ def four_states(server: Server, template: str) -> FourStates:
             " WHERE job_name LIKE 'CUBE%'"
         )
     with databases.critical.connect() as session:
+        _configure(session, "ANNUAL CLOSING")  # has never run
         session.execute("SET jobmon.keep_link = on")
         for number in range(100):  # more than fit into the output
             _configure(session, f"LOAD {number:02}")
