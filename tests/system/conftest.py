@@ -10,7 +10,7 @@ from check_jobmon.embedded import Server
 from tests.database import Database, value
 from tests.system.daemons import Place, Plugin, install_plugin, new_place
 
-MISCHIEF = "duplicate key \"it's\" | $HOSTNAME$ `id` 100% \\n C:\\temp <b>\nsecond line; ünïcödé ✓"
+MISCHIEF = 'duplicate key "it\'s" | $HOSTNAME$ `id` 100% \\n C:\\temp <b>\nsecond line; ünïcödé ✓'
 """A job's message with all that a format, a shell or a macro could take for its own."""
 
 

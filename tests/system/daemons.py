@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.database import Output
+from tests.database import Database, Output
 
 SOURCES = Path(__file__).parent.parent.parent
 CONTRIB = SOURCES / "contrib"
@@ -169,12 +169,9 @@ class Plugin:
     folder: Path
     records: Path
 
-    def printed(self, dbname: str) -> Output | None:
+    def printed(self, database: Database) -> Output:
         """What the plugin gave when it last ran on that database."""
-        record = self.records / dbname
-        if not record.exists():
-            return None
-        status, _, text = record.read_bytes().decode().partition("\n")
+        status, _, text = (self.records / database.name).read_bytes().decode().partition("\n")
         return Output(int(status), text, "")
 
 

@@ -201,7 +201,12 @@ FIGURE = re.compile(r"(?:'([^'=]+)'|([^'= ]+))=(\d+(?:\.\d+)?)(s?)(?:;([\d.]*))?
 def _figures(perfdata: str) -> list[Figure]:
     """The plugin's perfdata as it should be understood."""
     return [
-        Figure(quoted or plain, float(value), "seconds" if unit else "", *(float(part) if part else None for part in limits))
+        Figure(
+            quoted or plain,
+            float(value),
+            "seconds" if unit else "",
+            *(float(part) if part else None for part in limits),
+        )
         for quoted, plain, value, unit, *limits in FIGURE.findall(perfdata)
     ]
 
@@ -213,8 +218,7 @@ def test_icinga_shows_what_the_plugin_printed(icinga: Icinga, plugin: Plugin, fo
         shown = daemon.until(lambda: _checked(icinga, 4), "four services checked")
         figures = {name: _parsed(icinga, name) for name in shown if shown[name]["state"] != 3}
     for state, database in enumerate(four_states):
-        printed = plugin.printed(database.name)
-        assert printed is not None
+        printed = plugin.printed(database)
         service = f"jobs of {database.name}"
         result = shown[service]["last_check_result"]
         assert printed.status == state

@@ -79,14 +79,14 @@ def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place, pl
 
 def _services(states: FourStates, options: str) -> str:
     """A service for each database, made of contrib's template and command."""
-    host = f"""
-define host {{
+    host = """
+define host {
     use                     generic-host
     host_name               database
     address                 127.0.0.1
     contact_groups          admins
     max_check_attempts      1
-}}
+}
 """
     return host + "".join(
         f"""
@@ -126,11 +126,10 @@ def test_nagios_shows_what_the_plugin_printed(
     configuration = _configuration(place, plugin.folder, _services(four_states, options))
     with place.daemon(nagios, configuration) as daemon:
         shown = _all_checked(daemon, place, 4)
-    largest = plugin.printed(four_states.critical.name)
-    assert largest is not None and 8000 < len(largest.stdout.encode()) <= 8192  # all that the plugin prints at most
+    # all that the plugin prints at most
+    assert 8000 < len(plugin.printed(four_states.critical).stdout.encode()) <= 8192
     for state, database in enumerate(four_states):
-        printed = plugin.printed(database.name)
-        assert printed is not None
+        printed = plugin.printed(database)
         service = shown[database.name]
         assert printed.status == state
         assert service["current_state"] == str(state)

@@ -69,8 +69,7 @@ def test_check_nrpe_gets_the_whole_output_and_the_exit_status(
     with running(place, _adapted(CONTRIB_FILE.read_text(), plugin, database)) as nrpe:
         for command in ("check_jobmon", "check_jobmon_verbose"):
             got = nrpe.ask(command)
-            printed = plugin.printed(database.name)
-            assert printed is not None
+            printed = plugin.printed(database)
             assert got == Output(state, printed.stdout, "")
             if database is four_states.critical:
                 assert len(got.stdout.encode()) > 8000  # all that the plugin prints at most
@@ -87,13 +86,11 @@ def test_what_nrpe_2_cuts_can_be_made_to_fit(place: Place, plugin: Plugin, four_
     )
     with running(place, commands) as nrpe:
         cut = nrpe.ask("check_jobmon", "-2")
-        printed = plugin.printed(four_states.critical.name)
-        assert printed is not None
+        printed = plugin.printed(four_states.critical)
         assert cut.status == 2
         assert cut.stdout != printed.stdout
         assert printed.stdout.startswith(cut.stdout.rstrip("\n"))
         got = nrpe.ask("short", "-2")
-        printed = plugin.printed(four_states.critical.name)
-        assert printed is not None
+        printed = plugin.printed(four_states.critical)
         assert got == Output(2, printed.stdout, "")
         assert "left out to stay within" in got.stdout

@@ -73,9 +73,7 @@ def _judgement(output: Output) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("verbosity", ["-v", "-vv", "-vvv"])
-def test_the_check_through_a_pool_is_the_same_as_without(
-    pool: Pool, four_states: FourStates, verbosity: str
-) -> None:
+def test_the_check_through_a_pool_is_the_same_as_without(pool: Pool, four_states: FourStates, verbosity: str) -> None:
     for state, database in enumerate(four_states):
         direct = database.check(verbosity, "--max-output", "1000000")
         for _ in range(3):

@@ -23,9 +23,7 @@ class Standby(Server):
         """pg_basebackup."""
         assert self.primary is not None
         source = f"host=127.0.0.1 port={self.primary.port} user=postgres"
-        self._run(
-            "pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync"
-        )
+        self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
     def of(self, database: Database) -> Database:
         """The same database on the standby, as soon as it has all that the primary has by now."""
@@ -80,7 +78,9 @@ def _until(session: psycopg.Connection, query: str, pid: int) -> None:
         time.sleep(0.05)
 
 
-LONG_AGO = "UPDATE jobmon.job_log SET start_time = start_time - interval '26 hours', end_time = end_time - interval '26 hours'"
+LONG_AGO = (
+    "UPDATE jobmon.job_log SET start_time = start_time - interval '26 hours', end_time = end_time - interval '26 hours'"
+)
 
 
 def test_a_late_run_is_not_called_running_where_that_can_not_be_seen(
@@ -98,9 +98,7 @@ def test_a_late_run_is_not_called_running_where_that_can_not_be_seen(
         assert claim not in there.stdout.lower()
 
 
-def test_a_blocked_run_is_not_called_blocked(
-    standby: Standby, database: Database, session: psycopg.Connection
-) -> None:
+def test_a_blocked_run_is_not_called_blocked(standby: Standby, database: Database, session: psycopg.Connection) -> None:
     session.execute("CREATE TABLE facts ()")
     _configure(session, "LOAD", "0 seconds", "2 days")
     with database.connect() as blocked, database.connect(autocommit=False) as blocker:
@@ -141,9 +139,13 @@ def test_missing_and_failed_jobs_are_named_alike(
     log_run(session, "nightly etl", "duplicate key")
     here, there = database.check(), standby.of(database).check()
     assert here.status == there.status == 2
-    assert there.first_line == here.first_line == (
-        "JOBMON CRITICAL - 2 critical, 1 warning, 0 ok: NEVER missing, no run has ever completed, "
-        "NIGHTLY ETL failed 1 time (load facts: duplicate key), CUBE missing, last run 26h ago (warning 24h)"
+    assert (
+        there.first_line
+        == here.first_line
+        == (
+            "JOBMON CRITICAL - 2 critical, 1 warning, 0 ok: NEVER missing, no run has ever completed, "
+            "NIGHTLY ETL failed 1 time (load facts: duplicate key), CUBE missing, last run 26h ago (warning 24h)"
+        )
     )
 
 
