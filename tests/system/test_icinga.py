@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.database import run_module
 from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Place, Plugin, free_port, program
 
@@ -149,6 +150,54 @@ def test_each_argument_in_contrib_has_a_description() -> None:
         assert re.search(r'description = "[A-Z][^"]{10,}"', body), name
 
 
+def test_each_option_of_the_plugin_can_be_set() -> None:
+    contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
+    arguments = {*re.findall(r'^    "(-[^"]+)" = \{', contrib, re.M), "-v", "-h", "-V"}
+    options = re.findall(r"^  (-.*?)(?:  |$)", run_module("check_jobmon", "--help").stdout, re.M)
+    assert len(options) > 10
+    for option in options:
+        assert arguments & {spelling.split()[0] for spelling in option.split(", ")}, option
+
+
+EVERYTHING = """
+  vars.jobmon_databases["everything"] = {
+    jobmon_host = "db.invalid"
+    jobmon_port = 6432
+    jobmon_schema = "job log"
+    jobmon_service = "etl"
+    jobmon_conninfo = "sslmode=require connect_timeout=3"
+    jobmon_job = [ "NIGHTLY ETL", "LOAD*" ]
+    jobmon_exclude = "LOAD 'X'"
+    jobmon_failures = 2
+    jobmon_connection_error = "unknown"
+    jobmon_crashed = "ok"
+    jobmon_perfdata = "summary"
+    jobmon_max_output = 4096
+    jobmon_timeout = 5
+    jobmon_verbose = "vv"
+  }
+"""
+EVERYTHING_ARGUMENTS = [
+    ("-H", "db.invalid"),
+    ("-p", "6432"),
+    ("-d", "everything"),
+    ("-U", "postgres"),
+    ("--schema", "job log"),
+    ("--service", "etl"),
+    ("--conninfo", "sslmode=require connect_timeout=3"),
+    ("-j", "NIGHTLY ETL"),
+    ("-j", "LOAD*"),
+    ("-x", "LOAD 'X'"),
+    ("--failures", "2"),
+    ("--connection-error", "unknown"),
+    ("--crashed", "ok"),
+    ("--perfdata", "summary"),
+    ("--max-output", "4096"),
+    ("-t", "5"),
+    ("-vv",),
+]
+
+
 def _host(states: FourStates) -> str:
     databases = "\n".join(f'  vars.jobmon_databases["{database.name}"] = {{}}' for database in states)
     return f"""
@@ -161,6 +210,7 @@ object Host "database" {{
   vars.jobmon_connection_error = "unknown"
 {databases}
   vars.jobmon_databases["{states.warning.name}"] = {{ jobmon_verbose = "vv" }}
+{EVERYTHING}
 }}
 """
 
@@ -215,8 +265,17 @@ def test_icinga_shows_what_the_plugin_printed(icinga: Icinga, plugin: Plugin, fo
     configuration = icinga.configuration(plugin.folder, _host(four_states))
     with icinga.place.daemon(*icinga.command("daemon", "-c", configuration)) as daemon:
         daemon.until(lambda: _answers(icinga), "the API answers")
-        shown = daemon.until(lambda: _checked(icinga, 4), "four services checked")
-        figures = {name: _parsed(icinga, name) for name in shown if shown[name]["state"] != 3}
+        shown = daemon.until(lambda: _checked(icinga, 5), "five services checked")
+        figures = {
+            name: _parsed(icinga, name)
+            for name in shown
+            if name.startswith("jobs of state") and shown[name]["state"] != 3
+        }
+    # the pairs in any order, which Icinga decides
+    _, *arguments = shown["jobs of everything"]["last_check_result"]["command"]
+    for option in EVERYTHING_ARGUMENTS:
+        assert any(tuple(arguments[i : i + len(option)]) == option for i in range(len(arguments))), (option, arguments)
+    assert len(arguments) == sum(len(option) for option in EVERYTHING_ARGUMENTS)
     for state, database in enumerate(four_states):
         printed = plugin.printed(database)
         service = f"jobs of {database.name}"
