@@ -95,3 +95,11 @@ def test_a_host_without_an_address_is_named_in_the_words_of_either(four_states: 
             ": correct -H, or the resolver\n",
             output.stdout,
         )
+
+
+def test_bootstrap_installs_a_schema_that_the_check_reads(empty_database: Database) -> None:
+    assert _check(empty_database).status == 3
+    done = _python("-m", "check_jobmon.ctl", "bootstrap", *empty_database.options)
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.startswith("installed version ")
+    assert _check(empty_database).status == 0

@@ -1,10 +1,12 @@
 """Nagios 4: takes the configuration in contrib/, runs the plugin, and shows what it printed."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from tests.database import Database
 from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Daemon, Place, Plugin, program
 
@@ -77,7 +79,7 @@ def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place, pl
     assert verified.status == 0
 
 
-def _services(states: FourStates, options: str) -> str:
+def _services(databases: Iterable[Database], options: str) -> str:
     """A service for each database, made of contrib's template and command."""
     host = """
 define host {
@@ -94,12 +96,12 @@ define service {{
     use                     jobmon-service
     host_name               database
     service_description     {database.name}
-    check_command           check_jobmon!-p {database.server.port} -d {database.name} -U postgres {options}
+    check_command           check_jobmon!-p {database.server.port} -d {database.name} -U postgres -t 50 {options}
     check_interval          60
     max_check_attempts      1
 }}
 """
-        for database in states
+        for database in databases
     )
 
 
@@ -145,3 +147,16 @@ def _all_checked(daemon: Daemon, place: Place, number: int) -> dict[str, dict[st
         return services if len(services) == number else {}
 
     return daemon.until(found, f"{number} services checked")
+
+
+def test_characters_that_mean_something_to_nagios_reach_the_plugin_as_contrib_says(
+    nagios: str, place: Place, plugin: Plugin, four_states: FourStates
+) -> None:
+    schema = "a;b$c!d e"
+    quoted = schema.replace(";", r"\;").replace("$", "$$").replace("!", r"\!")
+    database = four_states.unknown
+    configuration = _configuration(place, plugin.folder, _services([database], f"--schema '{quoted}'"))
+    with place.daemon(nagios, configuration) as daemon:
+        shown = _all_checked(daemon, place, 1)
+    assert f'(looked for "{schema}"' in plugin.printed(database).first_line
+    assert shown[database.name]["current_state"] == "3"

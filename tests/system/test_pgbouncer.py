@@ -109,9 +109,9 @@ def test_a_pool_that_gives_no_connection_is_critical_within_the_deadline(pool: P
     with pool.connect(four_states.ok.name) as busy:
         busy.execute("BEGIN")
         busy.execute("SELECT 1")
-        output = pool.check(four_states.ok, "-t", "2")
+        output = pool.check(four_states.ok, "-t", "6")
         assert output.status == 2
-        assert output.first_line.startswith("JOBMON CRITICAL - no answer within 2s while waiting for the check query")
+        assert output.first_line.startswith("JOBMON CRITICAL - no answer within 6s while waiting for the check query")
         busy.execute("ROLLBACK")
     assert pool.check(four_states.ok).status == 0
 
