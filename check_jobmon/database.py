@@ -212,11 +212,17 @@ def refuse_password(parameters: Mapping[str, Any]) -> None:
 
 
 def _unconnected(error: psycopg.Error) -> DatabaseUnreachable:
-    text = one_line(error).removeprefix("connection failed: ")
+    text = one_line(error).removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    # psycopg up to 3.1 cuts libpq's message at its first colon, and with it the server's name
+    if error.pgconn is not None and (said := clean(error.pgconn.error_message.decode(errors="replace"), 500)).endswith(
+        text
+    ):
+        text = said
     ways_out = {
         "password": "put it into ~/.pgpass (mode 600) of the user that runs the check",
         "no pg_hba.conf entry": "add a line to the server's pg_hba.conf",
         "could not translate host name": "correct -H, or the resolver",
+        "failed to resolve host": "correct -H, or the resolver",
         "Connection refused": "see that the server runs, and -H and -p",
         "No such file": "see that the server runs, and -H and -p",
         "does not exist": "correct -d and -U",

@@ -32,6 +32,11 @@ class Output:
         """The first line's perfdata."""
         return self.stdout.partition("\n")[0].partition(" | ")[2]
 
+    @property
+    def long_output(self) -> str:
+        """The lines after the first."""
+        return self.stdout.partition("\n")[2].rstrip("\n")
+
 
 @dataclass(frozen=True)
 class Database:
@@ -64,10 +69,14 @@ class Database:
 
 
 def run_module(module: str, *arguments: str, **environment: str) -> Output:
-    """`python -m module arguments`, with nothing of libpq's in the environment but what is given."""
+    """`python -m module arguments`, with nothing of libpq's in the environment but what is given.
+
+    The plugin runs on the Python that JOBMON_TEST_PYTHON names, else, like all other modules, on that of the tests.
+    """
+    python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable) if module == "check_jobmon" else sys.executable
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",

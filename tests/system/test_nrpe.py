@@ -1,0 +1,96 @@
+"""NRPE: runs the plugin by the commands in contrib/, and check_nrpe gets all of what it printed."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.database import Database, Output
+from tests.system.conftest import FourStates
+from tests.system.daemons import CONTRIB, Place, Plugin, free_port, listens, program
+
+CONTRIB_FILE = CONTRIB / "nrpe" / "check_jobmon.cfg"
+EXAMPLE = "/usr/lib/nagios/plugins/check_jobmon -d etl -U nagios "
+
+
+def _adapted(contrib: str, plugin: Plugin, database: Database) -> str:
+    """Contrib's file as a site edits it: the plugin's place, the database, and how to connect to it."""
+    assert contrib.count(EXAMPLE) == contrib.count("command[") > 1
+    return contrib.replace(EXAMPLE, f"{plugin.folder}/check_jobmon {' '.join(database.options)} ")
+
+
+@dataclass(frozen=True)
+class Nrpe:
+    """An NRPE daemon's port, and the program to ask it."""
+
+    place: Place
+    check_nrpe: str
+    port: int
+
+    def ask(self, command: str, *options: str) -> Output:
+        """What check_nrpe gives for a command."""
+        options = ("-D", "-H", "127.0.0.1", "-p", str(self.port), "-t", "30", *options)
+        return self.place.run(self.check_nrpe, *options, "-c", command)
+
+
+@contextlib.contextmanager
+def running(place: Place, commands: str) -> Iterator[Nrpe]:
+    """An NRPE daemon with these commands."""
+    nrpe = Nrpe(place, program("check_nrpe", "nagios-nrpe-plugin"), free_port())
+    place.make("nrpe.d")
+    place.write("nrpe.d/check_jobmon.cfg", commands)
+    configuration = place.write(
+        "nrpe.cfg",
+        f"""
+server_address=127.0.0.1
+server_port={nrpe.port}
+allowed_hosts=127.0.0.1
+nrpe_user={place.user.pw_name}
+nrpe_group={place.group}
+pid_file={place.folder}/nrpe.pid
+log_file={place.folder}/nrpe.log
+disable_syslog=1
+command_timeout=60
+include_dir={place.folder}/nrpe.d
+""",
+    )
+    with place.daemon(program("nrpe", "nagios-nrpe-server"), "-c", str(configuration), "-f") as daemon:
+        daemon.until(lambda: listens(nrpe.port), "NRPE accepts connections")
+        yield nrpe
+
+
+@pytest.mark.parametrize("state", range(4), ids=["OK", "WARNING", "CRITICAL", "UNKNOWN"])
+def test_check_nrpe_gets_the_whole_output_and_the_exit_status(
+    place: Place, plugin: Plugin, four_states: FourStates, state: int
+) -> None:
+    database = tuple(four_states)[state]
+    with running(place, _adapted(CONTRIB_FILE.read_text(), plugin, database)) as nrpe:
+        for command in ("check_jobmon", "check_jobmon_verbose"):
+            got = nrpe.ask(command)
+            printed = plugin.printed(database)
+            assert got == Output(state, printed.stdout, "")
+            if database is four_states.critical:
+                assert len(got.stdout.encode()) > 8000  # all that the plugin prints at most
+
+
+def test_what_nrpe_2_cuts_can_be_made_to_fit(place: Place, plugin: Plugin, four_states: FourStates) -> None:
+    commands = _adapted(CONTRIB_FILE.read_text(), plugin, four_states.critical)
+    short = re.search(r"--max-output \d+", commands)
+    assert short
+    commands += "".join(
+        line.replace("[check_jobmon]", "[short]") + f" {short[0]}\n"
+        for line in commands.splitlines()
+        if "[check_jobmon]" in line
+    )
+    with running(place, commands) as nrpe:
+        cut = nrpe.ask("check_jobmon", "-2")
+        printed = plugin.printed(four_states.critical)
+        assert cut.status == 2
+        assert cut.stdout != printed.stdout
+        assert printed.stdout.startswith(cut.stdout.rstrip("\n"))
+        got = nrpe.ask("short", "-2")
+        printed = plugin.printed(four_states.critical)
+        assert got == Output(2, printed.stdout, "")
+        assert "left out to stay within" in got.stdout

@@ -1,0 +1,174 @@
+"""A hot standby: judged as on the primary, and nothing claimed that a standby can't know."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from check_jobmon.embedded import Server
+from tests.database import Database, value
+from tests.system.conftest import FourStates, log_run
+
+
+@dataclass
+class Standby(Server):
+    """A hot standby that streams from `primary`."""
+
+    primary: Server | None = None
+
+    def create(self) -> None:
+        """pg_basebackup."""
+        assert self.primary is not None
+        source = f"host=127.0.0.1 port={self.primary.port} user=postgres"
+        self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+
+    def of(self, database: Database) -> Database:
+        """The same database on the standby, as soon as it has all that the primary has by now."""
+        with database.connect() as session:
+            written = value(session, "SELECT pg_current_wal_lsn()")
+        standby = Database(self, database.name)
+        end = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(psycopg.OperationalError), standby.connect() as session:
+                if value(session, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written):
+                    return standby
+            assert time.monotonic() < end, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def standby(server: Server) -> Iterator[Standby]:
+    """A standby of the tests' server."""
+    standby = Standby(server.binaries, server.settings, primary=server)
+    try:
+        standby.create()
+        standby.start()
+        yield standby
+    finally:
+        standby.remove()
+
+
+@pytest.mark.parametrize("verbosity", [[], ["-v"], ["-vv"]], ids=["plain", "v", "vv"])
+def test_the_four_states_are_those_of_the_primary(
+    standby: Standby, four_states: FourStates, verbosity: list[str]
+) -> None:
+    for state, database in enumerate(four_states):
+        there, here = standby.of(database).check(*verbosity), database.check(*verbosity)
+        assert there.status == here.status == state
+        assert there.first_line == here.first_line
+        assert there.stderr == ""
+
+
+def _configure(session: psycopg.Connection, job_name: str, warn: str, error: str) -> None:
+    session.execute(
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity)"
+        " VALUES (%s, %s, %s, true, 0)",
+        [job_name, warn, error],
+    )
+
+
+def _until(session: psycopg.Connection, query: str, pid: int) -> None:
+    """Wait until the query on that backend gives true."""
+    end = time.monotonic() + 60
+    while not value(session, query, pid):
+        assert time.monotonic() < end, query
+        time.sleep(0.05)
+
+
+LONG_AGO = (
+    "UPDATE jobmon.job_log SET start_time = start_time - interval '26 hours', end_time = end_time - interval '26 hours'"
+)
+
+
+def test_a_late_run_is_not_called_running_where_that_can_not_be_seen(
+    standby: Standby, database: Database, session: psycopg.Connection
+) -> None:
+    _configure(session, "CUBE", "0 seconds", "2 days")
+    with database.connect() as running:
+        running.execute("SELECT jobmon.add_job('cube')")
+        here, there = database.check("-vv"), standby.of(database).check("-vv")
+    assert here.status == there.status == 1
+    assert "still running after" in here.first_line
+    assert "CUBE missing, or running for" in there.first_line
+    assert "which a standby can't tell" in there.first_line
+    for claim in ("still running", "blocked", "crashed"):
+        assert claim not in there.stdout.lower()
+
+
+def test_a_blocked_run_is_not_called_blocked(standby: Standby, database: Database, session: psycopg.Connection) -> None:
+    session.execute("CREATE TABLE facts ()")
+    _configure(session, "LOAD", "0 seconds", "2 days")
+    with database.connect() as blocked, database.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE facts")
+        blocked.execute("SELECT jobmon.add_job('load')")
+        blocked.pgconn.send_query(b"TRUNCATE facts")
+        _until(session, "SELECT cardinality(pg_blocking_pids(%s)) > 0", blocked.info.backend_pid)
+        here, there = database.check("-v"), standby.of(database).check("-v")
+        blocker.rollback()
+        blocked.pgconn.get_result()
+        blocked.pgconn.get_result()
+    assert here.status == there.status == 1
+    assert "LOAD blocked, running for" in here.first_line
+    assert "LOAD missing, or running for" in there.first_line
+    assert "blocked" not in there.stdout.lower()
+
+
+def test_a_crashed_run_is_not_called_crashed(standby: Standby, database: Database, session: psycopg.Connection) -> None:
+    log_run(session, "vacuum")
+    with database.connect() as crashing:
+        crashing.execute("SELECT jobmon.add_job('vacuum')")
+        pid = crashing.info.backend_pid
+    _until(session, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = %s", pid)
+    here, there = database.check("-v"), standby.of(database).check("-v")
+    assert (here.status, there.status) == (1, 0)
+    assert "crashed" in here.first_line
+    assert "crashed" not in there.stdout.lower()
+
+
+def test_missing_and_failed_jobs_are_named_alike(
+    standby: Standby, database: Database, session: psycopg.Connection
+) -> None:
+    _configure(session, "CUBE", "1 day", "2 days")
+    _configure(session, "NIGHTLY ETL", "1 day", "2 days")
+    _configure(session, "NEVER", "1 day", "2 days")
+    log_run(session, "cube")
+    session.execute(LONG_AGO)
+    log_run(session, "nightly etl", "duplicate key")
+    here, there = database.check(), standby.of(database).check()
+    assert here.status == there.status == 2
+    assert (
+        there.first_line
+        == here.first_line
+        == (
+            "JOBMON CRITICAL - 2 critical, 1 warning, 0 ok: NEVER missing, no run has ever completed, "
+            "NIGHTLY ETL failed 1 time (load facts: duplicate key), CUBE missing, last run 26h ago (warning 24h)"
+        )
+    )
+
+
+def test_check_job_status_gives_the_same_row(standby: Standby, four_states: FourStates) -> None:
+    query = "SELECT alert_code, alert_text FROM jobmon.check_job_status()"
+    for code, database in enumerate((four_states.ok, four_states.warning, four_states.critical), 1):
+        with database.connect() as here, standby.of(database).connect() as there:
+            row = there.execute(query).fetchone()
+            assert row is not None
+            assert row == here.execute(query).fetchone()
+            assert row[0] == code
+
+
+def test_logging_on_a_standby_is_refused_with_a_clear_error(standby: Standby, database: Database) -> None:
+    with standby.of(database).connect() as session, pytest.raises(psycopg.Error) as refused:
+        session.execute("SELECT jobmon.add_job('etl')")
+    assert refused.value.diag.message_primary == "this server is a standby, and no job can be logged on it"
+    assert "on the primary" in (refused.value.diag.message_hint or "")
+
+
+def test_bootstrap_on_a_standby_is_refused_with_a_clear_error(standby: Standby, database: Database) -> None:
+    output = standby.of(database).ctl("bootstrap")
+    assert output.status == 1
+    assert output.stderr == (
+        "jobmonctl bootstrap: the server is a standby: bootstrap the primary, and the schema will be replicated\n"
+    )
