@@ -72,7 +72,9 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """With JOBMON_NO_SKIPS set, as CI does, a skipped test is a failure: CI installs whatever the tests need."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
     if skipped and os.environ.get("JOBMON_NO_SKIPS") and exitstatus == pytest.ExitCode.OK:
         for report in skipped:
             reporter.write_line(f"SKIPPED, which CI does not allow: {report.nodeid}: {report.longrepr}")
