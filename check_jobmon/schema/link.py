@@ -4,6 +4,8 @@ The link is the dblink connection over which the logging functions write outside
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
 """
 
+import contextlib
+
 import psycopg
 from psycopg import errors, sql
 
@@ -12,7 +14,10 @@ from check_jobmon.schema.errors import BootstrapError
 LINK_FUNCTIONS = (
     "link_add_job(bigint, text, text, integer, text)",
     "link_add_step(bigint, bigint, text)",
+    "link_cancel_job(bigint, text, text)",
+    "link_clear(bigint, text, bigint, bigint, text)",
     "link_end_job(bigint, integer)",
+    "link_next_job_id()",
     "link_update_step(bigint, text, text)",
 )
 """All that the link's role may execute."""
@@ -83,15 +88,37 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         _new_secrets(connection, table, name)
     elif not found:
         _set_password(connection, table, name)
-    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
-    for function in LINK_FUNCTIONS:
-        connection.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
-                sql.Identifier(schema),
-                sql.SQL(function),
-                sql.Identifier(name),
-            )
+    _hide_activity(connection, name)
+    mapped = connection.execute(
+        sql.SQL("SELECT m.username FROM {} AS m JOIN pg_roles AS r ON r.rolname = m.username").format(
+            sql.Identifier(schema, "dblink_mapping")
         )
+    ).fetchone()
+    for grantee in (name, *(mapped or ())):
+        connection.execute(
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
+        )
+        for function in LINK_FUNCTIONS:
+            connection.execute(
+                sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
+                    sql.Identifier(schema),
+                    sql.SQL(function),
+                    sql.Identifier(grantee),
+                )
+            )
+
+
+def _hide_activity(connection: psycopg.Connection, name: str) -> None:
+    """Keep pg_stat_activity from showing what links write, for whoever has a link open is the role of all links there.
+
+    Only a superuser may (or a role with SET on the parameter); otherwise that remains.
+    """
+    if connection.execute(
+        "SELECT FROM pg_roles WHERE rolname = %s AND 'track_activities=off' = ANY (rolconfig)", [name]
+    ).fetchone():
+        return
+    with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
 def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
