@@ -148,12 +148,16 @@ def test_what_it_deleted_stays_deleted_and_no_lock_is_left(database: Database, s
 def test_the_callers_way_to_write_dates_and_intervals_does_not_matter(session: psycopg.Connection, style: str) -> None:
     a_run(session, "old", 11)
     a_run(session, "new", 9)
-    session.execute(f"SET datestyle = '{style}'; SET timezone = 'Asia/Kolkata'; SET intervalstyle = 'sql_standard'".encode())
+    session.execute(
+        f"SET datestyle = '{style}'; SET timezone = 'Asia/Kolkata'; SET intervalstyle = 'sql_standard'".encode()
+    )
     session.execute("SELECT jobmon.job_log_clear('10 days')")
     assert value(session, OTHERS) == ["NEW"]
 
 
-@pytest.mark.parametrize(("interval", "text"), [(None, "NULL"), ("-1 days", "-1 days"), ("1 day -25 hours", "1 day -25:00:00")])
+@pytest.mark.parametrize(
+    ("interval", "text"), [(None, "NULL"), ("-1 days", "-1 days"), ("1 day -25 hours", "1 day -25:00:00")]
+)
 def test_a_bad_interval_is_refused_and_nothing_deleted(
     session: psycopg.Connection, interval: str | None, text: str
 ) -> None:

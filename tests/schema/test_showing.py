@@ -79,7 +79,9 @@ def test_show_detail_lists_the_steps_of_a_run_or_of_the_latest_runs(session: psy
         (first, "first"),
         (first, "second"),
     ]
-    assert value(session, "SELECT pg_typeof(s)::text FROM jobmon.show_detail('etl') AS s LIMIT 1") == "jobmon.job_detail"
+    assert (
+        value(session, "SELECT pg_typeof(s)::text FROM jobmon.show_detail('etl') AS s LIMIT 1") == "jobmon.job_detail"
+    )
 
 
 def test_show_running_lists_only_runs_whose_backend_is_truly_theirs(
