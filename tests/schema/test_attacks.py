@@ -401,11 +401,16 @@ def secrets_of(session: psycopg.Connection) -> list[str]:
     return [row[0], *found]
 
 
+def shown(secrets: list[str], text: str) -> list[str]:
+    """Those of the secrets that are in the text, which may be wrapped anywhere, as printed plans are."""
+    dense = "".join(text.split())
+    return [secret for secret in secrets if "".join(secret.split()) in dense]
+
+
 def test_no_message_of_the_server_shows_the_secret(database: Database, session: psycopg.Connection) -> None:
     secrets = secrets_of(session)
     seen: list[str] = []
     with database.connect(user=LOGGER) as attacker:
-        attacker.add_notice_handler(lambda notice: seen.append(str(vars(notice)) + str(notice.message_detail)))
         attacker.add_notice_handler(
             lambda notice: seen.extend(filter(None, [notice.message_primary, notice.message_detail, notice.context]))
         )
@@ -422,7 +427,7 @@ def test_no_message_of_the_server_shows_the_secret(database: Database, session: 
     text = "\n".join(seen)
     assert "PLANNEDSTMT" in text
     assert "Connection refused" in text
-    assert [secret for secret in secrets if secret in text] == []
+    assert shown(secrets, text) == []
 
 
 def test_no_log_of_the_server_shows_the_secret(empty_database: Database) -> None:
@@ -457,7 +462,8 @@ def test_no_log_of_the_server_shows_the_secret(empty_database: Database) -> None
         text = file.read()
     assert "link_add_job(" in text
     assert "nobody_there" in text
-    assert [secret for secret in secrets if secret in text] == []
+    assert "PLANNEDSTMT" in text
+    assert shown(secrets, text) == []
 
 
 @pytest.mark.parametrize("role", [NOBODY, LOGGER, MONITOR])
