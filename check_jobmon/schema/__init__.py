@@ -185,7 +185,9 @@ def _fingerprint(connection: psycopg.Connection, schema: str) -> object:
                 SELECT concat_ws(' ', c.relname, c.relacl) FROM pg_class AS c
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
                  UNION ALL
-                SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit, r.rolconfig,
+                SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit,
+                                 ARRAY(SELECT concat_ws(' ', s.setdatabase, s.setconfig) FROM pg_db_role_setting AS s
+                                        WHERE s.setrole = r.oid ORDER BY 1),
                                  ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = r.oid ORDER BY 1))
                   FROM pg_roles AS r
                  WHERE r.rolname LIKE %(schema)s || '\\_%%'

@@ -88,7 +88,7 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         _new_secrets(connection, table, name)
     elif not found:
         _set_password(connection, table, name)
-    _hide_activity(connection, name)
+    _settings(connection, name)
     mapped = connection.execute(
         sql.SQL("SELECT m.username FROM {} AS m JOIN pg_roles AS r ON r.rolname = m.username").format(
             sql.Identifier(schema, "dblink_mapping")
@@ -108,15 +108,22 @@ def role(connection: psycopg.Connection, schema: str) -> None:
             )
 
 
-def _hide_activity(connection: psycopg.Connection, name: str) -> None:
-    """Keep pg_stat_activity from showing what links write, for whoever has a link open is the role of all links there.
+def _settings(connection: psycopg.Connection, name: str) -> None:
+    """Take away all settings of the role but one: a role may change its own, so whoever has a link open could.
 
-    Only a superuser may (or a role with SET on the parameter); otherwise that remains.
+    The one keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links.
+    Only a superuser may set it (or a role with SET on the parameter); otherwise that remains.
     """
-    if connection.execute(
-        "SELECT FROM pg_roles WHERE rolname = %s AND 'track_activities=off' = ANY (rolconfig)", [name]
-    ).fetchone():
+    found = connection.execute(
+        "SELECT d.datname, s.setconfig FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole"
+        " LEFT JOIN pg_database AS d ON d.oid = s.setdatabase WHERE r.rolname = %s",
+        [name],
+    ).fetchall()
+    if found == [(None, ["track_activities=off"])]:
         return
+    for database, _ in found:
+        where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
+        connection.execute(sql.SQL("ALTER ROLE {}{} RESET ALL").format(sql.Identifier(name), where))
     with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
         connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
@@ -154,13 +161,19 @@ def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[st
     row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
     assert row is not None
     current = str(row[0])
-    reasons = []
-    for over in (current, "tcp" if current == "socket" else "socket"):
+    reasons: list[str] = []
+    other = "tcp" if current == "socket" else "socket"
+    for over in (current, other, current, other):
+        if len(reasons) == 2:
+            # A role may change its own password, so whoever had a link open could have done so.
+            if not any("password authentication failed" in reason for reason in reasons):
+                break
+            _set_password(connection, table, role_name(connection, schema))
         with connection.transaction():
             connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             try:
-                return _try(connection, schema, dblink), over != current
+                return _try(connection, schema, dblink), over != current or len(reasons) > 1
             except psycopg.OperationalError as error:
                 reasons.append(str(error.diag.message_primary))
                 raise psycopg.Rollback from None

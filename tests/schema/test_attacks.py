@@ -1,5 +1,7 @@
 """Attackers in each role, and what they don't gain."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +79,7 @@ def _roles(server: Server, template: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def public_dblink(empty_database: Database) -> Iterator[Database]:
+def public_dblink(empty_database: Database) -> Database:
     """A bootstrapped database where dblink is everybody's, and where everybody may call a function that logs."""
     with empty_database.connect() as session:
         session.execute("CREATE EXTENSION dblink SCHEMA public")
@@ -88,7 +90,7 @@ def public_dblink(empty_database: Database) -> Iterator[Database]:
             AS 'SELECT jobmon.add_job(''report'')'
             """
         )
-    yield empty_database
+    return empty_database
 
 
 def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
@@ -327,6 +329,54 @@ def test_a_link_does_not_show_what_others_log(public_dblink: Database) -> None:
         assert over_the_link(attacker, "SELECT count(*)::text FROM pg_stat_activity WHERE usename = current_user") == [
             ("2",)
         ]
+
+
+@pytest.fixture
+def link_needs_password(public_dblink: Database) -> Iterator[Database]:
+    """`public_dblink`, where the link's role has to give its password, unlike others of the test server."""
+    hba = public_dblink.server.data / "pg_hba.conf"
+    before = hba.read_text()
+    with public_dblink.connect() as session:
+        role = value(session, "SELECT role_name::text FROM jobmon.link")
+        where = f"{public_dblink.name} {role}"
+        hba.write_text(f"local {where} scram-sha-256\nhost {where} 127.0.0.1/32 scram-sha-256\n{before}")
+        session.execute("SELECT pg_reload_conf()")
+        end = time.monotonic() + 20
+        with contextlib.suppress(psycopg.OperationalError):
+            while time.monotonic() < end:
+                public_dblink.connect(user=role, password="wrong").close()
+                time.sleep(0.02)
+        yield public_dblink
+        hba.write_text(before)
+        session.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        "ALTER ROLE current_user PASSWORD 'mine'",
+        "ALTER ROLE current_user SET default_transaction_read_only = on",
+        "ALTER ROLE current_user IN DATABASE {} SET default_transaction_read_only = on",
+    ],
+)
+def test_bootstrap_repairs_what_a_link_did_to_its_own_role(link_needs_password: Database, sabotage: str) -> None:
+    """PostgreSQL lets every role do that to itself, and dblink lets every user of the session be the link's role."""
+    with link_needs_password.connect(user=NOBODY) as attacker, link_needs_password.connect() as session:
+        value(attacker, "SELECT public.report()")
+        over_the_link(attacker, sabotage.format(link_needs_password.name))
+        with pytest.raises(psycopg.Error):
+            session.execute("SELECT jobmon.add_job('etl')")
+        assert bootstrap(session, "jobmon").changed is True
+        assert bootstrap(session, "jobmon").changed is False
+    with link_needs_password.connect() as session:
+        assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
+
+
+def test_a_link_can_not_take_away_the_rights_of_its_role(public_dblink: Database) -> None:
+    with public_dblink.connect(user=NOBODY) as attacker, public_dblink.connect() as session:
+        value(attacker, "SELECT public.report()")
+        over_the_link(attacker, "DROP OWNED BY current_user")
+        assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
 
 
 def test_without_rights_dblink_can_not_even_be_called(database: Database) -> None:

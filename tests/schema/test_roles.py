@@ -1,6 +1,7 @@
 """The roles that bootstrap makes, in more than one database of a cluster, and the mapping's role."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -123,6 +124,22 @@ def test_two_databases_of_a_cluster_do_not_disturb_each_other(
         assert bootstrap(one, "jobmon").changed is False
 
 
+def test_two_databases_can_be_bootstrapped_at_the_same_moment(
+    empty_database: Database, other_database: Database
+) -> None:
+    """The roles are the cluster's: only one of the two can make them."""
+    with ThreadPoolExecutor() as threads:
+        done = list(
+            threads.map(lambda each: each.ctl("bootstrap", "--schema", "twin"), (empty_database, other_database))
+        )
+    assert [(each.status, each.stderr) for each in done] == [(0, "")] * 2
+    with empty_database.connect() as one, other_database.connect() as two:
+        for each in (one, two):
+            assert bootstrap(each, "twin").changed is False
+            each.execute("DROP OWNED BY twin_log, twin_monitor")
+        one.execute("DROP ROLE twin_log, twin_monitor")
+
+
 def test_lost_rights_are_noticed_and_given_back(database: Database, session: psycopg.Connection) -> None:
     assert bootstrap(session, "jobmon").changed is True  # the link's role of a cloned database
     assert bootstrap(session, "jobmon").changed is False
@@ -162,9 +179,9 @@ def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> N
 def test_who_may_not_make_roles_is_told_what_to_do(
     database: Database, session: psycopg.Connection, logger: str
 ) -> None:
-    with database.connect(user=logger) as powerless:
-        with pytest.raises(BootstrapError, match=r'may not create the role "other_log": ask .*--no-roles'):
-            roles.ensure(powerless, "other")
+    message = r'may not create the role "other_log": ask .*--no-roles'
+    with database.connect(user=logger) as powerless, pytest.raises(BootstrapError, match=message):
+        roles.ensure(powerless, "other")
 
 
 def test_dblink_mapping_has_at_most_one_row(session: psycopg.Connection) -> None:

@@ -116,6 +116,7 @@ CALLS = [
     "show_detail('job 7')",
     "show_detail('job 7', 10)",
     "show_running()",
+    "check_job_status()",
 ]
 
 
