@@ -146,7 +146,8 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode()).decode()
+    # SCRAM whatever the server's default, which is md5 in PostgreSQL 13: pg_hba.conf may ask for it
+    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(
         sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
     )
