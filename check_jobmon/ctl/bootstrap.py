@@ -17,6 +17,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_connection_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless something changed")
+    parser.add_argument(
+        "--no-roles",
+        action="store_true",
+        help="make no role to log with and none to monitor with, but print the GRANTs to make by hand",
+    )
     parser.set_defaults(run=run)
 
 
@@ -32,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         with psycopg.connect(
             autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
         ) as connection:
-            report = bootstrap(connection, arguments.schema)
+            report = bootstrap(connection, arguments.schema, with_roles=not arguments.no_roles)
     except BootstrapError as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1

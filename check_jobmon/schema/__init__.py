@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from check_jobmon import __version__
-from check_jobmon.schema import link
+from check_jobmon.schema import link, roles
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, tables, version
 
@@ -28,6 +28,7 @@ class Report:
     after: int
     changed: bool
     link: str
+    roles: str
 
     def __str__(self) -> str:
         where = f'schema "{self.schema}" of database "{self.database}"'
@@ -39,12 +40,13 @@ class Report:
             what = f"repaired {where}, version {self.after}"
         else:
             what = f"{where} is up to date (version {self.after}), nothing changed"
-        return f"{what}; {self.link}"
+        return f"{what}; {self.link}; {self.roles}"
 
 
-def bootstrap(connection: psycopg.Connection, schema: str) -> Report:
+def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool = True) -> Report:
     """Install the schema, or upgrade it, in one transaction; then try its link, and find a way that works.
 
+    `with_roles` makes the roles to log and to monitor with; without, the report says how to.
     The connection must be in autocommit mode. Raises BootstrapError with all said in one line.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
@@ -74,12 +76,13 @@ def bootstrap(connection: psycopg.Connection, schema: str) -> Report:
         old = _fingerprint(connection, schema)
         _apply(connection, schema, dblink, before)
         link.role(connection, schema)
+        who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
         changed = before < version() or _fingerprint(connection, schema) != old
         if not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
             raise psycopg.Rollback
     way, way_changed = link.ensure(connection, schema, dblink)
-    return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way)
+    return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way, who)
 
 
 def _value(connection: psycopg.Connection, query: "LiteralString", **parameters: object) -> object:
@@ -179,7 +182,14 @@ def _fingerprint(connection: psycopg.Connection, schema: str) -> object:
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
                  UNION ALL
-                SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit) FROM pg_roles AS r
+                SELECT concat_ws(' ', c.relname, c.relacl) FROM pg_class AS c
+                 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+                 UNION ALL
+                SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit,
+                                 ARRAY(SELECT concat_ws(' ', s.setdatabase, s.setconfig) FROM pg_db_role_setting AS s
+                                        WHERE s.setrole = r.oid ORDER BY 1),
+                                 ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = r.oid ORDER BY 1))
+                  FROM pg_roles AS r
                  WHERE r.rolname LIKE %(schema)s || '\\_%%'
                ) AS t(what)
         """,

@@ -4,6 +4,8 @@ The link is the dblink connection over which the logging functions write outside
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
 """
 
+import contextlib
+
 import psycopg
 from psycopg import errors, sql
 
@@ -12,7 +14,10 @@ from check_jobmon.schema.errors import BootstrapError
 LINK_FUNCTIONS = (
     "link_add_job(bigint, text, text, integer, text)",
     "link_add_step(bigint, bigint, text)",
+    "link_cancel_job(bigint, text, text)",
+    "link_clear(bigint, text, bigint, bigint, text)",
     "link_end_job(bigint, integer)",
+    "link_next_job_id()",
     "link_update_step(bigint, text, text)",
 )
 """All that the link's role may execute."""
@@ -83,15 +88,44 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         _new_secrets(connection, table, name)
     elif not found:
         _set_password(connection, table, name)
-    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
-    for function in LINK_FUNCTIONS:
-        connection.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
-                sql.Identifier(schema),
-                sql.SQL(function),
-                sql.Identifier(name),
-            )
+    _settings(connection, name)
+    mapped = connection.execute(
+        sql.SQL("SELECT m.username FROM {} AS m JOIN pg_roles AS r ON r.rolname = m.username").format(
+            sql.Identifier(schema, "dblink_mapping")
         )
+    ).fetchone()
+    for grantee in (name, *(mapped or ())):
+        connection.execute(
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
+        )
+        for function in LINK_FUNCTIONS:
+            connection.execute(
+                sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
+                    sql.Identifier(schema),
+                    sql.SQL(function),
+                    sql.Identifier(grantee),
+                )
+            )
+
+
+def _settings(connection: psycopg.Connection, name: str) -> None:
+    """Take away all settings of the role but one: a role may change its own, so whoever has a link open could.
+
+    The one keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links.
+    Only a superuser may set it (or a role with SET on the parameter); otherwise that remains.
+    """
+    found = connection.execute(
+        "SELECT d.datname, s.setconfig FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole"
+        " LEFT JOIN pg_database AS d ON d.oid = s.setdatabase WHERE r.rolname = %s",
+        [name],
+    ).fetchall()
+    if found == [(None, ["track_activities=off"])]:
+        return
+    for database, _ in found:
+        where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
+        connection.execute(sql.SQL("ALTER ROLE {}{} RESET ALL").format(sql.Identifier(name), where))
+    with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
 def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
@@ -112,7 +146,8 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode()).decode()
+    # SCRAM whatever the server's default, which is md5 in PostgreSQL 13: pg_hba.conf may ask for it
+    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(
         sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
     )
@@ -127,13 +162,19 @@ def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[st
     row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
     assert row is not None
     current = str(row[0])
-    reasons = []
-    for over in (current, "tcp" if current == "socket" else "socket"):
+    reasons: list[str] = []
+    other = "tcp" if current == "socket" else "socket"
+    for over in (current, other, current, other):
+        if len(reasons) == 2:
+            # A role may change its own password, so whoever had a link open could have done so.
+            if not any("password authentication failed" in reason for reason in reasons):
+                break
+            _set_password(connection, table, role_name(connection, schema))
         with connection.transaction():
             connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             try:
-                return _try(connection, schema, dblink), over != current
+                return _try(connection, schema, dblink), over != current or len(reasons) > 1
             except psycopg.OperationalError as error:
                 reasons.append(str(error.diag.message_primary))
                 raise psycopg.Rollback from None

@@ -9,10 +9,14 @@ CREATE TABLE @schema@.job_log (
     status     text,
     pid        integer NOT NULL
 );
--- One probe for the last completed run of a job, and for its history newest first.
-CREATE INDEX job_log_job_name_end_time_idx ON @schema@.job_log (job_name, end_time);
 -- Only the open runs: the check, show_running() and cancel_job() look at nothing else.
 CREATE INDEX job_log_open_idx ON @schema@.job_log (job_name) WHERE end_time IS NULL;
+-- The others hold completed runs alone, so that a run is entered in each but once.
+-- One probe for the last completed run of a job.
+CREATE INDEX job_log_done_idx ON @schema@.job_log (job_name, end_time) WHERE end_time IS NOT NULL;
+-- For show_job(), show_job_like() and show_job_status(): a job's runs of one status, newest first.
+CREATE INDEX job_log_name_status_idx ON @schema@.job_log (job_name, status, job_id) WHERE end_time IS NOT NULL;
+CREATE INDEX job_log_status_idx ON @schema@.job_log (status, job_id) WHERE end_time IS NOT NULL;
 
 COMMENT ON TABLE @schema@.job_log IS
     'One row for each run of a job. Written by add_job(), close_job() and fail_job().';

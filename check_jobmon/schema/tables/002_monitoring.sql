@@ -2,7 +2,8 @@
 
 CREATE TABLE @schema@.job_status_text (
     alert_code integer PRIMARY KEY,
-    alert_text text NOT NULL UNIQUE,
+    -- deferrable, so that one UPDATE can swap two words
+    alert_text text NOT NULL UNIQUE DEFERRABLE INITIALLY IMMEDIATE,
     error_code integer NOT NULL,
     error_text text NOT NULL
 );

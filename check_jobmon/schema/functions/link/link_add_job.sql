@@ -4,20 +4,14 @@ RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
-DECLARE
-    v_job_id bigint := p_job_id;
 BEGIN
     IF p_mac IS DISTINCT FROM link_mac(format('%s %L %L %s', p_job_id, p_job_name, p_owner, p_pid)) THEN
         RAISE EXCEPTION 'this call was not signed by add_job()' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    -- the caller's transaction may be read only: then it could not allocate the id
-    IF v_job_id IS NULL THEN
-        v_job_id := nextval('job_log_job_id_seq');
-    END IF;
     INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-         VALUES (v_job_id, p_owner, p_job_name, clock_timestamp(), p_pid)
+         VALUES (p_job_id, p_owner, p_job_name, clock_timestamp(), p_pid)
              ON CONFLICT (job_id) DO NOTHING;
-    RETURN v_job_id;
+    RETURN p_job_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_add_job(bigint, text, text, integer, text) IS 'Internal: the link''s side of add_job().';

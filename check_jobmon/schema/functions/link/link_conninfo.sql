@@ -8,6 +8,7 @@ DECLARE
     v_listen  text := btrim(split_part(current_setting('listen_addresses'), ',', 1));
     v_host    text;
     v_parts   text[];
+    v_text    text := '';
     v_link    link%ROWTYPE;
     v_mapping dblink_mapping%ROWTYPE;
 BEGIN
@@ -30,10 +31,14 @@ BEGIN
         ['application_name', 'jobmon link of ' || pg_backend_pid()],
         ['connect_timeout', '10']
     ];
-    -- libpq's quoting: in single quotes, with backslash before a quote or a backslash
-    RETURN (SELECT string_agg(format('%s=''%s''', v_parts[i][1],
-                                     replace(replace(v_parts[i][2], '\', '\\'), '''', '\''')), ' ')
-              FROM generate_subscripts(v_parts, 1) AS i);
+    -- libpq's quoting: in single quotes, with backslash before a quote or a backslash. By expressions and no query: the
+    -- plan of a query has its values in it, and debug_print_plan would show it to the caller. And with E, because the
+    -- caller chooses what a backslash means without (standard_conforming_strings).
+    FOR i IN 1 .. array_length(v_parts, 1) LOOP
+        v_text := v_text || format(E'%s=\'%s\' ', v_parts[i][1],
+                                   replace(replace(v_parts[i][2], E'\\', E'\\\\'), E'\'', E'\\\''));
+    END LOOP;
+    RETURN v_text;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_conninfo() IS

@@ -13,8 +13,15 @@ BEGIN
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
     END IF;
-    UPDATE job_log SET end_time = clock_timestamp(), status = v_status WHERE job_id = p_job_id;
-    IF NOT FOUND THEN
+    -- a run that cancel_job() has ended stays cancelled, whatever the cancelled session says of it afterwards
+    UPDATE job_log
+       SET end_time = clock_timestamp(),
+           status = v_status
+     WHERE job_id = p_job_id
+       AND (end_time IS NULL
+            OR NOT EXISTS (SELECT FROM job_detail AS d
+                            WHERE d.job_id = p_job_id AND starts_with(d.message, 'cancelled by ')));
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_log WHERE job_id = p_job_id) THEN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
     END IF;

@@ -19,7 +19,9 @@ WHEN read_only_sql_transaction THEN
     RAISE;
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
-    RAISE EXCEPTION 'the job log''s link can''t connect: %', btrim(coalesce(nullif(v_detail, ''), SQLERRM), E' \n')
+    RAISE EXCEPTION 'the job log''s link can''t connect%: %',
+                    CASE WHEN EXISTS (SELECT FROM dblink_mapping) THEN ' as @schema_name@.dblink_mapping says' ELSE '' END,
+                    btrim(coalesce(nullif(v_detail, ''), SQLERRM), E' \n')
         USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection',
               HINT = CASE WHEN EXISTS (SELECT FROM dblink_mapping)
                           THEN 'The row in @schema_name@.dblink_mapping says how it connects: correct it, or delete it to use '

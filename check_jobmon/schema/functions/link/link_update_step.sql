@@ -9,8 +9,11 @@ BEGIN
     UPDATE job_detail
        SET end_time = v_now,
            elapsed_time = extract(epoch FROM v_now - start_time),
-           status = p_status,
-           message = p_message
+           -- what cancel_job() has noted stays, whatever the cancelled session says of its step afterwards
+           status = CASE WHEN starts_with(message, 'cancelled by ') THEN status ELSE p_status END,
+           message = CASE WHEN starts_with(message, 'cancelled by ') THEN concat_ws('; ', message, p_message)
+                          ELSE p_message
+                     END
      WHERE step_id = p_step_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no step with step_id %', p_step_id

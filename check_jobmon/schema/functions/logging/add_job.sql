@@ -17,7 +17,10 @@ BEGIN
             USING ERRCODE = 'string_data_right_truncation',
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
-    IF NOT current_setting('transaction_read_only')::boolean THEN
+    IF current_setting('transaction_read_only')::boolean THEN
+        -- what is signed has an id in any case, so that it can't be replayed
+        v_job_id := link_run('SELECT @schema@.link_next_job_id()');
+    ELSE
         v_job_id := nextval('job_log_job_id_seq');
     END IF;
     RETURN link_run(format('SELECT @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,

@@ -26,7 +26,10 @@ BEGIN
                     WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_alert') THEN
         CREATE TRIGGER job_log_alert
             AFTER INSERT OR UPDATE OF status ON @schema@.job_log
-            FOR EACH ROW EXECUTE FUNCTION @schema@.job_log_alert();
+            FOR EACH ROW
+            -- not when job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
+            WHEN (pg_trigger_depth() = 0)
+            EXECUTE FUNCTION @schema@.job_log_alert();
     END IF;
 END
 $$;

@@ -1,0 +1,49 @@
+-- What the link runs for job_log_clear(): deletes the old ones of the runs from p_after (exclusive) to p_upto, and returns
+-- how many. Never waits for a logger: what somebody is writing stays until next time.
+CREATE OR REPLACE FUNCTION @schema@.link_clear(p_job_id bigint, p_before text, p_after bigint, p_upto bigint, p_mac text)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_runs    bigint[];
+    v_in_use  bigint[];
+    v_deleted bigint;
+BEGIN
+    IF p_mac IS DISTINCT FROM link_mac(format('clear %s %L %s %s', p_job_id, p_before, p_after, p_upto)) THEN
+        RAISE EXCEPTION 'this call was not signed by job_log_clear()' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    v_runs := ARRAY(
+        SELECT l.job_id
+          FROM job_log AS l
+         WHERE l.job_id > p_after
+           AND l.job_id <= p_upto
+           AND l.start_time < p_before::timestamptz
+           AND (l.end_time IS NOT NULL
+                OR NOT EXISTS (SELECT FROM pg_stat_activity AS a
+                                WHERE a.pid = l.pid
+                                  AND a.datname = current_database()
+                                  AND coalesce(a.backend_start <= l.start_time, true)))
+         ORDER BY l.job_id
+           FOR UPDATE SKIP LOCKED
+    );
+    v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT k.job_id FROM job_log_kept() AS k);
+    WITH step AS MATERIALIZED (
+        SELECT d.step_id
+          FROM job_detail AS d
+         WHERE d.job_id = ANY (v_runs)
+           FOR UPDATE SKIP LOCKED
+    )
+    SELECT array_agg(DISTINCT d.job_id) INTO v_in_use
+      FROM job_detail AS d
+      LEFT JOIN step AS s ON s.step_id = d.step_id
+     WHERE d.job_id = ANY (v_runs)
+       AND s.step_id IS NULL;
+    DELETE FROM job_log
+          WHERE job_id = ANY (v_runs)
+            AND job_id <> ALL (coalesce(v_in_use, '{}'));
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    RETURN v_deleted;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_clear(bigint, text, bigint, bigint, text) IS 'Internal: the link''s side of job_log_clear().';

@@ -1,0 +1,35 @@
+-- Trigger of job_status_text: the log's history follows when a word is changed.
+CREATE OR REPLACE FUNCTION @schema@.job_status_text_renamed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    -- All of a statement's changes at once, so that words can be swapped.
+    UPDATE job_log AS l
+       SET status = n.alert_text
+      FROM old_words AS o
+      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
+     WHERE l.status = o.alert_text
+       AND l.end_time IS NOT NULL;
+    UPDATE job_detail AS d
+       SET status = n.alert_text
+      FROM old_words AS o
+      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
+     WHERE d.status = o.alert_text;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_status_text_renamed() IS
+    'Trigger of job_status_text: a changed word is changed in job_log and job_detail too. On a long log that takes a while.';
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = '@schema@.job_status_text'::regclass AND tgname = 'job_status_text_renamed') THEN
+        CREATE TRIGGER job_status_text_renamed
+            AFTER UPDATE ON @schema@.job_status_text
+            REFERENCING OLD TABLE AS old_words NEW TABLE AS new_words
+            FOR EACH STATEMENT EXECUTE FUNCTION @schema@.job_status_text_renamed();
+    END IF;
+END
+$$;

@@ -1,0 +1,231 @@
+"""The roles that bootstrap makes, in more than one database of a cluster, and the mapping's role."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from check_jobmon.embedded import Server
+from check_jobmon.schema import bootstrap, roles
+from check_jobmon.schema.errors import BootstrapError
+from tests.database import Database, value
+
+
+@pytest.fixture
+def logger(session: psycopg.Connection) -> Iterator[str]:
+    """A role that may log in, and log."""
+    yield from _member(session, "roles_logger", "jobmon_log")
+
+
+@pytest.fixture
+def monitor(session: psycopg.Connection) -> Iterator[str]:
+    """A role that may log in, and monitor."""
+    yield from _member(session, "roles_monitor", "jobmon_monitor")
+
+
+def _member(session: psycopg.Connection, name: str, of: str) -> Iterator[str]:
+    session.execute(f"CREATE ROLE {name} LOGIN IN ROLE {of}".encode())
+    yield name
+    session.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+def test_the_role_to_log_with_can_log_and_nothing_else(
+    database: Database, session: psycopg.Connection, logger: str
+) -> None:
+    with database.connect(user=logger) as caller:
+        job = value(caller, "SELECT jobmon.add_job('etl')")
+        step = value(caller, "SELECT jobmon.add_step(%s, 'load')", job)
+        caller.execute("SELECT jobmon.update_step(%s, 'OK', '42 rows')", [step])
+        assert value(caller, "SELECT jobmon.sql_step(%s, 'more', 'SELECT')", job) is True
+        caller.execute("SELECT jobmon.close_job(%s)", [job])
+        caller.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'), 2)")
+        assert value(caller, "SELECT jobmon.sql_job('report', 'SELECT')").endswith("was successful")
+        with pytest.raises(errors.NoDataFound):
+            caller.execute("SELECT jobmon.cancel_job(4711)")
+        for denied in (
+            "TABLE jobmon.job_log",
+            "TABLE jobmon.link",
+            "TABLE jobmon.dblink_mapping",
+            "INSERT INTO jobmon.job_check_config VALUES ('X', '1 day', '1 day')",
+            "DELETE FROM jobmon.job_check_log",
+            "SELECT jobmon.job_log_clear('0')",
+            "SELECT jobmon.show_job('etl')",
+            "SELECT jobmon.link_mac('x')",
+            "SELECT jobmon.link_run('SELECT 1')",
+            "SELECT jobmon.link_conninfo()",
+            "CREATE TABLE jobmon.mine ()",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                caller.execute(denied.encode())
+    assert value(session, "SELECT array_agg(DISTINCT owner) FROM jobmon.job_log") == [logger]
+
+
+def test_the_role_to_monitor_with_can_check_and_show_and_nothing_else(
+    database: Database, session: psycopg.Connection, monitor: str
+) -> None:
+    job = value(session, "SELECT jobmon.add_job('etl')")
+    session.execute("SELECT jobmon.add_step(%s, 'load')", [job])
+    with database.connect(user=monitor) as watcher:
+        for call in (
+            "show_job('etl')",
+            "show_job_like('e')",
+            "show_running()",
+            "show_detail('etl')",
+            f"show_detail({job})",
+        ):
+            assert value(watcher, f"SELECT job_id FROM jobmon.{call}") == job
+        assert watcher.execute("SELECT * FROM jobmon.show_job_status('OK')").fetchall() == []
+        assert watcher.execute("SELECT * FROM jobmon.show_job_status('etl', 'OK')").fetchall() == []
+        assert value(watcher, "SELECT alert_code FROM jobmon.check_job_status()") == 1
+        assert value(watcher, "SELECT pg_has_role('pg_monitor', 'USAGE')")
+        for denied in (
+            "SELECT jobmon.add_job('x')",
+            "SELECT jobmon.fail_job(1)",
+            "SELECT jobmon.job_log_clear('0')",
+            "TABLE jobmon.link",
+            "TABLE jobmon.dblink_mapping",
+            "DELETE FROM jobmon.job_log",
+            "UPDATE jobmon.job_status_text SET alert_text = 'X'",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                watcher.execute(denied.encode())
+    assert database.check("-U", monitor).status == 0
+
+
+def test_job_log_clear_takes_a_grant_of_its_own(database: Database, session: psycopg.Connection, logger: str) -> None:
+    session.execute(f"GRANT EXECUTE ON FUNCTION jobmon.job_log_clear(interval) TO {logger}".encode())
+    with database.connect(user=logger) as caller:
+        caller.execute("SELECT jobmon.job_log_clear('1 day')")
+    assert session.execute("SELECT owner, job_name, status FROM jobmon.job_log").fetchall() == [
+        (logger, "JOB LOG CLEAR", "OK")
+    ]
+
+
+@pytest.fixture
+def other_database(server: Server, empty_database: Database) -> Iterator[Database]:
+    """A second empty database beside `empty_database`."""
+    with Database(server, "postgres").connect() as session:
+        session.execute("CREATE DATABASE other TEMPLATE template0")
+        yield Database(server, "other")
+        session.execute("DROP DATABASE other WITH (FORCE)")
+
+
+def test_two_databases_of_a_cluster_do_not_disturb_each_other(
+    empty_database: Database, other_database: Database
+) -> None:
+    with empty_database.connect() as one, other_database.connect() as two:
+        assert [bootstrap(each, "jobmon").changed for each in (one, two, one, two)] == [True, True, False, False]
+        for each in (one, two, one):
+            assert value(each, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
+        link_role = "SELECT role_name::text FROM jobmon.link"
+        assert value(one, link_role) != value(two, link_role)
+        assert bootstrap(one, "jobmon").changed is False
+
+
+def test_two_databases_can_be_bootstrapped_at_the_same_moment(
+    empty_database: Database, other_database: Database
+) -> None:
+    """The roles are the cluster's: only one of the two can make them."""
+    with ThreadPoolExecutor() as threads:
+        done = list(
+            threads.map(lambda each: each.ctl("bootstrap", "--schema", "twin"), (empty_database, other_database))
+        )
+    assert [(each.status, each.stderr) for each in done] == [(0, "")] * 2
+    with empty_database.connect() as one, other_database.connect() as two:
+        for each in (one, two):
+            assert bootstrap(each, "twin").changed is False
+            each.execute("DROP OWNED BY twin_log, twin_monitor")
+        one.execute("DROP ROLE twin_log, twin_monitor")
+
+
+def test_lost_rights_are_noticed_and_given_back(database: Database, session: psycopg.Connection) -> None:
+    assert bootstrap(session, "jobmon").changed is True  # the link's role of a cloned database
+    assert bootstrap(session, "jobmon").changed is False
+    for loss in (
+        "REVOKE SELECT ON jobmon.job_log FROM jobmon_monitor",
+        "REVOKE EXECUTE ON FUNCTION jobmon.sql_job(text, text) FROM jobmon_log",
+        "REVOKE USAGE ON SCHEMA jobmon FROM jobmon_log",
+        "REVOKE pg_monitor FROM jobmon_monitor",
+        "GRANT EXECUTE ON FUNCTION jobmon.link_mac(text) TO PUBLIC",
+    ):
+        session.execute(loss.encode())
+        assert bootstrap(session, "jobmon").changed is True, loss
+        assert bootstrap(session, "jobmon").changed is False, loss
+    assert value(session, "SELECT has_function_privilege('public', 'jobmon.link_mac(text)', 'EXECUTE')") is False
+
+
+def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> None:
+    done = empty_database.ctl("bootstrap", "--schema", "rolefree", "--no-roles")
+    assert (done.status, done.stderr) == (0, "")
+    with empty_database.connect() as session:
+        assert (
+            value(session, "SELECT count(*) FROM pg_roles WHERE rolname IN ('rolefree_log', 'rolefree_monitor')") == 0
+        )
+        statements = done.stdout.partition("by hand it takes: ")[2].strip()
+        assert "GRANT pg_monitor TO rolefree_monitor" in statements
+        session.execute(statements.encode())
+        session.execute("CREATE ROLE rolefree_member LOGIN IN ROLE rolefree_log, rolefree_monitor")
+        with empty_database.connect(user="rolefree_member") as caller:
+            assert value(caller, "SELECT rolefree.sql_job('etl', 'SELECT')").endswith("was successful")
+            assert value(caller, "SELECT job_name FROM rolefree.show_job('etl')") == "ETL"
+        # what was done by hand is what bootstrap would have done
+        assert bootstrap(session, "rolefree").changed is False
+        session.execute("DROP ROLE rolefree_member; DROP OWNED BY rolefree_log, rolefree_monitor")
+        session.execute("DROP ROLE rolefree_log, rolefree_monitor")
+
+
+def test_who_may_not_make_roles_is_told_what_to_do(
+    database: Database, session: psycopg.Connection, logger: str
+) -> None:
+    message = r'may not create the role "other_log": ask .*--no-roles'
+    with database.connect(user=logger) as powerless, pytest.raises(BootstrapError, match=message):
+        roles.ensure(powerless, "other")
+
+
+def test_dblink_mapping_has_at_most_one_row(session: psycopg.Connection) -> None:
+    session.execute("INSERT INTO jobmon.dblink_mapping (username) VALUES ('a')")
+    with pytest.raises(errors.UniqueViolation, match="dblink_mapping_one_row"):
+        session.execute("INSERT INTO jobmon.dblink_mapping (username) VALUES ('b')")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"username": "nobody_there"}, 'role "nobody_there" does not exist'),
+        ({"port": "1"}, "Connection refused"),
+        ({"port": "x'y\\"}, 'invalid integer value "x\'y\\"'),
+        ({"host": "/nowhere"}, "No such file or directory"),
+    ],
+)
+def test_a_wrong_mapping_gives_an_error_that_names_it(
+    session: psycopg.Connection, mapping: dict[str, str], message: str
+) -> None:
+    if "port" in mapping:
+        mapping = {**mapping, "host": "127.0.0.1"}
+    columns, values = ", ".join(mapping), list(mapping.values())
+    placeholders = ", ".join(["%s"] * len(values))
+    session.execute(f"INSERT INTO jobmon.dblink_mapping ({columns}) VALUES ({placeholders})".encode(), values)
+    with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection) as refused:
+        session.execute("SELECT jobmon.add_job('etl')")
+    said = refused.value.diag
+    assert (said.message_primary or "").startswith("the job log's link can't connect as jobmon.dblink_mapping says: ")
+    assert message in (said.message_primary or "")
+    assert "jobmon.dblink_mapping" in (said.message_hint or "")
+
+
+def test_the_mappings_role_gets_what_the_link_needs(database: Database, session: psycopg.Connection) -> None:
+    password = r"it's a \ secret"
+    session.execute("CREATE ROLE roles_mapped LOGIN")
+    session.execute("INSERT INTO jobmon.dblink_mapping (username, pwd) VALUES ('roles_mapped', %s)", [password])
+    with pytest.raises(errors.InsufficientPrivilege):
+        session.execute("SELECT jobmon.add_job('etl')")
+    session.execute("SELECT jobmon_dblink.dblink_disconnect('jobmon_link')")
+    report = bootstrap(session, "jobmon")
+    assert report.changed is True
+    assert report.link == 'the link works, as role "roles_mapped"'
+    session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
+    assert session.execute("SELECT owner, status FROM jobmon.job_log").fetchall() == [("postgres", "OK")]
+    assert bootstrap(session, "jobmon").changed is False
+    session.execute("DROP OWNED BY roles_mapped; DROP ROLE roles_mapped")

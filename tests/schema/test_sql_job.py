@@ -1,0 +1,136 @@
+"""sql_job: a complete job of one statement, never twice at once."""
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.database import Database, value
+from tests.schema.sessions import busy, until
+
+RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+ASLEEP = "SELECT count(*) > 0 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+
+
+def assert_nothing_left(session: psycopg.Connection) -> None:
+    """Neither a lock nor an open run."""
+    assert value(session, LOCKS) == 0
+    assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0
+
+
+def test_a_job_that_goes_well(session: psycopg.Connection) -> None:
+    session.execute("CREATE TABLE facts (id integer)")
+    text = value(session, "SELECT jobmon.sql_job('Load', 'INSERT INTO facts SELECT generate_series(1, 7)')")
+    job = value(session, "SELECT job_id FROM jobmon.job_log")
+    assert text == f"job {job} (LOAD) was successful"
+    assert session.execute(RUNS).fetchall() == [("LOAD", "OK")]
+    assert value(session, "SELECT message FROM jobmon.job_detail") == "rows affected: 7"
+    assert value(session, "SELECT count(*) FROM facts") == 7
+    assert_nothing_left(session)
+
+
+def test_a_job_that_fails_is_undone_and_the_transaction_goes_on(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("CREATE TABLE facts (id integer)")
+    with database.connect(autocommit=False) as caller:
+        caller.execute("INSERT INTO facts VALUES (1)")
+        text = value(caller, "SELECT jobmon.sql_job('load', 'INSERT INTO facts VALUES (2); SELECT 1 / 0')")
+        caller.commit()
+    job = value(session, "SELECT job_id FROM jobmon.job_log")
+    assert text == f"job {job} (LOAD) failed"
+    assert session.execute(RUNS).fetchall() == [("LOAD", "CRITICAL")]
+    assert session.execute("SELECT status, message FROM jobmon.job_detail").fetchall() == [
+        ("CRITICAL", "division by zero [22012]")
+    ]
+    assert value(session, "SELECT array_agg(id) FROM facts") == [1]
+    assert_nothing_left(session)
+
+
+def test_a_second_call_ends_at_once_and_is_logged_as_a_warning(database: Database, session: psycopg.Connection) -> None:
+    session.execute("CREATE ROLE sql_job_other LOGIN; GRANT jobmon_log TO sql_job_other")
+    with busy(database, "SELECT jobmon.sql_job('nightly etl', 'SELECT pg_sleep(60)')") as first:
+        until(session, ASLEEP, first.pid)
+        running = value(session, "SELECT job_id FROM jobmon.job_log")
+        with database.connect(user="sql_job_other") as other:
+            text = value(other, "SELECT jobmon.sql_job('Nightly ETL', 'SELECT 1')")
+        refused = value(session, "SELECT max(job_id) FROM jobmon.job_log")
+        assert text == f"job {refused} (NIGHTLY ETL) was not run: job {running} (pid {first.pid}) is under way"
+        assert session.execute(RUNS).fetchall() == [("NIGHTLY ETL", None), ("NIGHTLY ETL", "WARNING")]
+        assert session.execute(
+            "SELECT action, status, message FROM jobmon.job_detail WHERE job_id = %s", [refused]
+        ).fetchall() == [
+            (
+                "see that the job is not already running",
+                "WARNING",
+                f"not run: job {running} (pid {first.pid}) is under way",
+            )
+        ]
+        assert value(session, "SELECT jobmon.sql_job('another', 'SELECT 1')").endswith("was successful")
+    assert isinstance(first.error, errors.QueryCanceled)
+    assert_nothing_left(session)
+    assert value(session, "SELECT jobmon.sql_job('nightly etl', 'SELECT 1')").endswith("was successful")
+    session.execute("DROP ROLE sql_job_other")
+
+
+def test_a_job_that_calls_itself_is_refused_too(session: psycopg.Connection) -> None:
+    session.execute("CREATE TABLE texts (text text)")
+    nested = "INSERT INTO texts SELECT jobmon.sql_job('ETL', 'SELECT 1')"
+    assert value(session, "SELECT jobmon.sql_job('etl', %s)", nested).endswith("was successful")
+    outer, inner = session.execute("SELECT job_id, status FROM jobmon.job_log ORDER BY job_id").fetchall()
+    pid = session.info.backend_pid
+    assert value(session, "TABLE texts") == f"job {inner[0]} (ETL) was not run: job {outer[0]} (pid {pid}) is under way"
+    assert (outer[1], inner[1]) == ("OK", "WARNING")
+    assert_nothing_left(session)
+
+
+def test_it_can_run_again_in_the_same_transaction(database: Database, session: psycopg.Connection) -> None:
+    with database.connect(autocommit=False) as caller:
+        for _ in range(2):
+            assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT 1')").endswith("was successful")
+        assert value(session, LOCKS) == 0
+
+
+def test_a_statement_timeout_fails_the_job_and_leaves_nothing_behind(session: psycopg.Connection) -> None:
+    session.execute("SET statement_timeout = '500ms'")
+    with pytest.raises(errors.QueryCanceled):
+        session.execute("SELECT jobmon.sql_job('etl', 'SELECT pg_sleep(60)')")
+    session.execute("RESET statement_timeout")
+    assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
+    assert value(session, "SELECT message FROM jobmon.job_detail") == (
+        "canceling statement due to statement timeout [57014]"
+    )
+    assert_nothing_left(session)
+
+
+def test_a_dead_session_does_not_keep_the_job_from_running(database: Database, session: psycopg.Connection) -> None:
+    with busy(database, "SELECT jobmon.sql_job('etl', 'SELECT pg_sleep(60)')") as first:
+        until(session, ASLEEP, first.pid)
+        session.execute("SELECT pg_terminate_backend(%s)", [first.pid])
+        first.join()
+    until(session, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", first.pid)
+    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT 1')").endswith("was successful")
+    assert value(session, LOCKS) == 0
+
+
+def test_a_statement_that_sets_a_role_does_not_keep_the_end_from_being_logged(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("CREATE ROLE sql_job_powerless")
+    assert value(session, "SELECT jobmon.sql_job('etl', 'SET ROLE sql_job_powerless')").endswith("was successful")
+    assert value(session, "SELECT current_user::text") == "postgres"
+    failing = "SET ROLE sql_job_powerless; CREATE TABLE jobmon.mine ()"
+    assert value(session, "SELECT jobmon.sql_job('etl', %s)", failing).endswith("failed")
+    assert value(session, "SELECT current_user::text") == "postgres"
+    assert_nothing_left(session)
+    session.execute("DROP ROLE sql_job_powerless")
+
+
+@pytest.mark.parametrize("name", [None, "", " ", "x" * 501])
+def test_a_bad_name_is_refused_and_nothing_run(session: psycopg.Connection, name: str | None) -> None:
+    session.execute("CREATE TABLE facts ()")
+    with pytest.raises(psycopg.Error, match="name"):
+        session.execute("SELECT jobmon.sql_job(%s, 'DROP TABLE facts')", [name])
+    assert value(session, "SELECT to_regclass('facts') IS NOT NULL")
+    assert value(session, "SELECT count(*) FROM jobmon.job_log") == 0
+    assert_nothing_left(session)
