@@ -1,5 +1,6 @@
 """What the catalog says of a job log: whether its tables are there, readable and whole, and which indexes they have."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> L
             f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
             "pid is, and who blocks it is not told"
         )
-    probes = any(index.startswith("job_name end_time") and "WHERE" not in index for index in indexes)
+    probes = any(re.fullmatch(r"job_name end_time( \w+)*( WHERE \(end_time IS NOT NULL\))?", index) for index in indexes)
     open_runs = any(index.endswith("WHERE (end_time IS NULL)") for index in indexes)
     if not probes:
         notes.append(

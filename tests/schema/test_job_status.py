@@ -343,6 +343,6 @@ def test_judging_a_configured_job_probes_the_index(log: psycopg.Connection) -> N
     )
     log.execute("ANALYZE jobmon.job_log")
     plan = "\n".join(row[0] for row in log.execute(f"EXPLAIN {job_status('jobmon')}".encode()))
-    assert "using job_log_job_name_end_time_idx on job_log" in plan
+    assert "using job_log_done_idx on job_log" in plan
     assert "job_log_open_idx on job_log" in plan
     assert "Seq Scan on job_log" not in plan
