@@ -6,13 +6,15 @@ AS $$
 DECLARE
     v_step_id bigint := coalesce(p_step_id, nextval('job_detail_step_id_seq'));
 BEGIN
-    IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_job_id) THEN
+    INSERT INTO job_detail (job_id, step_id, action, start_time)
+         SELECT r.job_id, v_step_id, p_action, clock_timestamp()
+           FROM job_log AS r
+          WHERE r.job_id = p_job_id
+             ON CONFLICT (step_id) DO NOTHING;
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_log WHERE job_id = p_job_id) THEN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    INSERT INTO job_detail (job_id, step_id, action, start_time)
-         VALUES (p_job_id, v_step_id, p_action, clock_timestamp())
-             ON CONFLICT (step_id) DO NOTHING;
     RETURN v_step_id;
 END
 $$;

@@ -1,15 +1,15 @@
 -- Runs one statement on the session's link and returns its one value; opens the link first if it isn't open.
 -- What callers pass is safe to run twice (they allocate ids before), because a link that turns out to be dead or in the
 -- middle of a cancelled call is opened anew and the statement sent again.
+-- No search_path of its own: to set it at each call costs more than the rest, and every name here is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_run(p_sql text) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_link   constant text := '@schema_name@_link';
     v_result bigint;
 BEGIN
-    IF v_link = ANY (@dblink@.dblink_get_connections()) THEN
+    IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
         BEGIN
             SELECT r.result INTO v_result FROM @dblink@.dblink(v_link, p_sql) AS r(result bigint);
             RETURN v_result;
@@ -18,7 +18,7 @@ BEGIN
             PERFORM @dblink@.dblink_disconnect(v_link);
         END;
     END IF;
-    PERFORM link_open(v_link);
+    PERFORM @schema@.link_open(v_link);
     SELECT r.result INTO v_result FROM @dblink@.dblink(v_link, p_sql) AS r(result bigint);
     RETURN v_result;
 END
