@@ -17,6 +17,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add_connection_arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless something changed")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, but say what would be: exit 0 if nothing, 1 if anything"
+    )
     parser.set_defaults(run=run)
 
 
@@ -32,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         with psycopg.connect(
             autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
         ) as connection:
-            report = bootstrap(connection, arguments.schema)
+            report = bootstrap(connection, arguments.schema, check=arguments.check)
     except BootstrapError as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1
@@ -41,4 +44,4 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     if report.changed or not arguments.quiet:
         print(report)
-    return 0
+    return 1 if arguments.check and report.changed else 0

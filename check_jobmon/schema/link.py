@@ -79,10 +79,11 @@ def role(connection: psycopg.Connection, schema: str) -> None:
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
                 f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
             ) from None
-    if recorded is None or recorded[0] != name:
+    if recorded is None or recorded[0] != name or not found:
+        # Also in a copy of a database, which has the original's secrets.
         _new_secrets(connection, table, name)
-    elif not found:
-        _set_password(connection, table, name)
+    if recorded and recorded[0] != name:
+        _forget(connection, schema, str(recorded[0]))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
     for function in LINK_FUNCTIONS:
         connection.execute(
@@ -90,6 +91,18 @@ def role(connection: psycopg.Connection, schema: str) -> None:
                 sql.Identifier(schema),
                 sql.SQL(function),
                 sql.Identifier(name),
+            )
+        )
+
+
+def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
+    """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
+    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+        return
+    for what in ("FUNCTIONS IN", ""):
+        connection.execute(
+            sql.SQL("REVOKE ALL ON {} SCHEMA {} FROM {}").format(
+                sql.SQL(f"ALL {what}" if what else ""), sql.Identifier(schema), sql.Identifier(name)
             )
         )
 
@@ -118,27 +131,34 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     )
 
 
-def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[str, bool]:
+def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
     """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
 
+    Without `keep` the change is undone.
     Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
     """
     table = sql.Identifier(schema, "link")
     row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
     assert row is not None
     current = str(row[0])
-    reasons = []
+    reasons: list[str] = []
     for over in (current, "tcp" if current == "socket" else "socket"):
+        way = ""
         with connection.transaction():
+            connection.execute("SET TRANSACTION READ WRITE")
             connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             try:
-                return _try(connection, schema, dblink), over != current
+                way = _try(connection, schema, dblink)
             except psycopg.OperationalError as error:
                 reasons.append(str(error.diag.message_primary))
-                raise psycopg.Rollback from None
+            if not (way and keep):
+                raise psycopg.Rollback
+        if way:
+            return way, over != current
     raise BootstrapError(
-        f"the schema is installed, but its link does not connect, so nothing can be logged yet ({reasons[0]}): let role "
+        "the schema is installed, but its link does not connect, so nothing can be logged yet "
+        f"({'; '.join(dict.fromkeys(reasons))}): let role "
         f'"{role_name(connection, schema)}" log in with its password from this server itself (a line in pg_hba.conf: '
         f'host "{connection.info.dbname}" "{role_name(connection, schema)}" 127.0.0.1/32 scram-sha-256), or say in '
         f"{schema}.dblink_mapping how to connect; then run bootstrap again"
