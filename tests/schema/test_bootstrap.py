@@ -375,7 +375,7 @@ def test_a_link_without_a_role_is_refused_and_never_the_servers_own_user(
 ) -> None:
     session.execute("DELETE FROM jobmon.link")
     session.execute("INSERT INTO jobmon.dblink_mapping (username) VALUES ('')")
-    with pytest.raises(psycopg.OperationalError, match="the job log's link can't connect.*it has no role yet"):
+    with pytest.raises(psycopg.OperationalError, match=r"the job log's link can't connect.*it has no role yet"):
         session.execute("SELECT jobmon.add_job('etl')")
     session.execute("DELETE FROM jobmon.dblink_mapping")
     assert database.ctl("bootstrap").stdout.startswith("repaired ")
