@@ -97,12 +97,12 @@ def role(connection: psycopg.Connection, schema: str) -> None:
 
 def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
     """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
-    if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
         return
-    for what in ("FUNCTIONS IN", ""):
+    for what in ("ALL FUNCTIONS IN SCHEMA", "SCHEMA"):
         connection.execute(
-            sql.SQL("REVOKE ALL ON {} SCHEMA {} FROM {}").format(
-                sql.SQL(f"ALL {what}" if what else ""), sql.Identifier(schema), sql.Identifier(name)
+            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(
+                sql.SQL(what), sql.Identifier(schema), sql.Identifier(name)
             )
         )
 
@@ -125,7 +125,8 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode()).decode()
+    # SCRAM whatever password_encryption says (md5 on PostgreSQL 13 unless set): it serves both methods of pg_hba.conf.
+    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(
         sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
     )
