@@ -166,7 +166,7 @@ def _apply(connection: psycopg.Connection, schema: str, dblink: str, before: int
             )
     for script in functions(schema, dblink):
         connection.execute(script.sql.encode())
-    connection.execute(sql.SQL("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema)))
     connection.execute("RESET ROLE")
 
 
@@ -179,7 +179,7 @@ def _fingerprint(connection: psycopg.Connection, schema: str) -> object:
           FROM (SELECT concat_ws(E'\\n', pg_get_functiondef(p.oid), p.proacl, obj_description(p.oid, 'pg_proc'))
                   FROM pg_proc AS p
                  WHERE p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-                   AND p.prokind = 'f'
+                   AND p.prokind IN ('f', 'p')
                  UNION ALL
                 SELECT pg_get_triggerdef(g.oid)
                   FROM pg_trigger AS g

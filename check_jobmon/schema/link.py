@@ -9,10 +9,11 @@ from psycopg import errors, sql
 
 from check_jobmon.schema.errors import BootstrapError
 
-LINK_FUNCTIONS = (
+LINK_ROUTINES = (
     "link_add_job(bigint, text, text, integer, text)",
     "link_add_step(bigint, bigint, text)",
     "link_end_job(bigint, integer)",
+    "link_next_step_id()",
     "link_update_step(bigint, text, text)",
 )
 """All that the link's role may execute."""
@@ -85,11 +86,11 @@ def role(connection: psycopg.Connection, schema: str) -> None:
     if recorded and recorded[0] != name:
         _forget(connection, schema, str(recorded[0]))
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
-    for function in LINK_FUNCTIONS:
+    for routine in LINK_ROUTINES:
         connection.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
+            sql.SQL("GRANT EXECUTE ON ROUTINE {}.{} TO {}").format(
                 sql.Identifier(schema),
-                sql.SQL(function),
+                sql.SQL(routine),
                 sql.Identifier(name),
             )
         )
@@ -99,11 +100,9 @@ def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
     """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
     if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
         return
-    for what in ("ALL FUNCTIONS IN SCHEMA", "SCHEMA"):
+    for what in ("ALL ROUTINES IN SCHEMA", "SCHEMA"):
         connection.execute(
-            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(
-                sql.SQL(what), sql.Identifier(schema), sql.Identifier(name)
-            )
+            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(sql.SQL(what), sql.Identifier(schema), sql.Identifier(name))
         )
 
 

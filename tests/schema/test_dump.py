@@ -46,7 +46,9 @@ def copy(source: Database, target: Database, *options: str) -> str:
 
 def harmless(stderr: str) -> list[str]:
     """psql's errors but those about settings that only a newer server than this has."""
-    return [line for line in stderr.splitlines() if "ERROR" in line and "unrecognized configuration parameter" not in line]
+    return [
+        line for line in stderr.splitlines() if "ERROR" in line and "unrecognized configuration parameter" not in line
+    ]
 
 
 def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:

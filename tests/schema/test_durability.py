@@ -105,9 +105,9 @@ def test_nothing_is_lost_by_a_rollback(database: Database, session: psycopg.Conn
         for step in steps:
             caller.execute("SELECT jobmon.update_step(%s, 'OK', 'done')", [step])
         caller.rollback()
-    assert [row[0] for row in session.execute("SELECT step_id FROM jobmon.job_detail WHERE status = 'OK' ORDER BY 1")] == (
-        steps
-    )
+    assert [
+        row[0] for row in session.execute("SELECT step_id FROM jobmon.job_detail WHERE status = 'OK' ORDER BY 1")
+    ] == (steps)
 
 
 def test_nothing_is_lost_by_an_error_nor_by_a_savepoint_rolled_back(
@@ -184,9 +184,14 @@ def test_a_timeout_of_the_caller_bounds_the_wait_for_the_log_and_the_next_call_w
         step = value(caller, "SELECT jobmon.add_step(%s, 'next')", job)
         caller.execute("SELECT jobmon.update_step(%s, 'OK', 'fine')", [step])
         caller.execute("SELECT jobmon.close_job(%s)", [job])
-    assert session.execute("SELECT action, status, message FROM jobmon.job_detail").fetchall() == [("next", "OK", "fine")]
-    assert value(session, "SELECT status FROM jobmon.job_log") == "OK"
     wait_for(lambda: not links(session))
+    # the call that failed may have been on its way already, as with any COMMIT that gets no answer
+    steps = session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id").fetchall()
+    assert steps in (
+        [("next", "OK", "fine")],
+        [("blocked", None, None), ("next", "OK", "fine")],
+    )
+    assert value(session, "SELECT status FROM jobmon.job_log") == "OK"
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS)
@@ -294,11 +299,14 @@ def test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled(new_server: New
         assert session.execute(
             "SELECT count(*), count(DISTINCT job_name), count(*) FILTER (WHERE status = 'OK') FROM jobmon.job_log"
         ).fetchone() == (SESSIONS * JOBS, SESSIONS * JOBS, SESSIONS * JOBS)
-        assert session.execute(
-            "SELECT count(*), count(DISTINCT (d.job_id, d.action)),"
-            " count(*) FILTER (WHERE d.status = 'OK' AND r.job_name = 'LOAD ' || d.message)"
-            " FROM jobmon.job_detail AS d JOIN jobmon.job_log AS r USING (job_id)"
-        ).fetchone() == (2 * SESSIONS * JOBS,) * 3
+        assert (
+            session.execute(
+                "SELECT count(*), count(DISTINCT (d.job_id, d.action)),"
+                " count(*) FILTER (WHERE d.status = 'OK' AND r.job_name = 'LOAD ' || d.message)"
+                " FROM jobmon.job_detail AS d JOIN jobmon.job_log AS r USING (job_id)"
+            ).fetchone()
+            == (2 * SESSIONS * JOBS,) * 3
+        )
 
 
 def test_without_a_free_connection_slot_the_caller_gets_one_clear_error_and_keeps_its_work(

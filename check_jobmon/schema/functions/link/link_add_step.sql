@@ -1,13 +1,11 @@
 -- What the link runs for add_step().
-CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_step_id bigint, p_job_id bigint, p_action text) RETURNS bigint
+CREATE OR REPLACE PROCEDURE @schema@.link_add_step(p_step_id bigint, p_job_id bigint, p_action text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
-DECLARE
-    v_step_id bigint := coalesce(p_step_id, nextval('job_detail_step_id_seq'));
 BEGIN
     INSERT INTO job_detail (job_id, step_id, action, start_time)
-         SELECT r.job_id, v_step_id, p_action, clock_timestamp()
+         SELECT r.job_id, p_step_id, p_action, clock_timestamp()
            FROM job_log AS r
           WHERE r.job_id = p_job_id
              ON CONFLICT (step_id) DO NOTHING;
@@ -15,7 +13,6 @@ BEGIN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    RETURN v_step_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_add_step(bigint, bigint, text) IS 'Internal: the link''s side of add_step().';
+COMMENT ON PROCEDURE @schema@.link_add_step(bigint, bigint, text) IS 'Internal: the link''s side of add_step().';

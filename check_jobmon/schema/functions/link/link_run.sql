@@ -1,4 +1,5 @@
 -- Runs one SELECT without a FROM on the session's link and returns its one value; opens the link first if it isn't open.
+-- Where there is no value to return, link_call() does the same at less cost.
 -- What callers pass is safe to run twice (they allocate ids before), because a link that turns out to be dead or in the
 -- middle of a cancelled call is opened anew and the statement sent again.
 -- No search_path of its own: to set it at each call costs more than the rest, and every name here is qualified.
