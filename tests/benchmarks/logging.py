@@ -2,8 +2,9 @@
 
 A logged job of four calls (add_job, add_step, update_step, close_job), each call a transaction of its own, from 1 and
 from 8 clients, and one job with 1,000 steps; ours against a connection for each call and against no autonomy at all.
-A server of its own with its default settings, fsync on. The ways take turns, so that a busy machine hits all alike; the
-medians and their ratios are printed. The driver is pgbench, which costs next to nothing itself.
+A server of its own with its default settings, fsync on; the links log in with their passwords (SCRAM), as on any server
+that does not trust everybody on its machine, or without (--trust). The ways take turns, so that a busy machine hits all
+alike; the medians and their ratios are printed. The driver is pgbench, which costs next to nothing itself.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import psycopg
 from check_jobmon.embedded import Server, wheel_binaries
 from check_jobmon.schema import bootstrap
 from tests.database import Database
+
+AUTHENTICATION = "local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 RIVALS = Path(__file__).with_name("rivals.sql")
 
@@ -69,16 +72,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.logging", description=__doc__)
     parser.add_argument("--seconds", type=int, default=3, help="how long each way has in each round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
+    parser.add_argument("--trust", action="store_true", help="let the links log in without a password")
     arguments = parser.parse_args()
     server = Server()
     try:
         server.create()
+        if not arguments.trust:
+            (server.data / "pg_hba.conf").write_text(AUTHENTICATION)
         server.start()
         database = Database(server, "postgres")
         with database.connect() as session:
             bootstrap(session, "jobmon")
             session.execute(RIVALS.read_bytes())
-            print(f"PostgreSQL {session.info.parameter_status('server_version')}, {os.cpu_count()} cores")
+            way = "trust" if arguments.trust else "password"
+            print(
+                f"PostgreSQL {session.info.parameter_status('server_version')}, {os.cpu_count()} cores, links log in by {way}"
+            )
         reached = [_jobs(database, clients, arguments.seconds, arguments.rounds) for clients in (1, 8)]
         reached.append(_bulk(database, arguments.rounds))
     finally:

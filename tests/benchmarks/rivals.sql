@@ -1,5 +1,10 @@
 -- What the benchmark compares our logging functions with. Both write the rows that ours write, into the same tables.
 
+CREATE ROLE rival LOGIN PASSWORD 'rival';
+GRANT USAGE ON SCHEMA jobmon TO rival;
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA jobmon TO rival;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobmon TO rival;
+
 -- (a) each call opens a dblink connection, runs one statement on it and closes it
 CREATE SCHEMA each_call;
 
@@ -9,7 +14,7 @@ AS $$
 DECLARE
     v_result bigint;
 BEGIN
-    PERFORM jobmon_dblink.dblink_connect('each_call', format('host=%s port=%s dbname=%s user=postgres',
+    PERFORM jobmon_dblink.dblink_connect('each_call', format('host=%s port=%s dbname=%s user=rival password=rival',
             current_setting('unix_socket_directories'), current_setting('port'), current_database()));
     SELECT r.result INTO v_result FROM jobmon_dblink.dblink('each_call', p_sql) AS r(result bigint);
     PERFORM jobmon_dblink.dblink_disconnect('each_call');
