@@ -94,7 +94,9 @@ def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> L
             f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
             "pid is, and who blocks it is not told"
         )
-    probes = any(re.fullmatch(r"job_name end_time( \w+)*( WHERE \(end_time IS NOT NULL\))?", index) for index in indexes)
+    probes = any(
+        re.fullmatch(r"job_name end_time( \w+)*( WHERE \(end_time IS NOT NULL\))?", index) for index in indexes
+    )
     open_runs = any(index.endswith("WHERE (end_time IS NULL)") for index in indexes)
     if not probes:
         notes.append(

@@ -22,6 +22,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="make no role to log with and none to monitor with, but print the GRANTs to make by hand",
     )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, but say what would be: exit 0 if nothing, 1 if anything"
+    )
     parser.set_defaults(run=run)
 
 
@@ -37,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         with psycopg.connect(
             autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
         ) as connection:
-            report = bootstrap(connection, arguments.schema, with_roles=not arguments.no_roles)
+            report = bootstrap(connection, arguments.schema, with_roles=not arguments.no_roles, check=arguments.check)
     except BootstrapError as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1
@@ -46,4 +49,4 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     if report.changed or not arguments.quiet:
         print(report)
-    return 0
+    return 1 if arguments.check and report.changed else 0

@@ -20,7 +20,7 @@ OLDEST_SERVER = 130000
 
 @dataclass(frozen=True)
 class Report:
-    """What a bootstrap found and did. `before` is the version found, 0 where there was none."""
+    """What a bootstrap found and did, or would do. `before` is the version found, 0 where there was none."""
 
     database: str
     schema: str
@@ -29,24 +29,29 @@ class Report:
     changed: bool
     link: str
     roles: str
+    check: bool
 
     def __str__(self) -> str:
         where = f'schema "{self.schema}" of database "{self.database}"'
         if self.before == 0:
-            what = f"installed version {self.after} in {where}"
+            what = f"{'would install' if self.check else 'installed'} version {self.after} in {where}"
         elif self.before < self.after:
-            what = f"upgraded {where} from version {self.before} to {self.after}"
+            verb = "would upgrade" if self.check else "upgraded"
+            what = f"{verb} {where} from version {self.before} to {self.after}"
         elif self.changed:
-            what = f"repaired {where}, version {self.after}"
+            what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
         else:
-            what = f"{where} is up to date (version {self.after}), nothing changed"
+            what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
         return f"{what}; {self.link}; {self.roles}"
 
 
-def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool = True) -> Report:
+def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
     """Install the schema, or upgrade it, in one transaction; then try its link, and find a way that works.
 
-    `with_roles` makes the roles to log and to monitor with; without, the report says how to.
+    `with_roles` makes the roles to log and to monitor with; without, the report says how to. With `check`, all of it is
+    done and rolled back, so that the report says what a bootstrap would change. The link can be tried only where its role
+    is there already.
+
     The connection must be in autocommit mode. Raises BootstrapError with all said in one line.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
@@ -60,6 +65,8 @@ def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool =
     if _value(connection, "SELECT pg_is_in_recovery()"):
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
     with connection.transaction():
+        # Whatever the role's or the database's defaults are: a snapshot taken before the wait would be too old after it.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
         # One bootstrap at a time for this schema: a second one waits here, and then finds the work done.
         connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('check_jobmon bootstrap ' || %s, 0))", [schema]
@@ -78,11 +85,14 @@ def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool =
         link.role(connection, schema)
         who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
         changed = before < version() or _fingerprint(connection, schema) != old
-        if not changed:
+        if check or not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
             raise psycopg.Rollback
-    way, way_changed = link.ensure(connection, schema, dblink)
-    return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way, who)
+    if check and changed:
+        way, way_changed = "the link is tried once that is done", False
+    else:
+        way, way_changed = link.ensure(connection, schema, dblink, keep=not check)
+    return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way, who, check)
 
 
 def _value(connection: psycopg.Connection, query: "LiteralString", **parameters: object) -> object:
@@ -96,7 +106,7 @@ def _installed_version(connection: psycopg.Connection, schema: str) -> int:
         """
         SELECT pg_get_userbyid(n.nspowner),
                pg_has_role(n.nspowner, 'USAGE'),
-               to_regclass(format('%%I.schema_version', n.nspname)) IS NOT NULL,
+               EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),
                (SELECT e.extname FROM pg_extension AS e WHERE e.extnamespace = n.oid LIMIT 1),
                (SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = n.oid)
                + (SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = n.oid)
@@ -159,7 +169,7 @@ def _apply(connection: psycopg.Connection, schema: str, dblink: str, before: int
             )
     for script in functions(schema, dblink):
         connection.execute(script.sql.encode())
-    connection.execute(sql.SQL("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema)))
     connection.execute("RESET ROLE")
 
 
@@ -172,7 +182,7 @@ def _fingerprint(connection: psycopg.Connection, schema: str) -> object:
           FROM (SELECT concat_ws(E'\\n', pg_get_functiondef(p.oid), p.proacl, obj_description(p.oid, 'pg_proc'))
                   FROM pg_proc AS p
                  WHERE p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-                   AND p.prokind = 'f'
+                   AND p.prokind IN ('f', 'p')
                  UNION ALL
                 SELECT pg_get_triggerdef(g.oid)
                   FROM pg_trigger AS g

@@ -11,13 +11,14 @@ from psycopg import errors, sql
 
 from check_jobmon.schema.errors import BootstrapError
 
-LINK_FUNCTIONS = (
+LINK_ROUTINES = (
     "link_add_job(bigint, text, text, integer, text)",
     "link_add_step(bigint, bigint, text)",
     "link_cancel_job(bigint, text, text)",
     "link_clear(bigint, text, bigint, bigint, text)",
     "link_end_job(bigint, integer)",
     "link_next_job_id()",
+    "link_next_step_id()",
     "link_update_step(bigint, text, text)",
 )
 """All that the link's role may execute."""
@@ -84,10 +85,11 @@ def role(connection: psycopg.Connection, schema: str) -> None:
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
                 f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
             ) from None
-    if recorded is None or recorded[0] != name:
+    if recorded is None or recorded[0] != name or not found:
+        # Also in a copy of a database, which has the original's secrets.
         _new_secrets(connection, table, name)
-    elif not found:
-        _set_password(connection, table, name)
+    if recorded and recorded[0] != name:
+        _forget(connection, schema, str(recorded[0]))
     _settings(connection, name)
     mapped = connection.execute(
         sql.SQL("SELECT m.username FROM {} AS m JOIN pg_roles AS r ON r.rolname = m.username").format(
@@ -98,11 +100,11 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         connection.execute(
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
         )
-        for function in LINK_FUNCTIONS:
+        for routine in LINK_ROUTINES:
             connection.execute(
-                sql.SQL("GRANT EXECUTE ON FUNCTION {}.{} TO {}").format(
+                sql.SQL("GRANT EXECUTE ON ROUTINE {}.{} TO {}").format(
                     sql.Identifier(schema),
-                    sql.SQL(function),
+                    sql.SQL(routine),
                     sql.Identifier(grantee),
                 )
             )
@@ -128,6 +130,16 @@ def _settings(connection: psycopg.Connection, name: str) -> None:
         connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
+def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
+    """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+        return
+    for what in ("ALL ROUTINES IN SCHEMA", "SCHEMA"):
+        connection.execute(
+            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(sql.SQL(what), sql.Identifier(schema), sql.Identifier(name))
+        )
+
+
 def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
     # The server makes the secrets (gen_random_uuid: 122 random bits each), so that no log of statements has seen them.
     connection.execute(sql.SQL("DELETE FROM {}").format(table))
@@ -146,16 +158,17 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    # SCRAM whatever the server's default, which is md5 in PostgreSQL 13: pg_hba.conf may ask for it
+    # SCRAM whatever password_encryption says (md5 on PostgreSQL 13 unless set): it serves both methods of pg_hba.conf.
     verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(
         sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
     )
 
 
-def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[str, bool]:
+def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
     """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
 
+    Without `keep` the change is undone.
     Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
     """
     table = sql.Identifier(schema, "link")
@@ -167,19 +180,25 @@ def ensure(connection: psycopg.Connection, schema: str, dblink: str) -> tuple[st
     for over in (current, other, current, other):
         if len(reasons) == 2:
             # A role may change its own password, so whoever had a link open could have done so.
-            if not any("password authentication failed" in reason for reason in reasons):
+            if not (keep and any("password authentication failed" in reason for reason in reasons)):
                 break
             _set_password(connection, table, role_name(connection, schema))
+        way = ""
         with connection.transaction():
+            connection.execute("SET TRANSACTION READ WRITE")
             connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             try:
-                return _try(connection, schema, dblink), over != current or len(reasons) > 1
+                way = _try(connection, schema, dblink)
             except psycopg.OperationalError as error:
                 reasons.append(str(error.diag.message_primary))
-                raise psycopg.Rollback from None
+            if not (way and keep):
+                raise psycopg.Rollback
+        if way:
+            return way, over != current or len(reasons) > 1
     raise BootstrapError(
-        f"the schema is installed, but its link does not connect, so nothing can be logged yet ({reasons[0]}): let role "
+        "the schema is installed, but its link does not connect, so nothing can be logged yet "
+        f"({'; '.join(dict.fromkeys(reasons))}): let role "
         f'"{role_name(connection, schema)}" log in with its password from this server itself (a line in pg_hba.conf: '
         f'host "{connection.info.dbname}" "{role_name(connection, schema)}" 127.0.0.1/32 scram-sha-256), or say in '
         f"{schema}.dblink_mapping how to connect; then run bootstrap again"

@@ -11,7 +11,7 @@ from psycopg import errors, sql
 
 from check_jobmon.embedded import Server
 from check_jobmon.schema import bootstrap
-from check_jobmon.schema.link import LINK_FUNCTIONS
+from check_jobmon.schema.link import LINK_ROUTINES
 from check_jobmon.schema.roles import LOGGING, MONITORING, TABLES
 from tests.database import Database, value
 from tests.schema.sessions import until
@@ -112,7 +112,7 @@ def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
         (NOBODY, (), ()),
         (LOGGER, LOGGING, ()),
         (MONITOR, MONITORING, TABLES),
-        (link_role, LINK_FUNCTIONS, ()),
+        (link_role, LINK_ROUTINES, ()),
     ):
         expected = sorted(f"jobmon.{name.replace(', ', ',')}" for name in may_call)
         assert sorted(value(session, functions, role) or []) == expected, role
@@ -123,14 +123,15 @@ def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
     assert value(session, sequences) is False
 
 
-def test_every_function_but_those_that_run_the_callers_statement_pins_its_search_path(
+def test_every_function_pins_its_search_path_but_internal_ones_and_those_that_run_the_callers_statement(
     session: psycopg.Connection,
 ) -> None:
     unpinned = session.execute(
         "SELECT proname, prosecdef FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace"
         " AND NOT coalesce('search_path=pg_catalog, jobmon, pg_temp' = ANY (proconfig), false) ORDER BY 1"
     ).fetchall()
-    assert unpinned == [("sql_job", False), ("sql_step", False)]
+    internal = [(name, False) for name in ("link_call", "link_close", "link_mac", "link_run")]
+    assert unpinned == [*internal, ("sql_job", False), ("sql_step", False)]
 
 
 def test_look_alikes_in_the_search_path_are_never_called(database: Database, session: psycopg.Connection) -> None:
@@ -248,9 +249,9 @@ STATEMENTS_BEYOND_THE_LINKS_ROLE = [
     "SELECT jobmon.add_job('x')",
     "SELECT jobmon.job_log_clear('0')",
     "SELECT jobmon.cancel_job_note(1)",
-    "SELECT jobmon.link_add_job(4711, 'FORGED', 'postgres', 1, '')",
-    "SELECT jobmon.link_add_job(4711, 'FORGED', 'postgres', 1, NULL)",
-    "SELECT jobmon.link_add_job(NULL, 'FORGED', 'postgres', 1, NULL)",
+    "CALL jobmon.link_add_job(4711, 'FORGED', 'postgres', 1, '')",
+    "CALL jobmon.link_add_job(4711, 'FORGED', 'postgres', 1, NULL)",
+    "CALL jobmon.link_add_job(NULL, 'FORGED', 'postgres', 1, NULL)",
     "SELECT jobmon.link_cancel_job(1, 'postgres', '')",
     "SELECT jobmon.link_cancel_job(1, 'postgres', NULL)",
     "SELECT jobmon.link_clear(1, '2999-01-01', 0, 1000000, '')",
@@ -300,8 +301,8 @@ def test_what_add_job_signs_can_be_used_for_nothing_else(public_dblink: Database
             NOBODY,
             pid,
         )
-        replay = "SELECT jobmon.link_add_job({}, {}, {}, {}, {})"
-        assert over_the_link(attacker, replay.format(job, "'REPORT'", f"'{NOBODY}'", pid, f"'{mac}'")) == [(str(job),)]
+        replay = "CALL jobmon.link_add_job({}, {}, {}, {}, {})"
+        assert over_the_link(attacker, replay.format(job, "'REPORT'", f"'{NOBODY}'", pid, f"'{mac}'")) == [("CALL",)]
         for changed in (
             (job + 1, "'REPORT'", f"'{NOBODY}'", pid),
             ("NULL", "'REPORT'", f"'{NOBODY}'", pid),

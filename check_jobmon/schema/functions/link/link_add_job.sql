@@ -1,6 +1,5 @@
 -- What the link runs for add_job().
-CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_job_id bigint, p_job_name text, p_owner text, p_pid integer, p_mac text)
-RETURNS bigint
+CREATE OR REPLACE PROCEDURE @schema@.link_add_job(p_job_id bigint, p_job_name text, p_owner text, p_pid integer, p_mac text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
@@ -11,7 +10,6 @@ BEGIN
     INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
          VALUES (p_job_id, p_owner, p_job_name, clock_timestamp(), p_pid)
              ON CONFLICT (job_id) DO NOTHING;
-    RETURN p_job_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_add_job(bigint, text, text, integer, text) IS 'Internal: the link''s side of add_job().';
+COMMENT ON PROCEDURE @schema@.link_add_job(bigint, text, text, integer, text) IS 'Internal: the link''s side of add_job().';

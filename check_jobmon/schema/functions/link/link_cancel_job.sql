@@ -12,13 +12,16 @@ BEGIN
     END IF;
     -- The session that was cancelled may have ended the step, or even the run, by now. The run first: after the note,
     -- it stays as it is.
-    PERFORM link_end_job(p_job_id, 3);
+    CALL link_end_job(p_job_id, 3);
     SELECT step_id INTO v_step_id
       FROM job_detail
      WHERE job_id = p_job_id
      ORDER BY step_id DESC
      LIMIT 1;
-    v_step_id := coalesce(v_step_id, link_add_step(NULL, p_job_id, 'cancel_job'));
+    IF v_step_id IS NULL THEN
+        v_step_id := nextval('job_detail_step_id_seq');
+        CALL link_add_step(v_step_id, p_job_id, 'cancel_job');
+    END IF;
     UPDATE job_detail
        SET end_time = coalesce(end_time, clock_timestamp()),
            elapsed_time = extract(epoch FROM coalesce(end_time, clock_timestamp()) - start_time),

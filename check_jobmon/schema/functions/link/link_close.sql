@@ -1,15 +1,16 @@
 -- Closes the session's link at the end of a job, unless jobmon.keep_link says to keep it.
+-- No search_path of its own, as in link_run(): every name is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_close() RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_link constant text := '@schema_name@_link';
+    v_keep constant text := pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true));
 BEGIN
-    IF lower(coalesce(current_setting('jobmon.keep_link', true), '')) IN ('on', 'true', 'yes', '1') THEN
+    IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
         RETURN;
     END IF;
-    IF v_link = ANY (@dblink@.dblink_get_connections()) THEN
+    IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
         PERFORM @dblink@.dblink_disconnect(v_link);
     END IF;
 END

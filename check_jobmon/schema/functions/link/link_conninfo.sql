@@ -14,6 +14,11 @@ DECLARE
 BEGIN
     SELECT * INTO v_link FROM link;
     SELECT * INTO v_mapping FROM dblink_mapping;
+    v_mapping.username := nullif(v_mapping.username, '');
+    IF coalesce(v_mapping.username, v_link.role_name::text) IS NULL THEN
+        -- restored from a dump without its data: libpq would log in as the server's own user, who may be a superuser
+        RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
+    END IF;
     IF v_link.over = 'socket' AND v_socket <> '' THEN
         v_host := v_socket;
     ELSE

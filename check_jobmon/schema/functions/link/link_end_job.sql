@@ -1,5 +1,5 @@
 -- What the link runs for close_job() and fail_job(): ends the run with the text of an alert code.
-CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_job_id bigint, p_alert_code integer) RETURNS bigint
+CREATE OR REPLACE PROCEDURE @schema@.link_end_job(p_job_id bigint, p_alert_code integer)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
@@ -25,8 +25,7 @@ BEGIN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    RETURN p_job_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_end_job(bigint, integer) IS
+COMMENT ON PROCEDURE @schema@.link_end_job(bigint, integer) IS
     'Internal: the link''s side of close_job() and fail_job().';

@@ -1,5 +1,5 @@
 -- What the link runs for update_step().
-CREATE OR REPLACE FUNCTION @schema@.link_update_step(p_step_id bigint, p_status text, p_message text) RETURNS bigint
+CREATE OR REPLACE PROCEDURE @schema@.link_update_step(p_step_id bigint, p_status text, p_message text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
@@ -19,7 +19,6 @@ BEGIN
         RAISE EXCEPTION 'no step with step_id %', p_step_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the step_id that add_step() returned.';
     END IF;
-    RETURN p_step_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_update_step(bigint, text, text) IS 'Internal: the link''s side of update_step().';
+COMMENT ON PROCEDURE @schema@.link_update_step(bigint, text, text) IS 'Internal: the link''s side of update_step().';

@@ -23,8 +23,9 @@ BEGIN
     ELSE
         v_job_id := nextval('job_log_job_id_seq');
     END IF;
-    RETURN link_run(format('SELECT @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,
-                           link_mac(format('%s %L %L %s', v_job_id, v_job_name, v_owner, v_pid))));
+    PERFORM link_call(format('CALL @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,
+                             link_mac(format('%s %L %L %s', v_job_id, v_job_name, v_owner, v_pid))));
+    RETURN v_job_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS

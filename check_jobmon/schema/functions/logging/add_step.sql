@@ -10,10 +10,13 @@ BEGIN
         RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    IF NOT current_setting('transaction_read_only')::boolean THEN
+    IF current_setting('transaction_read_only')::boolean THEN
+        v_step_id := link_run('SELECT @schema@.link_next_step_id()');
+    ELSE
         v_step_id := nextval('job_detail_step_id_seq');
     END IF;
-    RETURN link_run(format('SELECT @schema@.link_add_step(%L, %L, %L)', v_step_id, p_job_id, p_action));
+    PERFORM link_call(format('CALL @schema@.link_add_step(%L, %L, %L)', v_step_id, p_job_id, p_action));
+    RETURN v_step_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_step(bigint, text) IS

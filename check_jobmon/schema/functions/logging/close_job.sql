@@ -8,7 +8,7 @@ BEGIN
         RAISE EXCEPTION 'close_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    PERFORM link_run(format('SELECT @schema@.link_end_job(%L, 1)', p_job_id));
+    PERFORM link_call(format('CALL @schema@.link_end_job(%L, 1)', p_job_id));
     PERFORM link_close();
 END
 $$;

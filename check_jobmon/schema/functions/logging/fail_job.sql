@@ -12,7 +12,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use 2 for a warning, 3 for a critical failure, and close_job() for a success.';
     END IF;
-    PERFORM link_run(format('SELECT @schema@.link_end_job(%L, %L)', p_job_id, p_fail_level));
+    PERFORM link_call(format('CALL @schema@.link_end_job(%L, %L)', p_job_id, p_fail_level));
     PERFORM link_close();
 END
 $$;

@@ -8,7 +8,7 @@ BEGIN
         RAISE EXCEPTION 'update_step() needs a step_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the step_id that add_step() returned.';
     END IF;
-    PERFORM link_run(format('SELECT @schema@.link_update_step(%L, %L, %L)', p_step_id, p_status, p_message));
+    PERFORM link_call(format('CALL @schema@.link_update_step(%L, %L, %L)', p_step_id, p_status, p_message));
 END
 $$;
 COMMENT ON FUNCTION @schema@.update_step(bigint, text, text) IS

@@ -28,7 +28,7 @@ BEGIN
             AFTER INSERT OR UPDATE OF status ON @schema@.job_log
             FOR EACH ROW
             -- not when job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
-            WHEN (pg_trigger_depth() = 0)
+            WHEN (NEW.status IS NOT NULL AND pg_trigger_depth() = 0)
             EXECUTE FUNCTION @schema@.job_log_alert();
     END IF;
 END

@@ -1,0 +1,417 @@
+"""jobmonctl bootstrap: what it promises, through the real command."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from check_jobmon.schema.scripts import version
+from tests.database import Database, value
+from tests.schema.conftest import NewServer
+
+VERSION = version()
+
+
+def catalog(database: Database) -> list[tuple[object, ...]]:
+    """All that bootstrap makes, down to the version of each row in the catalogs."""
+    tables = ("pg_namespace", "pg_class", "pg_attribute", "pg_proc", "pg_trigger", "pg_constraint", "pg_extension")
+    with database.connect() as session:
+        rows: list[tuple[object, ...]] = []
+        for table in (*tables, "pg_description", "pg_depend"):
+            rows += session.execute(
+                f"SELECT '{table}', xmin::text, t::text FROM {table} AS t ORDER BY 3".encode()
+            ).fetchall()
+        rows += session.execute(
+            "SELECT rolname, rolpassword, xmin::text FROM pg_authid WHERE rolname LIKE 'jobmon%%' ORDER BY 1"
+        ).fetchall()
+        return rows
+
+
+def content(database: Database) -> list[tuple[object, ...]]:
+    """The rows of all the schema's tables."""
+    with database.connect() as session:
+        tables = session.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace AND relkind = 'r'"
+            " ORDER BY 1"
+        ).fetchall()
+        return [
+            (table, *row)
+            for (table,) in tables
+            for row in session.execute(f"SELECT ctid::text, xmin::text, t::text FROM {table} AS t".encode()).fetchall()
+        ]
+
+
+def can_log(database: Database, schema: str = "jobmon") -> bool:
+    """Whether a job that is logged leaves a run in the log."""
+    with database.connect() as session:
+        session.execute(f"SELECT {schema}.close_job({schema}.add_job('trial'))".encode())
+        return bool(value(session, f"SELECT count(*) FROM {schema}.job_log WHERE job_name = 'TRIAL' AND status = 'OK'"))
+
+
+@pytest.fixture
+def dba(empty_database: Database) -> Iterator[str]:
+    """A role that may make things in the database but is no superuser."""
+    role = f"dba_{empty_database.name}"
+    with empty_database.connect() as session:
+        session.execute(f"CREATE ROLE {role} LOGIN".encode())
+        session.execute(f"GRANT CREATE ON DATABASE {empty_database.name} TO {role}".encode())
+    yield role
+    with empty_database.connect() as session:
+        session.execute(f"DROP OWNED BY {role} CASCADE".encode())
+        session.execute(f"DROP ROLE {role}".encode())
+
+
+def test_it_installs_everything_and_says_so_in_one_line(empty_database: Database) -> None:
+    done = empty_database.ctl("bootstrap")
+    assert done.stdout.startswith(
+        f'installed version {VERSION} in schema "jobmon" of database "{empty_database.name}"; '
+        'the link works, as role "jobmon_link_'
+    )
+    assert (done.stdout.count("\n"), done.stderr, done.status) == (1, "", 0)
+    assert can_log(empty_database)
+    with empty_database.connect() as session:
+        assert value(session, "SELECT max(version) FROM jobmon.schema_version") == VERSION
+        assert value(session, "SELECT count(*) FROM jobmon.schema_version") == VERSION
+
+
+def test_running_it_again_changes_nothing_and_says_so_in_one_line(database: Database) -> None:
+    can_log(database)
+    database.ctl("bootstrap")
+    before = catalog(database), content(database)
+    again = database.ctl("bootstrap")
+    assert again.stdout.startswith(
+        f'schema "jobmon" of database "{database.name}" is up to date (version {VERSION}), nothing changed; the link works'
+    )
+    assert (again.stdout.count("\n"), again.stderr, again.status) == (1, "", 0)
+    assert (catalog(database), content(database)) == before
+
+
+def test_quiet_says_nothing_unless_something_changed(empty_database: Database) -> None:
+    assert empty_database.ctl("bootstrap", "-q").stdout.startswith("installed version")
+    done = empty_database.ctl("bootstrap", "-q")
+    assert (done.stdout, done.stderr, done.status) == ("", "", 0)
+
+
+def test_a_schema_of_another_name(empty_database: Database) -> None:
+    done = empty_database.ctl("bootstrap", "--schema", "job_log_2")
+    assert 'in schema "job_log_2"' in done.stdout
+    assert can_log(empty_database, "job_log_2")
+
+
+def test_two_schemas_in_one_database_are_apart(empty_database: Database) -> None:
+    assert empty_database.ctl("bootstrap").status == 0
+    assert empty_database.ctl("bootstrap", "--schema", "other").status == 0
+    assert can_log(empty_database)
+    with empty_database.connect() as session:
+        assert value(session, "SELECT count(*) FROM other.job_log") == 0
+    assert can_log(empty_database, "other")
+
+
+@pytest.mark.parametrize("name", ["Jobmon", "job mon", 'x"; DROP TABLE y; --', "1st", "x" * 41])
+def test_a_schema_name_that_wont_do_is_refused(empty_database: Database, name: str) -> None:
+    done = empty_database.ctl("bootstrap", "--schema", name)
+    assert done.stderr == (
+        f"jobmonctl bootstrap: \"{name}\" won't do as the schema's name: use at most 40 lower-case letters, digits and "
+        "underscores\n"
+    )
+    assert (done.stdout, done.status) == ("", 1)
+
+
+def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE SCHEMA jobmon")
+        session.execute("CREATE VIEW jobmon.mine AS SELECT 1 AS x")
+    before = catalog(empty_database)
+    done = empty_database.ctl("bootstrap")
+    assert re.fullmatch(
+        r'jobmonctl bootstrap: schema "jobmon" already holds \d+ objects that are not check_jobmon\'s, and nothing was '
+        r"touched: name another schema with --schema\n",
+        done.stderr,
+    )
+    assert (done.stdout, done.status) == ("", 1)
+    assert catalog(empty_database) == before
+
+
+def test_an_empty_schema_is_taken_and_its_owner_owns_all(empty_database: Database, dba: str) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE EXTENSION dblink")
+        session.execute(f"CREATE SCHEMA jobmon AUTHORIZATION {dba}".encode())
+    assert empty_database.ctl("bootstrap").status == 0
+    with empty_database.connect() as session:
+        assert value(
+            session,
+            "SELECT array_agg(DISTINCT pg_get_userbyid(o.owner)) FROM ("
+            " SELECT relowner AS owner FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace"
+            " UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace) AS o",
+        ) == [dba]
+
+
+def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database, tmp_path: Path) -> None:
+    with empty_database.connect() as session:
+        if session.info.server_version < 180000:
+            pytest.skip("only PostgreSQL 18 loads an extension from anywhere")
+        tmp_path.chmod(0o755)
+        for folder in tmp_path.parents[:3]:
+            folder.chmod(0o755)
+        (tmp_path / "extension").mkdir()
+        (tmp_path / "extension" / "pg_jobmon.control").write_text("default_version = '1.5'\n")
+        (tmp_path / "extension" / "pg_jobmon--1.5.sql").write_text("CREATE TABLE job_log (job_id bigint);\n")
+        session.execute(f"SET extension_control_path = '{tmp_path}'".encode())
+        session.execute("CREATE SCHEMA jobmon")
+        session.execute("CREATE EXTENSION pg_jobmon SCHEMA jobmon")
+    before = catalog(empty_database)
+    done = empty_database.ctl("bootstrap")
+    assert done.stderr == (
+        'jobmonctl bootstrap: schema "jobmon" holds the extension pg_jobmon, which check_jobmon can read as it is: '
+        "nothing to install (or name another schema with --schema)\n"
+    )
+    assert done.status == 1
+    assert catalog(empty_database) == before
+
+
+def test_dblink_that_is_there_already_is_used_wherever_it_is(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        session.execute('CREATE SCHEMA "Far Away"')
+        session.execute('CREATE EXTENSION dblink SCHEMA "Far Away"')
+    assert empty_database.ctl("bootstrap").status == 0
+    assert can_log(empty_database)
+    with empty_database.connect() as session:
+        assert value(session, "SELECT count(*) FROM pg_namespace WHERE nspname = 'jobmon_dblink'") == 0
+
+
+def test_the_place_of_dblink_is_taken(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE SCHEMA jobmon_dblink")
+    done = empty_database.ctl("bootstrap")
+    assert done.stderr == (
+        'jobmonctl bootstrap: dblink is not installed, and its place is taken: drop schema "jobmon_dblink", or install '
+        "dblink yourself (CREATE EXTENSION dblink)\n"
+    )
+    assert done.status == 1
+
+
+def test_who_may_not_install_dblink_is_told_what_to_ask_for(empty_database: Database, dba: str) -> None:
+    before = catalog(empty_database)
+    done = empty_database.ctl("bootstrap", "-U", dba)
+    assert done.stderr == (
+        f'jobmonctl bootstrap: role "{dba}" may not install dblink: ask a superuser to run, in database '
+        f'"{empty_database.name}": CREATE SCHEMA jobmon_dblink; CREATE EXTENSION dblink SCHEMA jobmon_dblink; '
+        f'GRANT USAGE ON SCHEMA jobmon_dblink TO "{dba}"\n'
+    )
+    assert (done.stdout, done.status) == ("", 1)
+    assert catalog(empty_database) == before
+
+
+def test_who_may_not_make_roles_is_told_what_to_ask_for(empty_database: Database, dba: str) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE SCHEMA jobmon_dblink")
+        session.execute("CREATE EXTENSION dblink SCHEMA jobmon_dblink")
+        session.execute(f"GRANT USAGE ON SCHEMA jobmon_dblink TO {dba}".encode())
+    before = catalog(empty_database)
+    done = empty_database.ctl("bootstrap", "-U", dba)
+    assert done.stderr.startswith(
+        f'jobmonctl bootstrap: role "{dba}" may not create the link\'s role: ask a superuser to run: CREATE ROLE "jobmon_link_'
+    )
+    assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
+    assert catalog(empty_database) == before
+
+
+def test_who_may_not_create_a_schema_is_told(empty_database: Database, dba: str) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE EXTENSION dblink")
+        session.execute(f"REVOKE CREATE ON DATABASE {empty_database.name} FROM {dba}".encode())
+    done = empty_database.ctl("bootstrap", "-U", dba)
+    assert done.stderr == f"jobmonctl bootstrap: permission denied for database {empty_database.name}\n"
+    assert done.status == 1
+
+
+def test_a_schema_of_another_owner_is_left_alone(database: Database, session: psycopg.Connection) -> None:
+    role = f"stranger_{database.name}"
+    session.execute(f"CREATE ROLE {role} LOGIN".encode())
+    try:
+        done = database.ctl("bootstrap", "-U", role)
+        assert done.stderr == (
+            'jobmonctl bootstrap: schema "jobmon" belongs to role "postgres": connect as that role (-U)\n'
+        )
+        assert done.status == 1
+    finally:
+        session.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_changed_function_is_repaired(database: Database, session: psycopg.Connection) -> None:
+    database.ctl("bootstrap")
+    session.execute(
+        "CREATE OR REPLACE FUNCTION jobmon.close_job(p_job_id bigint) RETURNS void LANGUAGE sql AS 'SELECT 1'"
+    )
+    session.execute("GRANT EXECUTE ON FUNCTION jobmon.link_conninfo() TO PUBLIC")
+    done = database.ctl("bootstrap", "-q")
+    assert done.stdout.startswith(
+        f'repaired schema "jobmon" of database "{database.name}", version {VERSION}; the link works'
+    )
+    assert done.status == 0
+    assert can_log(database)
+    assert not value(
+        session,
+        "SELECT EXISTS (SELECT FROM pg_proc, aclexplode(proacl)"
+        " WHERE oid = 'jobmon.link_conninfo()'::regprocedure AND grantee = 0)",
+    )
+    assert database.ctl("bootstrap", "-q").stdout == ""
+
+
+def test_a_removed_trigger_is_repaired(database: Database, session: psycopg.Connection) -> None:
+    session.execute("DROP TRIGGER job_log_alert ON jobmon.job_log")
+    assert database.ctl("bootstrap").stdout.startswith("repaired ")
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
+    assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 1
+
+
+def test_a_dropped_role_of_the_link_is_made_again(database: Database, session: psycopg.Connection) -> None:
+    database.ctl("bootstrap")
+    role = value(session, "SELECT role_name FROM jobmon.link")
+    session.execute(f"DROP OWNED BY {role}".encode())
+    session.execute(f"DROP ROLE {role}".encode())
+    assert database.ctl("bootstrap").stdout.startswith("repaired ")
+    assert can_log(database)
+
+
+def test_a_newer_schema_is_refused(database: Database, session: psycopg.Connection) -> None:
+    session.execute("INSERT INTO jobmon.schema_version (version, script, package) VALUES (999, '999_x.sql', '99')")
+    before = catalog(database)
+    done = database.ctl("bootstrap")
+    assert re.fullmatch(
+        rf'jobmonctl bootstrap: schema "jobmon" has version 999, newer than the {VERSION} that check_jobmon \S+ brings: '
+        r"upgrade the package\n",
+        done.stderr,
+    )
+    assert (done.stdout, done.status) == ("", 1)
+    assert catalog(database) == before
+
+
+def test_an_unknown_database_or_host_is_one_line(database: Database) -> None:
+    done = database.ctl("bootstrap", "-d", "nowhere")
+    assert 'database "nowhere" does not exist' in done.stderr
+    assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
+    done = database.ctl("bootstrap", "-H", "/nonexistent")
+    assert done.stderr.startswith("jobmonctl bootstrap: ")
+    assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
+
+
+def test_defaults_of_the_role_dont_matter(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        for setting in (
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_read_only = on",
+            "search_path = nowhere",
+            "check_function_bodies = off",
+            "standard_conforming_strings = on",
+        ):
+            session.execute(f"ALTER DATABASE {empty_database.name} SET {setting}".encode())
+    assert empty_database.ctl("bootstrap").stdout.startswith("installed version")
+    assert "nothing changed" in empty_database.ctl("bootstrap").stdout
+
+
+REJECT_SOCKET = """
+local all postgres trust
+local all all reject
+host all postgres 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+def test_where_the_socket_refuses_the_link_tcp_is_chosen(new_server: NewServer) -> None:
+    database = Database(new_server(hba=REJECT_SOCKET), "postgres")
+    done = database.ctl("bootstrap")
+    assert done.stdout.startswith(f"installed version {VERSION}"), done
+    assert can_log(database)
+    with database.connect() as session:
+        assert value(session, "SELECT over FROM jobmon.link") == "tcp"
+        session.execute("SELECT jobmon.add_job('open')")
+        assert value(
+            session, "SELECT client_addr::text FROM pg_stat_activity WHERE application_name LIKE 'jobmon link%%'"
+        ).startswith("127.0.0.1")
+    assert "nothing changed" in database.ctl("bootstrap").stdout
+    # and back, once the socket is all there is
+    (database.server.data / "pg_hba.conf").write_text(
+        "local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 reject\n"
+    )
+    with database.connect() as session:
+        session.execute("SELECT pg_reload_conf()")
+    check = database.ctl("bootstrap", "--check")
+    while check.status == 0:  # until the server has read the file
+        check = database.ctl("bootstrap", "--check")
+    assert check.stdout.startswith('would repair schema "jobmon"')
+    assert database.ctl("bootstrap").stdout.startswith("repaired ")
+    assert can_log(database)
+
+
+def test_where_nothing_lets_the_link_in_that_is_said_in_one_line(new_server: NewServer) -> None:
+    hba = "local all postgres trust\nlocal all all reject\nhost all all 127.0.0.1/32 reject\n"
+    database = Database(new_server(hba=hba), "postgres")
+    for _ in range(2):
+        done = database.ctl("bootstrap")
+        assert done.stderr.startswith(
+            "jobmonctl bootstrap: the schema is installed, but its link does not connect, so nothing can be logged yet (the job "
+        )
+        assert "pg_hba.conf rejects connection" in done.stderr
+        assert (
+            "127.0.0.1/32 scram-sha-256), or say in jobmon.dblink_mapping how to connect; then run bootstrap again\n"
+            in (done.stderr)
+        )
+        assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
+        assert "password" not in done.stderr.replace("with its password", "")
+
+
+def test_a_mapping_that_makes_the_link_a_superuser_is_refused(database: Database, session: psycopg.Connection) -> None:
+    session.execute("INSERT INTO jobmon.dblink_mapping (username) VALUES ('postgres')")
+    done = database.ctl("bootstrap")
+    assert done.stderr.startswith('jobmonctl bootstrap: jobmon.dblink_mapping makes the link a superuser ("postgres")')
+    assert (done.stderr.count("\n"), done.status) == (1, 1)
+
+
+def test_a_link_without_a_role_is_refused_and_never_the_servers_own_user(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("DELETE FROM jobmon.link")
+    session.execute("INSERT INTO jobmon.dblink_mapping (username) VALUES ('')")
+    with pytest.raises(psycopg.OperationalError, match=r"the job log's link can't connect.*it has no role yet"):
+        session.execute("SELECT jobmon.add_job('etl')")
+    session.execute("DELETE FROM jobmon.dblink_mapping")
+    assert database.ctl("bootstrap").stdout.startswith("repaired ")
+    assert can_log(database)
+
+
+def test_check_says_what_would_be_installed_and_does_nothing(empty_database: Database) -> None:
+    before = catalog(empty_database)
+    done = empty_database.ctl("bootstrap", "--check")
+    assert done.stdout.startswith(
+        f'would install version {VERSION} in schema "jobmon" of database "{empty_database.name}"'
+    )
+    assert (done.stdout.count("\n"), done.stderr, done.status) == (1, "", 1)
+    assert catalog(empty_database) == before
+
+
+def test_check_of_what_is_up_to_date_is_0_and_changes_nothing(empty_database: Database) -> None:
+    empty_database.ctl("bootstrap")
+    before = catalog(empty_database), content(empty_database)
+    done = empty_database.ctl("bootstrap", "--check")
+    assert done.stdout.startswith(
+        f'schema "jobmon" of database "{empty_database.name}" is up to date (version {VERSION}), nothing to do; the link works'
+    )
+    assert (done.stdout.count("\n"), done.stderr, done.status) == (1, "", 0)
+    assert empty_database.ctl("bootstrap", "--check", "-q").stdout == ""
+    assert (catalog(empty_database), content(empty_database)) == before
+
+
+def test_check_sees_what_needs_repair_and_leaves_it(empty_database: Database) -> None:
+    empty_database.ctl("bootstrap")
+    with empty_database.connect() as session:
+        session.execute("COMMENT ON FUNCTION jobmon.close_job(bigint) IS 'mine'")
+    before = catalog(empty_database), content(empty_database)
+    done = empty_database.ctl("bootstrap", "--check")
+    assert done.stdout.startswith(
+        f'would repair schema "jobmon" of database "{empty_database.name}", version {VERSION}'
+    )
+    assert done.status == 1
+    assert (catalog(empty_database), content(empty_database)) == before

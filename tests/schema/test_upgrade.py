@@ -1,0 +1,230 @@
+"""Upgrades: any earlier version in place, in one transaction, whatever interrupts it, and whoever else is at it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from check_jobmon.schema.scripts import tables, version
+from tests.database import Database, value
+
+VERSION = version()
+
+
+def install_version(database: Database, number: int) -> None:
+    """The schema as its first numbered scripts left it, with a run in its log."""
+    with database.connect() as session, session.transaction():
+        session.execute("CREATE EXTENSION dblink")
+        session.execute("CREATE SCHEMA jobmon")
+        session.execute(
+            "CREATE TABLE jobmon.schema_version (version integer PRIMARY KEY, script text NOT NULL,"
+            " package text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
+        )
+        for script in tables("jobmon", "public")[:number]:
+            session.execute(script.sql.encode())
+            session.execute(
+                "INSERT INTO jobmon.schema_version (version, script, package) VALUES (%s, %s, '0')",
+                [script.number, script.name],
+            )
+        session.execute(
+            "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('etl', 'OLD', now() - interval '1 day', 1)"
+        )
+
+
+def installed(session: psycopg.Connection) -> tuple[int, list[str]]:
+    """The version, and the schema's relations and functions."""
+    return value(session, "SELECT max(version) FROM jobmon.schema_version"), value(
+        session,
+        "SELECT array_agg(o.name ORDER BY o.name) FROM ("
+        " SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace"
+        " UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace) AS o",
+    )
+
+
+def is_complete(session: psycopg.Connection) -> None:
+    """Up to date, the old run still there, and a new one can be logged."""
+    assert value(session, "SELECT array_agg(version ORDER BY version) FROM jobmon.schema_version") == list(
+        range(1, VERSION + 1)
+    )
+    job = value(session, "SELECT jobmon.add_job('new')")
+    session.execute("SELECT jobmon.close_job(%s)", [job])
+    assert session.execute("SELECT owner, job_name, status FROM jobmon.job_log ORDER BY job_id").fetchall() == [
+        ("etl", "OLD", None),
+        ("postgres", "NEW", "OK"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(1, VERSION))
+def test_every_earlier_version_is_upgraded_in_place(empty_database: Database, number: int) -> None:
+    install_version(empty_database, number)
+    check = empty_database.ctl("bootstrap", "--check")
+    where = f'schema "jobmon" of database "{empty_database.name}" from version {number} to {VERSION}'
+    assert check.stdout.startswith(f"would upgrade {where}; ")
+    assert check.status == 1
+    with empty_database.connect() as session:
+        assert value(session, "SELECT max(version) FROM jobmon.schema_version") == number
+        done = empty_database.ctl("bootstrap")
+        assert done.stdout.startswith(f"upgraded {where}; the link works")
+        assert (done.stdout.count("\n"), done.stderr, done.status) == (1, "", 0)
+        is_complete(session)
+    assert "nothing changed" in empty_database.ctl("bootstrap").stdout
+
+
+def start_bootstrap(database: Database) -> "subprocess.Popen[str]":
+    """A bootstrap on its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "check_jobmon.ctl", "bootstrap", *database.options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+@dataclass(frozen=True)
+class HeldUp:
+    """Bootstraps in the middle of their transaction: one waits for a lock on job_log, the others for that one."""
+
+    processes: list["subprocess.Popen[str]"]
+    holder: psycopg.Connection
+
+    def release(self) -> None:
+        """Let them go on."""
+        self.holder.close()
+
+
+@contextmanager
+def held_up(database: Database, count: int = 1) -> Iterator[HeldUp]:
+    """Starts bootstraps, and waits until all of them wait."""
+    with (
+        contextlib.closing(database.connect(autocommit=False)) as holder,
+        contextlib.closing(database.connect()) as watcher,
+    ):
+        holder.execute("LOCK TABLE jobmon.job_log IN ROW EXCLUSIVE MODE")
+        processes = [start_bootstrap(database) for _ in range(count)]
+        try:
+            wait_for(lambda: waiting(watcher) == count)
+            yield HeldUp(processes, holder)
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+
+
+def waiting(session: psycopg.Connection) -> int:
+    """How many bootstraps wait for a lock."""
+    return int(value(session, "SELECT count(*) FROM pg_stat_activity WHERE " + WAITING))
+
+
+WAITING = "application_name = 'jobmonctl' AND wait_event_type = 'Lock' AND datname = current_database()"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Until the condition holds; fails after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def test_a_bootstrap_that_is_killed_half_way_leaves_the_old_version_intact(empty_database: Database) -> None:
+    install_version(empty_database, 1)
+    with empty_database.connect() as session:
+        before = installed(session)
+        with held_up(empty_database) as held:
+            held.processes[0].kill()
+            held.processes[0].wait()
+            # the backend gets the lock, and then finds that nobody is there any more
+            held.release()
+        wait_for(
+            lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl'") == 0
+        )
+        assert installed(session) == before
+        assert empty_database.ctl("bootstrap").stdout.startswith("upgraded ")
+        is_complete(session)
+
+
+def test_a_bootstrap_whose_backend_is_terminated_says_so_and_leaves_the_old_version_intact(
+    empty_database: Database,
+) -> None:
+    install_version(empty_database, 1)
+    with empty_database.connect() as session:
+        before = installed(session)
+        with held_up(empty_database) as held:
+            session.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {WAITING}".encode())
+            stdout, stderr = held.processes[0].communicate(timeout=30)
+        assert stderr.startswith("jobmonctl bootstrap: ")
+        assert (stderr.count("\n"), stdout, held.processes[0].returncode) == (1, "", 1)
+        assert installed(session) == before
+        assert empty_database.ctl("bootstrap").stdout.startswith("upgraded ")
+        is_complete(session)
+
+
+def test_a_bootstrap_whose_backend_is_killed_leaves_the_old_version_intact(own_database: Database) -> None:
+    install_version(own_database, 1)
+    with own_database.connect() as session:
+        before = installed(session)
+    with held_up(own_database) as held:
+        with own_database.connect() as session:
+            pid = value(session, f"SELECT pid FROM pg_stat_activity WHERE {WAITING}")
+        os.kill(pid, signal.SIGKILL)  # the server then ends all its sessions and recovers
+        stdout, stderr = held.processes[0].communicate(timeout=30)
+    assert stderr.startswith("jobmonctl bootstrap: ")
+    assert (stderr.count("\n"), stdout, held.processes[0].returncode) == (1, "", 1)
+    with reconnected(own_database) as session:
+        assert installed(session) == before
+        assert own_database.ctl("bootstrap").stdout.startswith("upgraded ")
+        is_complete(session)
+
+
+def reconnected(database: Database) -> psycopg.Connection:
+    """A session, as soon as the server has recovered."""
+    found: list[psycopg.Connection] = []
+
+    def connects() -> bool:
+        try:
+            found.append(database.connect())
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    wait_for(connects)
+    return found[0]
+
+
+def test_of_two_upgrades_at_the_same_moment_one_does_it_and_the_other_finds_it_done(empty_database: Database) -> None:
+    install_version(empty_database, 1)
+    with held_up(empty_database, count=2) as held:
+        held.release()
+        outputs = [process.communicate(timeout=30) for process in held.processes]
+        assert [process.returncode for process in held.processes] == [0, 0], outputs
+    where = f'schema "jobmon" of database "{empty_database.name}"'
+    assert {stdout.partition(";")[0] for stdout, _ in outputs} == {
+        f"upgraded {where} from version 1 to {VERSION}",
+        f"{where} is up to date (version {VERSION}), nothing changed",
+    }
+    assert [stderr for _, stderr in outputs] == ["", ""]
+    with empty_database.connect() as session:
+        is_complete(session)
+
+
+def test_of_two_installations_at_the_same_moment_one_does_it_and_the_other_finds_it_done(
+    empty_database: Database,
+) -> None:
+    processes = [start_bootstrap(empty_database) for _ in range(2)]
+    outputs = [process.communicate(timeout=30) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    where = f'schema "jobmon" of database "{empty_database.name}"'
+    assert {stdout.partition(";")[0] for stdout, _ in outputs} == {
+        f"installed version {VERSION} in {where}",
+        f"{where} is up to date (version {VERSION}), nothing changed",
+    }
