@@ -10,7 +10,7 @@ from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.perfdata import job_perfdata
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
-from check_jobmon.text import clean, columns, duration, title
+from check_jobmon.text import clean, columns, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
 HEADLINE = 400
@@ -57,7 +57,7 @@ class MonitoredJobs(nagiosplugin.Resource):
         if near:
             way_out = f"did you mean {' or '.join(near)}?"
         elif names:
-            way_out = f"none of the {len(names)} names known here is like it, look at them with -v"
+            way_out = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
         else:
             way_out = "nothing was, is this the right database?"
         return f'no job "{title(pattern.upper())}" was ever logged or configured: {way_out}'
@@ -92,12 +92,14 @@ class JobSummary(nagiosplugin.Summary):
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """The first line where all is well."""
-        return f"{self._counts(results)}: all jobs run successfully" + self._crashes(results)
+        but = self._let_pass(results)
+        return f"{self._counts(results)}: {f'no alert, but {but}' if but else 'all jobs run successfully'}"
 
     def empty(self) -> str:
         """The first line where there is nothing to judge."""
         if self.resource.jobs:
-            return f"nothing is watched: {_some(self.resource.jobs)} not active in job_check_config"
+            names = _some([title(job.name) for job in self.resource.jobs])
+            return f"nothing is watched: active is false in job_check_config for {names}"
         return "All jobs run successfully: none is configured, and none failed"
 
     def problem(self, results: nagiosplugin.Results) -> str:
@@ -143,9 +145,14 @@ class JobSummary(nagiosplugin.Summary):
         ]
         return ", ".join(f"{number} {word}" for number, word in [*(c for c in counts[:-1] if c[0]), counts[-1]])
 
-    def _crashes(self, results: nagiosplugin.Results) -> str:
-        crashed = [r.metric.value for r in results if r.hint]
-        return f" (crashed since: {_some(crashed)})" if crashed else ""
+    @staticmethod
+    def _let_pass(results: nagiosplugin.Results) -> str:
+        """What has gone wrong without making a problem of it: as much as a job's sensitivity or --crashed allows."""
+        jobs: list[Job] = [result.metric.value for result in results]
+        return _some(
+            [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
+            + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
+        )
 
     @staticmethod
     def _worst_first(results: nagiosplugin.Results) -> list[nagiosplugin.Result]:
@@ -179,10 +186,9 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _some(jobs: list[Job]) -> str:
-    """Three names at most, and how many more there are."""
-    names = ", ".join(title(job.name) for job in jobs[:3])
-    return f"{names} and {len(jobs) - 3} more" if len(jobs) > 3 else names
+def _some(texts: list[str]) -> str:
+    """Three at most, and how many more there are."""
+    return ", ".join(texts[:3]) + (f", and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _steps(steps: list[Step]) -> list[str]:

@@ -83,11 +83,12 @@ class Job:
             reasons.append(self._missing(words, length))
         if self.crashed:
             reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, its backend is gone")
+        mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
-            reasons.append("its threshold in job_check_config is not positive, so it is always exceeded")
+            mistakes.append("its threshold in job_check_config is not positive, so it is always past")
         if reasons and self.configured and self.name != self.name.upper():
-            reasons.append("its name in job_check_config is not upper case, so no run can match it")
-        return " and ".join(reasons)
+            mistakes.append("its name in job_check_config is not upper case, so no run can match it")
+        return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after

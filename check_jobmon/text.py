@@ -83,7 +83,7 @@ def duration(seconds: float) -> str:
         return "forever"
     if seconds < 0:
         return "-" + duration(-seconds)
-    if seconds < 1 and seconds:
+    if 0.005 <= seconds < 1:
         return f"{seconds:.2f}s"
     whole = int(seconds)
     for size, unit, below, part_size, part_unit in (

@@ -11,6 +11,9 @@ from decimal import Decimal
 
 NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 """The guidelines' class [-0-9.], as far as it makes one number."""
+ITEM = re.compile(r"(?:'(?P<quoted>[^']*)'|(?P<bare>[^ '=]+))=(?P<fields>[^ ]*)(?: |$)")
+"""A label, in single quotes if it has blanks, and what follows it; one blank between items. A quote in a label would be
+doubled; with the equals sign it is the one character that the guidelines forbid there."""
 UNITS = {"", "s", "us", "ms", "%", "B", "KB", "MB", "GB", "TB", "c"}
 
 
@@ -68,21 +71,24 @@ def harmless(line: str) -> None:
 
 def figures_of(performance: str) -> list[Figure]:
     """Space separated items, each of which obeys the grammar; no label twice."""
+    text = performance.strip(" ")
     figures = []
-    rest = performance.strip(" ")
-    while rest:
-        figure, rest = _figure(rest)
-        figures.append(figure)
+    position = 0
+    while position < len(text):
+        item = ITEM.match(text, position)
+        assert item, f"no 'label'=value at {text[position:position + 80]!r}"
+        figures.append(_figure(item["quoted"] if item["bare"] is None else item["bare"], item["fields"]))
+        position = item.end()
     labels = [figure.label for figure in figures]
     assert len(set(labels)) == len(labels), f"labels twice: {sorted(x for x in labels if labels.count(x) > 1)[:5]}"
     return figures
 
 
-def _figure(rest: str) -> tuple[Figure, str]:
-    label, rest = _label(rest)
-    item, _, rest = rest.partition(" ")
-    assert not rest.startswith(" "), f"two blanks between items after {label!r}"
-    value, *limits = item.split(";")
+def _figure(label: str, fields: str) -> Figure:
+    assert label, "an empty label"
+    assert label.strip() == label, f"blanks around label {label!r}"
+    assert not re.search("[=;|]", label), f"label {label!r} has a character that it may not have"
+    value, *limits = fields.split(";")
     assert len(limits) <= 4, f"{label!r} has {len(limits)} fields after its value"
     warn, crit, low, high = [*limits, *[""] * (4 - len(limits))]
     number, unit = _value(label, value)
@@ -91,23 +97,7 @@ def _figure(rest: str) -> tuple[Figure, str]:
     minimum, maximum = (_bound(label, text) for text in (low, high))
     if number is not None and minimum is not None:
         assert number >= minimum, f"{label!r} is below its minimum"
-    return Figure(label, number, unit, warn, crit, minimum, maximum), rest
-
-
-def _label(rest: str) -> tuple[str, str]:
-    if rest.startswith("'"):
-        # a single quote inside would be doubled; the equals sign and the quote itself may not be in a label at all
-        end = rest.index("'", 1)
-        label, rest = rest[1:end], rest[end + 1 :]
-    else:
-        end = rest.index("=")
-        label, rest = rest[:end], rest[end:]
-        assert " " not in label, f"label {label!r} has a blank and no quotes"
-    assert label.strip() == label, f"blanks around label {label!r}"
-    assert label, "an empty label"
-    assert not re.search("[=';|]", label), f"label {label!r} has a character that it may not have"
-    assert rest.startswith("="), f"no = after label {label!r}"
-    return label, rest[1:]
+    return Figure(label, number, unit, warn, crit, minimum, maximum)
 
 
 def _value(label: str, text: str) -> tuple[Decimal | None, str]:
