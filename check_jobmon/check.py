@@ -116,9 +116,7 @@ class JobSummary(nagiosplugin.Summary):
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
         worst_first = self._worst_first(results)
         if not self.verbosity:
-            return [
-                f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in worst_first if r.state != Ok
-            ]
+            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in worst_first if r.state != Ok]
         if not self.resource.jobs:
             return []
         lines = _table(
@@ -181,7 +179,9 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines whose columns line up, the last column ragged."""
     widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     return [
-        "".join(cell + " " * (width - columns(cell) + 2) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
+        "".join(
+            cell + " " * (width - columns(cell) + 2) for cell, width in zip(row, [*widths, 0], strict=True)
+        ).rstrip()
         for row in rows
     ]
 

@@ -188,7 +188,7 @@ def completed(line: str) -> list[str]:
     """What bash offers at the end of the line, by the function that argcomplete's own shell code defines."""
     bash = shutil.which("bash")
     assert bash
-    script = r'''
+    script = r"""
         eval "$(register-python-argcomplete "$1")"
         COMP_LINE=$2
         COMP_POINT=${#COMP_LINE}
@@ -199,7 +199,7 @@ def completed(line: str) -> list[str]:
         function=$(complete -p "$1" | sed -E "s/.*-F ([^ ]+).*/\\1/")
         "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}" 2>&1
         printf "%s\\n" "${COMPREPLY[@]}"
-    '''
+    """
     done = subprocess.run(
         [bash, "--norc", "-c", script, "bash", line.split()[0], line],
         capture_output=True,

@@ -173,7 +173,9 @@ def test_any_name_is_selected_as_it_is_written(
 
 def test_exact_names_spare_the_server_the_other_jobs(database: Database, jobs: psycopg.Connection) -> None:
     def rows(*arguments: str) -> int:
-        found = re.search(r'^query: job_status.sql on schema "jobmon", (\d+) rows, ', database.check(*arguments).stdout, re.M)
+        found = re.search(
+            r'^query: job_status.sql on schema "jobmon", (\d+) rows, ', database.check(*arguments).stdout, re.M
+        )
         assert found
         return int(found[1])
 

@@ -76,7 +76,7 @@ def figures_of(performance: str) -> list[Figure]:
     position = 0
     while position < len(text):
         item = ITEM.match(text, position)
-        assert item, f"no 'label'=value at {text[position:position + 80]!r}"
+        assert item, f"no 'label'=value at {text[position : position + 80]!r}"
         figures.append(_figure(item["quoted"] if item["bare"] is None else item["bare"], item["fields"]))
         position = item.end()
     labels = [figure.label for figure in figures]

@@ -29,9 +29,13 @@ class Log:
         self.session = session
         self.sessions = contextlib.ExitStack()
 
-    def watch(self, name: str, warn: str = "24 hours", error: str = "48 hours", active: bool = True, let: int = 0) -> None:
+    def watch(
+        self, name: str, warn: str = "24 hours", error: str = "48 hours", active: bool = True, let: int = 0
+    ) -> None:
         """Configure a job."""
-        self.session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, let])
+        self.session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, let]
+        )
 
     def ran(self, name: str, ended: str | None, status: str = "OK", message: str = "42 rows", pid: int = 0) -> None:
         """A run of two steps and 150 seconds that ended so long ago, or is open since an hour if that is None."""

@@ -53,9 +53,7 @@ def test_each_job_has_its_own_legal_labels_and_a_line(
     }
     counts = [len([n for n in range(len(TEXTS)) if n % 4 in remainders]) for remainders in ((2, 3), (1,), (0,))]
     assert [parsed.values[state] for state in ("critical", "warning", "ok")] == counts
-    assert parsed.text.startswith(
-        "JOBMON CRITICAL - {} critical, {} warning, {} ok: ".format(*counts)
-    )
+    assert parsed.text.startswith("JOBMON CRITICAL - {} critical, {} warning, {} ok: ".format(*counts))
 
 
 def test_labels_do_not_depend_on_the_run_or_on_other_jobs(database: Database, hostile: psycopg.Connection) -> None:
@@ -72,9 +70,7 @@ def test_labels_do_not_depend_on_the_run_or_on_other_jobs(database: Database, ho
 
 @pytest.mark.parametrize("limit", [200, 300, 500, 1000, 4096, 8192, 20000])
 @pytest.mark.parametrize("verbosity", [[], ["-v"], ["-vvv"]], ids=["", "v", "vvv"])
-def test_every_limit_is_kept(
-    database: Database, hostile: psycopg.Connection, limit: int, verbosity: list[str]
-) -> None:
+def test_every_limit_is_kept(database: Database, hostile: psycopg.Connection, limit: int, verbosity: list[str]) -> None:
     output = database.check("--max-output", str(limit), *verbosity)
     assert len(output.stdout.encode()) <= limit
     parsed = parse(output.stdout)
@@ -98,7 +94,9 @@ def test_actions_messages_and_statuses_are_shown_harmless(database: Database, se
             [job, text, text, text],
         )
         session.execute("UPDATE jobmon.job_log SET status = %s WHERE job_id = %s", [text, job])
-        session.execute("INSERT INTO jobmon.job_check_log SELECT %s, %s, 3 FROM generate_series(1, 3)", [job, f"JOB {number:03}"])
+        session.execute(
+            "INSERT INTO jobmon.job_check_log SELECT %s, %s, 3 FROM generate_series(1, 3)", [job, f"JOB {number:03}"]
+        )
     for verbosity in ([], ["-v"], ["-vvv"]):
         output = database.check("--max-output", ALL, *verbosity)
         parsed = parse(output.stdout)
@@ -120,7 +118,9 @@ def test_who_blocks_is_shown_harmless(database: Database, session: psycopg.Conne
         with contextlib.ExitStack() as sessions:
             for number, text in enumerate(texts):
                 blocker = sessions.enter_context(contextlib.closing(database.connect(user=role)))
-                blocker.execute("SELECT set_config('application_name', %s, false), pg_advisory_lock(%s)", [text, number])
+                blocker.execute(
+                    "SELECT set_config('application_name', %s, false), pg_advisory_lock(%s)", [text, number]
+                )
                 blocked = sessions.enter_context(contextlib.closing(database.connect()))
                 name = f"JOB {number:03}"
                 blocked.execute(
@@ -133,8 +133,10 @@ def test_who_blocks_is_shown_harmless(database: Database, session: psycopg.Conne
                 )
                 blocked.pgconn.send_query(f"SELECT pg_advisory_lock({number})".encode())
             until(
-                lambda: value(session, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-                == len(texts)
+                lambda: (
+                    value(session, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+                    == len(texts)
+                )
             )
             output = database.check("--max-output", ALL)
     finally:

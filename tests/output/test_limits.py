@@ -105,7 +105,7 @@ def test_counts_are_right_and_what_is_left_out_is_told_exactly(
         (state, label(name))
         for state, name in truth.execute(
             "SELECT state, name FROM expected WHERE active"
-            ' ORDER BY array_position(ARRAY[\'critical\', \'warning\', \'ok\'], state), name COLLATE "C"'
+            " ORDER BY array_position(ARRAY['critical', 'warning', 'ok'], state), name COLLATE \"C\""
         )
     ]
     assert shown == {name for _, name in order[: len(shown)]}, "the worst are not those that are kept"
@@ -132,7 +132,9 @@ def _timeless(line: str) -> str:
 @pytest.mark.parametrize("limit", [8192, 10_000_000])
 def test_figures_can_be_those_of_the_problems_only(many: Database, truth: psycopg.Connection, limit: int) -> None:
     parsed = parse(many.check("--perfdata", "problems", "--max-output", str(limit), "-t", "60").stdout)
-    problems = {label(row[0]) for row in truth.execute("SELECT name FROM expected WHERE state IN ('warning', 'critical')")}
+    problems = {
+        label(row[0]) for row in truth.execute("SELECT name FROM expected WHERE state IN ('warning', 'critical')")
+    }
     shown = labelled(parsed)
     assert shown <= problems
     assert {state: parsed.values[state] for state in STATES} == counts(truth)
