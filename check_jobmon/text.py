@@ -30,7 +30,7 @@ def clean(text: str, length: int = 0) -> str:
             c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else "" for c in text
         )
     text = " ".join(text.split()).translate(_HARMLESS)
-    if not whole or length and len(text) > length:
+    if not whole or (length and len(text) > length):
         text = text[: length - 1].rstrip() + "…"
     return text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.database import Database, Output, run_module, value
+from tests.database import Database, Output, run_module
 from tests.output.guidelines import parse
 
 SECRET = "hunter2-secret"

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from check_jobmon.check import STATES
+from check_jobmon.embedded import Server
 from check_jobmon.text import label
 from tests.database import Database, value
 from tests.output.guidelines import Parsed, parse
@@ -42,9 +43,9 @@ GENERATE = f"""
 
 
 @pytest.fixture(scope="module")
-def many(server: object, template: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+def many(server: Server, template: str) -> Iterator[Database]:
     """A database with so many jobs in mixed states, and the table `expected` that has the truth."""
-    database = Database(request.getfixturevalue("server"), "test_many_jobs")
+    database = Database(server, "test_many_jobs")
     with Database(database.server, "postgres").connect() as maintenance:
         maintenance.execute(f"CREATE DATABASE {database.name} TEMPLATE {template}".encode())
         with database.connect() as session:
