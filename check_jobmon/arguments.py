@@ -17,6 +17,8 @@ def filled(text: str) -> str:
     """A host, database, role or schema: anything but nothing."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise argparse.ArgumentTypeError("it is not UTF-8")
     return text
 
 

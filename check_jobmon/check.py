@@ -10,7 +10,7 @@ from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.perfdata import job_perfdata
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
-from check_jobmon.text import clean, duration
+from check_jobmon.text import clean, columns, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
 HEADLINE = 400
@@ -53,13 +53,14 @@ class MonitoredJobs(nagiosplugin.Resource):
 
     def _no_job(self, pattern: str) -> str:
         names = self.log.names()
-        near = nearest(pattern, names)
-        known = (
-            f"nearest are {', '.join(clean(name, 60) for name in near)}"
-            if near
-            else f"{len(names)} other jobs are known"
-        )
-        return f'no job "{clean(pattern.upper(), 60)}" was ever logged or configured: {known}'
+        near = [f'"{title(name)}"' for name in nearest(pattern, names)]
+        if near:
+            way_out = f"did you mean {' or '.join(near)}?"
+        elif names:
+            way_out = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
+        else:
+            way_out = "nothing was, is this the right database?"
+        return f'no job "{title(pattern.upper())}" was ever logged or configured: {way_out}'
 
 
 class JobContext(nagiosplugin.Context):
@@ -91,19 +92,19 @@ class JobSummary(nagiosplugin.Summary):
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """The first line where all is well."""
-        return f"{self._counts(results)}: all jobs run successfully" + self._crashes(results)
+        but = self._let_pass(results)
+        return f"{self._counts(results)}: {f'no alert, but {but}' if but else 'all jobs run successfully'}"
 
     def empty(self) -> str:
         """The first line where there is nothing to judge."""
         if self.resource.jobs:
-            names = ", ".join(clean(job.name, 60) for job in self.resource.jobs[:3])
-            more = f" and {len(self.resource.jobs) - 3} more" if len(self.resource.jobs) > 3 else ""
-            return f"nothing is watched: {names}{more} not active in job_check_config"
+            names = _some([title(job.name) for job in self.resource.jobs])
+            return f"nothing is watched: active is false in job_check_config for {names}"
         return "All jobs run successfully: none is configured, and none failed"
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name."""
-        problems = [f"{clean(r.metric.name, 100)} {r.hint}" for r in self._worst_first(results) if r.state != Ok]
+        problems = [f"{title(r.metric.name)} {r.hint}" for r in self._worst_first(results) if r.state != Ok]
         shown = ""
         for number, problem in enumerate(problems):
             if number and len(shown) + len(problem) > HEADLINE:
@@ -115,9 +116,9 @@ class JobSummary(nagiosplugin.Summary):
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
         worst_first = self._worst_first(results)
         if not self.verbosity:
-            return [
-                f"{self._word(r)} {clean(r.metric.name, 100)}: {self._reason(r)}" for r in worst_first if r.state != Ok
-            ]
+            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in worst_first if r.state != Ok]
+        if not self.resource.jobs:
+            return []
         lines = _table(
             [("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")]
             + [self._cells(self._word(r), r.metric.value, self._reason(r)) for r in worst_first]
@@ -140,11 +141,16 @@ class JobSummary(nagiosplugin.Summary):
         counts = [
             (self.count(results, state), self.resource.words.of(int(state)).lower()) for state in (Critical, Warn, Ok)
         ]
-        return ", ".join(f"{number} {word}" for number, word in counts if number or word == counts[-1][1])
+        return ", ".join(f"{number} {word}" for number, word in [*(c for c in counts[:-1] if c[0]), counts[-1]])
 
-    def _crashes(self, results: nagiosplugin.Results) -> str:
-        crashed = [clean(r.metric.name, 100) for r in results if r.hint]
-        return f" ({', '.join(crashed[:3])} crashed)" if crashed else ""
+    @staticmethod
+    def _let_pass(results: nagiosplugin.Results) -> str:
+        """What has gone wrong without making a problem of it: as much as a job's sensitivity or --crashed allows."""
+        jobs: list[Job] = [result.metric.value for result in results]
+        return _some(
+            [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
+            + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
+        )
 
     @staticmethod
     def _worst_first(results: nagiosplugin.Results) -> list[nagiosplugin.Result]:
@@ -160,7 +166,7 @@ class JobSummary(nagiosplugin.Summary):
     def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:
         return (
             word,
-            clean(job.name, 60),
+            title(job.name),
             job.done_end or "never",
             "-" if job.age is None else duration(int(max(job.age, 0))),
             "-" if job.duration is None else duration(job.duration),
@@ -171,8 +177,18 @@ class JobSummary(nagiosplugin.Summary):
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as lines whose columns line up, the last column ragged."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows]
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return [
+        "".join(
+            cell + " " * (width - columns(cell) + 2) for cell, width in zip(row, [*widths, 0], strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _some(texts: list[str]) -> str:
+    """Three at most, and how many more there are."""
+    return ", ".join(texts[:3]) + (f", and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _steps(steps: list[Step]) -> list[str]:

@@ -1,4 +1,5 @@
 """The plugin's command line: arguments in, output and exit status out. The only module of the plugin that prints."""
+# PYTHON_ARGCOMPLETE_OK
 
 import argparse
 import os
@@ -11,6 +12,7 @@ from typing import NoReturn
 from check_jobmon import __version__
 from check_jobmon.arguments import add_connection_arguments, complete, connection_parameters, filled
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
+from check_jobmon.output import bounded
 from check_jobmon.text import clean
 
 CONNECTING = "connecting"
@@ -189,8 +191,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         complete(parser)
-        status, text = _run(parser.parse_args(argv))
-        _print(text)
+        arguments = parser.parse_args(argv)
+        status, text = _run(arguments)
+        _print(bounded(text, arguments.max_output))
     except OSError:
         return UNKNOWN  # nowhere to print to: no output can be trusted
     return status

@@ -82,12 +82,13 @@ class Job:
         if self.missing_code > 1:
             reasons.append(self._missing(words, length))
         if self.crashed:
-            reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, has lost its backend")
+            reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, its backend is gone")
+        mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
-            reasons.append("its threshold in job_check_config is not positive, so it is always past")
+            mistakes.append("its threshold in job_check_config is not positive, so it is always past")
         if reasons and self.configured and self.name != self.name.upper():
-            reasons.append("its name in job_check_config is not upper case, so no run can match it")
-        return ", ".join(reasons)
+            mistakes.append("its name in job_check_config is not upper case, so no run can match it")
+        return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after
@@ -101,8 +102,8 @@ class Job:
         if self.unverified:
             return f"missing, or running for {ago}, which a standby can't tell{against}"
         if self.missing_status == "BLOCKED":
-            return f"blocked, running for {ago}{against}, waits for {self._blocker(length)}"
-        return f"still running after {ago}{against}"
+            return f"blocked by {self._blocker(length)}, still running after {ago}{against}"
+        return f"still running after {ago}{against}: run {self.alive_job_id}, pid {self.alive_pid}"
 
     def _blocker(self, length: int) -> str:
         if not self.blocker_pid:

@@ -7,6 +7,8 @@ from typing import Any
 
 from psycopg import sql
 
+from check_jobmon.schema.scripts import quoted
+
 COLUMNS = {
     "job_log": {"job_id", "job_name", "start_time", "end_time", "status", "pid"},
     "job_detail": {"job_id", "step_id", "action", "elapsed_time", "status", "message"},
@@ -89,6 +91,7 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
 
 def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> Layout:
     notes = []
+    name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     if not sees_all:
         notes.append(
             f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
@@ -100,14 +103,14 @@ def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> L
     open_runs = any(index.endswith("WHERE (end_time IS NULL)") for index in indexes)
     if not probes:
         notes.append(
-            f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {schema}.job_log (job_name, end_time)"
+            f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.job_log (job_name, end_time)"
         )
     if not open_runs:
         notes.append(
             "an index would make this check fast: "
-            f"CREATE INDEX CONCURRENTLY ON {schema}.job_log (job_name) WHERE end_time IS NULL"
+            f"CREATE INDEX CONCURRENTLY ON {name}.job_log (job_name) WHERE end_time IS NULL"
         )
     if probes and open_runs:
         return Layout("probe", tuple(notes))
-    named = any(index.split(" ")[0] == "job_name" and "WHERE" not in index for index in indexes)
-    return Layout("window" if named else "scan", tuple(notes))
+    first = {index.split(" ")[0] for index in indexes if "WHERE" not in index}
+    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", tuple(notes))

@@ -5,6 +5,9 @@ Source: the Monitoring Plugins Development Guidelines, "Plugin Output for Nagios
 
 from collections.abc import Sequence
 
+HEADROOM = 60
+"""Bytes of the first line, enough for its counts, that go before perfdata and notice if not all of them fit."""
+
 
 def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int) -> str:
     """The whole output, ending in a newline, in at most so many bytes of UTF-8.
@@ -15,18 +18,34 @@ def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str]
     full = _join(first_line, perfdata, long_output)
     if _size(full) <= max_bytes:
         return full
-    notice = f"left out to stay within {max_bytes} bytes (--max-output): {{lines}} lines, perfdata of {{jobs}} jobs"
-    room = max_bytes - _size(
-        _join(first_line, perfdata[:1], [notice.format(lines=len(long_output), jobs=len(perfdata))])
-    )
+    worst = _notice(len(long_output), len(perfdata[1:]), max_bytes)
+    room = max_bytes - _size(_join(first_line, perfdata[:1], [worst]))
     if room < 0:
-        return _cut(first_line, max_bytes - 1) + "\n"
+        return _shorten(first_line, perfdata[:1], [worst] if long_output or perfdata[1:] else [], max_bytes)
     # half for the long output at first, what that leaves for the perfdata, and the rest for the long output again
     lines = _fitting(long_output, room // 2)
     jobs = _fitting(perfdata[1:], room - _total(long_output[:lines]))
     lines = _fitting(long_output, room - _total(perfdata[1 : jobs + 1]))
-    left_out = notice.format(lines=len(long_output) - lines, jobs=max(len(perfdata) - 1 - jobs, 0))
+    left_out = _notice(len(long_output) - lines, len(perfdata[1:]) - jobs, max_bytes)
     return _join(first_line, perfdata[: jobs + 1], [*long_output[:lines], left_out])
+
+
+def bounded(text: str, max_bytes: int) -> str:
+    """Output that is no judgement, of one line or few, in at most so many bytes."""
+    return _cut(text.removesuffix("\n"), max_bytes - 1) + "\n"
+
+
+def _notice(lines: int, jobs: int, max_bytes: int) -> str:
+    return f"left out (--max-output {max_bytes}): {lines} of the lines, perfdata of {jobs} of the jobs"
+
+
+def _shorten(first_line: str, perfdata: Sequence[str], notice: Sequence[str], max_bytes: int) -> str:
+    """The first line cut, with the summary's perfdata and the notice as far as these leave it its counts."""
+    for kept, said in ((perfdata, notice), (perfdata, ()), ((), ())):
+        room = max_bytes - _size(_join("", kept, said))
+        if room >= HEADROOM or not kept:
+            break
+    return _join(_cut(first_line, room), kept, said)
 
 
 def _join(first_line: str, perfdata: Sequence[str], long_output: Sequence[str]) -> str:
@@ -52,4 +71,8 @@ def _fitting(texts: Sequence[str], room: int) -> int:
 
 
 def _cut(text: str, max_bytes: int) -> str:
-    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
+    """The text in at most so many bytes; if it is cut, it ends in `…`."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= max_bytes:
+        return text
+    return data[: max_bytes - len("…".encode())].decode("utf-8", "ignore").rstrip() + "…"

@@ -16,7 +16,7 @@ def job_perfdata(job: Job) -> str:
     name = label(job.name)
     figures = (
         _seconds(f"{name} age", job.age, job.warn_after, job.error_after),
-        Performance(f"{name} failures", job.failures, "", job.sensitivity, "", 0),
+        Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0),
         _seconds(f"{name} duration", job.duration, None, None),
     )
     return " ".join(str(figure) for figure in figures)
@@ -34,12 +34,19 @@ def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float 
 
 
 def _seconds(name: str, value: float | None, warn: float | None, crit: float | None) -> Performance:
-    limits = ["" if limit is None or math.isinf(limit) else _number(limit) for limit in (warn, crit)]
+    limits = [_limit(limit) for limit in (warn, crit)]
     if value is None or not math.isfinite(value):
         return Performance(name, "U", "", *limits, 0)
     return Performance(name, _number(max(value, 0)), "s", *limits, 0)
 
 
+def _limit(value: float | None) -> str:
+    """The range that is fine: up to this value. A bare number means `0:number`, so one below zero has to say more."""
+    if value is None or math.isinf(value):
+        return ""
+    return _number(value) if value >= 0 else f"~:{_number(value)}"
+
+
 def _number(value: float) -> str:
     """A decimal number without an exponent: milliseconds are enough."""
-    return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{round(value, 3) + 0:.3f}".rstrip("0").rstrip(".")  # + 0 makes 0 of -0

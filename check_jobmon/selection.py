@@ -38,7 +38,10 @@ class Selection:
 
     def selected(self) -> str:
         """A condition on m.job_name that spares the server the jobs that are not asked for."""
-        return f"m.job_name IN ({_literals(self._spellings())})" if self.exact else "true"
+        if not self.exact:
+            return "true"
+        # upper(), because a name in job_check_config that is not upper case is to be found, and explained
+        return f"upper(m.job_name) IN ({self._spellings()})"
 
     def also(self, schema: str) -> str:
         """A SELECT of the logged names among those asked for, so that jobs without configuration are judged too."""
@@ -46,15 +49,16 @@ class Selection:
             return NO_NAMES
         if not self.exact:
             return all_names(schema)
-        names = ", ".join(f"({_literals([name])})" for name in self._spellings())
         return (
-            f"SELECT n.job_name FROM (VALUES {names}) AS n(job_name)"
+            f"SELECT n.job_name FROM unnest(ARRAY[{self._spellings()}]) AS n(job_name)"
             f" WHERE EXISTS (SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name)"
         )
 
-    def _spellings(self) -> list[str]:
-        # as given too: a name in job_check_config that is not upper case is to be found, and explained
-        return list(dict.fromkeys([*(name.upper() for name in self.include), *self.include]))
+    def _spellings(self) -> str:
+        """The names as SQL: as given and in upper case, as Python does it and as the server, which knows other alphabets."""
+        given = [sql.Literal(name).as_string(None) for name in dict.fromkeys(self.include)]
+        upper = [sql.Literal(name).as_string(None) for name in dict.fromkeys(name.upper() for name in self.include)]
+        return ", ".join([*upper, *(f"{name}, upper({name})" for name in given)])
 
 
 EVERY_JOB = Selection()
@@ -76,13 +80,14 @@ def all_names(schema: str) -> str:
 
 
 def nearest(pattern: str, names: Iterable[str]) -> list[str]:
-    """The names most like the pattern, the best first, three at most."""
-    return difflib.get_close_matches(pattern.upper(), list(names), n=3, cutoff=0.4)
+    """The names most like the pattern, the best first, three at most. Compares their first hundred characters."""
+    spelled: dict[str, str] = {}
+    for name in names:
+        spelled.setdefault(name[:100].upper(), name)
+    return [spelled[like] for like in difflib.get_close_matches(pattern[:100].upper(), spelled, n=3, cutoff=0.4)]
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name.upper(), pattern.upper()) for pattern in patterns)
-
-
-def _literals(names: Iterable[str]) -> str:
-    return ", ".join(sql.Literal(name).as_string(None) for name in names)
+    # also as it is written: a name can have a bracket or a star of its own
+    upper = name.upper()
+    return any(upper == pattern.upper() or fnmatch.fnmatchcase(upper, pattern.upper()) for pattern in patterns)

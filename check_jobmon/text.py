@@ -22,30 +22,53 @@ def clean(text: str, length: int = 0) -> str:
     >>> clean("abcdef", 4)
     'abc…'
     """
-    if length and len(text) > 4 * length:
+    whole = not length or len(text) <= 4 * length  # more is not looked at: what comes can be megabytes
+    if not whole:
         text = text[: 4 * length]
     if not (text.isascii() and text.isprintable()):
         text = "".join(
             c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else "" for c in text
         )
     text = " ".join(text.split()).translate(_HARMLESS)
-    if length and len(text) > length:
+    if not whole or (length and len(text) > length):
         text = text[: length - 1].rstrip() + "…"
     return text
+
+
+def title(job_name: str, length: int = 100) -> str:
+    """The job's name for people; a name of nothing that can be seen is shown as such.
+
+    >>> title("NIGHTLY ETL"), title(" \\u200b")
+    ('NIGHTLY ETL', '(blank name)')
+    """
+    return clean(job_name, length) or "(blank name)"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes: East Asian and emoji characters two, combining ones none.
+
+    >>> columns("ETL"), columns("夜間"), columns("e\\u0301")
+    (3, 4, 1)
+    """
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def label(job_name: str) -> str:
     """The job's name as a perfdata label: the name itself where that is legal, else cleaned and with a hash to stay unique.
 
-    Legal is what the Monitoring Plugins Development Guidelines allow (no `=`, no `'`), less what breaks graphing tools.
+    Legal is what the Monitoring Plugins Development Guidelines allow (no `=`, no `'`), less what breaks graphing tools:
+    among it `::`, which for Icinga 2 and PNP4Nagios starts a name for all labels after it.
 
     >>> label("NIGHTLY ETL")
     'NIGHTLY ETL'
     >>> label("A=B")
     'A_B~52b82c13'
     """
-    legal = re.sub(r"[^\w .:/+#@-]", "_", clean(job_name, LABEL_LENGTH))
-    if legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
+    legal = re.sub(r"[^\w .:/+#@-]", "_", clean(job_name, LABEL_LENGTH)).replace("::", "__")
+    if legal and legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
         return legal
     return f"{legal}~{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
@@ -60,7 +83,7 @@ def duration(seconds: float) -> str:
         return "forever"
     if seconds < 0:
         return "-" + duration(-seconds)
-    if seconds < 1 and seconds:
+    if 0.005 <= seconds < 1:
         return f"{seconds:.2f}s"
     whole = int(seconds)
     for size, unit, below, part_size, part_unit in (

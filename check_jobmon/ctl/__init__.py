@@ -1,10 +1,12 @@
 """jobmonctl: dispatches to one module a command. Exit status 0 done, 1 not done, 2 wrong arguments."""
+# PYTHON_ARGCOMPLETE_OK
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from check_jobmon import __version__
+from check_jobmon.arguments import complete
 from check_jobmon.ctl import bootstrap, demo
 
 
@@ -19,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (bootstrap, demo):
         command.add_parser(commands)
+    complete(parser)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -4,8 +4,8 @@
 -- the schema. Every name is qualified, and what has none (operators, casts) comes from a search_path of pg_catalog alone.
 -- Filled in before it is run:
 --   @layout@    how to find the last completed run of a job: 'probe' where job_log has this schema's indexes (job_name,
---               end_time) and, of the open runs, (job_name); 'window' where it has one that starts with job_name;
---               'scan' where it has none of these. The planner drops what the layout doesn't need.
+--               end_time) and, of the open runs, (job_name); 'window' where it has those that start with job_name,
+--               start_time and status; 'scan' where one of these is missing. The planner drops what the layout doesn't need.
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
 WITH word AS (
@@ -26,19 +26,23 @@ failing AS (
 recent AS MATERIALIZED (
     -- one pass over the window that the thresholds look back on, or without an index over all
     SELECT r.job_name,
-           max(r.end_time) AS end_time,
-           max(r.job_id) FILTER (WHERE r.end_time IS NOT NULL) AS job_id,
+           -- the run that ended last: the greatest pair of its end, in microseconds, and its number
+           (max(ARRAY[CASE r.end_time WHEN 'infinity' THEN 9223372036854775807
+                                      WHEN '-infinity' THEN -9223372036854775807
+                                      ELSE (extract(epoch FROM r.end_time) * 1000000)::bigint
+                      END, r.job_id]) FILTER (WHERE r.end_time IS NOT NULL))[2] AS job_id,
            array_agg(r.job_id) FILTER (WHERE r.end_time IS NULL) AS open_job_ids
       FROM @schema@.job_log AS r
      WHERE '@layout@' <> 'probe'
        AND ('@layout@' = 'scan'
             OR r.start_time > (SELECT now() - least(greatest(max(c.error_threshold), max(c.warn_threshold)), '1000 years')
                                  FROM @schema@.job_check_config AS c
-                                WHERE c.active))
+                                WHERE c.active
+                               HAVING count(*) > 0))
      GROUP BY r.job_name
 ),
 latest AS (
-    SELECT w.job_name, w.job_id, r.start_time, w.end_time, r.status
+    SELECT w.job_name, w.job_id, r.start_time, r.end_time, r.status
       FROM recent AS w
       JOIN @schema@.job_log AS r ON r.job_id = w.job_id
 ),
@@ -51,7 +55,14 @@ open_run AS MATERIALIZED (
       LEFT JOIN pg_stat_activity AS a
         ON a.pid = r.pid AND a.datname = current_database()
      WHERE r.end_time IS NULL
-       AND ('@layout@' = 'probe' OR r.job_id = ANY (ARRAY(SELECT unnest(w.open_job_ids) FROM recent AS w)))
+       AND ('@layout@' = 'probe'
+            OR r.job_id = ANY (ARRAY(
+               SELECT unnest(w.open_job_ids) FROM recent AS w
+                UNION
+               -- what is open since before the window: its status is not set either, and that has an index
+               SELECT o.job_id
+                 FROM @schema@.job_log AS o
+                WHERE '@layout@' = 'window' AND o.status IS NULL AND o.end_time IS NULL)))
 ),
 alive AS (
     SELECT DISTINCT ON (o.job_name) o.job_name, o.job_id, o.pid, o.start_time
@@ -103,6 +114,8 @@ judged AS (
       FROM monitored AS m
       LEFT JOIN failing AS f ON f.job_name = m.job_name
       LEFT JOIN latest ON latest.job_name = m.job_name
+      LEFT JOIN alive ON alive.job_name = m.job_name
+      LEFT JOIN dead ON dead.job_name = m.job_name
       LEFT JOIN LATERAL (
             -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
             SELECT r.job_id, r.start_time, r.end_time, r.status
@@ -110,6 +123,7 @@ judged AS (
              WHERE ('@layout@' = 'probe'
                     OR '@layout@' = 'window' AND (
                        latest.job_id IS NULL
+                       OR dead.job_id IS NOT NULL
                        OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now()))
                AND r.job_name = m.job_name
                AND r.end_time IS NOT NULL
@@ -122,8 +136,6 @@ judged AS (
                    coalesce(probed.end_time, latest.end_time) AS end_time,
                    coalesce(probed.status, latest.status) AS status
            ) AS done
-      LEFT JOIN alive ON alive.job_name = m.job_name
-      LEFT JOIN dead ON dead.job_name = m.job_name
      CROSS JOIN LATERAL (SELECT greatest(done.end_time, alive.start_time) AS at) AS seen
      -- Beyond a thousand years either way a sum could leave the range of a timestamp.
      CROSS JOIN LATERAL (

@@ -4,6 +4,7 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -41,9 +42,8 @@ def job_status(
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
     _, head, text = _read("job_status.sql").partition("WITH word AS")
     filled = {"layout": layout, "also": also, "selected": selected, "schema": quoted(schema), "failures": str(failures)}
-    for name, value in filled.items():
-        text = text.replace(f"@{name}@", value)
-    return head + text
+    # in one pass, because what is filled in can look like a placeholder
+    return head + re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], text)
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:
