@@ -1,5 +1,6 @@
 """One connection, one deadline, one read-only transaction: fetches what the check query says. Judges nothing."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,14 @@ from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.schema.scripts import FAILURES, job_status, quoted
 from check_jobmon.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.text import clean
+
+SETTING = "setting"
+"""The column by which the result of a statement is told that only sets something."""
+LOCK_SHARE = 0.9
+"""The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
+
+OUT_OF_TIME = ("57014", "25P03", "25P04")
+"""SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
 
 
 class DatabaseUnreachable(Exception):
@@ -87,15 +96,10 @@ class JobLog:
         Two round trips: the first looks whether and how the tables can be read.
         """
         info = self.connection.info
-        # One transaction, so that PgBouncer in transaction mode can have it. The lock timeout comes before the
-        # statement's, so that a locked table is told from a slow server. What a role may have set is set anew.
+        # One transaction, so that PgBouncer in transaction mode can have it.
         found = layout.examine(
             self._fetch(f"""
-                BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-                SET LOCAL search_path = pg_catalog;
-                {self._timeouts()}
-                SET LOCAL idle_in_transaction_session_timeout = 0;
-                {"SET LOCAL transaction_timeout = 0;" if info.server_version >= 170000 else ""}
+                {self._begin()}
                 SET LOCAL jit = off;
                 SET LOCAL work_mem = '64MB';
                 {layout.query(self.schema)};
@@ -114,8 +118,9 @@ class JobLog:
             SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer,
                    coalesce(t.j ->> 'alert_text', t.j ->> 'error_text')
               FROM (SELECT to_jsonb(s) AS j FROM {quoted(self.schema)}.job_status_text AS s) AS t;
+            {self._timeouts_again()}
             {jobs};
-            {self._steps(jobs) if steps else ""}
+            {self._timeouts_again() + self._steps(jobs) if steps else ""}
             COMMIT;
         """)
         self.query_seconds = time.monotonic() - started
@@ -128,9 +133,7 @@ class JobLog:
     def names(self) -> list[str]:
         """All names that were ever logged or configured, sorted. One more round trip."""
         script = f"""
-            BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-            SET LOCAL search_path = pg_catalog;
-            {self._timeouts()}
+            {self._begin()}
             SELECT j.job_name FROM {quoted(self.schema)}.job_check_config AS j
              UNION
             SELECT j.job_name FROM {all_names(self.schema)} AS j
@@ -147,25 +150,60 @@ class JobLog:
              ORDER BY d.job_id, d.step_id;
         """
 
+    def _begin(self) -> str:
+        """Begin the transaction. What the role may have set is set anew.
+
+        What the server does ends by the deadline, even if this process is gone by then.
+        """
+        return f"""
+            BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+            SET LOCAL search_path = pg_catalog;
+            {self._timeouts()}
+            SET LOCAL idle_in_transaction_session_timeout = {self._left()};
+            {self._transaction_timeout()}
+        """
+
+    def _transaction_timeout(self) -> str:
+        if self.connection.info.server_version < 170000:
+            return ""
+        return f"SET LOCAL transaction_timeout = {self._left()};"
+
+    def _left(self) -> int:
+        """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
+        return max(1, round((self.deadline - time.monotonic()) * 1000))
+
     def _timeouts(self) -> str:
-        left = max(1.0, (self.deadline - time.monotonic()) * 1000)
-        return f"SET LOCAL statement_timeout = {left:.0f}; SET LOCAL lock_timeout = {max(1.0, left * 0.9):.0f};"
+        left = self._left()
+        return f"SET LOCAL statement_timeout = {left}; SET LOCAL lock_timeout = {max(1, round(left * LOCK_SHARE))};"
+
+    def _timeouts_again(self) -> str:
+        """What is left for the next statement of a script, so that all together end by the deadline."""
+        left = f"{self._left()} - extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000"
+        return "".join(
+            f"SELECT set_config('{name}', greatest(1, (({left}) * {share})::integer)::text, true) AS {SETTING};"
+            for name, share in (("statement_timeout", 1), ("lock_timeout", LOCK_SHARE))
+        )
 
     def _fetch(self, script: str) -> list[list[tuple[Any, ...]]]:
-        """Run a script of statements, and give the rows of those that return any."""
-        answers = []
+        """As `_rows`, but raises DatabaseUnreachable or CheckImpossible."""
         try:
-            cursor = self.connection.execute(script.encode())
-            while True:
-                if cursor.description is not None:
-                    answers.append(cursor.fetchall())
-                if not cursor.nextset():
-                    return answers
+            return self._rows(script)
         except psycopg.Error as error:
             raise self._failure(error) from error
 
+    def _rows(self, script: str) -> list[list[tuple[Any, ...]]]:
+        """Run a script of statements, and give the rows of those that return any, but for what was only set."""
+        answers = []
+        cursor = self.connection.execute(script.encode())
+        while True:
+            if cursor.description is not None and cursor.description[0].name != SETTING:
+                answers.append(cursor.fetchall())
+            if not cursor.nextset():
+                return answers
+
     def _failure(self, error: psycopg.Error) -> Exception:
         dbname = self.connection.info.dbname
+        state = error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
             return CheckImpossible(
                 f'role "{self.connection.info.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
@@ -173,17 +211,55 @@ class JobLog:
             )
         if isinstance(error, errors.LockNotAvailable):
             return DatabaseUnreachable(
-                f'a table of schema "{self.schema}" in database "{dbname}" is locked ({one_line(error)}): look in '
-                "pg_locks for who holds an AccessExclusiveLock on it"
+                f'a table of schema "{self.schema}" in database "{dbname}" is locked {self._lock()}'
             )
-        if isinstance(error, errors.QueryCanceled):
+        if state in OUT_OF_TIME and "user request" not in str(error):
             return DatabaseUnreachable(
                 f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
                 "with -t"
             )
-        if isinstance(error, psycopg.OperationalError):
-            return DatabaseUnreachable(f'database "{dbname}" stopped answering: {one_line(error)}')
-        return CheckImpossible(f'the check query failed in database "{dbname}": {one_line(error)}')
+        if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME:
+            way_out = _way_out(one_line(error), state)
+            return DatabaseUnreachable(f'database "{dbname}" broke off the check: {one_line(error)}: {way_out}')
+        return CheckImpossible(
+            f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '
+            "schema (jobmonctl bootstrap), or see the server's log"
+        )
+
+    def _lock(self) -> str:
+        """Which table is locked, by whom, and what to do, as far as there is time to ask."""
+        try:
+            rows = self._rows(f"""
+                ROLLBACK;
+                {self._begin()}
+                SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
+                       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')
+                  FROM pg_locks AS l
+                  JOIN pg_class AS c ON c.oid = l.relation
+                  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+                 WHERE l.mode = 'AccessExclusiveLock'
+                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                   AND n.nspname = {psycopg.sql.Literal(self.schema).as_string(None)}
+                   AND c.relname IN ({", ".join(f"'{table}'" for table in layout.COLUMNS)})
+                 ORDER BY l.granted DESC, a.xact_start
+                 LIMIT 1;
+                COMMIT;
+            """)[0]
+        except psycopg.Error:
+            rows = []
+        if not rows:
+            return "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+        table, granted, pid, *names, since = rows[0]
+        if pid is None:
+            return f"({table} by a prepared transaction): see pg_prepared_xacts, and commit it or roll it back"
+        who = ", ".join([f"pid {pid}", *(clean(name, 60) for name in names if name)])
+        whose = f"{who}, in a transaction since {since}" if since else who
+        if not granted:
+            return (
+                f"({table}: {whose}, waits to lock it, and all others behind): see what that one waits for, or end it"
+            )
+        return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
 
     def _words(self, rows: Sequence[tuple[Any, ...]]) -> Words:
         found = {code: clean(text, 40) for code, text in rows if text and text.strip()}
@@ -211,25 +287,55 @@ def refuse_password(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _unconnected(error: psycopg.Error) -> DatabaseUnreachable:
-    text = one_line(error).removeprefix("connection failed: ")
-    ways_out = {
-        "password": "put it into ~/.pgpass (mode 600) of the user that runs the check",
-        "no pg_hba.conf entry": "add a line to the server's pg_hba.conf",
-        "could not translate host name": "correct -H, or the resolver",
-        "Connection refused": "see that the server runs, and -H and -p",
-        "No such file": "see that the server runs, and -H and -p",
-        "does not exist": "correct -d and -U",
-        "starting up": "wait, or look into the server's log",
-        "shutting down": "see why it stops in the server's log",
-        "too many clients": "raise max_connections, or see who holds the connections in pg_stat_activity",
-        "remaining connection slots": "raise max_connections, or see who holds the connections in pg_stat_activity",
-        "does not support SSL": "set up TLS on the server, or relax sslmode (PGSSLMODE)",
-    }
-    for symptom, way_out in ways_out.items():
-        if symptom in text:
-            return DatabaseUnreachable(f"{text}: {way_out}")
-    return DatabaseUnreachable(text)
+WAYS_OUT = {
+    "57P05|idle-session timeout": "ALTER ROLE the check's role SET idle_session_timeout = 0",
+    "57P0[123]|terminating connection": "see in the server's log who or what ended it",
+    "conflict with recovery": "a standby puts replay first: see max_standby_streaming_delay and hot_standby_feedback",
+    "user request": "somebody cancelled it: see the server's log",
+    "no password supplied|password authentication failed": (
+        "put the password into ~/.pgpass (mode 600) of the user that runs the check"
+    ),
+    "no pg_hba.conf entry": (
+        "add a line to the server's pg_hba.conf, or, where it has one for encrypted connections only, set sslmode "
+        "(PGSSLMODE)"
+    ),
+    "certificate|verify": "see sslrootcert and sslcert (PGSSLROOTCERT, PGSSLCERT), or relax sslmode (PGSSLMODE)",
+    "does not support SSL": "set up TLS on the server, or relax sslmode (PGSSLMODE)",
+    "SSL|TLS": "see the server's TLS settings and sslmode (PGSSLMODE)",
+    "translate host name|resolve host|Name or service not known|name resolution": "correct -H, or the resolver",
+    "Connection refused|No such file": "see that the server runs, and -H and -p",
+    "No route to host|Network is unreachable": "see the network, and -H",
+    "timeout expired": "see that the host is up, and no firewall drops the packets",
+    'role ".*" does not exist|database ".*" does not exist': "correct -d and -U",
+    "not permitted to log in|permission denied for database": "GRANT what it lacks, or name another role with -U",
+    "database .* is not currently accepting": "correct -d, or ALTER DATABASE ... ALLOW_CONNECTIONS true",
+    "starting up|recovery mode|not yet accepting|not accepting": "wait, or look into the server's log",
+    "shutting down": "see why it stops in the server's log",
+    "too many (clients|connections)|remaining connection slots": (
+        "raise the limit, or see who holds the connections in pg_stat_activity"
+    ),
+    "unrecognized configuration parameter|invalid value for parameter": "correct PGOPTIONS, or the role's settings",
+    "closed the connection unexpectedly": "see in the server's log why",
+}
+"""What to do, by a pattern in the server's or libpq's message, or by SQLSTATE; the first that matches."""
+
+
+def _way_out(message: str, sqlstate: str = "") -> str:
+    for symptom, way_out in WAYS_OUT.items():
+        if re.search(symptom, f"{sqlstate} {message}"):
+            return way_out
+    return "look into the server's log"
+
+
+def _unconnected(error: psycopg.Error) -> Exception:
+    # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
+    said = error.pgconn.error_message if error.pgconn else b""
+    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
+    if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
+        return CheckImpossible(
+            f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
+        )
+    return DatabaseUnreachable(f"{text}: {_way_out(text)}")
 
 
 def one_line(error: psycopg.Error) -> str:
