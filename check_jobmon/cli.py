@@ -16,7 +16,9 @@ from check_jobmon.text import clean
 CONNECTING = "connecting"
 QUERYING = "waiting for the check query"
 WAYS_OUT = {
-    CONNECTING: "see that the host is up, its name resolves, and no firewall drops the packets",
+    CONNECTING: (
+        "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
+    ),
     QUERYING: "look at the server's load and locks, or give more time with -t",
 }
 PERFDATA = ("all", "problems", "summary", "none")

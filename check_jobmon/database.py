@@ -166,7 +166,8 @@ class JobLog:
     def _transaction_timeout(self) -> str:
         if self.connection.info.server_version < 170000:
             return ""
-        return f"SET LOCAL transaction_timeout = {self._left()};"
+        # to the server a running timeout changes only by way of 0
+        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left()};"
 
     def _left(self) -> int:
         """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
