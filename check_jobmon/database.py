@@ -44,7 +44,7 @@ class JobLog:
     """The job log of one database.
 
     `deadline` is the time.monotonic() by which the server has to have answered. The `_seconds` become known as the
-    steps are done.
+    steps are done. `encoded` is whether the database knows how its texts are encoded.
     """
 
     parameters: Mapping[str, Any]
@@ -55,6 +55,9 @@ class JobLog:
     rows: int = 0
     notes: tuple[str, ...] = ()
     connection: "psycopg.Connection" = field(init=False)
+    dbname: str = field(init=False)
+    user: str = field(init=False)
+    encoded: bool = field(init=False, default=True)
 
     def connect(self) -> None:
         """Connect. Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right."""
@@ -76,7 +79,10 @@ class JobLog:
         except psycopg.Error as error:
             raise _unconnected(error) from error
         self.connect_seconds = time.monotonic() - started
-        if self.connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        self.dbname = self.connection.pgconn.db.decode("utf-8", "replace")
+        self.user = self.connection.pgconn.user.decode("utf-8", "replace")
+        self.encoded = self.connection.info.parameter_status("server_encoding") != "SQL_ASCII"
+        if not self.encoded:
             for type_name in ("text", "name", "varchar"):
                 self.connection.adapters.register_loader(type_name, _LenientText)
 
@@ -84,7 +90,7 @@ class JobLog:
         """The connection, for people."""
         info = self.connection.info
         return (
-            f'"{info.dbname}" at {info.host or "the default socket"}:{info.port} as "{info.user}", '
+            f'"{self.dbname}" at {info.host or "the default socket"}:{info.port} as "{self.user}", '
             f"PostgreSQL {info.parameter_status('server_version')}"
         )
 
@@ -95,7 +101,6 @@ class JobLog:
 
         Two round trips: the first looks whether and how the tables can be read.
         """
-        info = self.connection.info
         # One transaction, so that PgBouncer in transaction mode can have it.
         found = layout.examine(
             self._fetch(f"""
@@ -105,8 +110,8 @@ class JobLog:
                 {layout.query(self.schema)};
             """)[0],
             self.schema,
-            info.dbname,
-            info.user,
+            self.dbname,
+            self.user,
         )
         if isinstance(found, str):
             raise CheckImpossible(found)
@@ -158,6 +163,8 @@ class JobLog:
         return f"""
             BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
             SET LOCAL search_path = pg_catalog;
+            SET LOCAL extra_float_digits = 1;
+            {"" if self.encoded else "SET LOCAL client_encoding = 'SQL_ASCII';"}
             {self._timeouts()}
             SET LOCAL idle_in_transaction_session_timeout = {self._left()};
             {self._transaction_timeout()}
@@ -203,11 +210,11 @@ class JobLog:
                 return answers
 
     def _failure(self, error: psycopg.Error) -> Exception:
-        dbname = self.connection.info.dbname
+        dbname = self.dbname
         state = error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
             return CheckImpossible(
-                f'role "{self.connection.info.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
+                f'role "{self.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
                 f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
             )
         if isinstance(error, errors.LockNotAvailable):
@@ -263,11 +270,12 @@ class JobLog:
         return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
 
     def _words(self, rows: Sequence[tuple[Any, ...]]) -> Words:
-        found = {code: clean(text, 40) for code, text in rows if text and text.strip()}
+        cleaned = ((code, clean(text or "", 40)) for code, text in rows)
+        found = {code: text for code, text in cleaned if text}
         lacking = [str(code) for code in (1, 2, 3) if code not in found]
         if lacking:
             raise CheckImpossible(
-                f'{self.schema}.job_status_text in database "{self.connection.info.dbname}" has no text for alert code '
+                f'{self.schema}.job_status_text in database "{self.dbname}" has no text for alert code '
                 f"{lacking[0]}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
             )
         return Words(found[1], found[2], found[3])

@@ -28,6 +28,17 @@ def test_locked_table_names_who_locks_it(database: Database, session: psycopg.Co
         gone(session)
 
 
+def test_two_locks_one_after_the_other_end_by_one_deadline(database: Database, session: psycopg.Connection) -> None:
+    with contextlib.ExitStack() as running, locked(database, "job_log"):
+        with locked(database, "job_status_text"):
+            plugin = running.enter_context(Running(*database.options, timeout=6))
+            until(lambda: value(session, f"{WAITING} AND now() - query_start > interval '2 seconds'"))
+        output = plugin.output()
+        gone(session)
+    assert " is locked (job_log by pid " in output.first_line
+    assert (output.status, output.stderr) == (2, "")
+
+
 def test_lock_that_somebody_waits_for(database: Database, session: psycopg.Connection) -> None:
     """A long SELECT alone blocks nobody; with ALTER TABLE behind it everybody."""
     with database.connect(application_name="report") as reader, reader.transaction():
