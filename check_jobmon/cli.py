@@ -191,11 +191,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         complete(parser)
+        _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         status, text = _run(parser.parse_args(argv))
         _print(text)
     except OSError:
         return UNKNOWN  # nowhere to print to: no output can be trusted
     return status
+
+
+def _refuse_bytes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """End with a usage error if an argument has bytes that are no text in the locale's encoding."""
+    for argument in argv:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            parser.error(f"{argument!r} is no text in the encoding of this locale: correct it, or LANG")
 
 
 def _run(arguments: argparse.Namespace) -> tuple[int, str]:

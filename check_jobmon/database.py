@@ -76,6 +76,9 @@ class JobLog:
             )
         except (psycopg.ProgrammingError, psycopg.InterfaceError) as error:
             raise CheckImpossible(f"the connection parameters are wrong: {one_line(error)}") from error
+        except UnicodeError as error:
+            host = self.parameters.get("host", "")
+            raise CheckImpossible(f"\"{clean(host, 100)}\" can't be a host's name: correct -H, or PGHOST") from error
         except psycopg.Error as error:
             raise _unconnected(error) from error
         self.connect_seconds = time.monotonic() - started
