@@ -354,6 +354,7 @@ def one_line(error: psycopg.Error) -> str:
     """A PostgreSQL error in one line, with its hint; never the statement or its position."""
     diagnosis = error.diag
     if diagnosis.message_primary is None:
-        return clean(str(error), 500)
+        # what psycopg was doing when the connection broke is of no interest
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", str(error)), 500)
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     return clean("; ".join(part for part in parts if part), 500)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -119,6 +120,16 @@ def test_stopped_by_the_scheduler(
     assert output.stdout == f"JOBMON UNKNOWN - stopped by {name} before there was an answer: see who sends it, and -t\n"
     assert (output.status, output.stderr) == (3, "")
     gone(session)
+
+
+def test_machine_too_slow_to_load_the_libraries_in_time(database: Database) -> None:
+    output = alert(*database.options, timeout=0.001)
+    assert re.fullmatch(
+        r"JOBMON CRITICAL - no answer within 0.001s while (starting|loading libraries) \(.*\): "
+        r"look at the load of this machine\n",
+        output.stdout,
+    )
+    assert output.status == 2
 
 
 def test_killed_plugin_leaves_nothing_beyond_its_deadline(database: Database, session: psycopg.Connection) -> None:
@@ -243,7 +254,11 @@ def test_argument_that_is_no_text_is_a_usage_error(option: str) -> None:
     assert output == one_line(3, text)
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 64, ".", "|", "a b", "ä" * 70])
+@pytest.mark.parametrize(
+    "host",
+    ["a..b", "a" * 64, ".", "|", "a b", "ä" * 70],
+    ids=["empty part", "long part", "dot", "bar", "blank", "umlauts"],
+)
 def test_host_that_can_t_be_one(host: str) -> None:
     output = alert("-H", host)
     assert (output.status, output.stdout.count("\n"), output.stdout.count("|")) in ((2, 1, 0), (3, 1, 0))
