@@ -11,6 +11,7 @@ from psycopg import errors
 
 from check_jobmon import layout
 from check_jobmon.jobs import Job, Step, Words
+from check_jobmon.remedies import way_out
 from check_jobmon.schema.scripts import FAILURES, job_status, quoted
 from check_jobmon.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.text import clean
@@ -19,7 +20,6 @@ SETTING = "setting"
 """The column by which the result of a statement is told that only sets something."""
 LOCK_SHARE = 0.9
 """The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
-
 OUT_OF_TIME = ("57014", "25P03", "25P04")
 """SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
 
@@ -230,8 +230,10 @@ class JobLog:
                 "with -t"
             )
         if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME:
-            way_out = _way_out(one_line(error), state)
-            return DatabaseUnreachable(f'database "{dbname}" broke off the check: {one_line(error)}: {way_out}')
+            text = one_line(error)
+            return DatabaseUnreachable(
+                f'database "{dbname}" broke off the check: {text}: {way_out(text, error.sqlstate or "")}'
+            )
         return CheckImpossible(
             f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '
             "schema (jobmonctl bootstrap), or see the server's log"
@@ -299,46 +301,6 @@ def refuse_password(parameters: Mapping[str, Any]) -> None:
         )
 
 
-WAYS_OUT = {
-    "57P05|idle-session timeout": "ALTER ROLE the check's role SET idle_session_timeout = 0",
-    "57P0[123]|terminating connection": "see in the server's log who or what ended it",
-    "conflict with recovery": "a standby puts replay first: see max_standby_streaming_delay and hot_standby_feedback",
-    "user request": "somebody cancelled it: see the server's log",
-    "no password supplied|password authentication failed": (
-        "put the password into ~/.pgpass (mode 600) of the user that runs the check"
-    ),
-    "no pg_hba.conf entry": (
-        "add a line to the server's pg_hba.conf, or, where it has one for encrypted connections only, set sslmode "
-        "(PGSSLMODE)"
-    ),
-    "certificate|verify": "see sslrootcert and sslcert (PGSSLROOTCERT, PGSSLCERT), or relax sslmode (PGSSLMODE)",
-    "does not support SSL": "set up TLS on the server, or relax sslmode (PGSSLMODE)",
-    "SSL|TLS": "see the server's TLS settings and sslmode (PGSSLMODE)",
-    "translate host name|resolve host|Name or service not known|name resolution": "correct -H, or the resolver",
-    "Connection refused|No such file": "see that the server runs, and -H and -p",
-    "No route to host|Network is unreachable": "see the network, and -H",
-    "timeout expired": "see that the host is up, and no firewall drops the packets",
-    'role ".*" does not exist|database ".*" does not exist': "correct -d and -U",
-    "not permitted to log in|permission denied for database": "GRANT what it lacks, or name another role with -U",
-    "database .* is not currently accepting": "correct -d, or ALTER DATABASE ... ALLOW_CONNECTIONS true",
-    "starting up|recovery mode|not yet accepting|not accepting": "wait, or look into the server's log",
-    "shutting down": "see why it stops in the server's log",
-    "too many (clients|connections)|remaining connection slots": (
-        "raise the limit, or see who holds the connections in pg_stat_activity"
-    ),
-    "unrecognized configuration parameter|invalid value for parameter": "correct PGOPTIONS, or the role's settings",
-    "closed the connection unexpectedly": "see in the server's log why",
-}
-"""What to do, by a pattern in the server's or libpq's message, or by SQLSTATE; the first that matches."""
-
-
-def _way_out(message: str, sqlstate: str = "") -> str:
-    for symptom, way_out in WAYS_OUT.items():
-        if re.search(symptom, f"{sqlstate} {message}"):
-            return way_out
-    return "look into the server's log"
-
-
 def _unconnected(error: psycopg.Error) -> Exception:
     # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
     said = error.pgconn.error_message if error.pgconn else b""
@@ -347,7 +309,7 @@ def _unconnected(error: psycopg.Error) -> Exception:
         return CheckImpossible(
             f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
         )
-    return DatabaseUnreachable(f"{text}: {_way_out(text)}")
+    return DatabaseUnreachable(f"{text}: {way_out(text)}")
 
 
 def one_line(error: psycopg.Error) -> str:
