@@ -18,7 +18,9 @@ from check_jobmon.text import clean
 CONNECTING = "connecting"
 QUERYING = "waiting for the check query"
 WAYS_OUT = {
-    CONNECTING: "see that the host is up, its name resolves, and no firewall drops the packets",
+    CONNECTING: (
+        "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
+    ),
     QUERYING: "look at the server's load and locks, or give more time with -t",
 }
 PERFDATA = ("all", "problems", "summary", "none")
@@ -191,12 +193,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         complete(parser)
+        _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         arguments = parser.parse_args(argv)
         status, text = _run(arguments)
         _print(bounded(text, arguments.max_output))
     except OSError:
         return UNKNOWN  # nowhere to print to: no output can be trusted
     return status
+
+
+def _refuse_bytes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """End with a usage error if an argument has bytes that are no text in the locale's encoding."""
+    for argument in argv:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            parser.error(f"{argument!r} is no text in the encoding of this locale: correct it, or LANG")
 
 
 def _run(arguments: argparse.Namespace) -> tuple[int, str]:

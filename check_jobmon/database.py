@@ -1,5 +1,6 @@
 """One connection, one deadline, one read-only transaction: fetches what the check query says. Judges nothing."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,17 @@ from psycopg import errors
 
 from check_jobmon import layout
 from check_jobmon.jobs import Job, Step, Words
+from check_jobmon.remedies import way_out
 from check_jobmon.schema.scripts import FAILURES, job_status, quoted
 from check_jobmon.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.text import clean
+
+SETTING = "setting"
+"""The column by which the result of a statement is told that only sets something."""
+LOCK_SHARE = 0.9
+"""The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
+OUT_OF_TIME = ("57014", "25P03", "25P04")
+"""SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
 
 
 class DatabaseUnreachable(Exception):
@@ -35,7 +44,7 @@ class JobLog:
     """The job log of one database.
 
     `deadline` is the time.monotonic() by which the server has to have answered. The `_seconds` become known as the
-    steps are done.
+    steps are done. `encoded` is whether the database knows how its texts are encoded.
     """
 
     parameters: Mapping[str, Any]
@@ -46,6 +55,9 @@ class JobLog:
     rows: int = 0
     notes: tuple[str, ...] = ()
     connection: "psycopg.Connection" = field(init=False)
+    dbname: str = field(init=False)
+    user: str = field(init=False)
+    encoded: bool = field(init=False, default=True)
 
     def connect(self) -> None:
         """Connect. Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right."""
@@ -64,10 +76,16 @@ class JobLog:
             )
         except (psycopg.ProgrammingError, psycopg.InterfaceError) as error:
             raise CheckImpossible(f"the connection parameters are wrong: {one_line(error)}") from error
+        except UnicodeError as error:
+            host = self.parameters.get("host", "")
+            raise CheckImpossible(f"\"{clean(host, 100)}\" can't be a host's name: correct -H, or PGHOST") from error
         except psycopg.Error as error:
             raise _unconnected(error) from error
         self.connect_seconds = time.monotonic() - started
-        if self.connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        self.dbname = self.connection.pgconn.db.decode("utf-8", "replace")
+        self.user = self.connection.pgconn.user.decode("utf-8", "replace")
+        self.encoded = self.connection.info.parameter_status("server_encoding") != "SQL_ASCII"
+        if not self.encoded:
             for type_name in ("text", "name", "varchar"):
                 self.connection.adapters.register_loader(type_name, _LenientText)
 
@@ -75,7 +93,7 @@ class JobLog:
         """The connection, for people."""
         info = self.connection.info
         return (
-            f'"{info.dbname}" at {info.host or "the default socket"}:{info.port} as "{info.user}", '
+            f'"{self.dbname}" at {info.host or "the default socket"}:{info.port} as "{self.user}", '
             f"PostgreSQL {info.parameter_status('server_version')}"
         )
 
@@ -86,23 +104,17 @@ class JobLog:
 
         Two round trips: the first looks whether and how the tables can be read.
         """
-        info = self.connection.info
-        # One transaction, so that PgBouncer in transaction mode can have it. The lock timeout comes before the
-        # statement's, so that a locked table is told from a slow server. What a role may have set is set anew.
+        # One transaction, so that PgBouncer in transaction mode can have it.
         found = layout.examine(
             self._fetch(f"""
-                BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-                SET LOCAL search_path = pg_catalog;
-                {self._timeouts()}
-                SET LOCAL idle_in_transaction_session_timeout = 0;
-                {"SET LOCAL transaction_timeout = 0;" if info.server_version >= 170000 else ""}
+                {self._begin()}
                 SET LOCAL jit = off;
                 SET LOCAL work_mem = '64MB';
                 {layout.query(self.schema)};
             """)[0],
             self.schema,
-            info.dbname,
-            info.user,
+            self.dbname,
+            self.user,
         )
         if isinstance(found, str):
             raise CheckImpossible(found)
@@ -114,8 +126,9 @@ class JobLog:
             SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer,
                    coalesce(t.j ->> 'alert_text', t.j ->> 'error_text')
               FROM (SELECT to_jsonb(s) AS j FROM {quoted(self.schema)}.job_status_text AS s) AS t;
+            {self._timeouts_again()}
             {jobs};
-            {self._steps(jobs) if steps else ""}
+            {self._timeouts_again() + self._steps(jobs) if steps else ""}
             COMMIT;
         """)
         self.query_seconds = time.monotonic() - started
@@ -128,9 +141,7 @@ class JobLog:
     def names(self) -> list[str]:
         """All names that were ever logged or configured, sorted. One more round trip."""
         script = f"""
-            BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-            SET LOCAL search_path = pg_catalog;
-            {self._timeouts()}
+            {self._begin()}
             SELECT j.job_name FROM {quoted(self.schema)}.job_check_config AS j
              UNION
             SELECT j.job_name FROM {all_names(self.schema)} AS j
@@ -147,50 +158,129 @@ class JobLog:
              ORDER BY d.job_id, d.step_id;
         """
 
+    def _begin(self) -> str:
+        """Begin the transaction. What the role may have set is set anew.
+
+        What the server does ends by the deadline, even if this process is gone by then.
+        """
+        return f"""
+            BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+            SET LOCAL search_path = pg_catalog;
+            SET LOCAL extra_float_digits = 1;
+            {"" if self.encoded else "SET LOCAL client_encoding = 'SQL_ASCII';"}
+            {self._timeouts()}
+            SET LOCAL idle_in_transaction_session_timeout = {self._left()};
+            {self._transaction_timeout()}
+        """
+
+    def _transaction_timeout(self) -> str:
+        if self.connection.info.server_version < 170000:
+            return ""
+        # to the server a running timeout changes only by way of 0
+        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left()};"
+
+    def _left(self) -> int:
+        """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
+        return max(1, round((self.deadline - time.monotonic()) * 1000))
+
     def _timeouts(self) -> str:
-        left = max(1.0, (self.deadline - time.monotonic()) * 1000)
-        return f"SET LOCAL statement_timeout = {left:.0f}; SET LOCAL lock_timeout = {max(1.0, left * 0.9):.0f};"
+        left = self._left()
+        return f"SET LOCAL statement_timeout = {left}; SET LOCAL lock_timeout = {max(1, round(left * LOCK_SHARE))};"
+
+    def _timeouts_again(self) -> str:
+        """What is left for the next statement of a script, so that all together end by the deadline."""
+        left = f"{self._left()} - extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000"
+        return "".join(
+            f"SELECT set_config('{name}', greatest(1, (({left}) * {share})::integer)::text, true) AS {SETTING};"
+            for name, share in (("statement_timeout", 1), ("lock_timeout", LOCK_SHARE))
+        )
 
     def _fetch(self, script: str) -> list[list[tuple[Any, ...]]]:
-        """Run a script of statements, and give the rows of those that return any."""
-        answers = []
+        """As `_rows`, but raises DatabaseUnreachable or CheckImpossible."""
         try:
-            cursor = self.connection.execute(script.encode())
-            while True:
-                if cursor.description is not None:
-                    answers.append(cursor.fetchall())
-                if not cursor.nextset():
-                    return answers
+            return self._rows(script)
         except psycopg.Error as error:
             raise self._failure(error) from error
 
+    def _rows(self, script: str) -> list[list[tuple[Any, ...]]]:
+        """Run a script of statements, and give the rows of those that return any, but for what was only set."""
+        answers = []
+        cursor = self.connection.execute(script.encode())
+        while True:
+            if cursor.description is not None and cursor.description[0].name != SETTING:
+                answers.append(cursor.fetchall())
+            if not cursor.nextset():
+                return answers
+
     def _failure(self, error: psycopg.Error) -> Exception:
-        dbname = self.connection.info.dbname
+        dbname = self.dbname
+        state = error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
             return CheckImpossible(
-                f'role "{self.connection.info.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
+                f'role "{self.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
                 f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
             )
         if isinstance(error, errors.LockNotAvailable):
             return DatabaseUnreachable(
-                f'a table of schema "{self.schema}" in database "{dbname}" is locked ({one_line(error)}): look in '
-                "pg_locks for who holds an AccessExclusiveLock on it"
+                f'a table of schema "{self.schema}" in database "{dbname}" is locked {self._lock()}'
             )
-        if isinstance(error, errors.QueryCanceled):
+        if state in OUT_OF_TIME and "user request" not in str(error):
             return DatabaseUnreachable(
                 f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
                 "with -t"
             )
-        if isinstance(error, psycopg.OperationalError):
-            return DatabaseUnreachable(f'database "{dbname}" stopped answering: {one_line(error)}')
-        return CheckImpossible(f'the check query failed in database "{dbname}": {one_line(error)}')
+        if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME:
+            text = one_line(error)
+            return DatabaseUnreachable(
+                f'database "{dbname}" broke off the check: {text}: {way_out(text, error.sqlstate or "")}'
+            )
+        return CheckImpossible(
+            f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '
+            "schema (jobmonctl bootstrap), or see the server's log"
+        )
+
+    def _lock(self) -> str:
+        """Which table is locked, by whom, and what to do, as far as there is time to ask."""
+        try:
+            rows = self._rows(f"""
+                ROLLBACK;
+                {self._begin()}
+                SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
+                       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')
+                  FROM pg_locks AS l
+                  JOIN pg_class AS c ON c.oid = l.relation
+                  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+                 WHERE l.mode = 'AccessExclusiveLock'
+                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                   AND n.nspname = {psycopg.sql.Literal(self.schema).as_string(None)}
+                   AND c.relname IN ({", ".join(f"'{table}'" for table in layout.COLUMNS)})
+                 ORDER BY l.granted DESC, a.xact_start
+                 LIMIT 1;
+                COMMIT;
+            """)[0]
+        except psycopg.Error:
+            rows = []
+        if not rows:
+            return "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+        table, granted, pid, *names, since = rows[0]
+        if pid is None:
+            return f"({table} by a prepared transaction): see pg_prepared_xacts, and commit it or roll it back"
+        who = ", ".join([f"pid {pid}", *(clean(name, 60) for name in names if name)])
+        whose = f"{who}, in a transaction since {since}" if since else who
+        if not granted:
+            return (
+                f"({table}: {whose}, waits to lock it, and all others behind): see what that one waits for, or end it"
+            )
+        return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
 
     def _words(self, rows: Sequence[tuple[Any, ...]]) -> Words:
-        found = {code: clean(text, 40) for code, text in rows if text and text.strip()}
+        cleaned = ((code, clean(text or "", 40)) for code, text in rows)
+        found = {code: text for code, text in cleaned if text}
         lacking = [str(code) for code in (1, 2, 3) if code not in found]
         if lacking:
             raise CheckImpossible(
-                f'{self.schema}.job_status_text in database "{self.connection.info.dbname}" has no text for alert code '
+                f'{self.schema}.job_status_text in database "{self.dbname}" has no text for alert code '
                 f"{lacking[0]}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
             )
         return Words(found[1], found[2], found[3])
@@ -211,37 +301,22 @@ def refuse_password(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def _unconnected(error: psycopg.Error) -> DatabaseUnreachable:
-    text = one_line(error).removeprefix("connection failed: ").removeprefix("connection is bad: ")
-    # psycopg up to 3.1 cuts libpq's message at its first colon, and with it the server's name
-    if error.pgconn is not None and (said := clean(error.pgconn.error_message.decode(errors="replace"), 500)).endswith(
-        text
-    ):
-        text = said
-    ways_out = {
-        "password": "put it into ~/.pgpass (mode 600) of the user that runs the check",
-        "no pg_hba.conf entry": "add a line to the server's pg_hba.conf",
-        "could not translate host name": "correct -H, or the resolver",
-        "failed to resolve host": "correct -H, or the resolver",
-        "Connection refused": "see that the server runs, and -H and -p",
-        "No such file": "see that the server runs, and -H and -p",
-        "does not exist": "correct -d and -U",
-        "starting up": "wait, or look into the server's log",
-        "shutting down": "see why it stops in the server's log",
-        "too many clients": "raise max_connections, or see who holds the connections in pg_stat_activity",
-        "remaining connection slots": "raise max_connections, or see who holds the connections in pg_stat_activity",
-        "does not support SSL": "set up TLS on the server, or relax sslmode (PGSSLMODE)",
-    }
-    for symptom, way_out in ways_out.items():
-        if symptom in text:
-            return DatabaseUnreachable(f"{text}: {way_out}")
-    return DatabaseUnreachable(text)
+def _unconnected(error: psycopg.Error) -> Exception:
+    # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
+    said = error.pgconn.error_message if error.pgconn else b""
+    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
+    if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
+        return CheckImpossible(
+            f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
+        )
+    return DatabaseUnreachable(f"{text}: {way_out(text)}")
 
 
 def one_line(error: psycopg.Error) -> str:
     """A PostgreSQL error in one line, with its hint; never the statement or its position."""
     diagnosis = error.diag
     if diagnosis.message_primary is None:
-        return clean(str(error), 500)
+        # what psycopg was doing when the connection broke is of no interest
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", str(error)), 500)
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     return clean("; ".join(part for part in parts if part), 500)

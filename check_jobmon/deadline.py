@@ -7,13 +7,15 @@ inside a C call. The alarm signal's default action needs no interpreter.
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 GRACE = 1
 """Seconds that a terminated check has to cancel its query."""
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""How a scheduler or a person stops a check; some signal the process, some its whole group."""
 
 
 class DeadlineExceeded(Exception):
@@ -49,6 +51,7 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
     with tempfile.TemporaryFile() as stderr:
         readable, writable = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until both processes know what to do about them
         child = os.fork()
         if child == 0:
             os.close(readable)
@@ -56,14 +59,17 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
             _child(writable, seconds, work)
         os.close(writable)
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, _terminate)
+            _handle(STOPPING, _terminate)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             with os.fdopen(readable, "rb") as pipe:
                 stages, answered, answer = pipe.read().partition(b"\0")
+            _handle(STOPPING, signal.SIG_IGN)  # there is an answer, so it is to be told
             _, status = os.waitpid(child, 0)
         except Terminated:
             _stop(child)
             raise
+        finally:
+            _handle(STOPPING, signal.SIG_DFL)  # whoever can't get rid of the answer may be stopped
         stderr.seek(0)
         said = stderr.read(10000).decode(errors="replace")
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
@@ -75,9 +81,20 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    for again in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(again, signal.SIG_IGN)
+    _handle(STOPPING, signal.SIG_IGN)
     raise Terminated(signal.Signals(number).name)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _handle(STOPPING, signal.SIG_IGN)  # a second one would interrupt the cancelling of the query
+    raise KeyboardInterrupt
+
+
+def _handle(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any] | signal.Handlers
+) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def _stop(child: int) -> None:
@@ -91,9 +108,9 @@ def _stop(child: int) -> None:
 def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], str]) -> None:
     status = 1
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _handle(STOPPING, _interrupt)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, *STOPPING})
         signal.setitimer(signal.ITIMER_REAL, seconds)
         answer = work(lambda stage: _write(pipe, b"\n" + stage.encode()))
         _write(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))

@@ -26,6 +26,7 @@ QUERY = """
            c.relname::text,
            c.relkind::text,
            has_any_column_privilege(c.oid, 'SELECT'),
+           row_security_active(c.oid),
            ARRAY(SELECT a.attname::text
                    FROM pg_attribute AS a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
@@ -75,7 +76,7 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
     if missing:
         return f'schema "{schema}" of database "{dbname}" lacks the table {missing[0]}: {bootstrap}'
     for table, needed in COLUMNS.items():
-        kind, readable, columns, _ = found[table]
+        kind, readable, hidden, columns, _ = found[table]
         if kind not in "rp":
             return f'{schema}.{table} in database "{dbname}" is not a table: put the table back, or {bootstrap}'
         lacking = sorted(c for c in needed if c not in columns and OLDER_NAMES.get(c) not in columns)
@@ -86,7 +87,12 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
                 f'role "{user}" may not read {schema}.{table} in database "{dbname}": '
                 f"GRANT {schema}_monitor TO that role, or SELECT on the table"
             )
-    return _layout(found["job_log"][3], schema, user, sees_all=rows[0][1])
+        if hidden:
+            return (
+                f'row-level security hides rows of {schema}.{table} in database "{dbname}" from role "{user}", and a check '
+                "of a part is none: ALTER ROLE that role BYPASSRLS, or name another role with -U"
+            )
+    return _layout(found["job_log"][-1], schema, user, sees_all=rows[0][1])
 
 
 def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> Layout:

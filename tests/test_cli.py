@@ -209,6 +209,6 @@ def test_silent_server_is_given_up_at_the_deadline() -> None:
         output = run_module("check_jobmon", "-H", "127.0.0.1", "-p", str(silent.getsockname()[1]), "-t", "1")
     text = (
         "JOBMON CRITICAL - no answer within 1s while connecting (host 127.0.0.1): "
-        "see that the host is up, its name resolves, and no firewall drops the packets\n"
+        "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped\n"
     )
     assert output == Output(2, text, "")

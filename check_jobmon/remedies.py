@@ -1,0 +1,47 @@
+"""What to do where the server can't be reached or refuses: the second half of the message. Knows no connection."""
+
+import re
+
+WAYS_OUT = {
+    "57P05|idle-session timeout": "ALTER ROLE the check's role SET idle_session_timeout = 0",
+    "57P0[123]|terminating connection": "see in the server's log who or what ended it",
+    "conflict with recovery": "a standby puts replay first: see max_standby_streaming_delay and hot_standby_feedback",
+    "user request": "somebody cancelled it: see the server's log",
+    "no password supplied|password authentication failed": (
+        "put the password into ~/.pgpass (mode 600) of the user that runs the check"
+    ),
+    "no pg_hba.conf entry": (
+        "add a line to the server's pg_hba.conf, or, where it has one for encrypted connections only, set sslmode "
+        "(PGSSLMODE)"
+    ),
+    "Connection refused|No such file": "see that the server runs, and -H and -p",
+    "certificate": "see sslrootcert and sslcert (PGSSLROOTCERT, PGSSLCERT), or relax sslmode (PGSSLMODE)",
+    "does not support SSL": "set up TLS on the server, or relax sslmode (PGSSLMODE)",
+    "SSL|TLS": "see the server's TLS settings and sslmode (PGSSLMODE)",
+    "translate host name|resolve host|Name or service not known|name resolution": "correct -H, or the resolver",
+    "No route to host|Network is unreachable": "see the network, and -H",
+    "timeout expired": "see that the host is up, and no firewall drops the packets",
+    'role ".*" does not exist|database ".*" does not exist': "correct -d and -U",
+    "not permitted to log in|permission denied for database": "GRANT what it lacks, or name another role with -U",
+    "database .* is not currently accepting": "correct -d, or ALTER DATABASE ... ALLOW_CONNECTIONS true",
+    "starting up|recovery mode|not yet accepting|not accepting": "wait, or look into the server's log",
+    "shutting down": "see why it stops in the server's log",
+    "too many (clients|connections)|remaining connection slots": (
+        "raise the limit, or see who holds the connections in pg_stat_activity"
+    ),
+    "unrecognized configuration parameter|invalid value for parameter": "correct PGOPTIONS, or the role's settings",
+    "closed the connection unexpectedly": "see in the server's log why",
+}
+"""What to do, by a pattern in the server's or libpq's message, or by SQLSTATE; the first that matches."""
+
+
+def way_out(message: str, sqlstate: str = "") -> str:
+    """What to do about an error of the server's or of libpq's.
+
+    >>> way_out("FATAL: the database system is shutting down")
+    "see why it stops in the server's log"
+    """
+    for symptom, remedy in WAYS_OUT.items():
+        if re.search(symptom, f"{sqlstate} {message}"):
+            return remedy
+    return "look into the server's log"

@@ -1,0 +1,1 @@
+"""What goes wrong around the plugin, each with its real cause: the state, the words, and nothing left behind."""
