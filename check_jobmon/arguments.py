@@ -20,6 +20,10 @@ def filled(text: str) -> str:
     return text
 
 
+class DefaultSchema(str):
+    """The schema that nobody named, so that the configuration file may name it."""
+
+
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
     group = parser.add_argument_group(
@@ -34,7 +38,15 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--conninfo", type=filled, metavar="STRING", help="libpq connection string or URI, without a password"
     )
-    group.add_argument("--schema", type=filled, default="jobmon", help="schema of the job log (default: %(default)s)")
+    schema = DefaultSchema("jobmon")
+    group.add_argument("--schema", type=filled, default=schema, help="schema of the job log (default: %(default)s)")
+    group.add_argument(
+        "--config",
+        type=filled,
+        metavar="FILE",
+        help="file whose hosts: say what -H's names mean (default: CHECK_JOBMON_CONFIG, else "
+        "~/.config/check_jobmon.yml, /etc/check_jobmon.yml)",
+    )
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from check_jobmon import __version__
-from check_jobmon.arguments import add_connection_arguments, complete, connection_parameters, filled
+from check_jobmon.arguments import add_connection_arguments, complete, filled
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
+from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.text import clean
 
 CONNECTING = "connecting"
@@ -240,7 +241,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     except DatabaseUnreachable as error:
         status = STATES.index(arguments.connection_error)
         return f"{status}{_failure(status, str(error))}"
-    except CheckImpossible as error:
+    except (CheckImpossible, HostsUnusable) as error:
         return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
     except Exception as error:
         reason = (
@@ -264,7 +265,8 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     from check_jobmon.perfdata import summary_perfdata
     from check_jobmon.selection import Selection
 
-    log = JobLog(connection_parameters(arguments), arguments.schema, deadline)
+    location = locate(arguments)
+    log = JobLog(location.parameters, location.schema, deadline)
     report(CONNECTING)
     log.connect()
     report(QUERYING)
@@ -282,7 +284,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     if arguments.verbose >= 3:
         long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
         long_output.append(
-            f'query: job_status.sql on schema "{clean(arguments.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
+            f'query: job_status.sql on schema "{clean(location.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         )
     perfdata: list[str] = []
     if arguments.perfdata != "none":
