@@ -14,9 +14,11 @@ from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.text import clean
 
+CONFIGURING = "reading the configuration file"
 CONNECTING = "connecting"
 QUERYING = "waiting for the check query"
 WAYS_OUT = {
+    CONFIGURING: "see that it is a file, on a disk that answers",
     CONNECTING: "see that the host is up, its name resolves, and no firewall drops the packets",
     QUERYING: "look at the server's load and locks, or give more time with -t",
 }
@@ -265,6 +267,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     from check_jobmon.perfdata import summary_perfdata
     from check_jobmon.selection import Selection
 
+    report(CONFIGURING)
     location = locate(arguments)
     log = JobLog(location.parameters, location.schema, deadline)
     report(CONNECTING)

@@ -212,6 +212,7 @@ def _sum(amounts: list[tuple[Fraction, str]]) -> Duration:
             microseconds += number * _MICROSECONDS[unit]
     microseconds += (days - int(days)) * _DAY
     result = Duration(int(months), int(days), round(microseconds))
-    if max(abs(result.months), abs(result.days)) > _INT32 or abs(result.microseconds) > _INT64:
+    bounds = ((result.months, _INT32), (result.days, _INT32), (result.microseconds, _INT64))
+    if any(not -most - 1 <= number <= most for number, most in bounds):
         raise NoDuration("is out of the range of PostgreSQL's intervals")
     return result

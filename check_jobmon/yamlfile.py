@@ -5,7 +5,7 @@ Parsed from PyYAML's events, so that nothing is ever constructed: no tag acts, n
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -105,40 +105,58 @@ def compose(data: bytes) -> tuple[Node, list[Mistake]]:
     if unprintable:
         what = f"a control character, U+{ord(unprintable[0]):04X}: in a name, write it as an escape in double quotes"
         return Broken(Position()), [Mistake(_position_after(text[: unprintable.start()]), what)]
-    text, tabs, shifts = _without_tabs(text)
+    if "\t" not in text:
+        return _parse(text, {})
+    # nobody knows what was meant by a tab in the indentation: try two guesses, so that other mistakes are said too
+    for indent in (_eight_columns, _as_the_line_before):
+        spaced, tabs, shifts = _without_tabs(text, indent)
+        node, mistakes = _parse(spaced, shifts)
+        if not isinstance(node, Broken):
+            return node, tabs + mistakes
+    return node, tabs or mistakes
+
+
+def _parse(text: str, shifts: dict[int, int]) -> tuple[Node, list[Mistake]]:
     composer = _Composer(shifts)
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        composer.run(yaml.parse(text, Loader=loader))
+        composer.run(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.MarkedYAMLError as error:
-        if not tabs:  # with tabs in the indentation nobody knows what was meant
-            composer.mistakes.append(Mistake(composer.position(error.problem_mark), _explain(error)))
-        return Broken(Position()), tabs + composer.mistakes
+        return composer.mistake(composer.position(error.problem_mark), _explain(error)), composer.mistakes
     except (yaml.YAMLError, RecursionError) as error:
-        return Broken(Position()), [*tabs, Mistake(Position(), f"this is no YAML: {error}")]
-    return composer.root or Broken(Position()), tabs + composer.mistakes
+        return composer.mistake(Position(), f"this is no YAML: {error}"), composer.mistakes
+    return composer.root or Broken(Position()), composer.mistakes
 
 
 def _position_after(text: str) -> Position:
     return Position(text.count("\n") + 1, len(text) - text.rfind("\n"))
 
 
-def _without_tabs(text: str) -> tuple[str, list[Mistake], dict[int, int]]:
+def _eight_columns(indent: str, before: str) -> str:
+    return indent.expandtabs(8)
+
+
+def _as_the_line_before(indent: str, before: str) -> str:
+    return before[: len(before) - len(before.lstrip(" "))] + ("  " if before.rstrip().endswith(":") else "")
+
+
+def _without_tabs(text: str, guess: Callable[[str, str], str]) -> tuple[str, list[Mistake], dict[int, int]]:
     """The text with spaces for tabs, a mistake for each line with tabs, and by how much its columns moved.
 
-    Everywhere, because PyYAML and libyaml disagree on where a tab is allowed.
+    Wherever the tabs are, because PyYAML and libyaml disagree on where one is allowed.
     """
-    if "\t" not in text:
-        return text, [], {}
-    lines, mistakes, shifts = text.split("\n"), [], {}
+    lines, mistakes, shifts, before = text.split("\n"), [], {}, ""
     for number, line in enumerate(lines, 1):
+        rest = line.lstrip(" \t")
+        content = bool(rest.strip()) and not rest.startswith("#")
         if "\t" in line:
-            rest = line.lstrip(" \t")
-            indent = line[: len(line) - len(rest)].expandtabs(8)
-            lines[number - 1] = indent + rest.replace("\t", " ")
-            shifts[number] = len(lines[number - 1]) - len(line)
-            if rest.strip() and not rest.startswith("#"):
+            indent = line[: len(line) - len(rest)]
+            spaced = (guess(indent, before) if "\t" in indent else indent) + rest.replace("\t", " ")
+            shifts[number] = len(spaced) - len(line)
+            lines[number - 1] = spaced
+            if content:
                 mistakes.append(Mistake(Position(number, line.index("\t") + 1), "a tab: YAML is indented with spaces"))
+        if content:
+            before = lines[number - 1]
     return "\n".join(lines), mistakes, shifts
 
 
