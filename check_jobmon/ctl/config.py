@@ -68,10 +68,11 @@ example:
 """,
 }
 DESCRIPTIONS = {
-    "apply": "Make the table job_check_config what FILE says, in one transaction. Prints a line for each job that is\n"
-    "added (+), changed (~), removed (-), or kept though FILE doesn't name it (=).",
+    "apply": "Make the table job_check_config what FILE says, in one transaction. Prints a\n"
+    "line for each job that is added (+), changed (~), removed (-), or kept though\n"
+    "FILE doesn't name it (=).",
     "diff": "Print what apply would do, and change nothing.",
-    "export": "Write the file that would give today's table: to FILE, or to standard output.",
+    "export": "Write the file that would give today's table.",
     "check": "Read FILE, and say all that is wrong with it. Needs no database.",
 }
 HELP = {
@@ -187,7 +188,7 @@ def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
         except psycopg.Error as error:
             raise _Refused(table.explain(error)) from None
         _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
-    _print_changes(todo, table, write)
+        _print_changes(todo, table, write)
     return todo
 
 
