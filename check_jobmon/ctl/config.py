@@ -168,25 +168,20 @@ def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
 
     Raises _Refused or ConfigError.
     """
-    import psycopg
-
     from check_jobmon.config import read
     from check_jobmon.config_table import changes
 
     source, data = _source(arguments), _bytes(arguments)
     hosts = _read_without_server(source, data).hosts
     with _connected(arguments, hosts) as table:
-        try:
-            with table.connection.transaction():
-                if write:
-                    table.lock()
-                file = read(source, data, table.upper)
-                jobs = file.jobs or ()
-                todo = changes(table.rows(), jobs, arguments.prune)
-                if write:
-                    table.make(todo)
-        except psycopg.Error as error:
-            raise _Refused(table.explain(error)) from None
+        with _transaction(table):
+            if write:
+                table.lock()
+            file = read(source, data, table.upper)
+            jobs = file.jobs or ()
+            todo = changes(table.rows(), jobs, arguments.prune)
+            if write:
+                table.make(todo)
         _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
         _print_changes(todo, table, write)
     return todo
@@ -223,6 +218,18 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
         yield ConfigTable(log.connection, location.schema)
 
 
+@contextlib.contextmanager
+def _transaction(table: "ConfigTable") -> Iterator[None]:
+    """All or nothing. Raises _Refused for what the server says."""
+    import psycopg
+
+    try:
+        with table.connection.transaction():
+            yield
+    except psycopg.Error as error:
+        raise _Refused(table.explain(error)) from None
+
+
 def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[Mistake]":
     import psycopg
 
@@ -243,19 +250,13 @@ def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    import psycopg
-
     from check_jobmon.config import above, write
     from check_jobmon.text import clean
 
     _see_replaceable(arguments.file)
-    with _connected(arguments) as table:
-        try:
-            with table.connection.transaction():
-                rows = table.rows()
-                text = HEAD + write(rows, table.upper)
-        except psycopg.Error as error:
-            raise _Refused(table.explain(error)) from None
+    with _connected(arguments) as table, _transaction(table):
+        rows = table.rows()
+        text = HEAD + write(rows, table.upper)
     _write(arguments.file, text.encode())
     refusable = above(rows)
     for job in refusable:

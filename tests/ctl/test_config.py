@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from check_jobmon.config import JobConfig
 from check_jobmon.config_table import Change, ConfigTable
 from check_jobmon.durations import Duration, parse
+from check_jobmon.schema import bootstrap
 from tests.database import Database, Output, run_module, until, value
 from tests.test_config import JOBS, NAMES
 from tests.test_durations import DURATIONS
@@ -141,6 +142,23 @@ def test_names_are_capitalized_by_the_server(database: Database, session: psycop
     assert config(database, "apply", str(path)).stderr == ""
     logged = value(session, 'SELECT array_agg(job_name ORDER BY job_name COLLATE "C") FROM jobmon.job_log')
     assert [job.name for job in rows(session)] == logged
+
+
+def test_where_the_server_capitalizes_ascii_only_other_letters_make_two_jobs(
+    empty_database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    session.execute("CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    ascii_database = Database(empty_database.server, "ascii")
+    try:
+        with ascii_database.connect(client_encoding="utf8") as ascii_session:
+            bootstrap(ascii_session, "jobmon")
+            path = tmp_path / "jobs.yml"
+            path.write_text("defaults: {warn: 1h, error: 2h}\njobs: {a: , é: , É: }\n")
+            assert config(ascii_database, "apply", str(path)).status == 0
+            assert [job.name for job in rows(ascii_session)] == ["A", "É", "é"]
+            assert config(ascii_database, "export").stdout.count("!exact") == 0
+    finally:
+        session.execute("DROP DATABASE ascii WITH (FORCE)")
 
 
 def test_mistakes_are_said_all_at_once_and_nothing_is_changed(
@@ -365,10 +383,24 @@ def test_a_reader_that_leaves_and_a_full_disk_make_no_traceback(
         assert export.stderr is not None
         assert export.stderr.read() == "jobmonctl config export: standard output can't be written: Broken pipe\n"
         assert export.wait(timeout=60) == 1
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    reason = "standard output can't be written: No space left on device"
-    assert (done.returncode, done.stderr) == (1, f"jobmonctl config export: {reason}\n")
+    for action, file in (("export", "-"), ("check", os.devnull)):
+        command = [sys.executable, "-m", "check_jobmon.ctl", "config", action, file]
+        options = database.options if action == "export" else []
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [*command, *options], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+            )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.endswith(": No space left on device\n")
+
+
+def test_a_file_that_is_not_there_is_said_in_one_line(database: Database) -> None:
+    for action, status in (("apply", 1), ("diff", 2)):
+        reason = "nosuch.yml can't be read: No such file or directory"
+        expected = Output(status, "", f"jobmonctl config {action}: {reason}\n")
+        assert config(database, action, "nosuch.yml") == expected
+    expected = Output(2, "", "jobmonctl config check: /tmp can't be read: Is a directory\n")
+    assert run_module("check_jobmon.ctl", "config", "check", "/tmp") == expected
 
 
 @pytest.mark.parametrize("action", ["apply", "diff", "export", "check"])
