@@ -126,6 +126,8 @@ class ConfigTable:
             "SELECT n.name FROM unnest(%s::text[]) AS n(name)"
             " WHERE NOT EXISTS (SELECT FROM {} AS r WHERE r.job_name = n.name)"
         ).format(sql.Identifier(self.schema, "job_log"))
+        # the log may be long, and is not worth waiting for
+        self.connection.execute(sql.SQL("SET statement_timeout = {}").format(LOCK_TIMEOUT))
         missing = [row[0] for row in self.connection.execute(query, [list(names)])]
         if not missing:
             return {}

@@ -135,6 +135,11 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         _print_mistakes(error.source, error.mistakes)
         return FAILED if reads_only else NOT_DONE
+    except KeyboardInterrupt:
+        if not reads_only:
+            raise
+        print(f"jobmonctl config {arguments.action}: interrupted", file=sys.stderr)
+        return FAILED  # for 1 would mean that there are differences
 
 
 class _Refused(Exception):
@@ -182,8 +187,8 @@ def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
             todo = changes(table.rows(), jobs, arguments.prune)
             if write:
                 table.make(todo)
-        _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
         _print_changes(todo, table, write)
+        _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
     return todo
 
 
@@ -233,13 +238,14 @@ def _transaction(table: "ConfigTable") -> Iterator[None]:
 def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[Mistake]":
     import psycopg
 
+    from check_jobmon.database import one_line
     from check_jobmon.text import clean
     from check_jobmon.yamlfile import Mistake, Position
 
     try:
         missing = table.never_logged([job.name for job in jobs])
     except psycopg.Error as error:
-        return [Mistake(Position(), f"can't tell which jobs were ever logged: {table.explain(error)}", warning=True)]
+        return [Mistake(Position(), f"can't tell which jobs were ever logged: {one_line(error)}", warning=True)]
     warnings = []
     for job in jobs:
         if job.name in missing:
@@ -346,7 +352,7 @@ def _print_changes(changes: "list[Change]", table: "ConfigTable", done: bool) ->
     counts = [(sum(change.sign == sign for change in changes), word) for sign, word in _WORDS.items()]
     words = ", ".join(f"{count} {word}" for count, word in counts if count)
     where = f'schema "{clean(table.schema)}" of database "{clean(table.connection.info.dbname)}"'
-    print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"))
+    print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"), flush=True)
 
 
 def _difference(change: "Change") -> str:

@@ -1,6 +1,7 @@
 """jobmonctl config: what apply, diff and export make of the file and the table, on a real server."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -219,6 +220,37 @@ def test_an_apply_waits_for_another_and_readers_do_not(
                 "+ CUBE REFRESH: warn 25h, error 2d, sensitivity 2, active false\n~ NIGHTLY ETL: warn 1h -> 26h\n"
             )
             assert second.returncode == 0
+
+
+def test_an_apply_that_is_interrupted_changes_nothing(
+    database: Database, session: psycopg.Connection, file: str
+) -> None:
+    with database.connect(autocommit=False) as other:
+        ConfigTable(other, "jobmon").lock()
+        command = [sys.executable, "-m", "check_jobmon.ctl", "config", "apply", file, *database.options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as apply:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl' AND wait_event_type = 'Lock'"
+            until(lambda: value(session, waiting) == 1)
+            apply.send_signal(signal.SIGINT)
+            assert apply.communicate(timeout=60) == ("", "jobmonctl: interrupted\n")
+            assert apply.returncode == 1
+    until(lambda: value(session, waiting) == 0)
+    assert rows(session) == []
+
+
+def test_the_log_need_not_be_readable_to_apply(database: Database, session: psycopg.Connection, file: str) -> None:
+    session.execute("CREATE ROLE config_writer LOGIN")
+    try:
+        session.execute("GRANT USAGE ON SCHEMA jobmon TO config_writer")
+        session.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON jobmon.job_check_config TO config_writer")
+        output = config(database, "apply", file, "-U", "config_writer")
+    finally:
+        session.execute("DROP OWNED BY config_writer; DROP ROLE config_writer")
+    assert output.status == 0
+    assert output.stderr.startswith(
+        f"{file}:1:1: warning: can't tell which jobs were ever logged: permission denied for "
+    )
+    assert len(rows(session)) == 2
 
 
 def test_export_writes_what_differs_from_the_usual(
