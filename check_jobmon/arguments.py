@@ -17,9 +17,11 @@ def filled(text: str) -> str:
     """A host, database, role or schema: anything but nothing."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise argparse.ArgumentTypeError("it is not UTF-8")
     return text
+
+
+class DefaultSchema(str):
+    """The schema that nobody named, so that the configuration file may name it."""
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,15 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--conninfo", type=filled, metavar="STRING", help="libpq connection string or URI, without a password"
     )
-    group.add_argument("--schema", type=filled, default="jobmon", help="schema of the job log (default: %(default)s)")
+    schema = DefaultSchema("jobmon")
+    group.add_argument("--schema", type=filled, default=schema, help="schema of the job log (default: %(default)s)")
+    group.add_argument(
+        "--config",
+        type=filled,
+        metavar="FILE",
+        help="file whose hosts: say what -H's names mean (default: CHECK_JOBMON_CONFIG, else "
+        "~/.config/check_jobmon.yml, /etc/check_jobmon.yml)",
+    )
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from check_jobmon import __version__
-from check_jobmon.arguments import add_connection_arguments, complete, connection_parameters, filled
+from check_jobmon.arguments import add_connection_arguments, complete, filled
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
+from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
 from check_jobmon.text import clean
 
+CONFIGURING = "reading the configuration file"
 CONNECTING = "connecting"
 QUERYING = "waiting for the check query"
 WAYS_OUT = {
+    CONFIGURING: "see that it is a file, on a disk that answers",
     CONNECTING: (
         "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
     ),
@@ -253,7 +256,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     except DatabaseUnreachable as error:
         status = STATES.index(arguments.connection_error)
         return f"{status}{_failure(status, str(error))}"
-    except CheckImpossible as error:
+    except (CheckImpossible, HostsUnusable) as error:
         return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
     except Exception as error:
         reason = (
@@ -277,7 +280,9 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     from check_jobmon.perfdata import summary_perfdata
     from check_jobmon.selection import Selection
 
-    log = JobLog(connection_parameters(arguments), arguments.schema, deadline)
+    report(CONFIGURING)
+    location = locate(arguments)
+    log = JobLog(location.parameters, location.schema, deadline)
     report(CONNECTING)
     log.connect()
     report(QUERYING)
@@ -295,7 +300,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     if arguments.verbose >= 3:
         long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
         long_output.append(
-            f'query: job_status.sql on schema "{clean(arguments.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
+            f'query: job_status.sql on schema "{clean(location.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         )
     perfdata: list[str] = []
     if arguments.perfdata != "none":

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from check_jobmon.arguments import add_connection_arguments, connection_parameters
+from check_jobmon.arguments import add_connection_arguments
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,15 +33,22 @@ def run(arguments: argparse.Namespace) -> int:
     import psycopg
 
     from check_jobmon.database import one_line
+    from check_jobmon.hosts import HostsUnusable, locate
     from check_jobmon.schema import bootstrap
     from check_jobmon.schema.errors import BootstrapError
 
     try:
+        location = locate(arguments)
         with psycopg.connect(
-            autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
+            **{
+                "client_encoding": "utf8",  # texts would be bytes in a database without an encoding
+                "application_name": "jobmonctl",
+                **location.parameters,
+                "autocommit": True,
+            }
         ) as connection:
-            report = bootstrap(connection, arguments.schema, with_roles=not arguments.no_roles, check=arguments.check)
-    except BootstrapError as error:
+            report = bootstrap(connection, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
+    except (BootstrapError, HostsUnusable) as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:
