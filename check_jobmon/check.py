@@ -168,8 +168,8 @@ class JobSummary(nagiosplugin.Summary):
             word,
             title(job.name),
             job.done_end or "never",
-            "-" if job.age is None else duration(int(max(job.age, 0))),
-            "-" if job.duration is None else duration(job.duration),
+            "-" if job.age is None else duration(max(job.age, 0)),
+            "-" if job.duration is None else duration(job.duration, fraction=True),
             f"{job.failures}/{job.sensitivity}",
             reason or ("running" if job.alive_job_id and not job.unverified else ""),
         )
@@ -198,7 +198,7 @@ def _steps(steps: list[Step]) -> list[str]:
             part
             for part in (
                 clean(step.status or ("open" if step.elapsed is None else ""), 40),
-                "" if step.elapsed is None else duration(step.elapsed),
+                "" if step.elapsed is None else duration(step.elapsed, fraction=True),
                 clean(step.message or "", 500),
             )
             if part

@@ -93,10 +93,10 @@ class Job:
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words.of(self.missing_code - 1).lower()
-        against = "" if limit is None else f" ({clean(word, length)} {duration(limit)})"
+        against = "" if limit is None else f" ({clean(word, length)} {duration(limit, fraction=True)})"
         if self.age is None:
             return "missing, no run has ever completed"
-        ago = duration(int(max(self.age, 0)))
+        ago = duration(max(self.age, 0))
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"
         if self.unverified:

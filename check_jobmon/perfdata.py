@@ -11,18 +11,19 @@ from check_jobmon.text import label
 def job_perfdata(job: Job) -> str:
     """A job's three figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s).
 
-    `U` is the guidelines' sign for a value that can't be known, here of a job that has never run.
+    What a job that has never run has not is left out: `U`, the guidelines' sign for it, is an error to Icinga 2.
     """
     name = label(job.name)
-    figures = (
-        _seconds(f"{name} age", job.age, job.warn_after, job.error_after),
-        Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0),
-        _seconds(f"{name} duration", job.duration, None, None),
-    )
+    figures = []
+    if job.age is not None and math.isfinite(job.age):
+        figures.append(_seconds(f"{name} age", job.age, job.warn_after, job.error_after))
+    figures.append(Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0))
+    if job.duration is not None and math.isfinite(job.duration):
+        figures.append(_seconds(f"{name} duration", job.duration, None, None))
     return " ".join(str(figure) for figure in figures)
 
 
-def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float | None) -> str:
+def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float) -> str:
     """The counts by state, and how long the query took (s)."""
     figures = [
         Performance("critical", critical),
@@ -33,11 +34,8 @@ def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float 
     return " ".join(str(figure) for figure in figures)
 
 
-def _seconds(name: str, value: float | None, warn: float | None, crit: float | None) -> Performance:
-    limits = [_limit(limit) for limit in (warn, crit)]
-    if value is None or not math.isfinite(value):
-        return Performance(name, "U", "", *limits, 0)
-    return Performance(name, _number(max(value, 0)), "s", *limits, 0)
+def _seconds(name: str, value: float, warn: float | None, crit: float | None) -> Performance:
+    return Performance(name, _number(max(value, 0)), "s", _limit(warn), _limit(crit), 0)
 
 
 def _limit(value: float | None) -> str:

@@ -49,9 +49,10 @@ class Selection:
             return NO_NAMES
         if not self.exact:
             return all_names(schema)
+        run = f"SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name AND r.end_time"
         return (
             f"SELECT n.job_name FROM unnest(ARRAY[{self._spellings()}]) AS n(job_name)"
-            f" WHERE EXISTS (SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name)"
+            f" WHERE EXISTS ({run} IS NOT NULL) OR EXISTS ({run} IS NULL)"
         )
 
     def _spellings(self) -> str:
@@ -65,17 +66,23 @@ EVERY_JOB = Selection()
 
 
 def all_names(schema: str) -> str:
-    """A SELECT of all names in job_log: one index probe a name, where there is an index that starts with job_name."""
+    """A SELECT of all names in job_log: one index probe a name, where there is an index that starts with job_name.
+
+    Completed and open runs apart, because each have an index of their own.
+    """
     log = f"{quoted(schema)}.job_log"
+    first = "ORDER BY r.job_name LIMIT 1"
     return f"""(
         WITH RECURSIVE name AS (
-            SELECT (SELECT r.job_name FROM {log} AS r ORDER BY r.job_name LIMIT 1) AS job_name
+            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NOT NULL {first}) AS job_name
              UNION ALL
-            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.job_name > n.job_name ORDER BY r.job_name LIMIT 1)
+            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NOT NULL AND r.job_name > n.job_name {first})
               FROM name AS n
              WHERE n.job_name IS NOT NULL
         )
         SELECT n.job_name FROM name AS n WHERE n.job_name IS NOT NULL
+         UNION
+        SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NULL
     )"""
 
 

@@ -73,17 +73,21 @@ def label(job_name: str) -> str:
     return f"{legal}~{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, *, fraction: bool = False) -> str:
     """Seconds as a short duration: two units at most, and one where the first says enough.
 
-    >>> [duration(s) for s in (0, 42, 119, 150, 5400, 93600, 273600, 2592000)]
+    With `fraction`, hundredths of what is less than a second.
+
+    >>> [duration(s) for s in (0.5, 42, 119, 150, 5400, 93600, 273600, 2592000)]
     ['0s', '42s', '119s', '2m 30s', '90m', '26h', '3d 4h', '30d']
+    >>> duration(0.5, fraction=True)
+    '0.50s'
     """
     if math.isinf(seconds):
         return "forever"
     if seconds < 0:
-        return "-" + duration(-seconds)
-    if 0.005 <= seconds < 1:
+        return "-" + duration(-seconds, fraction=fraction)
+    if fraction and 0.005 <= seconds < 1:
         return f"{seconds:.2f}s"
     whole = int(seconds)
     for size, unit, below, part_size, part_unit in (

@@ -185,9 +185,9 @@ def test_verbose_levels_add_table_then_steps_then_connection(database: Database,
     run_job(session, "etl")
     session.execute("INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0)")
     once = database.check("-v").stdout.splitlines()
-    assert once[1] == "STATE  JOB      LAST RUN                 AGE  TOOK   FAILURES  REASON"
-    assert re.fullmatch(r"OK     ETL      20\S+ \S+ \+00  \d+s +\d\S+s +0/0", once[2])
-    assert re.fullmatch(r"-      RETIRED  never +-    -      0/0       not watched: active is false", once[3])
+    assert re.fullmatch(r"STATE  JOB      LAST RUN {17}AGE  TOOK {1,4} FAILURES  REASON", once[1])
+    assert re.fullmatch(r"OK     ETL      20\S+ \S+ \+00  \d+s +\d\S*s +0/0", once[2])
+    assert re.fullmatch(r"-      RETIRED  never +- +- +0/0       not watched: active is false", once[3])
     twice = database.check("-vv").stdout.splitlines()
     assert re.fullmatch(r"    1\. load facts: OK, \S+s, 42 rows", twice[3])
     thrice = database.check("-vvv").stdout.splitlines()

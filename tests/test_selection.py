@@ -190,7 +190,9 @@ def test_exact_names_spare_the_server_the_other_jobs(database: Database, jobs: p
 @pytest.mark.parametrize("option", ["-j", "-x"])
 def test_a_name_that_is_no_text_is_a_usage_error(database: Database, option: str, argument: bytes) -> None:
     output = database.check(option, argument.decode("utf-8", "surrogateescape"))
-    assert output.first_line.endswith("it is not UTF-8 (see check_jobmon --help)")
+    assert output.first_line.endswith(
+        "is no text in the encoding of this locale: correct it, or LANG (see check_jobmon --help)"
+    )
     assert (output.status, output.stderr) == (3, "")
 
 
@@ -212,3 +214,14 @@ def test_wildcards_are_known_from_names() -> None:
     assert not Selection(("ETL", "CU?E")).exact
     assert not Selection().exact
     assert Selection(("ETL*",), ("etl 2",)).unmatched(["ETL 2"]) == []
+
+
+def test_names_are_looked_up_by_index(database: Database, session: psycopg.Connection) -> None:
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'me', 'JOB ' || i % 500, now(), now(), 'OK', 0 FROM generate_series(1, 20000) AS i"
+    )
+    session.execute("ANALYZE jobmon.job_log")
+    for selection in (Selection(("JOB 7",)), Selection(("JOB*",))):
+        plan = session.execute(f"EXPLAIN {selection.also('jobmon')}".encode()).fetchall()
+        assert "Seq Scan on job_log" not in "\n".join(row[0] for row in plan)

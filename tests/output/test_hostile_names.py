@@ -46,11 +46,13 @@ def test_each_job_has_its_own_legal_labels_and_a_line(
     output = database.check("-v", "--max-output", ALL, **environment)
     parsed = parse(output.stdout)
     assert (output.status, output.stderr) == (2, "")
-    assert len(parsed.figures) == 4 + 3 * len(TEXTS)
     assert len(parsed.long_output) == 1 + len(TEXTS)
-    assert {figure.label for figure in parsed.figures[4:]} == {
-        f"{label(name)} {figure}" for name in TEXTS for figure in ("age", "failures", "duration")
-    }
+    expected = [
+        f"{label(name)} {figure}"
+        for number, name in enumerate(TEXTS)
+        for figure in (("age", "failures", "duration") if number % 4 != 3 else ("failures",))
+    ]
+    assert sorted(figure.label for figure in parsed.figures[4:]) == sorted(expected)
     counts = [len([n for n in range(len(TEXTS)) if n % 4 in remainders]) for remainders in ((2, 3), (1,), (0,))]
     assert [parsed.values[state] for state in ("critical", "warning", "ok")] == counts
     assert parsed.text.startswith("JOBMON CRITICAL - {} critical, {} warning, {} ok: ".format(*counts))

@@ -168,6 +168,7 @@ EVERYTHING = """
     jobmon_conninfo = "sslmode=require connect_timeout=3"
     jobmon_job = [ "NIGHTLY ETL", "LOAD*" ]
     jobmon_exclude = "LOAD 'X'"
+    jobmon_config = "/etc/jobmon.yml"
     jobmon_failures = 2
     jobmon_connection_error = "unknown"
     jobmon_crashed = "ok"
@@ -188,6 +189,7 @@ EVERYTHING_ARGUMENTS = [
     ("-j", "NIGHTLY ETL"),
     ("-j", "LOAD*"),
     ("-x", "LOAD 'X'"),
+    ("--config", "/etc/jobmon.yml"),
     ("--failures", "2"),
     ("--connection-error", "unknown"),
     ("--crashed", "ok"),
