@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from check_jobmon import __version__
 from check_jobmon.arguments import complete
-from check_jobmon.ctl import bootstrap, demo, detail, history, show, status
+from check_jobmon.ctl import ack, bootstrap, cancel, clear, demo, detail, history, show, status
 from check_jobmon.ctl.command import Parser
 from check_jobmon.text import clean
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (bootstrap, status, show, detail, history, demo):
+    for command in (bootstrap, status, show, detail, history, cancel, clear, ack, demo):
         command.add_parser(commands)
     complete(parser)
     arguments = parser.parse_args(argv)

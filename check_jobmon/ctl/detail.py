@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from check_jobmon.ctl.runs import Run, Step
     from check_jobmon.ctl.table import Table
 
-FAILED = ">>"
+FAILED = "!!"
 """Marks the steps that failed, for whoever sees no colour."""
 WIDTH = 20
 """Columns of the timeline."""

@@ -24,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         run,
         "a job's runs as a small chart",
         "Draws how long a job's last runs took and how they ended, newest first.\n"
-        "A bar is of # where all went well, of x where the run failed, of > while it\nis running.",
+        "A bar is of # where all went well, of x where the run failed, of + while it\nis running.",
         "  jobmonctl history -d etl 'nightly etl'\n  jobmonctl history -d etl cube -n 60",
     )
     parser.add_argument("name", type=filled, metavar="NAME", help="job, in any case")
@@ -80,5 +80,5 @@ def _summary(found: "list[Run]") -> str:
 def _bar(run: "Run", longest: float) -> str:
     if run.seconds is None:
         return ""
-    sign = ">" if run.state != "ended" else "x" if (run.alert_code or 0) > 1 else "#"
+    sign = "+" if run.state != "ended" else "x" if (run.alert_code or 0) > 1 else "#"
     return sign * (max(1, round(run.seconds / longest * WIDTH)) if longest > 0 else 1)
