@@ -56,10 +56,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         run,
         "delete old runs",
         "Deletes the runs that started longer ago than the interval, with their steps, in\n"
-        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps what is under way\n"
-        "and what the check needs. Ctrl-C or SIGTERM stops it at any moment: what is\n"
-        "deleted is deleted, and the next clear goes on with the rest. It takes the log's\n"
-        "owner, or EXECUTE on job_log_clear.",
+        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps what is under\n"
+        "way and what the check needs. Ctrl-C or SIGTERM stops it at any moment: what is\n"
+        "deleted is deleted, and the next clear goes on with the rest. It takes the\n"
+        "log's owner, or EXECUTE on job_log_clear.",
         "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       from cron",
         "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
     )
@@ -142,6 +142,7 @@ def _clear(session: "Session", clearing: "Session", arguments: argparse.Namespac
                 thread.join(0.1)
                 now = time.monotonic()
                 if stop.is_set() and now - cancelled > RESEND:
+                    print("stopping after this batch", flush=True)
                     clearing.connection.cancel()
                     cancelled = now
                 elif now - looked > pause:

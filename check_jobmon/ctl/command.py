@@ -97,6 +97,9 @@ def agreed(question: str, arguments: argparse.Namespace) -> bool:
     except EOFError:
         answer = ""
         print()
+    except KeyboardInterrupt:
+        print()
+        raise
     if answer.strip().lower() in ("y", "yes"):
         return True
     print(f"jobmonctl {arguments.command}: not done", file=sys.stderr)
