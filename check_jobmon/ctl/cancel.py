@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(_describe(session, one, backend)), flush=True)
         if not agreed("Cancel it?", arguments):
             return 1
+        backend = _look(session, one) or backend
         called = session.rows("SELECT clock_timestamp()::text")[0][0]
         # which looks again whether it is still this run that the backend is at
         session.rows("SELECT @schema@.cancel_job(%s::bigint)", one.job_id)
@@ -123,6 +124,8 @@ def _cancellable(session: "Session", run: "Run") -> Backend:
 
     if run.end_time:
         raise NotDone(f"{run.named} is already over: it ended at {moment(run.end_time)} as {run.word}")
+    if run.state == "open":
+        raise NotDone(f"{run.named} can't be cancelled from this standby: connect to the primary")
     backend = _look(session, run)
     if backend is None:
         raise NotDone(

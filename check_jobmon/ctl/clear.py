@@ -165,11 +165,12 @@ def _clear(session: "Session", clearing: "Session", arguments: argparse.Namespac
 
 @contextlib.contextmanager
 def _told_to_stop() -> Iterator[threading.Event]:
-    """Set once Ctrl-C, SIGTERM or a hangup says so."""
+    """Set once Ctrl-C, SIGTERM or a hangup says so; what nohup ignores stays ignored."""
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield stop
