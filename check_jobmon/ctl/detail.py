@@ -111,9 +111,10 @@ def timeline(run: "Run", logged: "list[Step]") -> "Table":
             )
         )
     return Table(
-        ("", "STEP", "AT", "TOOK", "TIMELINE".ljust(WIDTH), "STATUS", "ACTION", "MESSAGE"),
+        ("", "STEP", "AT", "TOOK", "TIMELINE", "STATUS", "ACTION", "MESSAGE"),
         tuple(rows),
         right=frozenset({"STEP", "AT", "TOOK"}),
+        whole=frozenset({"", "TIMELINE"}),
     )
 
 

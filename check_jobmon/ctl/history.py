@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from check_jobmon.ctl.runs import Run
     from check_jobmon.ctl.table import Table
 
-WIDTH = 40
+WIDTH = 30
 """Columns of the longest bar."""
 
 
@@ -63,6 +63,7 @@ def chart(found: "list[Run]") -> "Table":
             for run in found
         ),
         right=frozenset({"JOB_ID", "TOOK"}),
+        whole=frozenset({"DURATION"}),
         title=_summary(found),
     )
 

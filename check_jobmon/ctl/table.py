@@ -27,11 +27,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`right` are the columns that are aligned to the right; the last column is the one that may be long."""
+    """`right` are the columns that are aligned to the right; they, and `whole`, are never broken into lines."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     right: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
     title: str = ""
 
 
@@ -104,7 +105,12 @@ def coloured(table: Table) -> "RichTable":
         title_style="none",
     )
     for column in table.columns:
-        made.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
+        made.add_column(
+            column,
+            justify="right" if column in table.right else "left",
+            no_wrap=column in table.right | table.whole,
+            overflow="fold",
+        )
     for row in table.rows:
         style = STYLES.get(row.alert_code or 0, "")
         made.add_row(*(Text(clean(cell), style=style) for cell in row.cells))

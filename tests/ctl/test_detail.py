@@ -104,8 +104,8 @@ def test_history_draws_durations_and_states(database: Database, session: psycopg
     assert jobmonctl(database, "history", "etl", PGTZ="UTC").stdout == (
         "ETL: 1 CRITICAL, 1 OK; median 62s, longest 100s\n"
         "JOB_ID  STARTED                  STATUS    TOOK  DURATION\n"
-        f"{bad:6}  2024-03-01 02:00:00 +00  CRITICAL   25s  xxxxxxxxxx\n"
-        f"{good:6}  2024-03-01 02:00:00 +00  OK        100s  ########################################\n"
+        f"{bad:6}  2024-03-01 02:00:00 +00  CRITICAL   25s  xxxxxxxx\n"
+        f"{good:6}  2024-03-01 02:00:00 +00  OK        100s  ##############################\n"
     )
     assert jobmonctl(database, "history", "etl", "-n", "1").stdout.count("\n") == 3
     assert len(json.loads(jobmonctl(database, "history", "etl", "--json").stdout)) == 2
@@ -117,5 +117,5 @@ def test_history_shows_a_run_under_way_and_a_crashed_one(database: Database, ses
     a_run(session, "etl", end="")
     title, _, running, crashed = jobmonctl(database, "history", "etl").stdout.splitlines()
     assert title == "ETL: 1 running, 1 crashed"
-    assert running.endswith("  " + "+" * 40)
+    assert running.endswith("  " + "+" * 30)
     assert crashed.split()[-2:] == ["crashed", "-"]
