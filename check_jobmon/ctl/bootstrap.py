@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from check_jobmon.arguments import add_connection_arguments
+from check_jobmon.arguments import add_connection_arguments, connection_parameters
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,15 +29,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Bootstrap, and say in one line what was done or why it can't be."""
     import psycopg
 
-    from check_jobmon.ctl.connection import connect
-    from check_jobmon.database import CheckImpossible, DatabaseUnreachable, one_line
+    from check_jobmon.database import one_line
     from check_jobmon.schema import bootstrap
     from check_jobmon.schema.errors import BootstrapError
 
     try:
-        with connect(arguments).connection as connection:
+        with psycopg.connect(
+            autocommit=True, application_name="jobmonctl", **connection_parameters(arguments)
+        ) as connection:
             report = bootstrap(connection, arguments.schema, with_roles=not arguments.no_roles)
-    except (BootstrapError, CheckImpossible, DatabaseUnreachable) as error:
+    except BootstrapError as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:

@@ -71,11 +71,13 @@ class Session:
 
 def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
     """Connect, do the work, give its exit status; or say in one line why not, and give 1."""
+    schema = arguments.schema
     try:
         # a name that the terminal's encoding lacks is no reason to fail
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")
         log = connect(arguments)
+        schema = log.schema
         with log.connection:
             status = work(Session(log))
         sys.stdout.flush()
@@ -83,7 +85,7 @@ def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
     except (NotDone, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.Error as error:
-        reason = _reason(error, arguments)
+        reason = _reason(error, schema)
     except OSError as error:
         # nowhere to print to; and Python is not to try again when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,8 +96,7 @@ def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
     return 1
 
 
-def _reason(error: psycopg.Error, arguments: argparse.Namespace) -> str:
-    schema = arguments.schema
+def _reason(error: psycopg.Error, schema: str) -> str:
     if isinstance(error, errors.UndefinedFunction):
         return f'{one_line(error)}: run "jobmonctl bootstrap"'
     if isinstance(error, errors.InsufficientPrivilege) and not error.diag.message_hint:
