@@ -1,0 +1,145 @@
+"""jobmonctl status: the check's view of all jobs, as a table."""
+
+import argparse
+import time
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from check_jobmon.ctl.command import add_command, seconds
+
+if TYPE_CHECKING:
+    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.table import Table
+    from check_jobmon.jobs import Job, Words
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "status",
+        run,
+        "what check_jobmon says of each job",
+        "Shows the jobs as check_jobmon sees them, the worst first: those that are\n"
+        "configured, have failed since they last succeeded, or have an open run.",
+        "  jobmonctl status -d etl\n  jobmonctl status -d etl --watch 5",
+        "0 done, whatever state the jobs are in (check_jobmon's own exit status tells),\n"
+        "  1 not done (stderr says why in one line), 2 wrong arguments",
+    )
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=seconds,
+        const=2.0,
+        metavar="SECONDS",
+        help="look again every so many seconds (2), until Ctrl-C",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table, once or again and again."""
+    from check_jobmon.ctl.connection import talk
+    from check_jobmon.ctl.table import show, show_json
+
+    if arguments.watch and arguments.json:
+        import sys
+
+        print("jobmonctl status: --watch is for people, --json for programs: give one of them", file=sys.stderr)
+        return 2
+
+    def work(session: "Session") -> int:
+        if arguments.json:
+            words, jobs = _judge(session)
+            show_json(json_object(job, words) for job in jobs)
+        elif arguments.watch:
+            _watch(session, arguments.watch)
+        else:
+            show(_look(session))
+        return 0
+
+    return talk(arguments, work)
+
+
+def _judge(session: "Session") -> "tuple[Words, list[Job]]":
+    from check_jobmon.ctl.connection import PATIENCE
+
+    session.log.deadline = time.monotonic() + PATIENCE
+    words, jobs, _ = session.log.judge()
+    return words, sorted(jobs, key=lambda job: (not job.active, -_code(job), job.name))
+
+
+def _look(session: "Session") -> "Table":
+    words, jobs = _judge(session)
+    return table(jobs, words, time.strftime("%Y-%m-%d %H:%M:%S %z"))
+
+
+def _watch(session: "Session", pause: float) -> None:
+    """On a terminal in place, elsewhere one table after the other. Ctrl-C is the way out."""
+    from check_jobmon.ctl.table import coloured, console, show
+
+    on = console()
+    try:
+        if on is None:
+            while True:
+                show(_look(session))
+                print(flush=True)
+                time.sleep(pause)
+        from rich.live import Live
+
+        with Live(coloured(_look(session)), console=on, auto_refresh=False, screen=True) as live:
+            while True:
+                time.sleep(pause)
+                live.update(coloured(_look(session)), refresh=True)
+    except KeyboardInterrupt:
+        pass
+
+
+def _code(job: "Job") -> int:
+    """The alert code, with what a crash counts for unless check_jobmon is told otherwise."""
+    return max(job.alert_code, 2 if job.crashed else 1)
+
+
+def _word(job: "Job", words: "Words") -> str:
+    return words.of(_code(job) - 1) if job.active else "-"
+
+
+def table(jobs: "list[Job]", words: "Words", title: str) -> "Table":
+    """The jobs as a table, under a line that counts them."""
+    from check_jobmon.ctl.runs import took
+    from check_jobmon.ctl.table import Row, Table
+
+    counts = Counter(_code(job) for job in jobs if job.active)
+    counted = ", ".join(f"{counts[code]} {words.of(code - 1)}" for code in (3, 2, 1))
+    return Table(
+        ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON"),
+        tuple(
+            Row(
+                (
+                    _word(job, words),
+                    job.name,
+                    job.done_end or "never",
+                    took(None if job.age is None else int(max(job.age, 0))),
+                    took(job.duration),
+                    f"{job.failures}/{job.sensitivity}",
+                    _reason(job, words),
+                ),
+                _code(job) if job.active else None,
+            )
+            for job in jobs
+        ),
+        right=frozenset({"AGE", "TOOK", "FAILURES"}),
+        title=f"{counted}  ({title})",
+    )
+
+
+def _reason(job: "Job", words: "Words") -> str:
+    if not job.active:
+        return "not watched: active is false"
+    return job.reason(words, 500) or ("running" if job.alive_job_id and not job.unverified else "")
+
+
+def json_object(job: "Job", words: "Words") -> dict[str, Any]:
+    """The job for JSON: its state, why, and all that the check knows of it."""
+    return {"state": _word(job, words), "reason": _reason(job, words), **asdict(job)}

@@ -1,0 +1,103 @@
+"""jobmonctl ack: removes what was seen from job_check_log, and never what failed meanwhile."""
+
+import psycopg
+
+from tests.ctl.prompt import a_run, jobmonctl, on_terminal, refusal
+from tests.database import Database, value
+
+ALERTING = "SELECT array_agg(job_id ORDER BY job_id) FROM jobmon.job_check_log"
+
+
+def failed(session: psycopg.Connection, name: str) -> int:
+    return a_run(session, name, ("load", "CRITICAL", "boom"), end="fail_job(%s)")
+
+
+def test_a_jobs_failures_are_removed_and_no_others(database: Database, session: psycopg.Connection) -> None:
+    first, other, second = (failed(session, name) for name in ("etl", "cube", "etl"))
+    with on_terminal(database, "ack", "Etl") as terminal:
+        terminal.see("Take them out of job_check_log? [y/N] ")
+        assert "2 failures of ETL that would alert no more:" in terminal.text
+        assert "load: boom" in terminal.text
+        terminal.type("y\n")
+        assert terminal.end() == 0
+        assert f"removed by postgres: 2 failures of ETL (job {first}, {second})" in terminal.text
+    assert value(session, ALERTING) == [other]
+    assert value(session, "SELECT count(*) FROM jobmon.job_log") == 3
+
+
+def test_a_run_is_removed_by_its_number(database: Database, session: psycopg.Connection) -> None:
+    first, second = failed(session, "etl"), failed(session, "etl")
+    output = jobmonctl(database, "ack", "-y", str(first))
+    assert (output.status, output.stderr) == (0, "")
+    assert output.stdout.splitlines()[-1] == f"removed by postgres: 1 failure of ETL (job {first})"
+    assert value(session, ALERTING) == [second]
+
+
+def test_what_failed_meanwhile_still_alerts(database: Database, session: psycopg.Connection) -> None:
+    """One that began before those seen and failed after them, one that began later, one that failed again and worse."""
+    early = a_run(session, "etl", end="")
+    seen = failed(session, "etl")
+    worse = a_run(session, "etl", end="fail_job(%s, 2)")
+    with on_terminal(database, "ack", "etl") as terminal:
+        terminal.see("[y/N] ")
+        session.execute("SELECT jobmon.fail_job(%s)", [early])
+        session.execute("SELECT jobmon.fail_job(%s)", [worse])
+        late = failed(session, "etl")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+        assert f"removed by postgres: 1 failure of ETL (job {seen})" in terminal.text
+    assert value(session, ALERTING) == [early, worse, late]
+
+
+def test_failures_that_a_success_has_removed_meanwhile(database: Database, session: psycopg.Connection) -> None:
+    failed(session, "etl")
+    with on_terminal(database, "ack", "etl") as terminal:
+        terminal.see("[y/N] ")
+        a_run(session, "etl")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+        assert "gone by themselves meanwhile: 1 failure" in terminal.text
+
+
+def test_saying_no_and_having_no_terminal_remove_nothing(database: Database, session: psycopg.Connection) -> None:
+    job = failed(session, "etl")
+    with on_terminal(database, "ack", "etl") as terminal:
+        terminal.see("[y/N] ")
+        terminal.type("n\n")
+        assert terminal.end() == 1
+    output = jobmonctl(database, "ack", "etl")
+    assert output.status == 1
+    assert output.stderr == "jobmonctl ack: not done: there is no terminal to ask at, so give -y\n"
+    assert value(session, ALERTING) == [job]
+
+
+def test_a_job_whose_runs_have_all_been_cleared_can_be_acknowledged(
+    database: Database, session: psycopg.Connection
+) -> None:
+    failed(session, "old import")
+    session.execute("DELETE FROM jobmon.job_log")
+    output = jobmonctl(database, "ack", "-y", "old import")
+    assert output.status == 0
+    assert "1 run of them no longer in the log" in output.stdout
+    assert value(session, ALERTING) is None
+
+
+def test_nothing_to_acknowledge_is_no_error_and_an_unknown_run_is(
+    database: Database, session: psycopg.Connection
+) -> None:
+    job = a_run(session, "etl")
+    for which in ("etl", str(job)):
+        assert jobmonctl(database, "ack", "-y", which).stdout.startswith("nothing to acknowledge")
+    assert (
+        refusal(jobmonctl(database, "ack", "-y", "4711")) == "jobmonctl ack: no run has job_id 4711: see jobmonctl show"
+    )
+
+
+def test_who_may_not_is_told_before_being_asked(database: Database, session: psycopg.Connection) -> None:
+    job = failed(session, "etl")
+    session.execute("DROP ROLE IF EXISTS prompt_reader")
+    session.execute("CREATE ROLE prompt_reader LOGIN IN ROLE jobmon_monitor")
+    said = refusal(jobmonctl(database, "ack", "-y", "etl", "-U", "prompt_reader"))
+    assert "GRANT DELETE ON jobmon.job_check_log TO that role" in said
+    assert value(session, ALERTING) == [job]
+    session.execute("DROP ROLE prompt_reader")

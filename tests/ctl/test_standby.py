@@ -1,0 +1,34 @@
+"""The commands at the prompt on a hot standby: all that reads works, and nothing is claimed that it can't know."""
+
+import psycopg
+import pytest
+
+from tests.ctl.prompt import a_run, jobmonctl, refusal
+from tests.database import Database
+from tests.system.test_standby import Standby, standby
+
+__all__ = ["standby"]
+
+
+def test_an_open_run_is_neither_running_nor_crashed(
+    standby: Standby, database: Database, session: psycopg.Connection
+) -> None:
+    job = a_run(session, "etl", ("load", "OK", ""), end="")
+    there = standby.of(database)
+    assert " open " in jobmonctl(there, "show").stdout.splitlines()[1]
+    assert jobmonctl(there, "detail", str(job)).stdout.startswith(f"job {job} (ETL): open\n")
+    assert jobmonctl(there, "history", "etl").stdout.startswith("ETL: 1 open\n")
+    assert jobmonctl(there, "status").status == 0
+    assert refusal(jobmonctl(there, "cancel", "-y", str(job))) == (
+        f"jobmonctl cancel: job {job} (ETL) can't be cancelled from this standby: connect to the primary"
+    )
+
+
+@pytest.mark.parametrize("command", [["ack", "etl"], ["clear", "0 days"]])
+def test_what_writes_is_refused_in_one_line(
+    standby: Standby, database: Database, session: psycopg.Connection, command: list[str]
+) -> None:
+    a_run(session, "etl", end="fail_job(%s)")
+    output = jobmonctl(standby.of(database), command[0], "-y", *command[1:])
+    assert (output.status, output.stderr.count("\n")) == (1, 1)
+    assert "standby" in output.stderr or "read-only" in output.stderr

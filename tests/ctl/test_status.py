@@ -1,0 +1,75 @@
+"""jobmonctl status: the check's view, worst first, once or again and again."""
+
+import json
+
+import psycopg
+
+from tests.ctl.prompt import a_run, jobmonctl, on_terminal
+from tests.database import Database
+
+
+def configure(session: psycopg.Connection, *names: str) -> None:
+    for name in names:
+        session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0)", [name])
+
+
+def test_the_jobs_are_listed_worst_first_as_check_jobmon_sees_them(
+    database: Database, session: psycopg.Connection
+) -> None:
+    configure(session, "CUBE", "ETL", "NEVER")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('OFF', '1 day', '2 days', false, 0)")
+    a_run(session, "cube")
+    a_run(session, "etl", ("load", "WARNING", "3 rows rejected"), end="fail_job(%s, 2)")
+    output = jobmonctl(database, "status")
+    assert (output.status, output.stderr) == (0, "")
+    title, heading, *jobs = output.stdout.splitlines()
+    assert title.startswith("1 CRITICAL, 1 WARNING, 1 OK (20")
+    assert heading.split() == ["STATE", "JOB", "LAST", "RUN", "AGE", "TOOK", "FAILURES", "REASON"]
+    assert [line.split()[:2] for line in jobs] == [
+        ["CRITICAL", "NEVER"],
+        ["WARNING", "ETL"],
+        ["OK", "CUBE"],
+        ["-", "OFF"],
+    ]
+    assert jobs[0].endswith("  0/0  missing, no run has ever completed")
+    assert jobs[1].endswith("  1/0  failed 1 time (load: 3 rows rejected)")
+    assert jobs[3].endswith("  not watched: active is false")
+
+
+def test_a_crashed_run_counts_as_check_jobmon_counts_it(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    a_run(session, "etl")
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('x', 'ETL', clock_timestamp(), 1)"
+    )
+    assert database.check().status == 1
+    assert jobmonctl(database, "status").stdout.splitlines()[2].startswith("WARNING")
+
+
+def test_the_words_are_those_of_job_status_text(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    session.execute("UPDATE jobmon.job_status_text SET alert_text = 'KAPUTT' WHERE alert_code = 3")
+    assert jobmonctl(database, "status").stdout.splitlines()[2].startswith("KAPUTT  ETL")
+
+
+def test_json_has_the_state_the_reason_and_all_figures(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    (job,) = json.loads(jobmonctl(database, "status", "--json").stdout)
+    assert (job["state"], job["name"], job["alert_code"]) == ("CRITICAL", "ETL", 3)
+    assert job["reason"] == "missing, no run has ever completed"
+
+
+def test_watch_shows_what_changes_until_ctrl_c(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    with on_terminal(database, "status", "--watch", "0.1") as terminal:
+        terminal.see("no run has ever completed")
+        a_run(session, "etl")
+        terminal.see("0 CRITICAL, 0 WARNING, 1 OK")
+        terminal.type("\x03")
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+
+
+def test_watch_and_json_together_are_refused(database: Database) -> None:
+    output = jobmonctl(database, "status", "--json", "--watch")
+    assert (output.status, output.stdout, output.stderr.count("\n")) == (2, "", 1)
