@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from check_jobmon import __version__
-from check_jobmon.ctl import bootstrap, demo
+from check_jobmon.ctl import bootstrap, demo, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (bootstrap, demo):
+    for command in (bootstrap, demo, run):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:
