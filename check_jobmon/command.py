@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 KILL_AFTER = 10
 """Seconds from the TERM that a timeout sends to the KILL."""
@@ -69,9 +70,7 @@ def run(
 
 
 class _Child:
-    def __init__(
-        self, signals: set[signal.Signals], timeout: float | None, feed: Callable[[int, bytes], None]
-    ) -> None:
+    def __init__(self, signals: set[signal.Signals], timeout: float | None, feed: Callable[[int, bytes], None]) -> None:
         self._signals = signals
         self._timeout = timeout
         self._feed = feed
@@ -88,6 +87,7 @@ class _Child:
     def start(self, argv: Sequence[str]) -> None:
         """Start it with its output in pipes; raises OSError."""
         outputs = self._outputs()
+        group: dict[str, Any] = {"setpgroup": 0} if self._leads else {}
         try:
             self._pid = os.posix_spawnp(
                 argv[0],
@@ -97,7 +97,7 @@ class _Child:
                 setsigmask=[],
                 # Python ignores these two, and that would be inherited
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-                **({"setpgroup": 0} if self._leads else {}),
+                **group,
             )
         finally:
             for output in set(outputs.values()):

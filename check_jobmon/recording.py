@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 
 from check_jobmon.schema.scripts import quoted
 
@@ -28,7 +28,9 @@ class Recorder:
     Every method raises psycopg.Error, and psycopg.OperationalError where the server is not there (any more).
     """
 
-    def __init__(self, parameters: Mapping[str, Any], schema: str = "jobmon", application: str = "check_jobmon") -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any], schema: str = "jobmon", application: str = "check_jobmon"
+    ) -> None:
         self._schema = schema
         defaults = {"client_encoding": "utf8", "application_name": application, "connect_timeout": CONNECT_SECONDS}
         self.connection = psycopg.connect(

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import stat
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -122,21 +121,23 @@ class Spool:
                 if run is not None and run.target == target:
                     yield path, run
 
-    def deliver(self, recorder: Recorder, target: str, until: float = float("inf")) -> tuple[int, list[str]]:
-        """Log what is there for a job log until time.monotonic() is `until`; how many, and why others were refused.
+    def deliver(
+        self, recorder: Recorder, target: str, go_on: Callable[[], bool] = lambda: True
+    ) -> tuple[int, list[str]]:
+        """Log what is there for a job log, as long as `go_on` says so; how many runs, and why others were refused.
 
         Raises psycopg.OperationalError if the server is gone; what was not delivered stays.
         """
         delivered, refused = 0, []
         for path, run in self.runs(target):
-            if time.monotonic() >= until:
+            if not go_on():
                 break
             try:
                 run.deliver(recorder)
             except psycopg.OperationalError:
                 raise
             except psycopg.Error as error:
-                refused.append(f"{path}: {error.diag.message_primary or error}")
+                refused.append(f"{path} is refused: {error.diag.message_primary or error}")
                 continue
             # a crash before this makes it be delivered again, which adds nothing
             with contextlib.suppress(OSError):
