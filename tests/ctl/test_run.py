@@ -26,7 +26,10 @@ JOBMONCTL = str(Path(sysconfig.get_path("scripts")) / "jobmonctl")
 RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
 STEPS = "SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id"
 NOWHERE = ["-H", "127.0.0.1", "-p", "1", "-d", "etl", "-U", "nobody"]
-WAIT = "trap 'echo got it; exit 7' TERM INT HUP USR1 USR2 QUIT; echo ready; while :; do sleep 0.05; done"
+# the shell says on its stderr which of its children a signal has killed
+WAIT = (
+    "exec 2>/dev/null; trap 'echo got it; exit 7' TERM INT HUP USR1 USR2 QUIT; echo ready; while :; do sleep 0.05; done"
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Shell:
             [JOBMONCTL, *arguments],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=60,
             check=False,
             env=self.environment,
@@ -440,7 +444,10 @@ def test_the_command_runs_without_a_database_and_the_next_run_delivers_the_log(
         assert cut_off.run("other", "true").status == 0
         assert away.run("next", "true").status == 0
     assert [json.loads(path.read_text())["name"] for path in away.spooled] == ["other"]
-    past = "SELECT owner, status, pid, start_time BETWEEN %s AND end_time, end_time <= %s FROM jobmon.job_log WHERE job_name = 'ETL'"
+    past = (
+        "SELECT owner, status, pid, start_time BETWEEN %s AND end_time, end_time <= %s"
+        " FROM jobmon.job_log WHERE job_name = 'ETL'"
+    )
     assert session.execute(past, [before, after]).fetchall() == [("postgres", "CRITICAL", 0, True, True)]
     detail = (
         "SELECT d.action, d.status, d.message, d.start_time = l.start_time, d.end_time = l.end_time"
