@@ -28,9 +28,10 @@ def default_folder() -> Path:
     for root, ~/.local/state/check_jobmon/spool for others (XDG Base Directory Specification)."""
     if state := os.environ.get("XDG_STATE_HOME"):
         return Path(state) / "check_jobmon" / "spool"
-    if os.geteuid() == 0:
+    home = os.path.expanduser("~")
+    if os.geteuid() == 0 or not os.path.isabs(home):
         return Path("/var/spool/check_jobmon")
-    return Path("~/.local/state/check_jobmon/spool").expanduser()
+    return Path(home, ".local", "state", "check_jobmon", "spool")
 
 
 def target(parameters: Mapping[str, Any], schema: str) -> str:

@@ -116,6 +116,8 @@ class RunLog:
                 self._log(recorder)
         except psycopg.Error as error:
             self._problem = one_line(error)
+        except Exception as error:  # a bug must not cost the command its exit status, nor the run its log
+            self._problem = repr(error)
         finally:
             self._lock_tried.set()
             self._done.set()
