@@ -52,6 +52,15 @@ def block_signals() -> set[signal.Signals]:
     return wanted
 
 
+def open_standard_streams() -> None:
+    """Have /dev/null where stdin, stdout or stderr is closed, or the next file to be opened would take its place."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
 def run(
     argv: Sequence[str], signals: set[signal.Signals], timeout: float | None, feed: Callable[[int, bytes], None]
 ) -> End:
@@ -119,8 +128,6 @@ class _Child:
             else:
                 source, outputs[number] = os.pipe()
                 self._streams[source] = number
-            if outputs[number] in (0, 1, 2):
-                raise OSError(errno.EBADF, "stdin, stdout and stderr must not be closed")
         return outputs
 
     def _watch(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from check_jobmon.schema.scripts import quoted
 
@@ -33,8 +34,10 @@ class Recorder:
     ) -> None:
         self._schema = schema
         defaults = {"client_encoding": "utf8", "application_name": application, "connect_timeout": CONNECT_SECONDS}
+        # taken apart, because what is given beside a connection string would win over it
+        given: dict[str, Any] = conninfo_to_dict(**parameters)
         self.connection = psycopg.connect(
-            **{**defaults, **KEPT_ALIVE, **parameters, "autocommit": True, "prepare_threshold": None}
+            **{**defaults, **KEPT_ALIVE, **given, "autocommit": True, "prepare_threshold": None}
         )
         try:
             self.connection.execute("SET jobmon.keep_link = on")

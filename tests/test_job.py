@@ -209,6 +209,14 @@ def test_the_bodys_exception_wins_over_that_of_a_lost_log(
         raise ValueError("mine")
 
 
+def test_what_the_connection_string_says_holds(conninfo: str, session: psycopg.Connection) -> None:
+    with check_jobmon.job("etl", f"{conninfo} application_name=mine"):
+        assert value(session, "SELECT application_name FROM jobmon.job_log JOIN pg_stat_activity USING (pid)") == "mine"
+    with check_jobmon.job("etl", conninfo, application_name="ours", schema="jobmon") as job:
+        name = "SELECT application_name FROM jobmon.job_log JOIN pg_stat_activity USING (pid) WHERE job_id = %s"
+        assert value(session, name, job.job_id) == "ours"
+
+
 def test_where_nothing_can_be_logged_the_body_is_not_run() -> None:
     done = []
     with pytest.raises(psycopg.OperationalError), check_jobmon.job("etl", host="127.0.0.1", port=1):

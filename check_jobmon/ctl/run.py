@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.database import CheckImpossible, refuse_password
     from check_jobmon.spool import Spool, default_folder, target
 
+    command.open_standard_streams()
     parameters = connection_parameters(arguments)
     try:
         refuse_password(parameters)
@@ -149,8 +149,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         log.start()
         status = _run(arguments, log, signals)
-    sys.stdout.flush()
-    sys.stderr.flush()
     if log.hangs():
         # in the server's silence, or the resolver's, and there is nothing left to wait for
         os._exit(status)

@@ -23,8 +23,9 @@ NO_ANSWER = "it did not answer in time"
 
 
 def complain(message: str) -> None:
-    """One line on stderr."""
-    print(f"jobmonctl run: {clean(message, 1000)}", file=sys.stderr, flush=True)
+    """One line on stderr, if anybody reads it."""
+    with contextlib.suppress(OSError):
+        print(f"jobmonctl run: {clean(message, 1000)}", file=sys.stderr, flush=True)
 
 
 class RunLog:

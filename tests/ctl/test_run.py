@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -517,12 +518,7 @@ def test_a_connection_that_is_lost_on_the_way_loses_no_log(
     assert away.spooled == []
 
 
-def test_a_server_that_never_answers_delays_neither_the_command_nor_its_end_for_long(
-    shell: Shell, tmp_path: Path
-) -> None:
-    """The command itself ends the silence that it would have to wait for."""
-    import socket
-
+def test_beside_a_server_that_never_answers_the_command_runs_and_its_log_is_kept(shell: Shell) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -540,6 +536,32 @@ def test_a_spool_that_can_not_be_written_is_said(cut_off: Shell, tmp_path: Path)
     assert (done.status, done.stdout) == (0, "run\n")
     assert done.stderr.endswith("(Not a directory): it is lost\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_closed_streams_are_no_obstacle(shell: Shell, session: psycopg.Connection) -> None:
+    script = 'exec "$@" <&- >&- 2>&-'
+    command = ["sh", "-c", "cat; echo out; echo err >&2; exit 3"]
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *shell.arguments("etl", *command)], env=shell.environment, check=False, timeout=60
+    )
+    assert done.returncode == 3
+    message = value(session, "SELECT message FROM jobmon.job_detail")
+    assert sorted(message.removeprefix("exit status 3: ").splitlines()) == ["err", "out"]
+
+
+def test_a_stderr_that_nobody_reads_is_no_obstacle(cut_off: Shell) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with os.fdopen(writable, "wb") as broken:
+        done = subprocess.run(
+            cut_off.arguments("etl", "sh", "-c", "exit 3"),
+            env=cut_off.environment,
+            check=False,
+            timeout=60,
+            stderr=broken,
+        )
+    assert done.returncode == 3
+    assert len(cut_off.spooled) == 1
 
 
 def _in_terminal(shell: Shell, *command: str, keys: bytes = b"", after: bytes = b"") -> tuple[int, bytes]:
