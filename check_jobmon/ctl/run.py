@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,9 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.spool import Spool, default_folder, target
 
     command.open_standard_streams()
+    # None where they were closed
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     parameters = connection_parameters(arguments)
     try:
         refuse_password(parameters)
