@@ -142,7 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
         complain(str(error))
         return 2
     spool = Spool(arguments.spool or default_folder())
-    log = RunLog(parameters, arguments.schema, spool, target(parameters, arguments.schema))
+    # what was said and not what it means, so that the same options mean the same spool whatever a file says
+    log = RunLog(lambda: _location(arguments), spool, target(parameters, arguments.schema))
     if arguments.deliver:
         return log.deliver_all()
     signals = command.block_signals()
@@ -157,6 +158,11 @@ def run(arguments: argparse.Namespace) -> int:
         # in the server's silence, or the resolver's, and there is nothing left to wait for
         os._exit(status)
     return status
+
+
+def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Where the job log is: libpq's parameters and the schema."""
+    return connection_parameters(arguments), arguments.schema
 
 
 def _run(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") -> int:

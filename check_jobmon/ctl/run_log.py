@@ -35,13 +35,13 @@ class RunLog:
     the run. The session stays open in between: its pid is the run's, and it holds the job's lock.
     """
 
-    def __init__(self, parameters: dict[str, Any], schema: str, spool: Spool, target: str) -> None:
+    def __init__(self, location: Callable[[], tuple[dict[str, Any], str]], spool: Spool, target: str) -> None:
         self.spool, self.target = spool, target
         self.name = self.action = ""
         self.refused: str | None = None
         """Who keeps the job from running."""
         self.locked = False
-        self._parameters, self._schema = parameters, schema
+        self._location = location
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._lock_wanted = False
         self._lock_tried = threading.Event()
@@ -99,8 +99,8 @@ class RunLog:
             if any(self.spool.runs(self.target)):
                 with self._connected() as recorder:
                     delivered, self._refusals = self.spool.deliver(recorder, self.target)
-        except psycopg.Error as error:
-            complain(f"not all could be delivered: {one_line(error)}")
+        except Exception as error:  # as in _run()
+            complain(f"not all could be delivered: {_said(error)}")
             return 1
         for refusal in self._refusals:
             complain(refusal)
@@ -108,17 +108,16 @@ class RunLog:
         return 1 if self._refusals else 0
 
     def _connected(self) -> Recorder:
-        parameters = {**self._parameters, "connect_timeout": CONNECT_SECONDS}
-        return Recorder(parameters, self._schema, f"jobmonctl run {self.name}".strip()[:60])
+        parameters, schema = self._location()
+        parameters = {**parameters, "connect_timeout": CONNECT_SECONDS}
+        return Recorder(parameters, schema, f"jobmonctl run {self.name}".strip()[:60])
 
     def _run(self) -> None:
         try:
             with self._connected() as recorder:
                 self._log(recorder)
-        except psycopg.Error as error:
-            self._problem = one_line(error)
-        except Exception as error:  # a bug must not cost the command its exit status, nor the run its log
-            self._problem = repr(error)
+        except Exception as error:  # whatever it is, it must not cost the command its exit status, nor the run its log
+            self._problem = _said(error)
         finally:
             self._lock_tried.set()
             self._done.set()
@@ -172,5 +171,9 @@ class RunLog:
 
     def _deliver_again(self) -> None:
         until = time.monotonic() + PATIENCE
-        with contextlib.suppress(psycopg.Error), self._connected() as recorder:
+        with contextlib.suppress(Exception), self._connected() as recorder:
             self._deliver(recorder, lambda: time.monotonic() < until)
+
+
+def _said(error: Exception) -> str:
+    return one_line(error) if isinstance(error, psycopg.Error) else str(error) or repr(error)
