@@ -13,6 +13,7 @@ from check_jobmon.schema.errors import BootstrapError
 
 LINK_ROUTINES = (
     "link_add_job(bigint, text, text, integer, text)",
+    "link_add_past_run(text[], text)",
     "link_add_step(bigint, bigint, text)",
     "link_cancel_job(bigint, text, text)",
     "link_clear(bigint, text, bigint, bigint, text)",

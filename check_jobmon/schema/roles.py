@@ -13,6 +13,7 @@ from check_jobmon.schema.errors import BootstrapError
 
 LOGGING = (
     "add_job(text)",
+    "add_past_run(uuid, text, timestamp with time zone, timestamp with time zone, integer, text, text, bigint, integer)",
     "add_step(bigint, text)",
     "cancel_job(bigint)",
     "cancel_job_backend(bigint)",

@@ -1,0 +1,184 @@
+"""The spool: runs whose log could not be written, one file each, until they are delivered. Prints nothing."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from check_jobmon.recording import Recorder
+
+LARGEST = 1_000_000
+"""Bytes. No file of ours is larger."""
+
+
+def default_folder() -> Path:
+    """Where the spool is if not told: $XDG_STATE_HOME/check_jobmon/spool; without that variable /var/spool/check_jobmon
+    for root, ~/.local/state/check_jobmon/spool for others (XDG Base Directory Specification)."""
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "check_jobmon" / "spool"
+    home = os.path.expanduser("~")
+    if os.geteuid() == 0 or not os.path.isabs(home):
+        return Path("/var/spool/check_jobmon")
+    return Path(home, ".local", "state", "check_jobmon", "spool")
+
+
+def target(parameters: Mapping[str, Any], schema: str) -> str:
+    """What names the job log that a run belongs to: where it is, as far as that was said, and as whom. No password."""
+    said = {**conninfo_to_dict(parameters.get("conninfo", "")), **parameters}
+    parts = [f"schema={schema}"]
+    for option in pq.Conninfo.get_defaults():
+        name = option.keyword.decode()
+        if name in ("host", "hostaddr", "port", "dbname", "user", "service"):
+            default = os.environ.get("PGSERVICE", "") if name == "service" else (option.val or b"").decode()
+            parts.append(f"{name}={said.get(name, default)}")
+    return " ".join(sorted(parts))
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that is over and not logged, or not to its end. Its times are in UTC, as ISO 8601 writes them.
+
+    `job_id` is there if add_job() had answered before the connection was lost, `pid` is that of the backend, 0 if there
+    was none. `key` makes it the same run however often it is delivered.
+    """
+
+    target: str
+    name: str
+    start: str
+    end: str
+    alert_code: int
+    action: str
+    message: str
+    job_id: int | None = None
+    pid: int = 0
+    key: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def deliver(self, recorder: Recorder) -> int:
+        """Log it, unless that was done already; its job_id. Raises psycopg.Error."""
+        return recorder.add_past_run(
+            self.key,
+            self.name,
+            self.start,
+            self.end,
+            self.alert_code,
+            self.action,
+            self.message,
+            self.job_id,
+            self.pid,
+        )
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since 1970 in ISO 8601.
+
+    >>> timestamp(1700000000.25)
+    '2023-11-14T22:13:20.250000+00:00'
+    """
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
+
+
+@dataclass(frozen=True)
+class Spool:
+    """A folder of past runs, of its user alone. Files of other users in it are never read."""
+
+    folder: Path
+
+    def write(self, run: PastRun) -> Path:
+        """Keep a run. The file is there as a whole or not at all, also after a crash. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.folder / f"{run.start.replace(':', '')}-{run.key}.json"
+        unfinished = path.with_suffix(".tmp")
+        try:
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                json.dump(asdict(run), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
+        with _opened(self.folder, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            os.fsync(folder)
+        return path
+
+    def runs(self, target: str) -> Iterator[tuple[Path, PastRun]]:
+        """The runs for a job log, the oldest first. What is no whole file of ours is passed over."""
+        with contextlib.suppress(OSError):
+            for path in sorted(self.folder.glob("*.json")):
+                run = _read(path)
+                if run is not None and run.target == target:
+                    yield path, run
+
+    def deliver(
+        self, recorder: Recorder, target: str, go_on: Callable[[], bool] = lambda: True
+    ) -> tuple[int, list[str]]:
+        """Log what is there for a job log, as long as `go_on` says so; how many runs, and why others were refused.
+
+        Raises psycopg.OperationalError if the server is gone; what was not delivered stays.
+        """
+        delivered, refused = 0, []
+        for path, run in self.runs(target):
+            if not go_on():
+                break
+            try:
+                run.deliver(recorder)
+            except psycopg.OperationalError:
+                raise
+            except psycopg.Error as error:
+                refused.append(f"{path} is refused: {error.diag.message_primary or error}")
+                continue
+            # a crash before this makes it be delivered again, which adds nothing
+            with contextlib.suppress(OSError):
+                path.unlink()
+            delivered += 1
+        return delivered, refused
+
+    @contextlib.contextmanager
+    def lock(self, target: str, name: str) -> Iterator[str | None]:
+        """Hold a job's lock on this machine, for this user; gives None, or who has it instead. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = hashlib.sha256(f"{target} {name.upper()}".encode("utf-8", "surrogatepass")).hexdigest()
+        # never deleted: who waits for the deletion of a file locks a file that is no more
+        with _opened(self.folder / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(file, 20, 0).decode("ascii", "replace").strip()
+                yield f"the job is under way on this machine{f' (process {holder})' if holder.isdigit() else ''}"
+                return
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+            yield None
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> PastRun | None:
+    try:
+        with _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
+            status = os.fstat(file)
+            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+                return None
+            return PastRun(**json.loads(os.read(file, LARGEST).decode()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,49 @@
+"""The last lines of a command's output, in bounded memory, as text that is harmless in the log and on a terminal."""
+
+import re
+from collections import deque
+
+from check_jobmon.text import clean
+
+LINES = 10
+LINE_BYTES = 4000
+MESSAGE_LENGTH = 2000
+
+# The sequences that colour text and move the cursor (ECMA-48: CSI, OSC, and the two-character ones).
+_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+class Tail:
+    """Keeps the last lines of one or more streams that are fed as they come, each line whole."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque(maxlen=LINES)
+        self._partial: dict[int, bytes] = {}
+
+    def feed(self, stream: int, data: bytes) -> None:
+        """Take what came from a stream."""
+        # of a line only the last bytes count, and of a chunk only the last lines
+        *lines, partial = (self._partial.get(stream, b"") + data).rsplit(b"\n", LINES + 1)
+        if len(lines) > LINES:
+            del lines[0]
+        self._lines.extend(line[-LINE_BYTES:] for line in lines if line.strip())
+        self._partial[stream] = partial[-LINE_BYTES:]
+
+    def text(self, length: int = MESSAGE_LENGTH) -> str:
+        """The last lines, at most so many characters of them.
+
+        >>> tail = Tail()
+        >>> tail.feed(1, b"10%\\r100%\\r\\n\\x1b[31mr")
+        >>> tail.feed(2, b"caf\\xe9\\x07\\n")
+        >>> tail.feed(1, b"ed\\x1b[0m")
+        >>> tail.text()
+        '100%\\ncaf�\\nred'
+        """
+        lines = [_harmless(line) for line in (*self._lines, *self._partial.values())]
+        text = "\n".join([line for line in lines if line][-LINES:])
+        return text if len(text) <= length else "…" + text[len(text) - length + 1 :]
+
+
+def _harmless(line: bytes) -> str:
+    """The line as it stood on a terminal in the end: without what it overwrote (\\r) and without escapes."""
+    return clean(_ESCAPE.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace"))

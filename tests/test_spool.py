@@ -1,0 +1,247 @@
+"""The spool and add_past_run(): what was kept is logged once, and counts as if it had been logged in time."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from check_jobmon.recording import Recorder
+from check_jobmon.spool import PastRun, Spool, target, timestamp
+from tests.database import Database, value
+
+RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
+FAILURES = "SELECT count(*) FROM jobmon.job_check_log"
+HERE = "schema=jobmon"
+
+
+def _past(start: float, end: float, alert_code: int = 1, name: str = "etl", **more: object) -> PastRun:
+    """A run from so many to so many seconds after 2024-01-01."""
+    begin = 1704067200
+    return PastRun(
+        HERE,
+        name,
+        timestamp(begin + start),
+        timestamp(begin + end),
+        alert_code,
+        "load",
+        "done",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def recorder(database: Database) -> Iterator[Recorder]:
+    """A recorder in the test's database."""
+    with Recorder(database.parameters) as recorder:
+        yield recorder
+
+
+def test_a_past_run_has_the_times_it_had(session: psycopg.Connection, recorder: Recorder) -> None:
+    job = _past(0, 90.5, 3).deliver(recorder)
+    assert session.execute(
+        "SELECT job_id, owner, job_name, status, pid, start_time = '2024-01-01 00:00:00+00',"
+        " end_time = '2024-01-01 00:01:30.5+00' FROM jobmon.job_log"
+    ).fetchall() == [(job, "postgres", "ETL", "CRITICAL", 0, True, True)]
+    assert session.execute(
+        "SELECT job_id, action, status, message, elapsed_time FROM jobmon.job_detail"
+    ).fetchall() == [(job, "load", "CRITICAL", "done", 90.5)]
+    assert session.execute("TABLE jobmon.job_check_log").fetchall() == [(job, "ETL", 3)]
+
+
+def test_a_run_that_is_delivered_again_adds_nothing(
+    database: Database, session: psycopg.Connection, recorder: Recorder
+) -> None:
+    run = _past(0, 1, 3)
+
+    def deliver(_: int) -> int:
+        with Recorder(database.parameters) as another:
+            return run.deliver(another)
+
+    with ThreadPoolExecutor(4) as threads:
+        job_ids = set(threads.map(deliver, range(8)))
+    assert job_ids == {run.deliver(recorder)}
+    assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
+    assert value(session, "SELECT count(*) FROM jobmon.job_detail") == 1
+    assert value(session, FAILURES) == 1
+
+
+def test_a_crash_between_the_delivery_and_the_deletion_of_the_file_doubles_nothing(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    path = spool.write(_past(0, 1))
+    content = path.read_bytes()
+    assert spool.deliver(recorder, HERE) == (1, [])
+    assert not path.exists()
+    path.write_bytes(content)
+    assert spool.deliver(recorder, HERE) == (1, [])
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+
+
+def test_an_old_success_does_not_clear_a_later_failure(session: psycopg.Connection, recorder: Recorder) -> None:
+    before, after = _past(0, 1, 3).deliver(recorder), _past(10, 11, 2).deliver(recorder)
+    _past(5, 6, 1).deliver(recorder)
+    assert before < after
+    assert session.execute("TABLE jobmon.job_check_log").fetchall() == [(after, "ETL", 2)]
+
+
+def test_an_old_failure_does_not_alert_when_a_later_run_went_well(
+    session: psycopg.Connection, recorder: Recorder
+) -> None:
+    _past(10, 11, 1).deliver(recorder)
+    _past(5, 6, 3).deliver(recorder)
+    assert value(session, FAILURES) == 0
+    _past(12, 13, 3).deliver(recorder)
+    assert value(session, FAILURES) == 1
+
+
+def test_a_run_that_was_added_before_the_connection_was_lost_is_ended(
+    session: psycopg.Connection, recorder: Recorder
+) -> None:
+    job = recorder.add_job("etl")
+    recorder.add_step(job, "load")
+    later = 3600 * 24 * 365 * 30  # after it was added
+    assert _past(0, later, 3, job_id=job, pid=recorder.pid).deliver(recorder) == job
+    assert session.execute("SELECT job_name, status, end_time >= start_time FROM jobmon.job_log").fetchall() == [
+        ("ETL", "CRITICAL", True)
+    ]
+    assert session.execute("SELECT status, message, end_time >= start_time FROM jobmon.job_detail").fetchall() == [
+        ("CRITICAL", "done", True)
+    ]
+    assert value(session, FAILURES) == 1
+
+
+def test_a_run_whose_adding_was_never_answered_is_found_by_its_pid(
+    session: psycopg.Connection, recorder: Recorder
+) -> None:
+    job = recorder.add_job("etl")
+    now = value(session, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    run = PastRun(HERE, "etl", timestamp(now - 9), timestamp(now), 1, "load", "done", pid=recorder.pid)
+    assert run.deliver(recorder) == job
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    assert value(session, "SELECT message FROM jobmon.job_detail") == "done"
+
+
+def test_a_run_that_has_ended_meanwhile_stays_as_it_is(session: psycopg.Connection, recorder: Recorder) -> None:
+    job = recorder.add_job("etl")
+    recorder.end_job(job, 1)
+    assert _past(0, 1, 3, job_id=job, pid=recorder.pid).deliver(recorder) == job
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    assert value(session, FAILURES) == 0
+
+
+def test_a_clock_that_is_ahead_makes_no_run_that_is_yet_to_come(
+    session: psycopg.Connection, recorder: Recorder
+) -> None:
+    century = 100 * 365 * 86400
+    _past(century, century + 60).deliver(recorder)
+    assert value(session, "SELECT end_time <= clock_timestamp() FROM jobmon.job_log")
+    assert value(session, "SELECT extract(epoch FROM end_time - start_time)::integer FROM jobmon.job_log") == 60
+
+
+def test_another_roles_run_is_not_ended(database: Database, session: psycopg.Connection, recorder: Recorder) -> None:
+    job = recorder.add_job("etl")
+    session.execute("CREATE ROLE spool_other LOGIN IN ROLE jobmon_log")
+    try:
+        with Recorder({**database.parameters, "user": "spool_other"}) as other:
+            assert _past(0, 1, job_id=job, pid=recorder.pid).deliver(other) != job
+            with pytest.raises(errors.InsufficientPrivilege):
+                other.connection.execute("SELECT jobmon.link_add_past_run(ARRAY['x'], 'x')")
+        assert session.execute("SELECT owner, status FROM jobmon.job_log ORDER BY job_id").fetchall() == [
+            ("postgres", None),
+            ("spool_other", "OK"),
+        ]
+    finally:
+        session.execute("DROP OWNED BY spool_other; DROP ROLE spool_other")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"p_key": "NULL"}, "needs a key"),
+        ({"p_job_name": "' '"}, "a job's name has 1 to 500 characters"),
+        ({"p_start_time": "now()", "p_end_time": "now() - interval '1 s'"}, "a run can't be from"),
+        ({"p_end_time": "'infinity'"}, "a run can't be from"),
+        ({"p_end_time": "NULL"}, "a run can't be from"),
+        ({"p_alert_code": "4"}, "no alert level 4"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_written(
+    session: psycopg.Connection, change: dict[str, str], message: str
+) -> None:
+    good = {
+        "p_key": f"'{uuid.uuid4()}'",
+        "p_job_name": "'etl'",
+        "p_start_time": "now()",
+        "p_end_time": "now()",
+        "p_alert_code": "1",
+        "p_action": "'load'",
+        "p_message": "NULL",
+    }
+    call = ", ".join(f"{name} => {argument}" for name, argument in {**good, **change}.items())
+    with pytest.raises(psycopg.Error, match=message):
+        session.execute(f"SELECT jobmon.add_past_run({call})".encode())
+    assert value(session, "SELECT count(*) FROM jobmon.job_log") == 0
+    assert value(session, "SELECT count(*) FROM jobmon.past_run") == 0
+
+
+def test_cleared_runs_take_their_keys_along(session: psycopg.Connection, recorder: Recorder) -> None:
+    _past(0, 1).deliver(recorder)
+    session.execute("SELECT jobmon.job_log_clear('1 day')")
+    assert value(session, "SELECT count(*) FROM jobmon.past_run") == 0
+
+
+def test_runs_are_delivered_in_their_order_and_only_to_their_job_log(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    for start, name in ((20, "third"), (0, "first"), (10, "second")):
+        spool.write(_past(start, start + 1, name=name))
+    other = spool.write(PastRun("elsewhere", "etl", timestamp(0), timestamp(0), 1, "load", ""))
+    assert spool.deliver(recorder, HERE) == (3, [])
+    assert [name for name, _ in session.execute(RUNS).fetchall()] == ["FIRST", "SECOND", "THIRD"]
+    assert list(spool.folder.iterdir()) == [other]
+
+
+def test_what_is_refused_stays_and_does_not_hold_up_the_others(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    bad = spool.write(_past(0, 1, 4))
+    spool.write(_past(2, 3))
+    delivered, (reason,) = spool.deliver(recorder, HERE)
+    assert delivered == 1
+    assert reason == f"{bad} is refused: no alert level 4 in jobmon.job_status_text"
+    assert list(spool.folder.iterdir()) == [bad]
+
+
+def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    path = spool.write(_past(0, 1))
+    half = path.read_bytes()[:40]
+    for name, content in (("half", half), ("list", b"[]"), ("other", b'{"a": 1}'), ("binary", b"\xff\x00")):
+        (spool.folder / f"{name}.json").write_bytes(content)
+    (spool.folder / "folder.json").mkdir()
+    (spool.folder / "link.json").symlink_to(path)
+    os.mkfifo(spool.folder / "fifo.json")
+    assert [found for found, _ in spool.runs(HERE)] == [path]
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+        assert list(spool.runs(HERE)) == []
+
+
+def test_a_target_is_the_same_however_it_is_said_and_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    said = target({"host": "db", "dbname": "etl", "user": "me", "password": "secret"}, "jobmon")
+    assert said == target({"conninfo": "postgresql://me@db/etl?application_name=x"}, "jobmon")
+    assert "secret" not in said
+    assert said != target({"host": "db", "dbname": "etl", "user": "me"}, "other")
+    monkeypatch.setenv("PGHOST", "db")
+    assert said == target({"dbname": "etl", "user": "me"}, "jobmon")
+    assert said != target({"dbname": "etl", "user": "me", "host": "other"}, "jobmon")
