@@ -1,7 +1,6 @@
 """How the commands connect, and how they fail: in one line on stderr, with exit status 1."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +25,10 @@ class NotDone(Exception):
 
 
 def connect(arguments: argparse.Namespace) -> JobLog:
-    """Connect, in autocommit mode. Raises HostsUnusable, DatabaseUnreachable or CheckImpossible. Looks at nothing of the database."""
+    """Connect, in autocommit mode, and look at nothing of the database.
+
+    Raises HostsUnusable, DatabaseUnreachable or CheckImpossible.
+    """
     location = locate(arguments)
     log = JobLog({"application_name": "jobmonctl", **location.parameters}, location.schema, deadline=0)
     log.connect()
@@ -41,9 +43,8 @@ class Session:
         self.log = log
         self.connection = log.connection
         self.schema = log.schema
-        info = self.connection.info
         found = self.connection.execute(layout.query(log.schema).encode()).fetchall()
-        examined = layout.examine(found, log.schema, info.dbname, info.user)
+        examined = layout.examine(found, log.schema, log.dbname, log.user)
         if isinstance(examined, str):
             raise CheckImpossible(examined)
 
@@ -82,19 +83,11 @@ def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
         log = connect(arguments)
         schema = log.schema
         with log.connection:
-            status = work(Session(log))
-        sys.stdout.flush()
-        return status
+            return work(Session(log))
     except (NotDone, HostsUnusable, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.Error as error:
         reason = _reason(error, schema)
-    except OSError as error:
-        # nowhere to print to; and Python is not to try again when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return 1
-        reason = f"the output can't be written: {error.strerror}"
     print(f"jobmonctl {arguments.command}: {reason}", file=sys.stderr)
     return 1
 

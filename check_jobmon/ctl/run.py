@@ -161,8 +161,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Where the job log is: libpq's parameters and the schema."""
-    return connection_parameters(arguments), arguments.schema
+    """Where the job log is: libpq's parameters and the schema. Raises HostsUnusable."""
+    from check_jobmon.hosts import locate
+
+    location = locate(arguments)
+    return location.parameters, location.schema
 
 
 def _run(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") -> int:

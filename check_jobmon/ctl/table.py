@@ -2,12 +2,11 @@
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.text import clean
+from check_jobmon.text import clean, columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,12 +78,12 @@ def plain(table: Table) -> list[str]:
     ['JOB   TOOK  WHY', 'A B     2s  x¦y', 'LOAD   10s']
     """
     rows = [table.columns, *(tuple(clean(cell) for cell in row.cells) for row in table.rows)]
-    widths = [max(_width(row[i]) for row in rows) for i in range(len(table.columns))]
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(table.columns))]
     lines = [clean(table.title)] if table.title else []
     for row in rows:
         cells = []
         for column, cell, width in zip(table.columns, row, widths, strict=True):
-            padding = " " * (width - _width(cell))
+            padding = " " * (width - columns(cell))
             cells.append(padding + cell if column in table.right else cell + padding)
         lines.append("  ".join(cells).rstrip())
     return lines
@@ -115,10 +114,3 @@ def coloured(table: Table) -> "RichTable":
         style = STYLES.get(row.alert_code or 0, "")
         made.add_row(*(Text(clean(cell), style=style) for cell in row.cells))
     return made
-
-
-def _width(text: str) -> int:
-    """How many columns of a terminal the text takes (Unicode's annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
