@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(clean(f"{ended.named} is over: {ended.word}, after {ended.took}{why}"))
         if not stopped:
             raise NotDone(
-                f"pid {one.pid} is still at its statement after {duration(arguments.wait)}: wait longer with --wait, or end "
+                f"pid {one.pid} is still at its statement after {duration(arguments.wait, fraction=True)}: wait longer with --wait, or end "
                 f"its session: SELECT pg_terminate_backend({one.pid})"
             )
         now = _look(session, one)

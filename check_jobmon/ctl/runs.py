@@ -181,4 +181,4 @@ def moment(time: str) -> str:
 
 def took(seconds: float | None) -> str:
     """Seconds as a short duration; a time that is not known as a dash."""
-    return "-" if seconds is None else duration(seconds)
+    return "-" if seconds is None else duration(seconds, fraction=True)
