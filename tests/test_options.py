@@ -216,7 +216,7 @@ def completed(line: str) -> list[str]:
     ("line", "offered"),
     [
         ("check_jobmon --max", ["--max-output"]),
-        ("check_jobmon --con", ["--conninfo", "--connection-error"]),
+        ("check_jobmon --con", ["--config", "--conninfo", "--connection-error"]),
         ("check_jobmon --crashed ", ["ok", "warning", "critical"]),
         ("check_jobmon --perfdata p", ["problems"]),
         ("check_jobmon --connection-error u", ["unknown"]),

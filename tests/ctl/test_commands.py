@@ -1,6 +1,7 @@
 """What holds for every command at the prompt: help, one line of error, the exit status, no matter what is installed."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -110,7 +111,8 @@ def test_names_and_messages_do_nothing_to_the_terminal(
             assert terminal.end() == 0
             outputs.append(terminal.raw)
     for text in outputs:
-        assert "]0;OWNED[RED]X[/RED] [/]" in text.upper()
+        # a terminal's table may break the text into lines
+        assert "]0;OWNED[RED]X[/RED][/]" in re.sub(r"\x1b\[[0-9;]*m|\s+", "", text).upper()
         assert not {"\x07", "\u202e"} & set(text)
         assert "\x1b]" not in text
 

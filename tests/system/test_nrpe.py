@@ -93,4 +93,4 @@ def test_what_nrpe_2_cuts_can_be_made_to_fit(place: Place, plugin: Plugin, four_
         got = nrpe.ask("short", "-2")
         printed = plugin.printed(four_states.critical)
         assert got == Output(2, printed.stdout, "")
-        assert "left out to stay within" in got.stdout
+        assert "left out (--max-output 1000)" in got.stdout

@@ -111,7 +111,7 @@ def test_a_blocked_run_is_not_called_blocked(standby: Standby, database: Databas
         blocked.pgconn.get_result()
         blocked.pgconn.get_result()
     assert here.status == there.status == 1
-    assert "LOAD blocked, running for" in here.first_line
+    assert "LOAD blocked by pid " in here.first_line
     assert "LOAD missing, or running for" in there.first_line
     assert "blocked" not in there.stdout.lower()
 
