@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(clean(f"{ended.named} is over: {ended.word}, after {ended.took}{why}"))
         if not stopped:
             raise NotDone(
-                f"pid {one.pid} is still at its statement after {duration(arguments.wait, fraction=True)}: wait longer with --wait, or end "
-                f"its session: SELECT pg_terminate_backend({one.pid})"
+                f"pid {one.pid} is still at its statement after {duration(arguments.wait, fraction=True)}: wait longer with "
+                f"--wait, or end its session: SELECT pg_terminate_backend({one.pid})"
             )
         now = _look(session, one)
         if backend.state in IDLE and now is not None:
