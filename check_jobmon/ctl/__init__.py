@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # nobody reads any longer, or the disk is full; Python must not try again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not isinstance(error, BrokenPipeError):
-            print(f"jobmonctl: {error.strerror or error}", file=sys.stderr)
+            where = f": {error.filename}" if error.filename else ""
+            print(f"jobmonctl: {clean(f'{error.strerror or error}{where}', 300)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("jobmonctl: interrupted", file=sys.stderr)

@@ -148,17 +148,16 @@ def test_an_empty_schema_is_taken_and_its_owner_owns_all(empty_database: Databas
         ) == [dba]
 
 
-def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database, tmp_path: Path) -> None:
+def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database) -> None:
     with empty_database.connect() as session:
         if session.info.server_version < 180000:
             pytest.skip("only PostgreSQL 18 loads an extension from anywhere")
-        tmp_path.chmod(0o755)
-        for folder in tmp_path.parents[:3]:
-            folder.chmod(0o755)
-        (tmp_path / "extension").mkdir()
-        (tmp_path / "extension" / "pg_jobmon.control").write_text("default_version = '1.5'\n")
-        (tmp_path / "extension" / "pg_jobmon--1.5.sql").write_text("CREATE TABLE job_log (job_id bigint);\n")
-        session.execute(f"SET extension_control_path = '{tmp_path}'".encode())
+        # the server can read its own folder, whoever runs it
+        folder = empty_database.server.folder / "share" / "extension"
+        folder.mkdir(parents=True)
+        (folder / "pg_jobmon.control").write_text("default_version = '1.5'\n")
+        (folder / "pg_jobmon--1.5.sql").write_text("CREATE TABLE job_log (job_id bigint);\n")
+        session.execute(f"SET extension_control_path = '{folder.parent}'".encode())
         session.execute("CREATE SCHEMA jobmon")
         session.execute("CREATE EXTENSION pg_jobmon SCHEMA jobmon")
     before = catalog(empty_database)
