@@ -2,24 +2,18 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 
+from tests import database
 from tests.database import Database
 
 
 def until(session: psycopg.Connection, query: str, *parameters: Any, seconds: float = 20) -> None:
     """Wait until the query's one value is true; fails after that many seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        row = session.execute(query.encode(), parameters).fetchone()
-        if row and row[0]:
-            return
-        assert time.monotonic() < end, f"still not so after {seconds}s: {query}"
-        time.sleep(0.02)
+    database.until(lambda: database.value(session, query, *parameters), seconds)
 
 
 class Busy:
@@ -45,9 +39,9 @@ class Busy:
 
 
 @contextlib.contextmanager
-def busy(database: Database, statement: str, **parameters: Any) -> Iterator[Busy]:
+def busy(where: Database, statement: str, **parameters: Any) -> Iterator[Busy]:
     """A session that is at the statement until it ends or the context does."""
-    with database.connect(**parameters) as session:
+    with where.connect(**parameters) as session:
         work = Busy(session, statement)
         try:
             yield work

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
@@ -15,16 +14,8 @@ from psycopg import errors
 
 from check_jobmon.embedded import wheel_binaries
 from check_jobmon.schema import bootstrap
-from tests.database import Database, value
+from tests.database import Database, until, value
 from tests.schema.conftest import NewServer
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Until the condition holds; fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -59,7 +50,7 @@ def at_work(database: Database) -> Iterator[Logger]:
     thread = threading.Thread(target=logger.run)
     thread.start()
     try:
-        wait_for(lambda: len(logger.ended) >= 50 or logger.failure)
+        until(lambda: len(logger.ended) >= 50 or logger.failure)
         assert logger.failure is None
         yield logger
     finally:
@@ -86,7 +77,7 @@ def reconnect(database: Database) -> psycopg.Connection:
             found.append(database.connect())
         return bool(found)
 
-    wait_for(connects)
+    until(connects)
     return found[0]
 
 
@@ -128,7 +119,7 @@ def test_nothing_is_lost_by_an_error_nor_by_a_savepoint_rolled_back(
 def test_nothing_is_lost_when_the_backend_is_terminated(database: Database, session: psycopg.Connection) -> None:
     with at_work(database) as logger:
         assert value(session, "SELECT pg_terminate_backend(%s)", logger.pid)
-    wait_for(lambda: not links(session))
+    until(lambda: not links(session))
     nothing_is_lost(session, logger)
 
 
@@ -184,7 +175,7 @@ def test_a_timeout_of_the_caller_bounds_the_wait_for_the_log_and_the_next_call_w
         step = value(caller, "SELECT jobmon.add_step(%s, 'next')", job)
         caller.execute("SELECT jobmon.update_step(%s, 'OK', 'fine')", [step])
         caller.execute("SELECT jobmon.close_job(%s)", [job])
-    wait_for(lambda: not links(session))
+    until(lambda: not links(session))
     # the call that failed may have been on its way already, as with any COMMIT that gets no answer
     steps = session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id").fetchall()
     assert steps in (
@@ -245,7 +236,7 @@ def test_a_cancelled_call_leaves_the_link_usable(database: Database, session: ps
 
         thread = threading.Thread(target=blocked)
         thread.start()
-        wait_for(
+        until(
             lambda: value(
                 session,
                 # not by its wait event, which PostgreSQL 13 does not report of a role with track_activities off
@@ -297,7 +288,7 @@ def test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled(new_server: New
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        wait_for(lambda: not links(session))
+        until(lambda: not links(session))
         assert session.execute(
             "SELECT count(*), count(DISTINCT job_name), count(*) FILTER (WHERE status = 'OK') FROM jobmon.job_log"
         ).fetchone() == (SESSIONS * JOBS, SESSIONS * JOBS, SESSIONS * JOBS)
@@ -353,6 +344,6 @@ def test_without_a_free_connection_slot_the_caller_gets_one_clear_error_and_keep
         assert value(session, "SELECT count(*) FROM jobmon.job_log") == 0
 
         others.close()
-        wait_for(lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'somebody'") == 0)
+        until(lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'somebody'") == 0)
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
         assert value(session, "SELECT status FROM jobmon.job_log") == "OK"

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import psycopg
 import pytest
 
 from check_jobmon.schema.scripts import tables, version
-from tests.database import Database, value
+from tests.database import Database, until, value
 
 VERSION = version()
 
@@ -112,7 +111,7 @@ def held_up(database: Database, count: int = 1) -> Iterator[HeldUp]:
         holder.execute("LOCK TABLE jobmon.job_log IN ROW EXCLUSIVE MODE")
         processes = [start_bootstrap(database) for _ in range(count)]
         try:
-            wait_for(lambda: waiting(watcher) == count)
+            until(lambda: waiting(watcher) == count)
             yield HeldUp(processes, holder)
         finally:
             for process in processes:
@@ -128,14 +127,6 @@ def waiting(session: psycopg.Connection) -> int:
 WAITING = "application_name = 'jobmonctl' AND wait_event_type = 'Lock' AND datname = current_database()"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Until the condition holds; fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
-
-
 def test_a_bootstrap_that_is_killed_half_way_leaves_the_old_version_intact(empty_database: Database) -> None:
     install_version(empty_database, 1)
     with empty_database.connect() as session:
@@ -145,9 +136,7 @@ def test_a_bootstrap_that_is_killed_half_way_leaves_the_old_version_intact(empty
             held.processes[0].wait()
             # the backend gets the lock, and then finds that nobody is there any more
             held.release()
-        wait_for(
-            lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl'") == 0
-        )
+        until(lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl'") == 0)
         assert installed(session) == before
         assert empty_database.ctl("bootstrap").stdout.startswith("upgraded ")
         is_complete(session)
@@ -197,7 +186,7 @@ def reconnected(database: Database) -> psycopg.Connection:
             return False
         return True
 
-    wait_for(connects)
+    until(connects)
     return found[0]
 
 
