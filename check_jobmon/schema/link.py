@@ -4,7 +4,11 @@ The link is the dblink connection over which the logging functions write outside
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
 """
 
+import base64
 import contextlib
+import hashlib
+import hmac
+import secrets
 
 import psycopg
 from psycopg import errors, sql
@@ -159,11 +163,24 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    # SCRAM whatever password_encryption says (md5 on PostgreSQL 13 unless set): it serves both methods of pg_hba.conf.
-    verifier = connection.pgconn.encrypt_password(str(row[0]).encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(
-        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)),
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(_verifier(str(row[0])))),
     )
+
+
+def _verifier(password: str) -> str:
+    """What PostgreSQL stores of a password for SCRAM (RFC 5803), which serves both methods of pg_hba.conf.
+
+    The iterations are there to slow down who guesses a person's password. Nobody guesses 256 random bits, and each
+    opening of a link would pay for them; so there is one.
+    """
+    iterations = 1
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    texts = [base64.b64encode(value).decode() for value in (salt, stored, server)]
+    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)
 
 
 def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
