@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 
@@ -22,6 +23,17 @@ def filled(text: str) -> str:
 
 class DefaultSchema(str):
     """The schema that nobody named, so that the configuration file may name it."""
+
+
+def seconds(text: str, fits: Callable[[float], bool], rule: str) -> float:
+    """A time in seconds that fits; `rule` says which do."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not fits(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, {rule}")
+    return number
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -10,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from check_jobmon import __version__
-from check_jobmon.arguments import add_connection_arguments, complete, filled
-from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within
+from check_jobmon.arguments import add_connection_arguments, complete, filled, seconds
+from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
 from check_jobmon.text import clean
@@ -51,19 +50,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _print(text: str) -> None:
     """Write to standard output, without a buffer that could fail again when Python ends. Raises OSError."""
-    data = text.encode("utf-8", "replace")
-    while data:
-        data = data[os.write(1, data) :]
+    write_all(1, text.encode("utf-8", "replace"))
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, more than 0 and at most 86400")
-    return seconds
+    return seconds(text, lambda number: 0 < number <= 86400, "more than 0 and at most 86400")
 
 
 def _bytes(text: str) -> int:

@@ -112,13 +112,14 @@ def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], st
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, *STOPPING})
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        answer = work(lambda stage: _write(pipe, b"\n" + stage.encode()))
-        _write(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))
+        answer = work(lambda stage: write_all(pipe, b"\n" + stage.encode()))
+        write_all(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))
         status = 0
     finally:
         os._exit(status)
 
 
-def _write(pipe: int, data: bytes) -> None:
+def write_all(pipe: int, data: bytes) -> None:
+    """Write all of it, without a buffer. Raises OSError."""
     while data:
         data = data[os.write(pipe, data) :]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from check_jobmon.arguments import add_connection_arguments, filled
+from check_jobmon.arguments import seconds as seconds_that_fit
 from check_jobmon.text import clean
 
 MOST_ROWS = 2**31 - 1
@@ -76,13 +77,7 @@ def job_id_or_name(text: str) -> int | str:
 
 def seconds(text: str) -> float:
     """A time to wait."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0.1 <= number <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, 0.1 to 86400")
-    return number
+    return seconds_that_fit(text, lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 
 
 def agreed(question: str, arguments: argparse.Namespace) -> bool:

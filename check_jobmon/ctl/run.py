@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.arguments import add_connection_arguments, connection_parameters, filled
+from check_jobmon.arguments import add_connection_arguments, connection_parameters, filled, seconds
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -115,13 +115,7 @@ def _codes(text: str) -> frozenset[int]:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= 31_536_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, more than 0 and at most a year's")
-    return seconds
+    return seconds(text, lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's")
 
 
 def run(arguments: argparse.Namespace) -> int:
