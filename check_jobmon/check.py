@@ -167,7 +167,7 @@ class JobSummary(nagiosplugin.Summary):
         return (
             word,
             title(job.name),
-            job.done_end or "never",
+            job.last_end,
             "-" if job.age is None else duration(max(job.age, 0)),
             "-" if job.duration is None else duration(job.duration, fraction=True),
             f"{job.failures}/{job.sensitivity}",

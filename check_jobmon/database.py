@@ -119,7 +119,7 @@ class JobLog:
         if isinstance(found, str):
             raise CheckImpossible(found)
         self.notes = found.notes
-        jobs = job_status(self.schema, failures, found.kind, selection.also(self.schema), selection.selected())
+        query = job_status(self.schema, failures, found.kind, selection.also(self.schema), selection.selected())
         started = time.monotonic()
         answers = self._fetch(f"""
             {self._timeouts()}
@@ -127,16 +127,17 @@ class JobLog:
                    coalesce(t.j ->> 'alert_text', t.j ->> 'error_text')
               FROM (SELECT to_jsonb(s) AS j FROM {quoted(self.schema)}.job_status_text AS s) AS t;
             {self._timeouts_again()}
-            {jobs};
-            {self._timeouts_again() + self._steps(jobs) if steps else ""}
+            {query};
+            {self._timeouts_again() + self._steps(query) if steps else ""}
             COMMIT;
         """)
         self.query_seconds = time.monotonic() - started
         self.rows = len(answers[1])
+        jobs = sorted(map(Job._make, answers[1]), key=lambda job: (-job.alert_code, job.name))
         details: dict[int, list[Step]] = {}
         for row in answers[2] if steps else ():
             details.setdefault(row[0], []).append(Step(*row[1:]))
-        return self._words(answers[0]), [Job.from_row(row) for row in answers[1]], details
+        return self._words(answers[0]), jobs, details
 
     def names(self) -> list[str]:
         """All names that were ever logged or configured, sorted. One more round trip."""
@@ -150,11 +151,11 @@ class JobLog:
         """
         return [row[0] for row in self._fetch(script)[0]]
 
-    def _steps(self, jobs: str) -> str:
+    def _steps(self, query: str) -> str:
         return f"""
             SELECT d.job_id, d.action, d.status, d.elapsed_time, d.message
               FROM {quoted(self.schema)}.job_detail AS d
-             WHERE d.job_id IN (SELECT greatest(j.alive_job_id, j.crashed_job_id, j.done_job_id) FROM ({jobs}) AS j)
+             WHERE d.job_id IN (SELECT greatest(j.alive_job_id, j.crashed_job_id, j.done_job_id) FROM ({query}) AS j)
              ORDER BY d.job_id, d.step_id;
         """
 
@@ -167,6 +168,7 @@ class JobLog:
             BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
             SET LOCAL search_path = pg_catalog;
             SET LOCAL extra_float_digits = 1;
+            SET LOCAL datestyle = 'ISO';
             {"" if self.encoded else "SET LOCAL client_encoding = 'SQL_ASCII';"}
             {self._timeouts()}
             SET LOCAL idle_in_transaction_session_timeout = {self._left()};

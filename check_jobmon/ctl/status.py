@@ -119,7 +119,7 @@ def table(jobs: "list[Job]", words: "Words", title: str) -> "Table":
                 (
                     _word(job, words),
                     job.name,
-                    job.done_end or "never",
+                    job.last_end,
                     took(None if job.age is None else int(max(job.age, 0))),
                     took(job.duration),
                     f"{job.failures}/{job.sensitivity}",

@@ -1,4 +1,4 @@
--- The check: one row for each monitored job, worst first. The only place where a job is judged.
+-- The check: one row for each monitored job, in no order. The only place where a job is judged.
 -- Monitored: what job_check_config names, and any other job that has failed since its last success or has an open run.
 -- check_job_status() is created from this text and the plugin runs it as it is, so it reads tables and nothing else of
 -- the schema. Every name is qualified, and what has none (operators, casts) comes from a search_path of pg_catalog alone.
@@ -52,8 +52,8 @@ open_run AS MATERIALIZED (
     SELECT r.job_name, r.job_id, r.pid, r.start_time,
            pg_is_in_recovery() OR (a.pid IS NOT NULL AND coalesce(a.backend_start <= r.start_time, true)) AS alive
       FROM @schema@.job_log AS r
-      LEFT JOIN pg_stat_activity AS a
-        ON a.pid = r.pid AND a.datname = current_database()
+      LEFT JOIN pg_stat_get_activity(NULL) AS a
+        ON a.pid = r.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
      WHERE r.end_time IS NULL
        AND ('@layout@' = 'probe'
             OR r.job_id = ANY (ARRAY(
@@ -76,46 +76,44 @@ dead AS (
      WHERE NOT o.alive
      ORDER BY o.job_name, o.start_time DESC, o.job_id DESC
 ),
-monitored AS (
-    SELECT c.job_name, true AS configured, coalesce(c.active, false) AS active,
-           c.warn_threshold, c.error_threshold, coalesce(c.sensitivity, 0)::integer AS sensitivity
-      FROM @schema@.job_check_config AS c
-    UNION ALL
-    SELECT n.job_name, false, true, NULL, NULL, @failures@ - 1
-      FROM (SELECT f.job_name FROM failing AS f
-             UNION
-            SELECT o.job_name FROM open_run AS o
-             UNION
-            @also@) AS n
-     WHERE NOT EXISTS (SELECT FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name)
-),
-judged AS (
-    SELECT m.*,
-           coalesce(f.failures, 0) AS failures,
-           f.job_id AS failed_job_id,
-           done.job_id AS done_job_id, done.start_time AS done_start, done.end_time AS done_end, done.status,
+noted AS MATERIALIZED (
+    -- all that is known of a job but for its last completed run: usually of few
+    SELECT job_name,
+           failing.criticals, failing.failures, failing.job_id AS failed_job_id,
            alive.job_id AS alive_job_id, alive.pid AS alive_pid, alive.start_time AS alive_start,
+           dead.job_id AS dead_job_id, dead.start_time AS dead_start
+      FROM failing
+      FULL JOIN alive USING (job_name)
+      FULL JOIN dead USING (job_name)
+      FULL JOIN (SELECT DISTINCT a.job_name FROM (@also@) AS a(job_name)) AS also USING (job_name)
+),
+monitored AS (
+    SELECT coalesce(c.job_name, n.job_name) AS job_name,
+           c.job_name IS NOT NULL AS configured,
+           CASE WHEN c.job_name IS NULL THEN true ELSE coalesce(c.active, false) END AS active,
+           CASE WHEN c.job_name IS NULL THEN @failures@ - 1 ELSE coalesce(c.sensitivity, 0) END AS sensitivity,
+           c.warn_threshold, c.error_threshold,
+           n.criticals, coalesce(n.failures, 0) AS failures, n.failed_job_id,
+           n.alive_job_id, n.alive_pid, n.alive_start, n.dead_job_id, n.dead_start
+      FROM @schema@.job_check_config AS c
+      FULL JOIN noted AS n ON n.job_name = c.job_name
+),
+timed AS NOT MATERIALIZED (
+    -- OFFSET 0, here and below, keeps the planner from merging two levels and so from computing things again for each use.
+    SELECT m.*,
+           done.job_id AS done_job_id, done.start_time AS done_start, done.end_time AS done_end, done.status,
            seen.at AS seen_at,
-           CASE WHEN NOT m.active THEN 1
-                WHEN f.criticals > m.sensitivity THEN 3
-                WHEN f.failures > m.sensitivity THEN 2
-                ELSE 1
-           END AS failed_code,
-           CASE WHEN NOT (m.configured AND m.active) THEN 1
-                WHEN seen.at IS NULL OR error.at < now() THEN 3
-                WHEN warn.at < now() THEN 2
-                ELSE 1
-           END AS missing_code,
-           -- a month is as long as it is from that run on
-           CASE WHEN isfinite(warn.at) THEN warn.at - seen.at ELSE m.warn_threshold END AS warn_after,
-           CASE WHEN isfinite(error.at) THEN error.at - seen.at ELSE m.error_threshold END AS error_after,
-           CASE WHEN dead.start_time > coalesce(done.start_time, '-infinity') THEN dead.job_id END AS crashed_job_id,
-           CASE WHEN dead.start_time > coalesce(done.start_time, '-infinity') THEN dead.start_time END AS crashed_start
+           -- Beyond a thousand years either way a sum could leave the range of a timestamp.
+           CASE WHEN m.warn_threshold >= '1000 years' THEN 'infinity'
+                WHEN m.warn_threshold <= '-1000 years' THEN '-infinity'
+                ELSE seen.at + m.warn_threshold
+           END AS warn_at,
+           CASE WHEN m.error_threshold >= '1000 years' THEN 'infinity'
+                WHEN m.error_threshold <= '-1000 years' THEN '-infinity'
+                ELSE seen.at + m.error_threshold
+           END AS error_at
       FROM monitored AS m
-      LEFT JOIN failing AS f ON f.job_name = m.job_name
-      LEFT JOIN latest ON latest.job_name = m.job_name
-      LEFT JOIN alive ON alive.job_name = m.job_name
-      LEFT JOIN dead ON dead.job_name = m.job_name
+      LEFT JOIN latest ON latest.job_name = m.job_name AND '@layout@' <> 'probe'
       LEFT JOIN LATERAL (
             -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
             SELECT r.job_id, r.start_time, r.end_time, r.status
@@ -123,7 +121,7 @@ judged AS (
              WHERE ('@layout@' = 'probe'
                     OR '@layout@' = 'window' AND (
                        latest.job_id IS NULL
-                       OR dead.job_id IS NOT NULL
+                       OR m.dead_job_id IS NOT NULL
                        OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now()))
                AND r.job_name = m.job_name
                AND r.end_time IS NOT NULL
@@ -136,21 +134,25 @@ judged AS (
                    coalesce(probed.end_time, latest.end_time) AS end_time,
                    coalesce(probed.status, latest.status) AS status
            ) AS done
-     CROSS JOIN LATERAL (SELECT greatest(done.end_time, alive.start_time) AS at) AS seen
-     -- Beyond a thousand years either way a sum could leave the range of a timestamp.
-     CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.warn_threshold >= '1000 years' THEN 'infinity'
-                        WHEN m.warn_threshold <= '-1000 years' THEN '-infinity'
-                        ELSE seen.at + m.warn_threshold
-                   END AS at
-           ) AS warn
-     CROSS JOIN LATERAL (
-            SELECT CASE WHEN m.error_threshold >= '1000 years' THEN 'infinity'
-                        WHEN m.error_threshold <= '-1000 years' THEN '-infinity'
-                        ELSE seen.at + m.error_threshold
-                   END AS at
-           ) AS error
+     CROSS JOIN LATERAL (SELECT greatest(done.end_time, m.alive_start) AS at) AS seen
      WHERE @selected@
+    OFFSET 0
+),
+coded AS NOT MATERIALIZED (
+    SELECT t.*,
+           CASE WHEN NOT t.active THEN 1
+                WHEN t.criticals > t.sensitivity THEN 3
+                WHEN t.failures > t.sensitivity THEN 2
+                ELSE 1
+           END AS failed_code,
+           CASE WHEN NOT (t.configured AND t.active) THEN 1
+                WHEN t.seen_at IS NULL OR t.error_at < now() THEN 3
+                WHEN t.warn_at < now() THEN 2
+                ELSE 1
+           END AS missing_code,
+           coalesce(t.dead_start > coalesce(t.done_start, '-infinity'), false) AS crashed
+      FROM timed AS t
+    OFFSET 0
 )
 SELECT j.job_name,
        j.configured,
@@ -160,47 +162,52 @@ SELECT j.job_name,
        j.missing_code,
        CASE WHEN j.missing_code = 1 THEN NULL
             WHEN j.alive_job_id IS NULL OR pg_is_in_recovery() THEN 'MISSING'
-            WHEN blocker.pid IS NOT NULL THEN 'BLOCKED'
+            WHEN j.blocker IS NOT NULL THEN 'BLOCKED'
             ELSE 'RUNNING'
        END AS missing_status,
        j.failures,
        j.sensitivity,
-       extract(epoch FROM now() - j.seen_at)::float8 AS age,
-       extract(epoch FROM j.warn_after)::float8 AS warn_after,
-       extract(epoch FROM j.error_after)::float8 AS error_after,
-       extract(epoch FROM j.done_end - j.done_start)::float8 AS duration,
+       date_part('epoch', now() - j.seen_at) AS age,
+       -- a month is as long as it is from that run on
+       date_part('epoch', CASE WHEN isfinite(j.warn_at) THEN j.warn_at - j.seen_at ELSE j.warn_threshold END) AS warn_after,
+       date_part('epoch', CASE WHEN isfinite(j.error_at) THEN j.error_at - j.seen_at ELSE j.error_threshold END) AS error_after,
+       date_part('epoch', j.done_end - j.done_start) AS duration,
        j.done_job_id,
-       to_char(j.done_start, 'YYYY-MM-DD HH24:MI:SS OF') AS done_start,
-       to_char(j.done_end, 'YYYY-MM-DD HH24:MI:SS OF') AS done_end,
+       j.done_end::text AS done_end,
        j.status,
        j.alive_job_id,
        j.alive_pid,
        to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start,
        pg_is_in_recovery() AS unverified,
-       j.crashed_job_id,
-       to_char(j.crashed_start, 'YYYY-MM-DD HH24:MI:SS OF') AS crashed_start,
-       blocker.pid AS blocker_pid,
-       blocker.usename AS blocker_user,
-       blocker.application_name AS blocker_application,
-       to_char(blocker.xact_start, 'YYYY-MM-DD HH24:MI:SS OF') AS blocker_since,
-       step.action AS failed_action,
-       step.message AS failed_message
-  FROM judged AS j
-  LEFT JOIN LATERAL (
-        -- pid 0 stands for a prepared transaction, which has no backend
-        SELECT b.pid, a.usename, a.application_name, a.xact_start
-          FROM unnest(pg_blocking_pids(j.alive_pid)) AS b(pid)
-          LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
-         ORDER BY a.xact_start, b.pid
-         LIMIT 1
-       ) AS blocker ON j.missing_code > 1 AND NOT pg_is_in_recovery()
-  LEFT JOIN LATERAL (
-        -- the step that says why: the last one marked as failed, or else the last one
-        SELECT d.action, d.message
-          FROM @schema@.job_detail AS d
-         WHERE d.job_id = j.failed_job_id
-         ORDER BY coalesce(d.status IN (SELECT w.alert_text FROM word AS w WHERE w.alert_code IN (2, 3)), false) DESC,
-                  d.step_id DESC
-         LIMIT 1
-       ) AS step ON j.failed_code > 1
- ORDER BY alert_code DESC, j.job_name
+       CASE WHEN j.crashed THEN j.dead_job_id END AS crashed_job_id,
+       CASE WHEN j.crashed THEN to_char(j.dead_start, 'YYYY-MM-DD HH24:MI:SS OF') END AS crashed_start,
+       j.blocker[1]::integer AS blocker_pid,
+       j.blocker[2] AS blocker_user,
+       j.blocker[3] AS blocker_application,
+       j.blocker[4] AS blocker_since,
+       j.step[1] AS failed_action,
+       j.step[2] AS failed_message
+  FROM (
+        -- The two looks elsewhere, each only for the jobs that need it: in a join they would cost something for every job.
+        SELECT c.*,
+               CASE WHEN c.missing_code > 1 AND c.alive_pid IS NOT NULL AND NOT pg_is_in_recovery() THEN (
+                    -- pid 0 stands for a prepared transaction, which has no backend
+                    SELECT ARRAY[b.pid::text, pg_get_userbyid(a.usesysid), a.application_name,
+                                 to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')]
+                      FROM unnest(pg_blocking_pids(c.alive_pid)) AS b(pid)
+                      LEFT JOIN pg_stat_get_activity(NULL) AS a ON a.pid = b.pid
+                     ORDER BY a.xact_start, b.pid
+                     LIMIT 1)
+               END AS blocker,
+               CASE WHEN c.failed_code > 1 THEN (
+                    -- the step that says why: the last one marked as failed, or else the last one
+                    SELECT ARRAY[d.action, d.message]
+                      FROM @schema@.job_detail AS d
+                     WHERE d.job_id = c.failed_job_id
+                     ORDER BY coalesce(d.status IN (SELECT w.alert_text FROM word AS w WHERE w.alert_code IN (2, 3)), false) DESC,
+                              d.step_id DESC
+                     LIMIT 1)
+               END AS step
+          FROM coded AS c
+        OFFSET 0
+       ) AS j

@@ -76,7 +76,7 @@ def add_open_run(log: psycopg.Connection, started: timedelta, pid: int, name: st
 
 def judge(log: psycopg.Connection, name: str = "ETL") -> Job:
     """The check's row of a job."""
-    jobs = [Job.from_row(row) for row in log.execute(job_status("jobmon").encode())]
+    jobs = [Job(*row) for row in log.execute(job_status("jobmon").encode())]
     (job,) = (job for job in jobs if job.name == name)
     return job
 

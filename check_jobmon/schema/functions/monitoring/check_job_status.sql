@@ -5,10 +5,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 SET intervalstyle = postgres
 SET jit = off
 AS $$
-WITH job AS (
-@job_status@
-),
-reason AS (
+WITH reason AS (
     SELECT j.job_name, j.alert_code, concat_ws(', ',
            CASE WHEN j.failed_code > 1 THEN
                'FAILED_RUN - failed ' || j.failures || CASE j.failures WHEN 1 THEN ' time' ELSE ' times' END
@@ -35,7 +32,9 @@ reason AS (
            CASE WHEN j.configured AND j.job_name <> upper(j.job_name) THEN
                'the configured name is not upper case, so no run can match it'
            END) AS text
-      FROM job AS j
+      FROM (
+@job_status@
+           ) AS j
      WHERE j.alert_code > 1
 )
 SELECT coalesce(max(r.alert_code), 1),
