@@ -92,10 +92,10 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
                 f'row-level security hides rows of {schema}.{table} in database "{dbname}" from role "{user}", and a check '
                 "of a part is none: ALTER ROLE that role BYPASSRLS, or name another role with -U"
             )
-    return _layout(found["job_log"][-1], schema, user, sees_all=rows[0][1])
+    return _layout(found["job_log"][-1], found["job_check_log"][-1], schema, user, sees_all=rows[0][1])
 
 
-def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> Layout:
+def _layout(indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> Layout:
     notes = []
     name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     if not sees_all:
@@ -107,16 +107,20 @@ def _layout(indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> L
         re.fullmatch(r"job_name end_time( \w+)*( WHERE \(end_time IS NOT NULL\))?", index) for index in indexes
     )
     open_runs = any(index.endswith("WHERE (end_time IS NULL)") for index in indexes)
-    if not probes:
-        notes.append(
-            f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.job_log (job_name, end_time)"
+    failures = any(re.fullmatch("job_name( [^()]*)?", index) for index in check_log_indexes)
+    lacking = [
+        index
+        for there, index in (
+            (probes, "job_log (job_name, end_time)"),
+            (open_runs, "job_log (job_name) WHERE end_time IS NULL"),
+            (failures, "job_check_log (job_name, alert_code, job_id)"),
         )
-    if not open_runs:
-        notes.append(
-            "an index would make this check fast: "
-            f"CREATE INDEX CONCURRENTLY ON {name}.job_log (job_name) WHERE end_time IS NULL"
-        )
-    if probes and open_runs:
+        if not there
+    ]
+    if not lacking:
         return Layout("probe", tuple(notes))
+    notes.extend(
+        f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
+    )
     first = {index.split(" ")[0] for index in indexes if "WHERE" not in index}
     return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", tuple(notes))

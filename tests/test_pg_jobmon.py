@@ -197,7 +197,7 @@ def test_judged_as_our_own_schema_and_named_indexes_help(database: Database, ext
         assert output.first_line.startswith("JOBMON CRITICAL - 6 critical, 5 warning, 2 ok: ")
         assert (output.status, output.stderr) == (2, "")
         assert suggested(expected) == []
-        assert len(suggested(output)) == 2
+        assert len(suggested(output)) == 3
         for statement in suggested(output):
             theirs.execute(statement.encode())
         helped = extension.check("-vv")

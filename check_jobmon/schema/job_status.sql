@@ -3,9 +3,10 @@
 -- check_job_status() is created from this text and the plugin runs it as it is, so it reads tables and nothing else of
 -- the schema. Every name is qualified, and what has none (operators, casts) comes from a search_path of pg_catalog alone.
 -- Filled in before it is run:
---   @layout@    how to find the last completed run of a job: 'probe' where job_log has this schema's indexes (job_name,
---               end_time) and, of the open runs, (job_name); 'window' where it has those that start with job_name,
---               start_time and status; 'scan' where one of these is missing. The planner drops what the layout doesn't need.
+--   @layout@    how to find what there is of a job: 'probe' where job_log has this schema's indexes (job_name, end_time) and,
+--               of the open runs, (job_name), and job_check_log has one that starts with job_name; else 'window' where
+--               job_log has those that start with job_name, start_time and status; 'scan' where one of these is missing.
+--               The planner drops what the layout doesn't need.
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
 WITH word AS (
@@ -15,12 +16,26 @@ WITH word AS (
       FROM (SELECT to_jsonb(s) AS j FROM @schema@.job_status_text AS s) AS t
 ),
 failing AS (
-    SELECT l.job_name,
-           count(*) FILTER (WHERE l.alert_code = 3) AS criticals,
-           count(*) AS failures,
-           max(l.job_id) AS job_id
+    -- by the index from name to name, because a job that fails for weeks has thousands of rows here; or a pass over all
+    WITH RECURSIVE name AS (
+        SELECT min(l.job_name) AS job_name FROM @schema@.job_check_log AS l WHERE '@layout@' = 'probe'
+         UNION ALL
+        SELECT (SELECT min(l.job_name) FROM @schema@.job_check_log AS l WHERE l.job_name > n.job_name)
+          FROM name AS n
+         WHERE n.job_name IS NOT NULL
+    )
+    SELECT n.job_name, f.criticals, f.failures, f.job_id
+      FROM name AS n
+     CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE l.alert_code = 3) AS criticals, count(*) AS failures, max(l.job_id) AS job_id
+              FROM @schema@.job_check_log AS l
+             WHERE l.job_name = n.job_name AND l.alert_code IN (2, 3)
+           ) AS f
+     WHERE f.failures > 0
+     UNION ALL
+    SELECT l.job_name, count(*) FILTER (WHERE l.alert_code = 3), count(*), max(l.job_id)
       FROM @schema@.job_check_log AS l
-     WHERE l.alert_code IN (2, 3)
+     WHERE '@layout@' <> 'probe' AND l.alert_code IN (2, 3)
      GROUP BY l.job_name
 ),
 recent AS MATERIALIZED (
