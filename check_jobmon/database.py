@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -119,7 +120,9 @@ class JobLog:
         if isinstance(found, str):
             raise CheckImpossible(found)
         self.notes = found.notes
-        query = job_status(self.schema, failures, found.kind, selection.also(self.schema), selection.selected())
+        query = job_status(
+            self.schema, failures, found.kind, found.newest, selection.also(self.schema), selection.selected()
+        )
         started = time.monotonic()
         answers = self._fetch(f"""
             {self._timeouts()}
@@ -133,7 +136,9 @@ class JobLog:
         """)
         self.query_seconds = time.monotonic() - started
         self.rows = len(answers[1])
-        jobs = sorted(map(Job._make, answers[1]), key=lambda job: (-job.alert_code, job.name))
+        jobs = list(map(Job._make, answers[1]))
+        jobs.sort(key=attrgetter("name"))
+        jobs.sort(key=attrgetter("alert_code"), reverse=True)
         details: dict[int, list[Step]] = {}
         for row in answers[2] if steps else ():
             details.setdefault(row[0], []).append(Step(*row[1:]))

@@ -20,6 +20,10 @@ COLUMNS = {
 OLDER_NAMES = {"alert_code": "error_code", "alert_text": "error_text"}
 """Columns of job_status_text under their older names, which will do."""
 
+DONE = "(end_time IS NOT NULL)"
+OPEN = "(end_time IS NULL)"
+"""Conditions of partial indexes, in PostgreSQL's spelling."""
+
 QUERY = """
     SELECT has_schema_privilege(n.oid, 'USAGE'),
            pg_has_role('pg_read_all_stats', 'USAGE'),
@@ -30,15 +34,9 @@ QUERY = """
            ARRAY(SELECT a.attname::text
                    FROM pg_attribute AS a
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-           ARRAY(SELECT concat_ws(' ',
-                                  (SELECT string_agg(a.attname, ' ' ORDER BY k.position)
-                                     FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, position)
-                                     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum),
-                                  'WHERE ' || pg_get_expr(i.indpred, i.indrelid))
+           ARRAY(SELECT pg_get_indexdef(i.indexrelid)
                    FROM pg_index AS i
-                   JOIN pg_class AS x ON x.oid = i.indexrelid
-                   JOIN pg_am AS m ON m.oid = x.relam
-                  WHERE i.indrelid = c.oid AND i.indisvalid AND m.amname = 'btree')
+                  WHERE i.indrelid = c.oid AND i.indisvalid)
       FROM pg_namespace AS n
       LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname IN ({tables})
      WHERE n.nspname = {schema}
@@ -47,9 +45,10 @@ QUERY = """
 
 @dataclass(frozen=True)
 class Layout:
-    """How the check query finds its way here: `kind` is job_status.sql's @layout@; `notes` are for -v."""
+    """How the check query finds its way here: job_status.sql's @layout@ and @newest@; `notes` are for -v."""
 
     kind: str
+    newest: bool
     notes: tuple[str, ...]
 
 
@@ -95,7 +94,9 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
     return _layout(found["job_log"][-1], found["job_check_log"][-1], schema, user, sees_all=rows[0][1])
 
 
-def _layout(indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool) -> Layout:
+def _layout(
+    log_indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool
+) -> Layout:
     notes = []
     name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     if not sees_all:
@@ -103,11 +104,13 @@ def _layout(indexes: Sequence[str], check_log_indexes: Sequence[str], schema: st
             f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
             "pid is, and who blocks it is not told"
         )
+    log, check_log = _keys(log_indexes), _keys(check_log_indexes)
     probes = any(
-        re.fullmatch(r"job_name end_time( \w+)*( WHERE \(end_time IS NOT NULL\))?", index) for index in indexes
+        re.fullmatch("job_name, end_time( DESC)?(, .*)?", keys) and condition in ("", DONE) for keys, condition in log
     )
-    open_runs = any(index.endswith("WHERE (end_time IS NULL)") for index in indexes)
-    failures = any(re.fullmatch("job_name( [^()]*)?", index) for index in check_log_indexes)
+    open_runs = any(condition == OPEN for _, condition in log)
+    failures = any(re.fullmatch("job_name(, .*)?", keys) and not condition for keys, condition in check_log)
+    newest = any(re.fullmatch("end_time( DESC)?", keys) and condition in ("", DONE) for keys, condition in log)
     lacking = [
         index
         for there, index in (
@@ -118,9 +121,23 @@ def _layout(indexes: Sequence[str], check_log_indexes: Sequence[str], schema: st
         if not there
     ]
     if not lacking:
-        return Layout("probe", tuple(notes))
+        return Layout("probe", newest, tuple(notes))
     notes.extend(
         f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
     )
-    first = {index.split(" ")[0] for index in indexes if "WHERE" not in index}
-    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", tuple(notes))
+    first = {keys.split(",")[0] for keys, condition in log if not condition}
+    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", False, tuple(notes))
+
+
+def _keys(definitions: Sequence[str]) -> list[tuple[str, str]]:
+    """The keys of each b-tree index among these CREATE INDEX statements, and its condition, "" if there is none.
+
+    A key of another collation or order has these with it, and so isn't taken for one that serves.
+
+    >>> _keys(["CREATE INDEX i ON s.t USING btree (upper(a), b DESC) INCLUDE (c) WHERE (d IS NULL)"])
+    [('upper(a), b DESC', '(d IS NULL)')]
+    """
+    found = (
+        re.search(r" USING btree \((.*?)\)( INCLUDE .*?)?( WITH .*?)?( WHERE (.*))?$", text) for text in definitions
+    )
+    return [(match[1], match[5] or "") for match in found if match]

@@ -328,9 +328,9 @@ def random_history(log: psycopg.Connection, seed: int) -> None:
                     cursor.execute("INSERT INTO jobmon.job_check_log VALUES (%s, %s, %s)", [job_id, name, code])
 
 
-def judged(log: psycopg.Connection, layout: str) -> list[Job]:
+def judged(log: psycopg.Connection, layout: str, newest: bool = False) -> list[Job]:
     """What the check says, in that layout."""
-    rows = log.execute(job_status("jobmon", layout=layout).encode()).fetchall()
+    rows = log.execute(job_status("jobmon", layout=layout, newest=newest).encode()).fetchall()
     return sorted(map(Job._make, rows), key=lambda job: job.name)
 
 
@@ -357,6 +357,31 @@ def test_every_layout_judges_alike(log: psycopg.Connection, seed: int) -> None:
         for job, other in zip(expected, found, strict=True):
             assert other.reason(Words()) == job.reason(Words()), f"{layout}, {job.name}"
             assert essence(other, layout) == essence(job, layout), f"{layout}, {job.name}"
+
+
+CROWD = """
+    INSERT INTO jobmon.job_check_config SELECT 'NEVER ' || n, '1 day', '2 days', true, 0 FROM generate_series(1, 500) AS n;
+    INSERT INTO jobmon.job_log
+    SELECT -n, 'me', 'BUSY', now() - n * interval '1 s', now() - n * interval '1 s', 'OK', 0
+      FROM generate_series(0, 3990) AS n
+"""
+"""So many configured jobs that the newest runs are read at once, of which one job has most."""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_newest_runs_spare_probes_and_change_nothing(log: psycopg.Connection, seed: int) -> None:
+    random_history(log, seed)
+    log.execute(CROWD.encode())
+    log.execute("SET LOCAL ROLE half_blind")
+    expected = judged(log, "probe")
+    assert len(expected) > 530
+    assert judged(log, "probe", newest=True) == expected
+    rows = value(
+        log,
+        "SELECT count(DISTINCT r.job_name) FROM (SELECT job_name FROM jobmon.job_log WHERE end_time IS NOT NULL "
+        "ORDER BY end_time DESC LIMIT 4000) AS r",
+    )
+    assert 1 < rows < value(log, "SELECT count(DISTINCT job_name) FROM jobmon.job_log WHERE end_time IS NOT NULL")
 
 
 HUGE = """

@@ -7,6 +7,7 @@
 --               of the open runs, (job_name), and job_check_log has one that starts with job_name; else 'window' where
 --               job_log has those that start with job_name, start_time and status; 'scan' where one of these is missing.
 --               The planner drops what the layout doesn't need.
+--   @newest@    whether job_log has an index (end_time) of the completed runs
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
 WITH word AS (
@@ -60,6 +61,17 @@ latest AS (
     SELECT w.job_name, w.job_id, r.start_time, r.end_time, r.status
       FROM recent AS w
       JOIN @schema@.job_log AS r ON r.job_id = w.job_id
+     UNION ALL
+    -- Where jobs are many, the runs that ended last spare those that run often their probe, which costs as much as 16 rows.
+    (SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
+       FROM (SELECT n.job_name, n.job_id, n.start_time, n.end_time, n.status
+               FROM @schema@.job_log AS n
+              WHERE n.end_time IS NOT NULL
+              ORDER BY n.end_time DESC
+              LIMIT 4000) AS r
+      WHERE @newest@
+        AND (SELECT count(*) FROM @schema@.job_check_config AS c) > 500
+      ORDER BY r.job_name, r.end_time DESC)
 ),
 open_run AS MATERIALIZED (
     -- A pid alone proves nothing, pids are reused: the backend must have been there when the run started. Who may not
@@ -128,12 +140,12 @@ timed AS NOT MATERIALIZED (
                 ELSE seen.at + m.error_threshold
            END AS error_at
       FROM monitored AS m
-      LEFT JOIN latest ON latest.job_name = m.job_name AND '@layout@' <> 'probe'
+      LEFT JOIN latest ON latest.job_name = m.job_name
       LEFT JOIN LATERAL (
             -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
             SELECT r.job_id, r.start_time, r.end_time, r.status
               FROM @schema@.job_log AS r
-             WHERE ('@layout@' = 'probe'
+             WHERE ('@layout@' = 'probe' AND latest.job_id IS NULL
                     OR '@layout@' = 'window' AND (
                        latest.job_id IS NULL
                        OR m.dead_job_id IS NOT NULL

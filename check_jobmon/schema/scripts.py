@@ -36,12 +36,20 @@ def job_status(
     schema: str,
     failures: int = FAILURES,
     layout: str = "probe",
+    newest: bool = True,
     also: str = "SELECT NULL WHERE false",
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
     _, head, text = _read("job_status.sql").partition("WITH word AS")
-    filled = {"layout": layout, "also": also, "selected": selected, "schema": quoted(schema), "failures": str(failures)}
+    filled = {
+        "layout": layout,
+        "newest": str(newest).lower(),
+        "also": also,
+        "selected": selected,
+        "schema": quoted(schema),
+        "failures": str(failures),
+    }
     # in one pass, because what is filled in can look like a placeholder
     return head + re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], text)
 

@@ -14,6 +14,8 @@ CREATE INDEX job_log_open_idx ON @schema@.job_log (job_name) WHERE end_time IS N
 -- The others hold completed runs alone, so that a run is entered in each but once.
 -- One probe for the last completed run of a job.
 CREATE INDEX job_log_done_idx ON @schema@.job_log (job_name, end_time) WHERE end_time IS NOT NULL;
+-- And for many jobs at once: the runs that ended last.
+CREATE INDEX job_log_end_time_idx ON @schema@.job_log (end_time) WHERE end_time IS NOT NULL;
 -- For show_job(), show_job_like() and show_job_status(): a job's runs of one status, newest first.
 CREATE INDEX job_log_name_status_idx ON @schema@.job_log (job_name, status, job_id) WHERE end_time IS NOT NULL;
 CREATE INDEX job_log_status_idx ON @schema@.job_log (status, job_id) WHERE end_time IS NOT NULL;
