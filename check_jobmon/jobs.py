@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from check_jobmon.text import clean, counted, duration
 
+UNCOUNTED = 1000
+"""The query stops counting the failures of a job when they are more than this beyond its sensitivity."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -78,7 +81,9 @@ class Job(NamedTuple):
         reasons = []
         if self.failed_code > 1:
             said = ": ".join(clean(text, length) for text in (self.failed_action, self.failed_message) if text)
-            reasons.append(f"failed {counted(self.failures, 'time')}" + (f" ({said})" if said else ""))
+            most = self.sensitivity + UNCOUNTED
+            times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
+            reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
         if self.missing_code > 1:
             reasons.append(self._missing(words, length))
         if self.crashed:

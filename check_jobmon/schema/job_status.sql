@@ -28,9 +28,16 @@ failing AS (
     SELECT n.job_name, f.criticals, f.failures, f.job_id
       FROM name AS n
      CROSS JOIN LATERAL (
-            SELECT count(*) FILTER (WHERE l.alert_code = 3) AS criticals, count(*) AS failures, max(l.job_id) AS job_id
-              FROM @schema@.job_check_log AS l
-             WHERE l.job_name = n.job_name AND l.alert_code IN (2, 3)
+            -- at most a thousand more than are let pass, the critical ones first
+            SELECT count(*) FILTER (WHERE r.alert_code = 3) AS criticals, count(*) AS failures, max(r.job_id) AS job_id
+              FROM (SELECT l.alert_code, l.job_id
+                      FROM @schema@.job_check_log AS l
+                     WHERE l.job_name = n.job_name AND l.alert_code BETWEEN 2 AND 3
+                     ORDER BY l.alert_code DESC
+                     LIMIT 1001 + coalesce(
+                           (SELECT c.sensitivity FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name LIMIT 1),
+                           @failures@ - 1)
+                   ) AS r
            ) AS f
      WHERE f.failures > 0
      UNION ALL

@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from check_jobmon.jobs import Job
+from check_jobmon.jobs import Job, Words
 from check_jobmon.schema.scripts import job_status
 from tests.database import Database, until, value
 
@@ -139,6 +139,22 @@ def test_job_without_configuration_alerts_at_three_failures(log: psycopg.Connect
     add_run(log, timedelta(days=398), status)
     assert judge(log).alert_code == code
     assert text(log) == (code, "(ETL: FAILED_RUN - failed 3 times)")
+
+
+def test_thousands_of_failures_are_counted_as_far_as_they_matter(log: psycopg.Connection) -> None:
+    configure(log, sensitivity=1500)
+    add_run(log, timedelta(hours=1))
+    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1, 1499) AS n")
+    log.execute("INSERT INTO jobmon.job_check_log VALUES (1500, 'ETL', 3)")
+    assert (judge(log).alert_code, judge(log).failures) == (1, 1500)
+    log.execute("INSERT INTO jobmon.job_check_log VALUES (1501, 'ETL', 2)")
+    assert (judge(log).alert_code, judge(log).failures) == (2, 1501)
+    assert text(log) == (2, "(ETL: FAILED_RUN - failed 1501 times)")
+    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1502, 9000) AS n")
+    assert text(log) == (2, "(ETL: FAILED_RUN - failed more than 2500 times)")
+    assert judge(log).reason(Words()) == "failed more than 2500 times"
+    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 3 FROM generate_series(9001, 10500) AS n")
+    assert judge(log).alert_code == 3
 
 
 def test_a_success_between_failures_starts_the_count_anew(log: psycopg.Connection) -> None:

@@ -8,7 +8,12 @@ AS $$
 WITH reason AS (
     SELECT j.job_name, j.alert_code, concat_ws(', ',
            CASE WHEN j.failed_code > 1 THEN
-               'FAILED_RUN - failed ' || j.failures || CASE j.failures WHEN 1 THEN ' time' ELSE ' times' END
+               'FAILED_RUN - failed ' || CASE WHEN j.failures = 1 THEN '1 time'
+                                              -- the query counts no further
+                                              WHEN j.failures > j.sensitivity + 1000
+                                              THEN format('more than %s times', j.sensitivity + 1000)
+                                              ELSE format('%s times', j.failures)
+                                         END
                || coalesce(' (' || nullif(concat_ws(': ', j.failed_action, j.failed_message), '') || ')', '')
            END,
            CASE WHEN j.missing_code > 1 THEN
