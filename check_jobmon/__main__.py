@@ -1,8 +1,6 @@
 """`python -m check_jobmon` is the plugin."""
 
-import sys
-
-from check_jobmon.cli import main
+from check_jobmon.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

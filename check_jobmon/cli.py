@@ -2,6 +2,8 @@
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
+import gc
+import os
 import re
 import sys
 import time
@@ -13,6 +15,7 @@ from check_jobmon.arguments import add_connection_arguments, complete, filled, s
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
+from check_jobmon.sparing import sparing
 from check_jobmon.text import clean
 
 CONFIGURING = "reading the configuration file"
@@ -182,8 +185,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def command() -> NoReturn:
+    """The console script `check_jobmon`: main() in a process of its own, too short to be tidied up.
+
+    So there is no collecting of garbage, and no taking apart of the interpreter: main() has written all it had to.
+    """
+    gc.disable()
+    os._exit(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The console script `check_jobmon`. Gives the exit status."""
+    """The plugin. Gives the exit status."""
     try:
         parser = _parser()
         complete(parser)
@@ -240,7 +252,8 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     """The whole check, in the child process: the exit status as one digit, then the output."""
     started = time.monotonic()
     report("loading libraries")
-    from check_jobmon.database import CheckImpossible, DatabaseUnreachable
+    with sparing():
+        from check_jobmon.database import CheckImpossible, DatabaseUnreachable
 
     try:
         return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)
@@ -262,14 +275,15 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
 
 
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
-    import nagiosplugin
+    with sparing():
+        import nagiosplugin
 
-    from check_jobmon.check import STATES as JOB_STATES
-    from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
-    from check_jobmon.database import JobLog
-    from check_jobmon.output import compose
-    from check_jobmon.perfdata import summary_perfdata
-    from check_jobmon.selection import Selection
+        from check_jobmon.check import STATES as JOB_STATES
+        from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
+        from check_jobmon.database import JobLog
+        from check_jobmon.output import compose
+        from check_jobmon.perfdata import summary_perfdata
+        from check_jobmon.selection import Selection
 
     report(CONFIGURING)
     location = locate(arguments)

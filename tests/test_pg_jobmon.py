@@ -7,7 +7,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -338,7 +338,7 @@ def essence(job: Job, layout: str) -> Job:
     after the one that is seen."""
     if layout != "window" or job.alert_code > 1 or job.crashed:
         return job
-    return replace(job, age=None, duration=None, done_job_id=None, done_start=None, done_end=None, status=None)
+    return job._replace(age=None, duration=None, done_job_id=None, done_start=None, done_end=None, status=None)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -3,7 +3,6 @@
 import argparse
 import time
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.command import add_command, seconds
@@ -142,4 +141,4 @@ def _reason(job: "Job", words: "Words") -> str:
 
 def json_object(job: "Job", words: "Words") -> dict[str, Any]:
     """The job for JSON: its state, why, and all that the check knows of it."""
-    return {"state": _word(job, words), "reason": _reason(job, words), **asdict(job)}
+    return {"state": _word(job, words), "reason": _reason(job, words), **job._asdict()}

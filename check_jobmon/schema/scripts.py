@@ -4,11 +4,14 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
+import pkgutil
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
@@ -28,8 +31,10 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def _read(*path: str) -> str:
-    return files(__package__).joinpath(*path).read_text(encoding="utf-8")
+def _bundled() -> "Traversable":
+    from importlib.resources import files  # half of the standard library, which a check does without
+
+    return files(__package__)
 
 
 def job_status(
@@ -40,7 +45,9 @@ def job_status(
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    _, head, text = _read("job_status.sql").partition("WITH word AS")
+    data = pkgutil.get_data(__package__, "job_status.sql")
+    assert data is not None
+    _, head, text = data.decode().partition("WITH word AS")
     filled = {"layout": layout, "also": also, "selected": selected, "schema": quoted(schema), "failures": str(failures)}
     # in one pass, because what is filled in can look like a placeholder
     return head + re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], text)
@@ -58,7 +65,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
 def tables(schema: str, dblink: str) -> list[Script]:
     """The numbered scripts, in their order. Each is applied once in a schema's life."""
     scripts = []
-    for file in files(__package__).joinpath("tables").iterdir():
+    for file in _bundled().joinpath("tables").iterdir():
         if file.name.endswith(".sql"):
             text = file.read_text(encoding="utf-8")
             scripts.append(Script(int(file.name.split("_")[0]), file.name, _fill(text, schema, dblink)))
@@ -69,12 +76,12 @@ def functions(schema: str, dblink: str) -> list[Script]:
     """The functions, one a file. Each is applied by every bootstrap."""
     scripts = [
         Script(0, file.name, _fill(file.read_text(encoding="utf-8"), schema, dblink))
-        for file in _walk(files(__package__).joinpath("functions"))
+        for file in _walk(_bundled().joinpath("functions"))
     ]
     return sorted(scripts, key=lambda script: script.name)
 
 
-def _walk(folder: Traversable) -> Iterator[Traversable]:
+def _walk(folder: "Traversable") -> "Iterator[Traversable]":
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _walk(entry)
