@@ -2,8 +2,6 @@
 # PYTHON_ARGCOMPLETE_OK
 
 import argparse
-import gc
-import os
 import re
 import sys
 import time
@@ -183,15 +181,6 @@ def _parser() -> argparse.ArgumentParser:
         "-V", "--version", action="version", version=f"check_jobmon {__version__}\n", help="print the version"
     )
     return parser
-
-
-def command() -> NoReturn:
-    """The console script `check_jobmon`: main() in a process of its own, too short to be tidied up.
-
-    So there is no collecting of garbage, and no taking apart of the interpreter: main() has written all it had to.
-    """
-    gc.disable()
-    os._exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,6 +33,7 @@ ASYNCIO = {
     "get_running_loop": "events",
     "shield": "tasks",
     "sleep": "tasks",
+    "to_thread": "threads",
     "wait_for": "tasks",
 }
 """What psycopg takes of asyncio while it is imported, and which part of asyncio has it."""

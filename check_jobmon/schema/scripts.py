@@ -4,10 +4,9 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
-import pkgutil
+import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +16,7 @@ FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """One bundled file: its number if it is a numbered one, its name, and its SQL ready to run."""
 
     number: int
@@ -45,8 +43,8 @@ def job_status(
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    data = pkgutil.get_data(__package__, "job_status.sql")
-    assert data is not None
+    loader: Any = __spec__.loader  # which is asked as importlib.resources would, without all that it imports
+    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
     _, head, text = data.decode().partition("WITH word AS")
     filled = {"layout": layout, "also": also, "selected": selected, "schema": quoted(schema), "failures": str(failures)}
     # in one pass, because what is filled in can look like a placeholder
