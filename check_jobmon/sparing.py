@@ -77,6 +77,7 @@ WAITING: Mapping[str, Mapping[str, Callable[[], object]]] = {
             "base64": ("b64decode", "b64encode"),
             "json": ("dumps", "loads"),
             "random": ("randint", "shuffle"),
+            "traceback": ("extract_stack",),
             "urllib.parse": ("quote_from_bytes",),
         }.items()
     },
@@ -86,7 +87,7 @@ WAITING: Mapping[str, Mapping[str, Callable[[], object]]] = {
         name: {}
         for name in (
             *("copy", "ctypes", "ctypes.util", "fnmatch", "inspect", "linecache", "locale", "queue", "shutil"),
-            *("ssl", "subprocess", "tempfile", "textwrap", "token", "tokenize", "traceback"),
+            *("ssl", "subprocess", "tempfile", "textwrap", "token", "tokenize"),
         )
     },
 }

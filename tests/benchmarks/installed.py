@@ -76,7 +76,7 @@ def environments(interpreter: str, variants: Mapping[str, Sequence[str]]) -> Ite
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+    subprocess.run(command, capture_output=True, check=True)
 
 
 @contextlib.contextmanager

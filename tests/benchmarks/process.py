@@ -59,7 +59,9 @@ __main__.command()
 
 def main() -> int:
     """Measure and print; 0 if every target is reached."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.process", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.process", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--rounds", type=int, default=25, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--python", default=python(), help="the interpreter for the plugin (%(default)s)")
     arguments = parser.parse_args()
