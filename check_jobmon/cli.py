@@ -271,7 +271,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
         from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
         from check_jobmon.database import JobLog
         from check_jobmon.output import compose
-        from check_jobmon.perfdata import summary_perfdata
+        from check_jobmon.perfdata import job_perfdata, summary_perfdata
         from check_jobmon.selection import Selection
 
     report(CONFIGURING)
@@ -302,7 +302,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
         perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
     if arguments.perfdata in ("all", "problems"):
         perfdata.extend(
-            str(result.metric.performance())
+            job_perfdata(result.metric.value)
             for result in check.results
             if arguments.perfdata == "all" or int(result.state)
         )

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from check_jobmon.embedded import Server
 from check_jobmon.schema import bootstrap
 from tests.database import Database
@@ -80,15 +82,15 @@ def _run(*command: str) -> None:
 
 
 @contextlib.contextmanager
-def checked_database(jobs: int) -> Iterator[tuple[int, dict[str, str]]]:
-    """A database with so many jobs, all well, on a server that asks for a password: its port and the environment that
-    everybody is run with."""
+def checked_database(jobs: int) -> Iterator[tuple[Server, dict[str, str]]]:
+    """A database with so many jobs, all well, on a server that asks for a password: the server, and the environment to run
+    everybody with."""
     server = Server(settings={"shared_buffers": "256MB", "fsync": "off", "max_wal_size": "4GB"})
     try:
         server.create()
         (server.data / "pg_hba.conf").write_text(AUTHENTICATION)
         server.start()
-        with Database(server, "postgres").connect() as session:
+        with superuser(server) as session:
             bootstrap(session, "jobmon")
             session.execute(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}' IN ROLE jobmon_monitor".encode())
             session.execute(JOBS, {"jobs": jobs})
@@ -99,9 +101,14 @@ def checked_database(jobs: int) -> Iterator[tuple[int, dict[str, str]]]:
             pgpass.flush()
             hidden = ("PG", "PYTHON", "VIRTUAL_ENV", "CHECK_JOBMON")
             inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-            yield server.port, {**inherited, "PGPASSFILE": pgpass.name, "HOME": str(server.folder)}
+            yield server, {**inherited, "PGPASSFILE": pgpass.name, "HOME": str(server.folder)}
     finally:
         server.remove()
+
+
+def superuser(server: Server) -> psycopg.Connection:
+    """A session in that database."""
+    return Database(server, "postgres").connect()
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[Spent, int, str]:

@@ -68,9 +68,9 @@ def main() -> int:
     missing = [package for program, package in RIVALS.items() if not shutil.which(program)]
     if missing:
         raise SystemExit(f"rivals are missing: apt-get install --no-install-recommends {' '.join(missing)}")
-    with environments(arguments.python, VARIANTS) as installed, checked_database(JOBS) as (port, environment):
-        connection = ["-H", "127.0.0.1", "-p", str(port), "-d", "postgres", "-U", USER]
-        medians = _turns(_contestants(installed, port, connection), environment, arguments.rounds)
+    with environments(arguments.python, VARIANTS) as installed, checked_database(JOBS) as (server, environment):
+        connection = ["-H", "127.0.0.1", "-p", str(server.port), "-d", "postgres", "-U", USER]
+        medians = _turns(_contestants(installed, server.port, connection), environment, arguments.rounds)
         _print("", medians, medians["check_postgres"])
         parts = _turns(_parts(installed["[binary]"], connection), environment, arguments.rounds)
         print()
