@@ -99,9 +99,10 @@ class JobSummary(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name."""
-        problems = [f"{title(r.metric.name)} {r.hint}" for r in self._worst_first(results) if r.state != Ok]
+        problems = [r for r in self._worst_first(results) if r.state != Ok]
         shown = ""
-        for number, problem in enumerate(problems):
+        for number, result in enumerate(problems):
+            problem = f"{title(result.metric.name)} {result.hint}"
             if number and len(shown) + len(problem) > HEADLINE:
                 return f"{self._counts(results)}: {shown}, and {len(problems) - number} more"
             shown += f", {problem}" if number else problem
