@@ -7,7 +7,6 @@ from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
 from check_jobmon.database import CheckImpossible, JobLog
 from check_jobmon.jobs import Job, Step, Words
-from check_jobmon.perfdata import job_perfdata
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
 from check_jobmon.text import clean, columns, counted, duration, title
@@ -78,10 +77,6 @@ class JobContext(nagiosplugin.Context):
             state = max(state, self.crashed)
         return nagiosplugin.Result(state, job.reason(resource.words) or None, metric)
 
-    def performance(self, metric: nagiosplugin.Metric, resource: MonitoredJobs) -> str:
-        """The job's perfdata: age, failures and duration."""
-        return job_perfdata(metric.value)
-
 
 class JobSummary(nagiosplugin.Summary):
     """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job."""
@@ -104,9 +99,10 @@ class JobSummary(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name."""
-        problems = [f"{title(r.metric.name)} {r.hint}" for r in self._worst_first(results) if r.state != Ok]
+        problems = [r for r in self._worst_first(results) if r.state != Ok]
         shown = ""
-        for number, problem in enumerate(problems):
+        for number, result in enumerate(problems):
+            problem = f"{title(result.metric.name)} {result.hint}"
             if number and len(shown) + len(problem) > HEADLINE:
                 return f"{self._counts(results)}: {shown}, and {len(problems) - number} more"
             shown += f", {problem}" if number else problem

@@ -13,6 +13,7 @@ from check_jobmon.arguments import add_connection_arguments, complete, filled, s
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
+from check_jobmon.sparing import sparing
 from check_jobmon.text import clean
 
 CONFIGURING = "reading the configuration file"
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The console script `check_jobmon`. Gives the exit status."""
+    """The plugin. Gives the exit status."""
     try:
         parser = _parser()
         complete(parser)
@@ -240,7 +241,8 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     """The whole check, in the child process: the exit status as one digit, then the output."""
     started = time.monotonic()
     report("loading libraries")
-    from check_jobmon.database import CheckImpossible, DatabaseUnreachable
+    with sparing():
+        from check_jobmon.database import CheckImpossible, DatabaseUnreachable
 
     try:
         return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)
@@ -262,14 +264,15 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
 
 
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
-    import nagiosplugin
+    with sparing():
+        import nagiosplugin
 
-    from check_jobmon.check import STATES as JOB_STATES
-    from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
-    from check_jobmon.database import JobLog
-    from check_jobmon.output import compose
-    from check_jobmon.perfdata import summary_perfdata
-    from check_jobmon.selection import Selection
+        from check_jobmon.check import STATES as JOB_STATES
+        from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
+        from check_jobmon.database import JobLog
+        from check_jobmon.output import compose
+        from check_jobmon.perfdata import job_perfdata, summary_perfdata
+        from check_jobmon.selection import Selection
 
     report(CONFIGURING)
     location = locate(arguments)
@@ -299,7 +302,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
         perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
     if arguments.perfdata in ("all", "problems"):
         perfdata.extend(
-            str(result.metric.performance())
+            job_perfdata(result.metric.value)
             for result in check.results
             if arguments.perfdata == "all" or int(result.state)
         )

@@ -6,11 +6,9 @@ inside a C call. The alarm signal's default action needs no interpreter.
 
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 GRACE = 1
 """Seconds that a terminated check has to cancel its query."""
@@ -34,8 +32,7 @@ class Terminated(Exception):
     """This process was told to stop (SIGTERM, SIGINT or SIGHUP), and so was the work."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What the work returned, and what was written to its standard error meanwhile, by libpq for one."""
 
     text: str
@@ -49,15 +46,21 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
     Died or Terminated. If this process is killed, the child still ends on time.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
-    with tempfile.TemporaryFile() as stderr:
+    stderr, stderr_writable = os.pipe()
+    try:
+        # What doesn't fit into the pipe is lost: nobody reads it before the work has ended, and nothing is to wait for that.
+        os.set_blocking(stderr, False)
+        os.set_blocking(stderr_writable, False)
         readable, writable = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until both processes know what to do about them
         child = os.fork()
         if child == 0:
             os.close(readable)
-            os.dup2(stderr.fileno(), 2)
+            os.close(stderr)
+            os.dup2(stderr_writable, 2)
             _child(writable, seconds, work)
         os.close(writable)
+        os.close(stderr_writable)
         try:
             _handle(STOPPING, _terminate)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -70,14 +73,22 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
             raise
         finally:
             _handle(STOPPING, signal.SIG_DFL)  # whoever can't get rid of the answer may be stopped
-        stderr.seek(0)
-        said = stderr.read(10000).decode(errors="replace")
+        said = _said(stderr)
+    finally:
+        os.close(stderr)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         raise DeadlineExceeded(stages.decode().rpartition("\n")[2])
     if not answered or status != 0:
         cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
         raise Died(f"the check ended with {cause} before it had an answer")
     return Answer(answer.decode("utf-8", "surrogatepass"), said)
+
+
+def _said(stderr: int) -> str:
+    try:
+        return os.read(stderr, 10000).decode(errors="replace")
+    except BlockingIOError:
+        return ""  # nothing, and somebody who could still say something lives on
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

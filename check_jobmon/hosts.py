@@ -5,8 +5,7 @@ Costs a plugin without such a file a look at two paths, so YAML is imported only
 
 import argparse
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from check_jobmon.arguments import DefaultSchema, connection_parameters
 
@@ -23,8 +22,7 @@ class HostsUnusable(Exception):
     """The configuration file can't be read or is wrong. One line: where, what."""
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where a job log is: libpq's parameters and the schema."""
 
     parameters: dict[str, Any]

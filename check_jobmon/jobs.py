@@ -1,7 +1,6 @@
 """The domain: one monitored job, as one row of the check query says, and the words for the alert codes."""
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from check_jobmon.text import clean, counted, duration
@@ -10,8 +9,7 @@ UNCOUNTED = 1000
 """The query stops counting the failures of a job when they are more than this beyond its sensitivity."""
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """What job_status_text calls alert codes 1, 2 and 3."""
 
     ok: str = "OK"
@@ -118,8 +116,7 @@ class Job(NamedTuple):
         return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + since
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One step of a run. `elapsed` is in seconds, None while the step is open."""
 
     action: str

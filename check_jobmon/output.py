@@ -15,9 +15,9 @@ def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str]
     `perfdata` is the summary's, then one text a job, those to keep first. What doesn't fit is left out whole, and the last
     line says how much. The summary stays first and the jobs go by label, so that graphs find each figure in its place.
     """
-    full = _join(first_line, perfdata, long_output)
-    if _size(full) <= max_bytes:
-        return full
+    # by its parts: the whole can be megabytes of which kilobytes fit
+    if _size(_join(first_line, perfdata[:1], [])) + _total(perfdata[1:]) + _total(long_output) <= max_bytes:
+        return _join(first_line, perfdata, long_output)
     worst = _notice(len(long_output), len(perfdata[1:]), max_bytes)
     room = max_bytes - _size(_join(first_line, perfdata[:1], [worst]))
     if room < 0:

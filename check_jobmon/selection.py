@@ -1,7 +1,5 @@
 """Which jobs a check is about: -j and -x, as a test of names and as what the check query needs to know of it."""
 
-import difflib
-import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -88,6 +86,8 @@ def all_names(schema: str) -> str:
 
 def nearest(pattern: str, names: Iterable[str]) -> list[str]:
     """The names most like the pattern, the best first, three at most. Compares their first hundred characters."""
+    import difflib
+
     spelled: dict[str, str] = {}
     for name in names:
         spelled.setdefault(name[:100].upper(), name)
@@ -95,6 +95,10 @@ def nearest(pattern: str, names: Iterable[str]) -> list[str]:
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
+    if not patterns:
+        return False
+    import fnmatch
+
     # also as it is written: a name can have a bracket or a star of its own
     upper = name.upper()
     return any(upper == pattern.upper() or fnmatch.fnmatchcase(upper, pattern.upper()) for pattern in patterns)

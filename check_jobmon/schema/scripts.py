@@ -4,18 +4,19 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
+import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """One bundled file: its number if it is a numbered one, its name, and its SQL ready to run."""
 
     number: int
@@ -28,8 +29,10 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def _read(*path: str) -> str:
-    return files(__package__).joinpath(*path).read_text(encoding="utf-8")
+def _bundled() -> "Traversable":
+    from importlib.resources import files  # half of the standard library, which a check does without
+
+    return files(__package__)
 
 
 def job_status(
@@ -41,7 +44,10 @@ def job_status(
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    _, head, text = _read("job_status.sql").partition("WITH word AS")
+    # asked of the loader as importlib.resources would, without all that this imports
+    loader: Any = __spec__.loader
+    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
+    _, head, text = data.decode().partition("WITH word AS")
     filled = {
         "layout": layout,
         "newest": str(newest).lower(),
@@ -66,7 +72,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
 def tables(schema: str, dblink: str) -> list[Script]:
     """The numbered scripts, in their order. Each is applied once in a schema's life."""
     scripts = []
-    for file in files(__package__).joinpath("tables").iterdir():
+    for file in _bundled().joinpath("tables").iterdir():
         if file.name.endswith(".sql"):
             text = file.read_text(encoding="utf-8")
             scripts.append(Script(int(file.name.split("_")[0]), file.name, _fill(text, schema, dblink)))
@@ -77,12 +83,12 @@ def functions(schema: str, dblink: str) -> list[Script]:
     """The functions, one a file. Each is applied by every bootstrap."""
     scripts = [
         Script(0, file.name, _fill(file.read_text(encoding="utf-8"), schema, dblink))
-        for file in _walk(files(__package__).joinpath("functions"))
+        for file in _walk(_bundled().joinpath("functions"))
     ]
     return sorted(scripts, key=lambda script: script.name)
 
 
-def _walk(folder: Traversable) -> Iterator[Traversable]:
+def _walk(folder: "Traversable") -> "Iterator[Traversable]":
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _walk(entry)
