@@ -35,11 +35,10 @@ SELECT 'me', 'NIGHTLY JOB ' || lpad(i::text, 5, '0'), t, t + interval '40 second
 
 @dataclass(frozen=True)
 class Spent:
-    """What a command took, with all processes that it started and waited for: seconds of CPU and of the clock, and KiB."""
+    """What a command took, with all processes that it started and waited for: seconds of CPU and of the clock."""
 
     cpu: float
     wall: float
-    largest: int
 
 
 def python() -> str:
@@ -121,4 +120,4 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[Spent, 
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         said = output.read().decode(errors="replace")
-    return Spent(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss), process.returncode, said
+    return Spent(usage.ru_utime + usage.ru_stime, wall), process.returncode, said
