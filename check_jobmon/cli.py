@@ -265,7 +265,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     import nagiosplugin
 
     from check_jobmon.check import STATES as JOB_STATES
-    from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
+    from check_jobmon.check import JobContext, JobSummary, acquire
     from check_jobmon.database import JobLog
     from check_jobmon.output import compose
     from check_jobmon.perfdata import summary_perfdata
@@ -278,7 +278,7 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     log.connect()
     report(QUERYING)
     selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
-    resource = MonitoredJobs(log, selection, arguments.failures, arguments.verbose >= 2)
+    resource = log.run(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
     summary = JobSummary(resource, arguments.verbose)
     check = nagiosplugin.Check(resource, JobContext(JOB_STATES[arguments.crashed]), summary)
     check()
