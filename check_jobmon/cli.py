@@ -25,6 +25,7 @@ from check_jobmon.result import (
     judged,
     unanswered,
 )
+from check_jobmon.targets.options import add_target_arguments, refuse_nonsense
 from check_jobmon.text import clean
 
 PERFDATA = ("all", "problems", "summary", "none")
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="bound on the whole run, whatever hangs (default: 10)",
     )
+    add_target_arguments(parser)
     group = parser.add_argument_group("output")
     group.add_argument(
         "-v",
@@ -187,6 +189,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(parser)
         _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         arguments = parser.parse_args(argv)
+        refuse_nonsense(parser, arguments)
+        if arguments.targets:
+            from check_jobmon.targets.run import run_targets
+
+            status, text = run_targets(arguments)
+            _print(text)
+            return status
         status, text = _run(arguments)
         _print(bounded(text, arguments.max_output))
     except OSError:
