@@ -18,7 +18,6 @@ from check_jobmon.text import clean
 
 _ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
 """What Nagios takes in no name (illegal_object_name_chars), and what ends a field or a line."""
-_PIPE_BUF = select.PIPE_BUF
 _LEAST = 200
 """Bytes of output that remain for the longest of names."""
 
@@ -49,11 +48,12 @@ def _escaped(text: str) -> bytes:
 
 def _fitting(result: Passive, max_bytes: int, room: int) -> bytes:
     """The output in one line, in at most so many bytes as it is and in so much room as it is written."""
+    max_bytes = min(max_bytes, room)
     while True:
         line = _escaped(result.text(max_bytes))
         if len(line) <= room or max_bytes <= _LEAST:
             return line
-        max_bytes = max(_LEAST, min(max_bytes, room) - max(1, len(line) - room))
+        max_bytes = max(_LEAST, max_bytes - (len(line) - room))
 
 
 def _as_commands(path: str, results: Sequence[Passive], max_bytes: int, deadline: float, told: Told) -> None:
@@ -70,19 +70,20 @@ def _as_commands(path: str, results: Sequence[Passive], max_bytes: int, deadline
     try:
         if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
             raise SubmissionImpossible(f"{clean(path, 200)} is neither Nagios's command file nor a directory", UNKNOWN)
+        most = os.fpathconf(pipe, "PC_PIPE_BUF")
         for number, result in enumerate(results):
             reason = _illegal(result)
             if not reason:
-                _write(pipe, _command(result, max_bytes), deadline, path)
+                _write(pipe, _command(result, max_bytes, most), deadline, path)
             told(number, reason)
     finally:
         os.close(pipe)
 
 
-def _command(result: Passive, max_bytes: int) -> bytes:
-    """One command, short enough to be written at once, so that those of others don't mix with it."""
+def _command(result: Passive, max_bytes: int, most: int) -> bytes:
+    """One command of at most so many bytes as are written at once, so that those of others don't mix with it."""
     head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.state};".encode()
-    return head + _fitting(result, max_bytes, _PIPE_BUF - len(head) - 1) + b"\n"
+    return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
 
 
 def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
