@@ -85,14 +85,14 @@ class _Api:
         except self.urllib3.exceptions.HTTPError as error:
             raise SubmissionImpossible(self._broken(error)) from None
         said = _said(answer.data[:ANSWER])
-        if answer.status in (401, 403) and "permission" not in said.lower() and "passive" not in said.lower():
+        if answer.status == 401:
             raise SubmissionImpossible(
                 f"Icinga lets nobody in with these credentials ({answer.status} {said}): {REMEDY}"
             )
         if answer.status == 200:
             return ""
         if answer.status == 404:
-            return f"Icinga has no such service ({answer.status} {said})"
+            return f"Icinga has no such service, or this ApiUser may not submit ({answer.status} {said})"
         return f"Icinga refused it ({answer.status} {said}): see its log"
 
     def _body(self, result: Passive) -> bytes:
