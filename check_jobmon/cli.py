@@ -78,6 +78,8 @@ exit status:
   0 OK, 1 WARNING, 2 CRITICAL by the worst job; if the server can't be reached,
   what --connection-error says; 3 UNKNOWN if there is nothing to judge by (no
   job log, no right to read it, no such job) or the arguments are wrong
+  --targets: of all of them the worst, UNKNOWN being better than WARNING
+  --submit: 0 if all results were taken, whatever they are, else 2; 3 as above
 
 the password:
   comes from ~/.pgpass (or PGPASSFILE), a service file or a certificate. There
@@ -90,6 +92,9 @@ examples:
       a group of jobs; where they are is in pg_service.conf
   check_jobmon -H db.example.com -d etl -j cube -vv
       by hand: what is wrong with the job, and how its last run went
+  check_jobmon --targets /etc/check_jobmon.yml -t 50 \\
+      --submit icinga:https://icinga.example.com:5665 --ca-cert ca.crt
+      all databases of a file, once a minute from cron
 """
 
 

@@ -339,7 +339,8 @@ class JobLog(Inquiry):
 
 def answers(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
     """Whether the cursor's current result is an answer, and not from a statement that only sets something."""
-    return cursor.description is not None and cursor.description[0].name != SETTING
+    result = cursor.pgresult  # not `description`, which describes all columns for the name of one
+    return result is not None and result.nfields > 0 and result.fname(0) != SETTING.encode()
 
 
 def refuse_password(parameters: Mapping[str, Any]) -> None:

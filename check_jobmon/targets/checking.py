@@ -71,6 +71,9 @@ class Checks:
         give_up: float,
         tell: Callable[[int, Result, float], None],
     ) -> None:
+        if not (arguments.submit or arguments.output):
+            # nobody would see the figures of each job
+            arguments = argparse.Namespace(**{**vars(arguments), "perfdata": "none"})
         self.arguments, self.hosts, self.deadline, self.give_up, self.tell = arguments, hosts, deadline, give_up, tell
         self.selection = Selection(tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job)
         self.began: dict[int, float] = {}
