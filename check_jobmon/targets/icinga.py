@@ -84,12 +84,12 @@ class _Api:
             )
         except self.urllib3.exceptions.HTTPError as error:
             raise SubmissionImpossible(self._broken(error)) from None
-        said = _said(answer.data[:ANSWER])
+        code, said = _answered(answer.data[:ANSWER])
         if answer.status == 401:
             raise SubmissionImpossible(
                 f"Icinga lets nobody in with these credentials ({answer.status} {said}): {REMEDY}"
             )
-        if answer.status == 200:
+        if answer.status == code == 200:
             return ""
         if answer.status == 404:
             return f"Icinga has no such service, or this ApiUser may not submit ({answer.status} {said})"
@@ -129,14 +129,14 @@ class _Api:
         return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
 
 
-def _said(data: bytes) -> str:
-    """What Icinga gave as its reason."""
+def _answered(data: bytes) -> tuple[float, str]:
+    """The code and the words of Icinga's answer; code 0 if it is none."""
     try:
         answer = json.loads(data)
-        found = answer["results"][0] if answer.get("results") else answer
-        return clean(str(found.get("status", "")), 200)
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        return "an answer that is not Icinga's"
+        found = answer["results"][0] if "results" in answer else answer
+        return float(found["code" if "code" in found else "error"]), clean(str(found["status"]), 200)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return 0, "an answer that is not Icinga's"
 
 
 def _trust(arguments: argparse.Namespace) -> ssl.SSLContext:
