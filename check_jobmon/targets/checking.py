@@ -216,17 +216,18 @@ def _with_services_host(parameters: Mapping[str, Any]) -> dict[str, Any]:
     libpq would do it too, and let all others wait meanwhile.
     """
     found = dict(parameters)
-    if "service" not in found or "host" in found or "hostaddr" in found:
+    inherited = os.environ.get("PGSERVICE")
+    service = found.get("service", inherited)
+    if not service or found.keys() & {"host", "hostaddr", "conninfo"}:
         return found
-    before = os.environ.get("PGSERVICE")
-    os.environ["PGSERVICE"] = found["service"]
+    os.environ["PGSERVICE"] = service
     try:
         defaults = psycopg.pq.Conninfo.get_defaults()
     finally:
-        if before is None:
+        if inherited is None:
             del os.environ["PGSERVICE"]
         else:
-            os.environ["PGSERVICE"] = before
+            os.environ["PGSERVICE"] = inherited
     for option in defaults:
         keyword = option.keyword.decode()
         if keyword in ("host", "hostaddr", "port") and option.val:
