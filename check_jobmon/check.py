@@ -1,11 +1,12 @@
-"""nagiosplugin's three parts: the Resource that acquires the jobs, the Context that judges, the Summary that words it."""
+"""nagiosplugin's three parts: the Resource that has the jobs, the Context that judges, the Summary that words it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
-from check_jobmon.database import CheckImpossible, JobLog
+from check_jobmon.database import Asking, CheckImpossible, Inquiry
 from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
@@ -16,22 +17,16 @@ HEADLINE = 400
 """Characters that the first line spends on naming problem jobs; the rest are counted."""
 
 
+@dataclass
 class MonitoredJobs(nagiosplugin.Resource):
     """Acquisition: one metric for each job to be judged, whose value is the Job.
 
-    After the probe, `jobs` are all selected jobs, those that job_check_config has as not active too.
+    `jobs` are all selected jobs, those that job_check_config has as not active too; `steps` those of their last runs.
     """
 
-    def __init__(
-        self, log: JobLog, selection: Selection = EVERY_JOB, failures: int = FAILURES, with_steps: bool = False
-    ) -> None:
-        self.log = log
-        self.selection = selection
-        self.failures = failures
-        self.with_steps = with_steps
-        self.words = Words()
-        self.jobs: list[Job] = []
-        self.steps: dict[int, list[Step]] = {}
+    jobs: list[Job]
+    words: Words = field(default_factory=Words)
+    steps: dict[int, list[Step]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -39,27 +34,35 @@ class MonitoredJobs(nagiosplugin.Resource):
         return "JOBMON"
 
     def probe(self) -> Iterator[nagiosplugin.Metric]:
-        """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
-        self.words, jobs, self.steps = self.log.judge(self.selection, self.failures, self.with_steps)
-        for pattern in self.selection.unmatched(job.name for job in jobs):
-            raise CheckImpossible(self._no_job(pattern))
-        self.jobs = [job for job in jobs if job.name in self.selection]
-        if self.selection.include and not self.jobs:
-            raise CheckImpossible("--exclude leaves nothing of what --job names")
+        """The jobs that are watched."""
         for job in self.jobs:
             if job.active:
                 yield nagiosplugin.Metric(job.name, job, context="job")
 
-    def _no_job(self, pattern: str) -> str:
-        names = self.log.names()
-        near = [f'"{title(name)}"' for name in nearest(pattern, names)]
-        if near:
-            way_out = f"did you mean {' or '.join(near)}?"
-        elif names:
-            way_out = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
-        else:
-            way_out = "nothing was, is this the right database?"
-        return f'no job "{title(pattern.upper())}" was ever logged or configured: {way_out}'
+
+def acquire(
+    log: Inquiry, selection: Selection = EVERY_JOB, failures: int = FAILURES, with_steps: bool = False
+) -> Asking[MonitoredJobs]:
+    """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
+    words, jobs, steps = yield from log.judging(selection, failures, with_steps)
+    for pattern in selection.unmatched(job.name for job in jobs):
+        names = yield from log.naming()
+        raise CheckImpossible(_no_job(pattern, names))
+    jobs = [job for job in jobs if job.name in selection]
+    if selection.include and not jobs:
+        raise CheckImpossible("--exclude leaves nothing of what --job names")
+    return MonitoredJobs(jobs, words, steps)
+
+
+def _no_job(pattern: str, names: list[str]) -> str:
+    near = [f'"{title(name)}"' for name in nearest(pattern, names)]
+    if near:
+        way_out = f"did you mean {' or '.join(near)}?"
+    elif names:
+        way_out = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
+    else:
+        way_out = "nothing was, is this the right database?"
+    return f'no job "{title(pattern.upper())}" was ever logged or configured: {way_out}'
 
 
 class JobContext(nagiosplugin.Context):

@@ -13,24 +13,23 @@ from check_jobmon.arguments import add_connection_arguments, complete, filled, s
 from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
+from check_jobmon.result import (
+    CONFIGURING,
+    CONNECTING,
+    QUERYING,
+    SERVER_SHARE,
+    STATES,
+    UNKNOWN,
+    bug,
+    failed,
+    judged,
+    unanswered,
+)
 from check_jobmon.sparing import sparing
+from check_jobmon.targets.options import add_target_arguments, refuse_nonsense
 from check_jobmon.text import clean
 
-CONFIGURING = "reading the configuration file"
-CONNECTING = "connecting"
-QUERYING = "waiting for the check query"
-WAYS_OUT = {
-    CONFIGURING: "see that it is a file, on a disk that answers",
-    CONNECTING: (
-        "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
-    ),
-    QUERYING: "look at the server's load and locks, or give more time with -t",
-}
 PERFDATA = ("all", "problems", "summary", "none")
-STATES = ("ok", "warning", "critical", "unknown")
-UNKNOWN = 3
-SERVER_SHARE = 0.9
-"""The part of the deadline that a query may take on the server, so that its own error comes before the alarm."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,6 +79,8 @@ exit status:
   0 OK, 1 WARNING, 2 CRITICAL by the worst job; if the server can't be reached,
   what --connection-error says; 3 UNKNOWN if there is nothing to judge by (no
   job log, no right to read it, no such job) or the arguments are wrong
+  --targets: of all of them the worst, UNKNOWN being better than WARNING
+  --submit: 0 if all results were taken, whatever they are, else 2; 3 as above
 
 the password:
   comes from ~/.pgpass (or PGPASSFILE), a service file or a certificate. There
@@ -92,6 +93,9 @@ examples:
       a group of jobs; where they are is in pg_service.conf
   check_jobmon -H db.example.com -d etl -j cube -vv
       by hand: what is wrong with the job, and how its last run went
+  check_jobmon --targets /etc/check_jobmon.yml -t 50 \\
+      --submit icinga:https://icinga.example.com:5665 --ca-cert ca.crt
+      all databases of a file, once a minute from cron
 """
 
 
@@ -153,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="bound on the whole run, whatever hangs (default: 10)",
     )
+    add_target_arguments(parser)
     group = parser.add_argument_group("output")
     group.add_argument(
         "-v",
@@ -190,6 +195,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(parser)
         _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         arguments = parser.parse_args(argv)
+        refuse_nonsense(parser, arguments)
+        if arguments.targets:
+            from check_jobmon.targets.run import run_targets
+
+            status, text = run_targets(arguments)
+            _print(text)
+            return status
         status, text = _run(arguments)
         _print(bounded(text, arguments.max_output))
     except OSError:
@@ -219,9 +231,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
             )
             if value
         )
-        stage = deadline.stage or "starting"
-        reason = f"no answer within {arguments.timeout:g}s while {stage} ({where or 'default host and database'})"
-        return status, _failure(status, f"{reason}: {WAYS_OUT.get(stage, 'look at the load of this machine')}")
+        return status, _failure(status, unanswered(arguments.timeout, deadline.stage, where))
     except Terminated as signal:
         return UNKNOWN, _failure(UNKNOWN, f"stopped by {signal} before there was an answer: see who sends it, and -t")
     except Died as death:
@@ -234,7 +244,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
 
 
 def _failure(status: int, reason: str) -> str:
-    return f"JOBMON {STATES[status].upper()} - {reason}\n"
+    return f"{failed(status, reason).first_line}\n"
 
 
 def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
@@ -252,10 +262,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     except (CheckImpossible, HostsUnusable) as error:
         return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
     except Exception as error:
-        reason = (
-            f"a bug in check_jobmon {__version__}: {type(error).__name__}: {clean(str(error), 300)} (-vvv shows where)"
-        )
-        text = _failure(UNKNOWN, reason)
+        text = _failure(UNKNOWN, bug(error, __version__))
         if arguments.verbose >= 3:
             import traceback
 
@@ -265,13 +272,9 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
 
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
     with sparing():
-        import nagiosplugin
-
-        from check_jobmon.check import STATES as JOB_STATES
-        from check_jobmon.check import JobContext, JobSummary, MonitoredJobs
+        from check_jobmon.check import acquire
         from check_jobmon.database import JobLog
         from check_jobmon.output import compose
-        from check_jobmon.perfdata import job_perfdata, summary_perfdata
         from check_jobmon.selection import Selection
 
     report(CONFIGURING)
@@ -281,30 +284,6 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     log.connect()
     report(QUERYING)
     selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
-    resource = MonitoredJobs(log, selection, arguments.failures, arguments.verbose >= 2)
-    summary = JobSummary(resource, arguments.verbose)
-    check = nagiosplugin.Check(resource, JobContext(JOB_STATES[arguments.crashed]), summary)
-    check()
-
-    # Nothing monitored is fine; nagiosplugin would call no results unknown.
-    status = int(check.exitcode) if check.results else 0
-    long_output = list(check.verbose_str or [])
-    if arguments.verbose:
-        long_output.extend(f"note: {clean(note)}" for note in log.notes)
-    if arguments.verbose >= 3:
-        long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
-        long_output.append(
-            f'query: job_status.sql on schema "{clean(location.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
-        )
-    perfdata: list[str] = []
-    if arguments.perfdata != "none":
-        critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
-        perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
-    if arguments.perfdata in ("all", "problems"):
-        perfdata.extend(
-            job_perfdata(result.metric.value)
-            for result in check.results
-            if arguments.perfdata == "all" or int(result.state)
-        )
-    first_line = f"{check.name} {resource.words.of(status)} - {check.summary_str}"
-    return f"{status}{compose(first_line, long_output, perfdata, arguments.max_output)}"
+    jobs = log.run(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
+    result = judged(log, jobs, arguments)
+    return f"{result.state}{compose(result.first_line, result.long_output, result.perfdata, arguments.max_output)}"

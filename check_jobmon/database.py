@@ -1,11 +1,16 @@
-"""One connection, one deadline, one read-only transaction: fetches what the check query says. Judges nothing."""
+"""One connection, one deadline, one read-only transaction: fetches what the check query says. Judges nothing.
 
+What is asked, and what an answer or an error means, waits for nobody: these are generators that yield the scripts to run
+and are sent their rows, or thrown psycopg's error. Who drives them waits: here JobLog does, for one database.
+"""
+
+import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -25,12 +30,22 @@ OUT_OF_TIME = ("57014", "25P03", "25P04")
 """SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
 
 
+T = TypeVar("T")
+Rows: TypeAlias = list[tuple[Any, ...]]
+Asking: TypeAlias = Generator[str, list[Rows], T]
+"""Yields scripts of statements, is sent the rows of each statement that returned any, and gives what came of it."""
+
+
 class DatabaseUnreachable(Exception):
     """The server can't be reached, refuses, or does not answer in time. One line: what, where, what to do."""
 
 
 class CheckImpossible(Exception):
     """The server answers, but there is nothing to judge: no schema, no right, a broken table. One line."""
+
+
+Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
+"""The words for the alert codes, the monitored jobs, and the steps of their last runs by job_id."""
 
 
 class _LenientText(psycopg.adapt.Loader):
@@ -41,8 +56,8 @@ class _LenientText(psycopg.adapt.Loader):
 
 
 @dataclass
-class JobLog:
-    """The job log of one database.
+class Inquiry:
+    """What there is to ask of the job log of one database, whoever waits for the answers.
 
     `deadline` is the time.monotonic() by which the server has to have answered. The `_seconds` become known as the
     steps are done. `encoded` is whether the database knows how its texts are encoded.
@@ -55,26 +70,28 @@ class JobLog:
     query_seconds: float = 0
     rows: int = 0
     notes: tuple[str, ...] = ()
-    connection: "psycopg.Connection" = field(init=False)
+    connection: "psycopg.BaseConnection[Any]" = field(init=False)
     dbname: str = field(init=False)
     user: str = field(init=False)
     encoded: bool = field(init=False, default=True)
 
-    def connect(self) -> None:
-        """Connect. Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right."""
+    @contextlib.contextmanager
+    def connecting(self) -> Iterator[dict[str, Any]]:
+        """Gives the parameters with which `connection` has to be made meanwhile; says why it can't be.
+
+        Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right.
+        """
         started = time.monotonic()
         refuse_password(self.parameters)
         try:
-            self.connection = psycopg.connect(
+            yield {
                 # the encoding in which names and messages come, whatever the database's
-                **{
-                    "client_encoding": "utf8",
-                    "application_name": "check_jobmon",
-                    **self.parameters,
-                    "autocommit": True,
-                    "prepare_threshold": None,
-                }
-            )
+                "client_encoding": "utf8",
+                "application_name": "check_jobmon",
+                **self.parameters,
+                "autocommit": True,
+                "prepare_threshold": None,
+            }
         except (psycopg.ProgrammingError, psycopg.InterfaceError) as error:
             raise CheckImpossible(f"the connection parameters are wrong: {one_line(error)}") from error
         except UnicodeError as error:
@@ -98,25 +115,21 @@ class JobLog:
             f"PostgreSQL {info.parameter_status('server_version')}"
         )
 
-    def judge(
+    def judging(
         self, selection: Selection = EVERY_JOB, failures: int = FAILURES, steps: bool = False
-    ) -> tuple[Words, list[Job], dict[int, list[Step]]]:
+    ) -> Asking[Judgement]:
         """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
 
         Two round trips: the first looks whether and how the tables can be read.
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
-        found = layout.examine(
-            self._fetch(f"""
-                {self._begin()}
-                SET LOCAL jit = off;
-                SET LOCAL work_mem = '64MB';
-                {layout.query(self.schema)};
-            """)[0],
-            self.schema,
-            self.dbname,
-            self.user,
-        )
+        catalog = yield from self._fetch(f"""
+            {self._begin()}
+            SET LOCAL jit = off;
+            SET LOCAL work_mem = '64MB';
+            {layout.query(self.schema)};
+        """)
+        found = layout.examine(catalog[0], self.schema, self.dbname, self.user)
         if isinstance(found, str):
             raise CheckImpossible(found)
         self.notes = found.notes
@@ -124,7 +137,7 @@ class JobLog:
             self.schema, failures, found.kind, found.newest, selection.also(self.schema), selection.selected()
         )
         started = time.monotonic()
-        answers = self._fetch(f"""
+        answers = yield from self._fetch(f"""
             {self._timeouts()}
             SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer,
                    coalesce(t.j ->> 'alert_text', t.j ->> 'error_text')
@@ -144,7 +157,7 @@ class JobLog:
             details.setdefault(row[0], []).append(Step(*row[1:]))
         return self._words(answers[0]), jobs, details
 
-    def names(self) -> list[str]:
+    def naming(self) -> Asking[list[str]]:
         """All names that were ever logged or configured, sorted. One more round trip."""
         script = f"""
             {self._begin()}
@@ -154,7 +167,8 @@ class JobLog:
              ORDER BY job_name;
             COMMIT;
         """
-        return [row[0] for row in self._fetch(script)[0]]
+        answers = yield from self._fetch(script)
+        return [row[0] for row in answers[0]]
 
     def _steps(self, query: str) -> str:
         return f"""
@@ -202,24 +216,15 @@ class JobLog:
             for name, share in (("statement_timeout", 1), ("lock_timeout", LOCK_SHARE))
         )
 
-    def _fetch(self, script: str) -> list[list[tuple[Any, ...]]]:
-        """As `_rows`, but raises DatabaseUnreachable or CheckImpossible."""
+    def _fetch(self, script: str) -> Asking[list[Rows]]:
+        """The answers to a script, or DatabaseUnreachable or CheckImpossible for an error."""
         try:
-            return self._rows(script)
+            return (yield script)
         except psycopg.Error as error:
-            raise self._failure(error) from error
+            failure = yield from self._failure(error)
+            raise failure from error
 
-    def _rows(self, script: str) -> list[list[tuple[Any, ...]]]:
-        """Run a script of statements, and give the rows of those that return any, but for what was only set."""
-        answers = []
-        cursor = self.connection.execute(script.encode())
-        while True:
-            if cursor.description is not None and cursor.description[0].name != SETTING:
-                answers.append(cursor.fetchall())
-            if not cursor.nextset():
-                return answers
-
-    def _failure(self, error: psycopg.Error) -> Exception:
+    def _failure(self, error: psycopg.Error) -> Asking[Exception]:
         dbname = self.dbname
         state = error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
@@ -228,9 +233,8 @@ class JobLog:
                 f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
             )
         if isinstance(error, errors.LockNotAvailable):
-            return DatabaseUnreachable(
-                f'a table of schema "{self.schema}" in database "{dbname}" is locked {self._lock()}'
-            )
+            lock = yield from self._lock()
+            return DatabaseUnreachable(f'a table of schema "{self.schema}" in database "{dbname}" is locked {lock}')
         if state in OUT_OF_TIME and "user request" not in str(error):
             return DatabaseUnreachable(
                 f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
@@ -246,10 +250,11 @@ class JobLog:
             "schema (jobmonctl bootstrap), or see the server's log"
         )
 
-    def _lock(self) -> str:
+    def _lock(self) -> Asking[str]:
         """Which table is locked, by whom, and what to do, as far as there is time to ask."""
         try:
-            rows = self._rows(f"""
+            answers = yield (
+                f"""
                 ROLLBACK;
                 {self._begin()}
                 SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
@@ -265,7 +270,9 @@ class JobLog:
                  ORDER BY l.granted DESC, a.xact_start
                  LIMIT 1;
                 COMMIT;
-            """)[0]
+            """
+            )
+            rows = answers[0]
         except psycopg.Error:
             rows = []
         if not rows:
@@ -291,6 +298,56 @@ class JobLog:
                 f"{lacking[0]}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
             )
         return Words(found[1], found[2], found[3])
+
+
+@dataclass
+class JobLog(Inquiry):
+    """The job log of one database, over a connection that is waited for."""
+
+    connection: "psycopg.Connection" = field(init=False)
+
+    def connect(self) -> None:
+        """Connect. Raises as `connecting`."""
+        with self.connecting() as parameters:
+            self.connection = psycopg.connect(**parameters)
+
+    def run(self, asking: Asking[T]) -> T:
+        """What comes of it. Raises DatabaseUnreachable or CheckImpossible."""
+        try:
+            script = next(asking)
+            while True:
+                try:
+                    answers = self._rows(script)
+                except psycopg.Error as error:
+                    script = asking.throw(error)
+                else:
+                    script = asking.send(answers)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def judge(self) -> Judgement:
+        """As `judging` with its defaults, done."""
+        return self.run(self.judging())
+
+    def names(self) -> list[str]:
+        """As `naming`, done."""
+        return self.run(self.naming())
+
+    def _rows(self, script: str) -> list[Rows]:
+        rows: list[Rows] = []
+        cursor = self.connection.execute(script.encode())
+        while True:
+            if answers(cursor):
+                rows.append(cursor.fetchall())
+            if not cursor.nextset():
+                return rows
+
+
+def answers(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
+    """Whether the cursor's current result is an answer, and not from a statement that only sets something."""
+    result = cursor.pgresult  # not `description`, which describes all columns for the name of one
+    return result is not None and result.nfields > 0 and result.fname(0) != SETTING.encode()
 
 
 def refuse_password(parameters: Mapping[str, Any]) -> None:

@@ -62,18 +62,22 @@ def files(given: str | None) -> list[str]:
     return [path for path in (os.path.join(home, NAME), SYSTEM) if os.path.exists(path)]
 
 
+def hosts_of(path: str) -> "tuple[Host, ...]":
+    """The hosts that a file names. Raises HostsUnusable."""
+    from check_jobmon.config import ConfigError, read_hosts
+    from check_jobmon.yamlfile import read_bytes
+
+    try:
+        return read_hosts(path, read_bytes(path))
+    except ConfigError as error:
+        raise HostsUnusable(str(error)) from None
+    except OSError as error:
+        raise HostsUnusable(f"{path} can't be read: {error.strerror}") from None
+
+
 def _look_up(name: str, given: str | None) -> "Host | None":
     for path in files(given):
-        from check_jobmon.config import ConfigError, read_hosts
-        from check_jobmon.yamlfile import read_bytes
-
-        try:
-            hosts = read_hosts(path, read_bytes(path))
-        except ConfigError as error:
-            raise HostsUnusable(str(error)) from None
-        except OSError as error:
-            raise HostsUnusable(f"{path} can't be read: {error.strerror}") from None
-        for host in hosts:
+        for host in hosts_of(path):
             if host.name == name:
                 return host
     return None

@@ -9,16 +9,19 @@ HEADROOM = 60
 """Bytes of the first line, enough for its counts, that go before perfdata and notice if not all of them fit."""
 
 
-def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int) -> str:
+def compose(
+    first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int, of: str = "jobs"
+) -> str:
     """The whole output, ending in a newline, in at most so many bytes of UTF-8.
 
-    `perfdata` is the summary's, then one text a job, those to keep first. What doesn't fit is left out whole, and the last
-    line says how much. The summary stays first and the jobs go by label, so that graphs find each figure in its place.
+    `perfdata` is the summary's, then one text a job (or whatever it is `of`), those to keep first. What doesn't fit is left
+    out whole, and the last line says how much. The summary stays first and the jobs go by label, so that graphs find each
+    figure in its place.
     """
     # by its parts: the whole can be megabytes of which kilobytes fit
     if _size(_join(first_line, perfdata[:1], [])) + _total(perfdata[1:]) + _total(long_output) <= max_bytes:
         return _join(first_line, perfdata, long_output)
-    worst = _notice(len(long_output), len(perfdata[1:]), max_bytes)
+    worst = _notice(len(long_output), len(perfdata[1:]), max_bytes, of)
     room = max_bytes - _size(_join(first_line, perfdata[:1], [worst]))
     if room < 0:
         return _shorten(first_line, perfdata[:1], [worst] if long_output or perfdata[1:] else [], max_bytes)
@@ -26,7 +29,7 @@ def compose(first_line: str, long_output: Sequence[str], perfdata: Sequence[str]
     lines = _fitting(long_output, room // 2)
     jobs = _fitting(perfdata[1:], room - _total(long_output[:lines]))
     lines = _fitting(long_output, room - _total(perfdata[1 : jobs + 1]))
-    left_out = _notice(len(long_output) - lines, len(perfdata[1:]) - jobs, max_bytes)
+    left_out = _notice(len(long_output) - lines, len(perfdata[1:]) - jobs, max_bytes, of)
     return _join(first_line, perfdata[: jobs + 1], [*long_output[:lines], left_out])
 
 
@@ -35,8 +38,8 @@ def bounded(text: str, max_bytes: int) -> str:
     return _cut(text.removesuffix("\n"), max_bytes - 1) + "\n"
 
 
-def _notice(lines: int, jobs: int, max_bytes: int) -> str:
-    return f"left out (--max-output {max_bytes}): {lines} of the lines, perfdata of {jobs} of the jobs"
+def _notice(lines: int, jobs: int, max_bytes: int, of: str) -> str:
+    return f"left out (--max-output {max_bytes}): {lines} of the lines, perfdata of {jobs} of the {of}"
 
 
 def _shorten(first_line: str, perfdata: Sequence[str], notice: Sequence[str], max_bytes: int) -> str:

@@ -14,11 +14,12 @@ NO_NAMES = "SELECT NULL WHERE false"
 class Selection:
     """Shell patterns (`*`, `?`, `[...]`) of names to include, all if there is none, and of names to exclude.
 
-    As with add_job(), case does not matter.
+    As with add_job(), case does not matter. With `logged`, all includes each name in the log, even if it needs no watching.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    logged: bool = False
 
     def __contains__(self, name: str) -> bool:
         """Whether the job is to be checked."""
@@ -44,7 +45,7 @@ class Selection:
     def also(self, schema: str) -> str:
         """A SELECT of the logged names among those asked for, so that jobs without configuration are judged too."""
         if not self.include:
-            return NO_NAMES
+            return all_names(schema) if self.logged else NO_NAMES
         if not self.exact:
             return all_names(schema)
         run = f"SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name AND r.end_time"

@@ -4,6 +4,7 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,14 @@ def _bundled() -> "Traversable":
     return files(__package__)
 
 
+@functools.cache
+def _check_query() -> str:
+    # asked of the loader as importlib.resources would, without all that this imports
+    loader: Any = __spec__.loader
+    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
+    return data.decode()
+
+
 def job_status(
     schema: str,
     failures: int = FAILURES,
@@ -44,10 +53,7 @@ def job_status(
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    # asked of the loader as importlib.resources would, without all that this imports
-    loader: Any = __spec__.loader
-    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
-    _, head, text = data.decode().partition("WITH word AS")
+    _, head, text = _check_query().partition("WITH word AS")
     filled = {
         "layout": layout,
         "newest": str(newest).lower(),

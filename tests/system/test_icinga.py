@@ -133,26 +133,26 @@ def test_icinga_takes_the_configuration_in_contrib_with_the_host_it_shows(icinga
     contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
     example = EXAMPLE.search(contrib)
     assert example
-    host = example[1].replace(" *        ", "")
+    host = "\n".join(text.replace(" *        ", "") for text in EXAMPLE.findall(contrib))
     generic = 'template Host "generic-host" { check_command = "hostalive" }\n'
     configuration = icinga.configuration(plugin.folder, generic + host)
     checked = icinga.place.run(*icinga.command("daemon", "-C", "-c", configuration))
     assert checked.status == 0, checked.stdout
-    assert "Instantiated 3 Services." in checked.stdout
+    assert "Instantiated 5 Services." in checked.stdout
     assert "warning" not in checked.stdout.replace("warning threshold", ""), checked.stdout
 
 
 def test_each_argument_in_contrib_has_a_description() -> None:
     contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
     arguments = re.findall(r'^    "(-[^"]+|verbosity)" = \{\n(.*?)^    \}', contrib, re.M | re.S)
-    assert len(arguments) == contrib.count("value = ")
+    assert len(arguments) == contrib.count("value = ") + contrib.count('set_if = "')
     for name, body in arguments:
         assert re.search(r'description = "[A-Z][^"]{10,}"', body), name
 
 
 def test_each_option_of_the_plugin_can_be_set() -> None:
     contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
-    arguments = {*re.findall(r'^    "(-[^"]+)" = \{', contrib, re.M), "-v", "-h", "-V"}
+    arguments = {*re.findall(r'^    "(-[^"]+)" = \{', contrib, re.M), "-v", "-h", "-V", "--output"}
     options = re.findall(r"^  (-.*?)(?:  |$)", run_module("check_jobmon", "--help").stdout, re.M)
     assert len(options) > 10
     for option in options:

@@ -73,7 +73,7 @@ def _configuration(place: Place, plugins: Path, objects: str) -> str:
 
 def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place, plugin: Plugin) -> None:
     verified = place.run(nagios, "-v", _configuration(place, plugin.folder, ""))
-    assert "Checked 3 services" in verified.stdout, verified.stdout
+    assert "Checked 4 services" in verified.stdout, verified.stdout
     assert "Total Warnings: 0" in verified.stdout, verified.stdout
     assert "Total Errors:   0" in verified.stdout, verified.stdout
     assert verified.status == 0

@@ -1,0 +1,118 @@
+"""What a check comes to: its state, first line, long output and perfdata, and the words for the ways in which it fails.
+
+Prints nothing, and is told the jobs by whoever fetched them.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from check_jobmon.text import clean
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from check_jobmon.check import MonitoredJobs
+    from check_jobmon.database import Inquiry
+    from check_jobmon.jobs import Job
+
+CONFIGURING = "reading the configuration file"
+CONNECTING = "connecting"
+QUERYING = "waiting for the check query"
+WAYS_OUT = {
+    CONFIGURING: "see that it is a file, on a disk that answers",
+    CONNECTING: (
+        "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
+    ),
+    QUERYING: "look at the server's load and locks, or give more time with -t",
+}
+STATES = ("ok", "warning", "critical", "unknown")
+UNKNOWN = 3
+SERVER_SHARE = 0.9
+"""The part of the deadline that a query may take on the server, so that its own error comes before the alarm."""
+
+
+class JobResult(NamedTuple):
+    """One job as it was judged: its state, and why if it is a problem. One that is not active is OK."""
+
+    job: "Job"
+    state: int
+    reason: str
+
+
+class Result(NamedTuple):
+    """What the check of one database came to. `word` is what the state is called there, `counts` how many jobs are
+    critical, warning and ok; `perfdata` is the summary's, then one text a job, those to keep first.
+    """
+
+    state: int
+    word: str
+    summary: str
+    long_output: "Sequence[str]" = ()
+    perfdata: "Sequence[str]" = ()
+    counts: tuple[int, int, int] | None = None
+    jobs: tuple[JobResult, ...] = ()
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the output, without perfdata."""
+        return f"JOBMON {self.word} - {self.summary}"
+
+
+def failed(state: int, reason: str) -> Result:
+    """No judgement, but why there is none."""
+    return Result(state, STATES[state].upper(), reason)
+
+
+def unanswered(seconds: float, stage: str, where: str) -> str:
+    """Why there is none where nothing answered in time."""
+    reason = f"no answer within {seconds:g}s while {stage or 'starting'} ({where or 'default host and database'})"
+    return f"{reason}: {WAYS_OUT.get(stage, 'look at the load of this machine')}"
+
+
+def bug(error: Exception, version: str) -> str:
+    """Why there is none where an exception came that should not."""
+    return f"a bug in check_jobmon {version}: {type(error).__name__}: {clean(str(error), 300)} (-vvv shows where)"
+
+
+def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace") -> Result:
+    """What the jobs come to, as the options want it told."""
+    import nagiosplugin
+
+    from check_jobmon.check import STATES as JOB_STATES
+    from check_jobmon.check import JobContext, JobSummary
+    from check_jobmon.perfdata import job_perfdata, summary_perfdata
+
+    summary = JobSummary(jobs, arguments.verbose)
+    check = nagiosplugin.Check(jobs, JobContext(JOB_STATES[arguments.crashed]), summary)
+    check()
+    # Nothing monitored is fine; nagiosplugin would call no results unknown.
+    state = int(check.exitcode) if check.results else 0
+    long_output = list(check.verbose_str or [])
+    if arguments.verbose:
+        long_output.extend(f"note: {clean(note)}" for note in log.notes)
+    if arguments.verbose >= 3:
+        long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
+        long_output.append(
+            f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
+        )
+    critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
+    perfdata: list[str] = []
+    if arguments.perfdata != "none":
+        perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
+    if arguments.perfdata in ("all", "problems"):
+        perfdata.extend(
+            job_perfdata(result.metric.value)
+            for result in check.results
+            if arguments.perfdata == "all" or int(result.state)
+        )
+    watched = tuple(JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results)
+    others = tuple(JobResult(job, 0, "") for job in jobs.jobs if not job.active)
+    return Result(
+        state,
+        jobs.words.of(state),
+        check.summary_str,
+        long_output,
+        perfdata,
+        (critical, warning, ok),
+        watched + others,
+    )

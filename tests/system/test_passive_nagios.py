@@ -1,0 +1,129 @@
+"""Nagios 4 takes passive results, through its command file and as check result files, and shows what was submitted."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.database import Database, run_module
+from tests.output.hostile import TEXTS
+from tests.system.conftest import FourStates
+from tests.system.daemons import Daemon, Place, Plugin
+from tests.system.test_nagios import _configuration, _unescaped
+from tests.system.test_nagios import nagios as nagios
+from tests.targets.conftest import Targets
+from tests.targets.conftest import targets as targets
+
+SUBMITTED = ["-t", "40", "-x", "LOAD [1-9]*"]
+"""Options for results that fit whole into one command."""
+
+
+def configuration(place: Place, plugin: Plugin, services: Iterable[tuple[str, str]]) -> str:
+    """A nagios.cfg with these hosts' services, made of contrib's template, and commands allowed."""
+    named = list(services)
+    hosts = "".join(
+        f"""
+define host {{
+    use                     generic-host
+    host_name               {host}
+    contact_groups          admins
+    max_check_attempts      1
+}}
+"""
+        for host in sorted({host for host, _ in named})
+    )
+    objects = "".join(
+        f"""
+define service {{
+    use                     jobmon-passive
+    host_name               {host}
+    service_description     {service}
+}}
+"""
+        for host, service in named
+    )
+    path = Path(_configuration(place, plugin.folder, hosts + objects))
+    path.write_text(path.read_text() + "check_external_commands=1\nlog_passive_checks=1\n")
+    return str(path)
+
+
+def shown(place: Place, daemon: Daemon, number: int) -> dict[tuple[str, str], dict[str, str]]:
+    """Our services that have a result, by host and description, when there are so many."""
+
+    def found() -> dict[tuple[str, str], dict[str, str]]:
+        passive = (s for s in _blocks(place) if s["host_name"] != "db.example.com")  # that is contrib's example
+        services = {(s["host_name"], s["service_description"]): s for s in passive}
+        return services if len(services) >= number else {}
+
+    return daemon.until(found, f"{number} services have results")
+
+
+def _blocks(place: Place) -> list[dict[str, str]]:
+    path = place.folder / "status.dat"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    services = [
+        dict(line.strip().split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in re.findall(r"^servicestatus \{\n(.*?)^\s*\}", text, re.M | re.S)
+    ]
+    return [service for service in services if service["has_been_checked"] == "1"]
+
+
+def started(place: Place, daemon: Daemon) -> None:
+    """Wait until Nagios reads its command file."""
+    daemon.until(lambda: (place.folder / "nagios.cmd").exists() and (place.folder / "status.dat").exists(), "it starts")
+
+
+@pytest.mark.parametrize("way", ["nagios.cmd", "spool"])
+def test_nagios_shows_what_was_submitted(
+    nagios: str, place: Place, plugin: Plugin, four_states: FourStates, targets: Targets, way: str
+) -> None:
+    file = targets({database.name: database.parameters for database in four_states})
+    services = [(database.name, "JOBMON") for database in four_states]
+    with place.daemon(nagios, configuration(place, plugin, services)) as daemon:
+        started(place, daemon)
+        output = run_module("check_jobmon", "--targets", file, "--submit", f"nagios:{place.folder / way}", *SUBMITTED)
+        assert (output.status, output.stderr) == (0, ""), output.stdout
+        found = shown(place, daemon, 4)
+    for state, database in enumerate(four_states):
+        service = found[database.name, "JOBMON"]
+        printed = database.check(*SUBMITTED)
+        assert service["check_type"] == "1"
+        assert service["current_state"] == str(state)
+        assert service["plugin_output"] == printed.first_line.replace(";", ":")
+        assert _unescaped(service["long_plugin_output"]).rstrip("\n") == printed.long_output
+        labels = re.sub(r"=[^ ]*", "", service["performance_data"])
+        assert labels == re.sub(r"=[^ ]*", "", printed.perfdata)
+
+
+@pytest.mark.parametrize("way", ["nagios.cmd", "spool"])
+def test_each_job_has_a_service_that_nagios_takes_whatever_its_name(
+    nagios: str,
+    place: Place,
+    plugin: Plugin,
+    database: Database,
+    session: psycopg.Connection,
+    targets: Targets,
+    way: str,
+) -> None:
+    names = {text.upper() for text in TEXTS if text.strip(" ") and "\0" not in text and len(text) <= 500}
+    names = {name for name in names if name.encode("utf-8", "replace").decode() == name}
+    session.cursor().executemany(
+        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [(name,) for name in names]
+    )
+    file = targets({"db": database.parameters})
+    told = run_module("check_jobmon", "--targets", file, "--output", "json", "--per-job", "-t", "40")
+    services = {result["service"]: result for result in json.loads(told.stdout)["results"]}
+    assert len(services) == len(names) + 1
+    with place.daemon(nagios, configuration(place, plugin, [("db", service) for service in services])) as daemon:
+        started(place, daemon)
+        to = f"nagios:{place.folder / way}"
+        output = run_module("check_jobmon", "--targets", file, "--submit", to, "--per-job", "-t", "40")
+        assert (output.status, output.stderr) == (0, ""), output.stdout
+        found = shown(place, daemon, len(services))
+    for (_, service), result in found.items():
+        assert result["current_state"] == "2"
+        expected = services[service]["output"].replace(";", ":")
+        assert service == "JOBMON" or result["plugin_output"] == expected

@@ -1,0 +1,1 @@
+"""Many databases in one process."""
