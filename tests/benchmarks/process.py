@@ -3,20 +3,27 @@
 User and system CPU of a process with all that it starts, and the time on the clock: the plugin as pip installs it, on
 Debian's Python, against the plugins in Debian's packages, which run SELECT ... FROM jobmon.check_job_status(); for scale
 psql, check_pgsql, a Python that does nothing, and one that only connects with psycopg. One database with 20 jobs, all
-well, over TCP with a password. All take turns, in another order in each round; medians, their ratios and the
-least that each took are printed.
+well, over TCP with a password. All take turns, in another order in each round; medians, their
+ratios and the least that each took are printed. Other work on the machine makes all of it cost more, but not alike.
 
-Then each thing that the plugin does to be cheap is left out in turn, and things that it does not do are tried:
+Then each thing that the plugin does to be cheap is left out in turn. What was tried and did not pay:
 
 - `-I` (isolated), a [c] or a pure Python psycopg in place of [binary]: no difference that can be told from noise, but that
   pure Python needs ctypes. Which psycopg is up to the user.
-- importlib.util.LazyLoader: runs a module as soon as a second one imports it, because Python's import system then asks for
-  its __spec__; and `from asyncio import Future` at once. check_jobmon/sparing.py does the same with less.
-- gssencmode=disable, fewer SETs in a script: connecting takes 1.5 ms of CPU and both round trips 2, psycopg's import 70.
-- gc.freeze() before the fork, the fork itself: 2 to 3 ms for a deadline that holds whatever hangs. The parent imports
-  nothing that the child doesn't need.
-- tuples in place of all small data classes: 0.25 ms each. Only the largest became one.
+- importlib.util.LazyLoader: 3 ms. It runs a module as soon as a second one imports it, or at once for a name of it
+  (`from json import dumps`). check_jobmon/sparing.py does without it.
+- connecting in another way (gssencmode, fewer SETs in a script): all of it takes 1.5 ms of CPU, both round trips 2.
+- no fork: 5 ms, for pages that the two processes share until one writes to them. It is the price of a deadline that holds
+  whatever hangs; the parent imports nothing that the child doesn't need.
+- tuples in place of all small data classes: 0.25 ms each. Only some of those that every check needs became one.
+- sys.setdlopenflags(RTLD_LAZY): nothing, the libraries below psycopg are linked to be bound at once.
+- stand-ins for classes (asyncio.Task, ZoneInfo): not done, since the next release of psycopg may do with one what only the
+  class can do. Functions alone have stand-ins, which end in the real ones.
 - Python 3.15's lazy imports (PEP 810): not measured, there was no such interpreter at hand.
+
+What is left is psycopg's own: 85 modules whose code is read and run, two thirds of a check's CPU, among them all types that
+it can adapt and its asynchronous half, for which it needs parts of asyncio; typing_extensions and by it inspect on Python
+before 3.13; libpq and its libraries. psycopg has no documented way to import less of it.
 """
 
 import argparse
