@@ -8,7 +8,6 @@ from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
 from check_jobmon.database import Asking, CheckImpossible, Inquiry
 from check_jobmon.jobs import Job, Step, Words
-from check_jobmon.perfdata import job_perfdata
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
 from check_jobmon.text import clean, columns, counted, duration, title
@@ -80,10 +79,6 @@ class JobContext(nagiosplugin.Context):
         if job.crashed:
             state = max(state, self.crashed)
         return nagiosplugin.Result(state, job.reason(resource.words) or None, metric)
-
-    def performance(self, metric: nagiosplugin.Metric, resource: MonitoredJobs) -> str:
-        """The job's perfdata: age, failures and duration."""
-        return job_perfdata(metric.value)
 
 
 class JobSummary(nagiosplugin.Summary):

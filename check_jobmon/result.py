@@ -82,7 +82,7 @@ def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace
 
     from check_jobmon.check import STATES as JOB_STATES
     from check_jobmon.check import JobContext, JobSummary
-    from check_jobmon.perfdata import summary_perfdata
+    from check_jobmon.perfdata import job_perfdata, summary_perfdata
 
     summary = JobSummary(jobs, arguments.verbose)
     check = nagiosplugin.Check(jobs, JobContext(JOB_STATES[arguments.crashed]), summary)
@@ -103,7 +103,7 @@ def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace
         perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
     if arguments.perfdata in ("all", "problems"):
         perfdata.extend(
-            str(result.metric.performance())
+            job_perfdata(result.metric.value)
             for result in check.results
             if arguments.perfdata == "all" or int(result.state)
         )

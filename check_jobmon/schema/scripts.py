@@ -4,7 +4,6 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
 """
 
-import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-@functools.cache
 def _read(*path: str) -> str:
     return files(__package__).joinpath(*path).read_text(encoding="utf-8")
 
