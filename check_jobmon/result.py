@@ -3,13 +3,13 @@
 Prints nothing, and is told the jobs by whoever fetched them.
 """
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from check_jobmon.check import MonitoredJobs
     from check_jobmon.database import Inquiry
@@ -31,8 +31,7 @@ SERVER_SHARE = 0.9
 """The part of the deadline that a query may take on the server, so that its own error comes before the alarm."""
 
 
-@dataclass(frozen=True)
-class JobResult:
+class JobResult(NamedTuple):
     """One job as it was judged: its state, and why if it is a problem. One that is not active is OK."""
 
     job: "Job"
@@ -40,8 +39,7 @@ class JobResult:
     reason: str
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What the check of one database came to. `word` is what the state is called there, `counts` how many jobs are
     critical, warning and ok; `perfdata` is the summary's, then one text a job, those to keep first.
     """
@@ -49,8 +47,8 @@ class Result:
     state: int
     word: str
     summary: str
-    long_output: list[str] = field(default_factory=list)
-    perfdata: list[str] = field(default_factory=list)
+    long_output: "Sequence[str]" = ()
+    perfdata: "Sequence[str]" = ()
     counts: tuple[int, int, int] | None = None
     jobs: tuple[JobResult, ...] = ()
 

@@ -6,7 +6,6 @@ Runs in a process of its own that may be killed at any time, so each result is w
 import argparse
 import asyncio
 import contextlib
-import dataclasses
 import os
 import resource
 import time
@@ -138,8 +137,7 @@ class Checks:
         except Exception as error:
             result = failed(UNKNOWN, bug(error, __version__))
             if self.arguments.verbose >= 3:
-                lines = traceback.format_exc().splitlines()
-                result = dataclasses.replace(result, long_output=[clean(line) for line in lines])
+                result = result._replace(long_output=[clean(line) for line in traceback.format_exc().splitlines()])
         finally:
             patience.cancel()
             self.open -= 1

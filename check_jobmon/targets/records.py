@@ -64,8 +64,8 @@ def record(target: str, result: Result, began: float, ended: float, with_jobs: b
     """A target's result, with its jobs if somebody wants them."""
     jobs = [_job(job) for job in result.jobs] if with_jobs else []
     counts = list(result.counts) if result.counts else None
-    told = (result.state, result.word, result.summary, began, ended, result.long_output, result.perfdata, counts)
-    return Record(target, *told, jobs)
+    texts = (list(result.long_output), list(result.perfdata))
+    return Record(target, result.state, result.word, result.summary, began, ended, *texts, counts, jobs)
 
 
 def _job(result: JobResult) -> JobRecord:
