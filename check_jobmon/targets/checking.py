@@ -160,7 +160,7 @@ class Checks:
             self.stages[number] = (QUERYING, where)
             asking = acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2)
             jobs = await _answer(connection, asking)
-            return judged(log, jobs, self.arguments)
+            return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
         finally:
             await connection.close()
 
