@@ -79,8 +79,9 @@ exit status:
   0 OK, 1 WARNING, 2 CRITICAL by the worst job; if the server can't be reached,
   what --connection-error says; 3 UNKNOWN if there is nothing to judge by (no
   job log, no right to read it, no such job) or the arguments are wrong
-  --targets: of all of them the worst, UNKNOWN being better than WARNING
-  --submit: 0 if all results were taken, whatever they are, else 2; 3 as above
+  with --targets the worst of all, in the order CRITICAL, WARNING, UNKNOWN, OK;
+  where --submit is given, 0 if all results were taken, whatever they are, else
+  2, or 3 if there is something to correct here
 
 the password:
   comes from ~/.pgpass (or PGPASSFILE), a service file or a certificate. There

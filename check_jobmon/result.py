@@ -74,8 +74,8 @@ def bug(error: Exception, version: str) -> str:
     return f"a bug in check_jobmon {version}: {type(error).__name__}: {clean(str(error), 300)} (-vvv shows where)"
 
 
-def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace") -> Result:
-    """What the jobs come to, as the options want it told."""
+def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace", with_jobs: bool = False) -> Result:
+    """What the jobs come to, as the options want it told, and on demand each of them."""
     import nagiosplugin
 
     from check_jobmon.check import STATES as JOB_STATES
@@ -105,14 +105,9 @@ def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace
             for result in check.results
             if arguments.perfdata == "all" or int(result.state)
         )
-    watched = tuple(JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results)
-    others = tuple(JobResult(job, 0, "") for job in jobs.jobs if not job.active)
-    return Result(
-        state,
-        jobs.words.of(state),
-        check.summary_str,
-        long_output,
-        perfdata,
-        (critical, warning, ok),
-        watched + others,
-    )
+    counts = (critical, warning, ok)
+    each: tuple[JobResult, ...] = ()
+    if with_jobs:
+        each = tuple(JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results)
+        each += tuple(JobResult(job, 0, "") for job in jobs.jobs if not job.active)
+    return Result(state, jobs.words.of(state), check.summary_str, long_output, perfdata, counts, each)

@@ -55,7 +55,7 @@ def columns(text: str) -> int:
     )
 
 
-def label(job_name: str, mark: str = "~") -> str:
+def label(job_name: str) -> str:
     """The job's name as a perfdata label: the name itself where that is legal, else cleaned and with a hash to stay unique.
 
     Legal is what the Monitoring Plugins Development Guidelines allow (no `=`, no `'`), less what breaks graphing tools:
@@ -67,11 +67,11 @@ def label(job_name: str, mark: str = "~") -> str:
     'A_B~52b82c13'
     """
     legal = re.sub(r"[^\w .:/+#@-]", "_", clean(job_name, LABEL_LENGTH)).replace("::", "__")
-    if legal and legal == job_name and not re.search(f"{mark}[0-9a-f]{{8}}$", job_name):
+    if legal and legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
         return legal
     import hashlib  # OpenSSL, for the few names that need it
 
-    return f"{legal}{mark}{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{legal}~{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def duration(seconds: float, *, fraction: bool = False) -> str:

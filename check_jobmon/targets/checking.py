@@ -137,8 +137,7 @@ class Checks:
         except Exception as error:
             result = failed(UNKNOWN, bug(error, __version__))
             if self.arguments.verbose >= 3:
-                lines = traceback.format_exc().splitlines()
-                result = result._replace(long_output=[clean(line) for line in lines])
+                result = result._replace(long_output=[clean(line) for line in traceback.format_exc().splitlines()])
         finally:
             patience.cancel()
             self.open -= 1
@@ -161,7 +160,7 @@ class Checks:
             self.stages[number] = (QUERYING, where)
             asking = acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2)
             jobs = await _answer(connection, asking)
-            return judged(log, jobs, self.arguments)
+            return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
         finally:
             await connection.close()
 

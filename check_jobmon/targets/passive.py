@@ -1,5 +1,6 @@
 """Passive results: what a monitoring server is told of a service that it doesn't check itself. Knows no server."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -55,8 +56,12 @@ def service_of(service: str, job: str) -> str:
     'JOBMON NIGHTLY ETL'
     >>> service_of("JOBMON", "A=B")
     'JOBMON A_B#52b82c13'
+    >>> service_of("JOBMON", "A_B#52b82c13")
+    'JOBMON A_B#52b82c13_#87a3ebad'
     """
-    return f"{service} {label(job, mark='#')}"
+    # label() marks its hash with `~`, which Nagios forbids; a name that looks as if it had one with `#` gets one more
+    name = label(f"{job}~" if re.search("#[0-9a-f]{8}$", job) else job)
+    return f"{service} {name.replace('~', '#')}"
 
 
 def passive_results(records: Sequence[Record], service: str, per_job: bool) -> Iterator[Passive]:

@@ -60,13 +60,12 @@ class Record:
         return compose(self.first_line, self.long_output, self.perfdata, max_bytes)
 
 
-def record(target: str, result: Result, began: float, ended: float, with_jobs: bool) -> Record:
-    """A target's result, with its jobs if somebody wants them."""
-    jobs = [_job(job) for job in result.jobs] if with_jobs else []
+def record(target: str, result: Result, began: float, ended: float) -> Record:
+    """A target's result."""
+    jobs = [_job(job) for job in result.jobs]
     counts = list(result.counts) if result.counts else None
     texts = (list(result.long_output), list(result.perfdata))
-    told = (result.state, result.word, result.summary, began, ended, *texts, counts)
-    return Record(target, *told, jobs)
+    return Record(target, result.state, result.word, result.summary, began, ended, *texts, counts, jobs)
 
 
 def _job(result: JobResult) -> JobRecord:

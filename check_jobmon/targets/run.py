@@ -96,7 +96,7 @@ def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record
         raise _Nothing(lacking.state, lacking.summary)
     for number, name in enumerate(names):
         if number not in found:
-            found[number] = record(name, lacking, began, time.time(), False)
+            found[number] = record(name, lacking, began, time.time())
     return [found[number] for number in range(len(names))], clean(answer.stderr, 500)
 
 
@@ -114,10 +114,8 @@ def _check(arguments: argparse.Namespace, seconds: float, file: int, report: Rep
     report(LOADING)
     from check_jobmon.targets.checking import Checks
 
-    with_jobs = arguments.per_job or arguments.output == "json"
-
     def tell(number: int, result: Result, began: float) -> None:
-        write_record(file, number, record(hosts[number].name, result, began, time.time(), with_jobs))
+        write_record(file, number, record(hosts[number].name, result, began, time.time()))
 
     report("checking")
     deadline, give_up = (started + seconds * share for share in (SERVER_SHARE, WAITING_SHARE))
