@@ -1,5 +1,6 @@
 """Fixtures: databases in the four states, and a place for a daemon with the plugin in it."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from check_jobmon.embedded import Server
 from tests.database import Database, value
 from tests.system.daemons import Place, Plugin, install_plugin, new_place
 
+_numbers = itertools.count(1)
+"""For the names of databases, because each folder that takes the fixture has it once."""
 MISCHIEF = 'duplicate key "it\'s" | $HOSTNAME$ `id` 100% \\n C:\\temp <b>\nsecond line; ünïcödé ✓'
 """A job's message with all that a format, a shell or a macro could take for its own."""
 
@@ -43,7 +46,9 @@ def plugin(place: Place) -> Plugin:
 @pytest.fixture(scope="session")
 def four_states(server: Server, template: str) -> FourStates:
     """One database for each state; `unknown` has no job log."""
-    databases = FourStates(*(Database(server, f"state_{name}") for name in ("ok", "warning", "critical", "unknown")))
+    number = next(_numbers)
+    states = ("ok", "warning", "critical", "unknown")
+    databases = FourStates(*(Database(server, f"state_{name}_{number}") for name in states))
     with Database(server, "postgres").connect() as session:
         for database in databases:
             source = "template0" if database is databases.unknown else template
