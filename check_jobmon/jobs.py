@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from check_jobmon.text import clean, counted, duration
 
-UNCOUNTED = 1000
+UNCOUNTED = 250
 """The query stops counting the failures of a job when they are more than this beyond its sensitivity."""
 
 

@@ -6,7 +6,7 @@
 --   @layout@    how to find what there is of a job: 'probe' where job_log has this schema's indexes (job_name, end_time) and,
 --               of the open runs, (job_name), and job_check_log has one that starts with job_name; else 'window' where
 --               job_log has those that start with job_name, start_time and status; 'scan' where one of these is missing.
---               The planner drops what the layout doesn't need.
+--               What stands between brackets is for the layouts that are named there, and left out for others.
 --   @newest@    whether job_log has an index (end_time) of the completed runs
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
@@ -17,9 +17,10 @@ WITH word AS (
       FROM (SELECT to_jsonb(s) AS j FROM @schema@.job_status_text AS s) AS t
 ),
 failing AS (
-    -- by the index from name to name, because a job that fails for weeks has thousands of rows here; or a pass over all
+-- [probe
+    -- by the index from name to name, because a job that fails for weeks has thousands of rows here
     WITH RECURSIVE name AS (
-        SELECT min(l.job_name) AS job_name FROM @schema@.job_check_log AS l WHERE '@layout@' = 'probe'
+        SELECT min(l.job_name) AS job_name FROM @schema@.job_check_log AS l
          UNION ALL
         SELECT (SELECT min(l.job_name) FROM @schema@.job_check_log AS l WHERE l.job_name > n.job_name)
           FROM name AS n
@@ -28,24 +29,29 @@ failing AS (
     SELECT n.job_name, f.criticals, f.failures, f.job_id
       FROM name AS n
      CROSS JOIN LATERAL (
-            -- at most a thousand more than are let pass, the critical ones first
+            -- at most so many more than are let pass, the critical ones first
             SELECT count(*) FILTER (WHERE r.alert_code = 3) AS criticals, count(*) AS failures, max(r.job_id) AS job_id
               FROM (SELECT l.alert_code, l.job_id
                       FROM @schema@.job_check_log AS l
                      WHERE l.job_name = n.job_name AND l.alert_code BETWEEN 2 AND 3
                      ORDER BY l.alert_code DESC
-                     LIMIT 1001 + coalesce(
+                     LIMIT 251 + coalesce(
                            (SELECT c.sensitivity FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name LIMIT 1),
                            @failures@ - 1)
                    ) AS r
            ) AS f
      WHERE f.failures > 0
-     UNION ALL
-    SELECT l.job_name, count(*) FILTER (WHERE l.alert_code = 3), count(*), max(l.job_id)
+-- ] [window, scan
+    SELECT l.job_name,
+           count(*) FILTER (WHERE l.alert_code = 3) AS criticals,
+           count(*) AS failures,
+           max(l.job_id) AS job_id
       FROM @schema@.job_check_log AS l
-     WHERE '@layout@' <> 'probe' AND l.alert_code IN (2, 3)
+     WHERE l.alert_code IN (2, 3)
      GROUP BY l.job_name
+-- ]
 ),
+-- [window, scan
 recent AS MATERIALIZED (
     -- one pass over the window that the thresholds look back on, or without an index over all
     SELECT r.job_name,
@@ -56,29 +62,31 @@ recent AS MATERIALIZED (
                       END, r.job_id]) FILTER (WHERE r.end_time IS NOT NULL))[2] AS job_id,
            array_agg(r.job_id) FILTER (WHERE r.end_time IS NULL) AS open_job_ids
       FROM @schema@.job_log AS r
-     WHERE '@layout@' <> 'probe'
-       AND ('@layout@' = 'scan'
-            OR r.start_time > (SELECT now() - least(greatest(max(c.error_threshold), max(c.warn_threshold)), '1000 years')
-                                 FROM @schema@.job_check_config AS c
-                                WHERE c.active
-                               HAVING count(*) > 0))
+     WHERE '@layout@' = 'scan'
+        OR r.start_time > (SELECT now() - least(greatest(max(c.error_threshold), max(c.warn_threshold)), '1000 years')
+                             FROM @schema@.job_check_config AS c
+                            WHERE c.active
+                           HAVING count(*) > 0)
      GROUP BY r.job_name
 ),
+-- ]
 latest AS (
+-- [probe
+    -- Where jobs are many, the runs that ended last spare those that run often their probe, which costs as much as 16 rows.
+    SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
+      FROM (SELECT n.job_name, n.job_id, n.start_time, n.end_time, n.status
+              FROM @schema@.job_log AS n
+             WHERE n.end_time IS NOT NULL
+             ORDER BY n.end_time DESC
+             LIMIT 4000) AS r
+     WHERE @newest@
+       AND (SELECT count(*) FROM @schema@.job_check_config AS c) > 500
+     ORDER BY r.job_name, r.end_time DESC
+-- ] [window, scan
     SELECT w.job_name, w.job_id, r.start_time, r.end_time, r.status
       FROM recent AS w
       JOIN @schema@.job_log AS r ON r.job_id = w.job_id
-     UNION ALL
-    -- Where jobs are many, the runs that ended last spare those that run often their probe, which costs as much as 16 rows.
-    (SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
-       FROM (SELECT n.job_name, n.job_id, n.start_time, n.end_time, n.status
-               FROM @schema@.job_log AS n
-              WHERE n.end_time IS NOT NULL
-              ORDER BY n.end_time DESC
-              LIMIT 4000) AS r
-      WHERE @newest@
-        AND (SELECT count(*) FROM @schema@.job_check_config AS c) > 500
-      ORDER BY r.job_name, r.end_time DESC)
+-- ]
 ),
 open_run AS MATERIALIZED (
     -- A pid alone proves nothing, pids are reused: the backend must have been there when the run started. Who may not
@@ -89,14 +97,15 @@ open_run AS MATERIALIZED (
       LEFT JOIN pg_stat_get_activity(NULL) AS a
         ON a.pid = r.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
      WHERE r.end_time IS NULL
-       AND ('@layout@' = 'probe'
-            OR r.job_id = ANY (ARRAY(
-               SELECT unnest(w.open_job_ids) FROM recent AS w
-                UNION
-               -- what is open since before the window: its status is not set either, and that has an index
-               SELECT o.job_id
-                 FROM @schema@.job_log AS o
-                WHERE '@layout@' = 'window' AND o.status IS NULL AND o.end_time IS NULL)))
+-- [window, scan
+       AND r.job_id = ANY (ARRAY(
+           SELECT unnest(w.open_job_ids) FROM recent AS w
+            UNION
+           -- what is open since before the window: its status is not set either, and that has an index
+           SELECT o.job_id
+             FROM @schema@.job_log AS o
+            WHERE '@layout@' = 'window' AND o.status IS NULL AND o.end_time IS NULL))
+-- ]
 ),
 alive AS (
     SELECT DISTINCT ON (o.job_name) o.job_name, o.job_id, o.pid, o.start_time
@@ -149,16 +158,19 @@ timed AS NOT MATERIALIZED (
       FROM monitored AS m
       LEFT JOIN latest ON latest.job_name = m.job_name
       LEFT JOIN LATERAL (
-            -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
             SELECT r.job_id, r.start_time, r.end_time, r.status
               FROM @schema@.job_log AS r
-             WHERE ('@layout@' = 'probe' AND latest.job_id IS NULL
-                    OR '@layout@' = 'window' AND (
-                       latest.job_id IS NULL
-                       OR m.dead_job_id IS NOT NULL
-                       OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now()))
-               AND r.job_name = m.job_name
+             WHERE r.job_name = m.job_name
                AND r.end_time IS NOT NULL
+-- [probe
+               AND latest.job_id IS NULL
+-- ] [window, scan
+               -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
+               AND '@layout@' = 'window'
+               AND (latest.job_id IS NULL
+                    OR m.dead_job_id IS NOT NULL
+                    OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now())
+-- ]
              ORDER BY r.end_time DESC
              LIMIT 1
            ) AS probed ON true

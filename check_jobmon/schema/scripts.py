@@ -37,11 +37,18 @@ def _bundled() -> "Traversable":
 
 
 @functools.cache
-def _check_query() -> str:
+def _check_query(layout: str) -> str:
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
     data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
-    return data.decode()
+    kept, wanted = [], True
+    for line in data.decode().splitlines(keepends=True):
+        bracket = re.fullmatch(r"-- (?:\] )?\[(.+)\n|-- \]\n", line)
+        if bracket:
+            wanted = bracket[1] is None or layout in bracket[1].split(", ")
+        elif wanted:
+            kept.append(line)
+    return "".join(kept)
 
 
 def job_status(
@@ -53,7 +60,7 @@ def job_status(
     selected: str = "true",
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    _, head, text = _check_query().partition("WITH word AS")
+    _, head, text = _check_query(layout).partition("WITH word AS")
     filled = {
         "layout": layout,
         "newest": str(newest).lower(),

@@ -151,8 +151,8 @@ def test_thousands_of_failures_are_counted_as_far_as_they_matter(log: psycopg.Co
     assert (judge(log).alert_code, judge(log).failures) == (2, 1501)
     assert text(log) == (2, "(ETL: FAILED_RUN - failed 1501 times)")
     log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1502, 9000) AS n")
-    assert text(log) == (2, "(ETL: FAILED_RUN - failed more than 2500 times)")
-    assert judge(log).reason(Words()) == "failed more than 2500 times"
+    assert text(log) == (2, "(ETL: FAILED_RUN - failed more than 1750 times)")
+    assert judge(log).reason(Words()) == "failed more than 1750 times"
     log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 3 FROM generate_series(9001, 10500) AS n")
     assert judge(log).alert_code == 3
 
