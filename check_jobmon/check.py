@@ -1,7 +1,6 @@
 """nagiosplugin's three parts: the Resource that has the jobs, the Context that judges, the Summary that words it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
@@ -17,16 +16,14 @@ HEADLINE = 400
 """Characters that the first line spends on naming problem jobs; the rest are counted."""
 
 
-@dataclass
 class MonitoredJobs(nagiosplugin.Resource):
     """Acquisition: one metric for each job to be judged, whose value is the Job.
 
     `jobs` are all selected jobs, those that job_check_config has as not active too; `steps` those of their last runs.
     """
 
-    jobs: list[Job]
-    words: Words = field(default_factory=Words)
-    steps: dict[int, list[Step]] = field(default_factory=dict)
+    def __init__(self, jobs: list[Job], words: Words, steps: dict[int, list[Step]]) -> None:
+        self.jobs, self.words, self.steps = jobs, words, steps
 
     @property
     def name(self) -> str:

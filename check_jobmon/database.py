@@ -8,7 +8,6 @@ import contextlib
 import re
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
@@ -55,7 +54,6 @@ class _LenientText(psycopg.adapt.Loader):
         return bytes(data).decode("utf-8", "replace")
 
 
-@dataclass
 class Inquiry:
     """What there is to ask of the job log of one database, whoever waits for the answers.
 
@@ -63,17 +61,18 @@ class Inquiry:
     steps are done. `encoded` is whether the database knows how its texts are encoded.
     """
 
-    parameters: Mapping[str, Any]
-    schema: str
-    deadline: float
-    connect_seconds: float = 0
-    query_seconds: float = 0
-    rows: int = 0
-    notes: tuple[str, ...] = ()
-    connection: "psycopg.BaseConnection[Any]" = field(init=False)
-    dbname: str = field(init=False)
-    user: str = field(init=False)
-    encoded: bool = field(init=False, default=True)
+    connection: "psycopg.BaseConnection[Any]"
+    dbname: str
+    user: str
+
+    def __init__(self, parameters: Mapping[str, Any], schema: str, deadline: float) -> None:
+        self.parameters = parameters
+        self.schema = schema
+        self.deadline = deadline
+        self.connect_seconds = self.query_seconds = 0.0
+        self.rows = 0
+        self.notes: tuple[str, ...] = ()
+        self.encoded = True
 
     @contextlib.contextmanager
     def connecting(self) -> Iterator[dict[str, Any]]:
@@ -300,11 +299,10 @@ class Inquiry:
         return Words(found[1], found[2], found[3])
 
 
-@dataclass
 class JobLog(Inquiry):
     """The job log of one database, over a connection that is waited for."""
 
-    connection: "psycopg.Connection" = field(init=False)
+    connection: "psycopg.Connection"
 
     def connect(self) -> None:
         """Connect. Raises as `connecting`."""

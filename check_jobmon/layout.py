@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
@@ -43,8 +42,7 @@ QUERY = """
 """
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How the check query finds its way here: job_status.sql's @layout@ and @newest@; `notes` are for -v."""
 
     kind: str
