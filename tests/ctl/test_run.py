@@ -552,18 +552,20 @@ def test_closed_streams_are_no_obstacle(shell: Shell, session: psycopg.Connectio
     assert sorted(message.removeprefix("exit status 3: ").splitlines()) == ["err", "out"]
 
 
-def test_a_stderr_that_nobody_reads_is_no_obstacle(cut_off: Shell) -> None:
+# of a program that isn't there jobmonctl has something to say itself
+@pytest.mark.parametrize(("command", "status"), [(["sh", "-c", "exit 3"], 3), (["/no/such/program"], 127)])
+def test_a_stderr_that_nobody_reads_is_no_obstacle(cut_off: Shell, command: list[str], status: int) -> None:
     readable, writable = os.pipe()
     os.close(readable)
     with os.fdopen(writable, "wb") as broken:
         done = subprocess.run(
-            cut_off.arguments("etl", "sh", "-c", "exit 3"),
+            cut_off.arguments("etl", *command),
             env=cut_off.environment,
             check=False,
             timeout=60,
             stderr=broken,
         )
-    assert done.returncode == 3
+    assert done.returncode == status
     assert len(cut_off.spooled) == 1
 
 
