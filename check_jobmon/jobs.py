@@ -3,10 +3,8 @@
 import re
 from typing import NamedTuple
 
+from check_jobmon.schema.scripts import UNCOUNTED
 from check_jobmon.text import clean, counted, duration
-
-UNCOUNTED = 250
-"""The query stops counting the failures of a job when they are more than this beyond its sensitivity."""
 
 
 class Words(NamedTuple):

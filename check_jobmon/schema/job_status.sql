@@ -8,6 +8,8 @@
 --               job_log has those that start with job_name, start_time and status; 'scan' where one of these is missing.
 --               What stands between brackets is for the layouts that are named there, and left out for others.
 --   @newest@    whether job_log has an index (end_time) of the completed runs
+--   @failures@  how many failures alert for a job without configuration
+--   @uncounted@ how many beyond a job's sensitivity are counted at least, before counting stops
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
 WITH word AS (
@@ -35,7 +37,7 @@ failing AS (
                       FROM @schema@.job_check_log AS l
                      WHERE l.job_name = n.job_name AND l.alert_code BETWEEN 2 AND 3
                      ORDER BY l.alert_code DESC
-                     LIMIT 251 + coalesce(
+                     LIMIT 1 + @uncounted@ + coalesce(
                            (SELECT c.sensitivity FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name LIMIT 1),
                            @failures@ - 1)
                    ) AS r

@@ -1,7 +1,8 @@
 """The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
-in, `@job_status@` the check's SELECT; those of the check's SELECT itself are explained at its top.
+in, `@job_status@` the check's SELECT, `@uncounted@` how far it counts failures; those of the check's SELECT itself are
+explained at its top.
 """
 
 import functools
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
+UNCOUNTED = 250
+"""The check stops counting the failures of a job when they are more than this beyond its sensitivity."""
 
 
 class Script(NamedTuple):
@@ -68,6 +71,7 @@ def job_status(
         "selected": selected,
         "schema": quoted(schema),
         "failures": str(failures),
+        "uncounted": str(UNCOUNTED),
     }
     # in one pass, because what is filled in can look like a placeholder
     return head + re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], text)
@@ -76,6 +80,7 @@ def job_status(
 def _fill(text: str, schema: str, dblink: str) -> str:
     return (
         text.replace("@job_status@", job_status(schema))
+        .replace("@uncounted@", str(UNCOUNTED))
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)
         .replace("@dblink@", quoted(dblink))

@@ -10,8 +10,8 @@ WITH reason AS (
            CASE WHEN j.failed_code > 1 THEN
                'FAILED_RUN - failed ' || CASE WHEN j.failures = 1 THEN '1 time'
                                               -- the query counts no further
-                                              WHEN j.failures > j.sensitivity + 250
-                                              THEN format('more than %s times', j.sensitivity + 250)
+                                              WHEN j.failures > j.sensitivity + @uncounted@
+                                              THEN format('more than %s times', j.sensitivity + @uncounted@)
                                               ELSE format('%s times', j.failures)
                                          END
                || coalesce(' (' || nullif(concat_ws(': ', j.failed_action, j.failed_message), '') || ')', '')
