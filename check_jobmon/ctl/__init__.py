@@ -51,3 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = clean(str(error), 300)
         print(f"jobmonctl: a bug ({type(error).__name__}: {said}); python -X dev shows where", file=sys.stderr)
         return 1
+    finally:
+        _give_up_unread()
+
+
+def _give_up_unread() -> None:
+    """Nobody may read stderr. Python must not try again at its end, and fail with a status of its own."""
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import sys
 import threading
 import time
@@ -25,11 +24,8 @@ NO_ANSWER = "it did not answer in time"
 
 def complain(message: str) -> None:
     """One line on stderr, if anybody reads it."""
-    try:
+    with contextlib.suppress(OSError):
         print(f"jobmonctl run: {clean(message, 1000)}", file=sys.stderr, flush=True)
-    except OSError:
-        # Python must not try again at its end, and fail with a status that is not the command's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class RunLog:
