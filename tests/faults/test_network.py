@@ -162,20 +162,25 @@ sys.exit(done.returncode)
 """
 
 
-def test_resolver_that_never_answers(tmp_path: Path) -> None:
+def beside_a_silent_resolver(check: list[str], folder: Path, **environment: str) -> Output:
+    """Run a command where no name is ever resolved; skips where that can't be arranged."""
     # In namespaces of its own for mounts and for the network, which any user may have where the kernel lets them.
     namespaces = ["unshare", "--mount", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     if subprocess.run([*namespaces, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs root, or a kernel that lets any user make namespaces")
-    check = [sys.executable, "-m", "check_jobmon", "-H", "db.example.com", "-t", str(TIMEOUT)]
     done = subprocess.run(
         [*namespaces, sys.executable, "-c", SILENT_RESOLVER, *check],
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=tmp_path,
-        env={**os.environ, "ROOT": str(Path(__file__).parent.parent.parent)},
+        cwd=folder,
+        env={**os.environ, "ROOT": str(Path(__file__).parent.parent.parent), **environment},
         check=False,
     )
-    output = Output(done.returncode, done.stdout, done.stderr)
+    return Output(done.returncode, done.stdout, done.stderr)
+
+
+def test_resolver_that_never_answers(tmp_path: Path) -> None:
+    check = [sys.executable, "-m", "check_jobmon", "-H", "db.example.com", "-t", str(TIMEOUT)]
+    output = beside_a_silent_resolver(check, tmp_path)
     assert output == one_line(2, f"{NO_ANSWER}connecting (host db.example.com): {UNCONNECTED}")

@@ -13,12 +13,11 @@ import psycopg
 import pytest
 
 from tests.database import Database, Output, run_module
-from tests.output.hostile import TEXTS
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Plugin
 from tests.system.test_icinga import PASSWORD, Icinga, _answers
 from tests.system.test_icinga import icinga as icinga
-from tests.targets.conftest import Targets
+from tests.targets.conftest import Targets, services_of_hostile_names
 from tests.targets.conftest import targets as targets
 
 CLIENT = "check_jobmon"
@@ -225,15 +224,8 @@ def test_credentials_that_icinga_refuses_or_that_are_not_there(
 def test_each_job_has_a_service_that_icinga_takes_whatever_its_name(
     icinga: Icinga, plugin: Plugin, database: Database, session: psycopg.Connection, targets: Targets
 ) -> None:
-    names = {text.upper() for text in TEXTS if text.strip(" ") and "\0" not in text and len(text) <= 500}
-    names = {name for name in names if name.encode("utf-8", "replace").decode() == name}
-    session.cursor().executemany(
-        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [(name,) for name in names]
-    )
     file = targets({"db": database.parameters})
-    told = run_module("check_jobmon", "--targets", file, "--output", "json", "--per-job", "-t", "40")
-    services = {result["service"]: result for result in json.loads(told.stdout)["results"]}
-    assert len(services) == len(names) + 1
+    services = services_of_hostile_names(session, file)
     with running(icinga, plugin, [("db", service) for service in services]) as api:
         output = api.submit(file, *api.ca, *api.certificate, "--per-job")
         assert (output.status, output.stderr) == (0, ""), output.stdout

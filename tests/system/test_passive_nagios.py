@@ -1,6 +1,5 @@
 """Nagios 4 takes passive results, through its command file and as check result files, and shows what was submitted."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,12 +8,11 @@ import psycopg
 import pytest
 
 from tests.database import Database, run_module
-from tests.output.hostile import TEXTS
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Place, Plugin
 from tests.system.test_nagios import _configuration, _unescaped
 from tests.system.test_nagios import nagios as nagios
-from tests.targets.conftest import Targets
+from tests.targets.conftest import Targets, services_of_hostile_names
 from tests.targets.conftest import targets as targets
 
 SUBMITTED = ["-t", "40", "-x", "LOAD [1-9]*"]
@@ -108,15 +106,8 @@ def test_each_job_has_a_service_that_nagios_takes_whatever_its_name(
     targets: Targets,
     way: str,
 ) -> None:
-    names = {text.upper() for text in TEXTS if text.strip(" ") and "\0" not in text and len(text) <= 500}
-    names = {name for name in names if name.encode("utf-8", "replace").decode() == name}
-    session.cursor().executemany(
-        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [(name,) for name in names]
-    )
     file = targets({"db": database.parameters})
-    told = run_module("check_jobmon", "--targets", file, "--output", "json", "--per-job", "-t", "40")
-    services = {result["service"]: result for result in json.loads(told.stdout)["results"]}
-    assert len(services) == len(names) + 1
+    services = services_of_hostile_names(session, file)
     with place.daemon(nagios, configuration(place, plugin, [("db", service) for service in services])) as daemon:
         started(place, daemon)
         to = f"nagios:{place.folder / way}"

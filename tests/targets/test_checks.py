@@ -15,7 +15,7 @@ import pytest
 from check_jobmon.targets.checking import AT_ONCE
 from tests.database import Database, Output, run_module, until, value
 from tests.faults.plugin import Running, gone, locked
-from tests.faults.test_network import SILENT_RESOLVER, dropping_port
+from tests.faults.test_network import beside_a_silent_resolver, dropping_port
 from tests.output.guidelines import parse
 from tests.output.hostile import TEXTS
 from tests.system.conftest import FourStates
@@ -244,30 +244,19 @@ def test_stopped_by_the_scheduler_it_leaves_no_query_behind(
 def test_a_resolver_that_never_answers_hinders_nobody_else(
     database: Database, targets: Targets, tmp_path: Path
 ) -> None:
-    namespaces = ["unshare", "--mount", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    if subprocess.run([*namespaces, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs root, or a kernel that lets any user make namespaces")
     services = tmp_path / "pg_service.conf"
     services.write_text("[etl]\nhost=etl.example.com\n")
     names = {f"db{number}": {"host": f"db{number}.example.com"} for number in range(2 * AT_ONCE)}
     file = targets({**names, "service": {"service": "etl"}, "fine": database.parameters})
     check = [sys.executable, "-m", "check_jobmon", "--targets", file, "-t", "6", "--max-output", "100000"]
-    done = subprocess.run(
-        [*namespaces, sys.executable, "-c", SILENT_RESOLVER, *check],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        env={**os.environ, "ROOT": str(ROOT), "PGSERVICEFILE": str(services)},
-        check=False,
-    )
+    done = beside_a_silent_resolver(check, tmp_path, PGSERVICEFILE=str(services))
     lines = done.stdout.splitlines()[1:]
     assert lines[-1] == "OK fine: All jobs run successfully: none is configured, and none failed"
     assert len(lines) == 2 * AT_ONCE + 2
     assert all(
         re.match(r"CRITICAL (db\d+|service): no answer within [\d.]+s while connecting", line) for line in lines[:-1]
     )
-    assert done.returncode == 2
+    assert done.status == 2
 
 
 def test_more_targets_than_the_soft_limit_of_open_files(database: Database, targets: Targets) -> None:
