@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
-from check_jobmon.database import Asking, CheckImpossible, Inquiry
+from check_jobmon.connection import Asking, CheckImpossible
+from check_jobmon.database import STEPS, Inquiry
 from check_jobmon.jobs import Job, Step, Words
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.selection import EVERY_JOB, Selection, nearest
@@ -126,7 +127,9 @@ class JobSummary(nagiosplugin.Summary):
         jobs = [r.metric.value for r in worst_first] + [job for job in self.resource.jobs if not job.active]
         for line, job in zip(lines[1:], jobs, strict=True):
             tall.append(line)
-            tall.extend(f"    {step}" for step in _steps(self.resource.steps.get(job.last_job_id or 0, [])))
+            tall.extend(
+                f"    {step}" for step in _steps(self.resource.steps.get(job.last_job_id or 0, []), job.last_job_id)
+            )
         return tall
 
     def count(self, results: nagiosplugin.Results, state: ServiceState) -> int:
@@ -187,7 +190,10 @@ def _some(texts: list[str]) -> str:
     return ", ".join(texts[:3]) + (f", and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def _steps(steps: list[Step]) -> list[str]:
+def _steps(steps: list[Step], job_id: int | None) -> list[str]:
+    if len(steps) > STEPS:
+        more = f"its last {STEPS} steps; those before are left out, jobmonctl detail {job_id} shows them"
+        return [more, *(step.replace(".", "…", 1) for step in _steps(steps[-STEPS:], job_id))]
     return [
         f"{number}. {clean(step.action, 80)}: "
         + ", ".join(

@@ -253,7 +253,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     started = time.monotonic()
     report("loading libraries")
     with sparing():
-        from check_jobmon.database import CheckImpossible, DatabaseUnreachable
+        from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
 
     try:
         return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)
@@ -274,17 +274,19 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
     with sparing():
         from check_jobmon.check import acquire
-        from check_jobmon.database import JobLog
+        from check_jobmon.connection import Session
+        from check_jobmon.database import Inquiry
         from check_jobmon.output import compose
         from check_jobmon.selection import Selection
 
     report(CONFIGURING)
     location = locate(arguments)
-    log = JobLog(location.parameters, location.schema, deadline)
+    session = Session(location.parameters)
+    log = Inquiry(session, location.schema, deadline)
     report(CONNECTING)
-    log.connect()
+    session.connect()
     report(QUERYING)
     selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
-    jobs = log.run(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
+    jobs = session.ask(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
     result = judged(log, jobs, arguments)
     return f"{result.state}{compose(result.first_line, result.long_output, result.perfdata, arguments.max_output)}"

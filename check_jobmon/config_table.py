@@ -10,7 +10,7 @@ from psycopg import errors, pq, sql
 from psycopg.adapt import Dumper, Loader
 
 from check_jobmon.config import JobConfig
-from check_jobmon.database import one_line
+from check_jobmon.connection import Session, one_line
 from check_jobmon.durations import Duration
 from check_jobmon.selection import all_names, nearest
 
@@ -18,7 +18,7 @@ _INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send()
 LOCK_TIMEOUT = "30s"
 
 
-class _IntervalLoader(Loader):
+class IntervalLoader(Loader):
     """Binary, because no text form of an interval survives every version and intervalstyle whole."""
 
     format = pq.Format.BINARY
@@ -72,14 +72,14 @@ def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) 
 
 @dataclass(frozen=True)
 class ConfigTable:
-    """The table of one schema, over one connection in autocommit mode. All methods raise psycopg.Error."""
+    """The table of one schema, over one session, within a transaction. All methods raise psycopg.Error."""
 
-    connection: psycopg.Connection
+    session: Session
     schema: str
 
     def __post_init__(self) -> None:
-        self.connection.adapters.register_loader("interval", _IntervalLoader)
-        self.connection.adapters.register_dumper(Duration, _DurationDumper)
+        self.session.adapters.register_loader("interval", IntervalLoader)
+        self.session.adapters.register_dumper(Duration, _DurationDumper)
 
     @property
     def _name(self) -> sql.Identifier:
@@ -88,20 +88,20 @@ class ConfigTable:
     def upper(self, names: Sequence[str]) -> list[str]:
         """The names as add_job() capitalizes them on this server."""
         query = "SELECT upper(n.name) FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place) ORDER BY n.place"
-        return [row[0] for row in self.connection.execute(query, [list(names)])]
+        return [row[0] for row in self.session.execute(query, [list(names)])]
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
         query = sql.SQL(
-            "SELECT c.job_name, c.warn_threshold, c.error_threshold, coalesce(c.sensitivity, 0), coalesce(c.active, false)"
-            " FROM {} AS c"
+            "SELECT left(c.job_name, 500), c.warn_threshold, c.error_threshold, coalesce(c.sensitivity, 0),"
+            " coalesce(c.active, false) FROM {} AS c"
         ).format(self._name)
-        return [JobConfig(*row) for row in self.connection.execute(query, binary=True)]
+        return [JobConfig(*row) for row in self.session.execute(query, binary=True)]
 
     def lock(self) -> None:
         """Let nobody else write until the transaction's end; readers, as the check, go on."""
-        self.connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
-        self.connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._name))
+        self.session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
+        self.session.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._name))
 
     def make(self, changes: Iterable[Change]) -> None:
         """Add, change and remove rows. Belongs into a transaction."""
@@ -115,10 +115,10 @@ class ConfigTable:
         for change in changes:
             job = change.after
             if job is None:
-                self.connection.execute(delete, [change.name])
+                self.session.execute(delete, [change.name])
             elif change.sign != "=":
                 values = [job.warn, job.error, job.sensitivity, job.active, job.name]
-                self.connection.execute(insert if change.before is None else update, values)
+                self.session.execute(insert if change.before is None else update, values)
 
     def never_logged(self, names: Sequence[str]) -> Mapping[str, list[str]]:
         """Those of the names that no run was ever logged under, each with the logged names most like it."""
@@ -126,28 +126,26 @@ class ConfigTable:
             "SELECT n.name FROM unnest(%s::text[]) AS n(name)"
             " WHERE NOT EXISTS (SELECT FROM {} AS r WHERE r.job_name = n.name)"
         ).format(sql.Identifier(self.schema, "job_log"))
-        # the log may be long, and is not worth waiting for
-        self.connection.execute(sql.SQL("SET statement_timeout = {}").format(LOCK_TIMEOUT))
-        missing = [row[0] for row in self.connection.execute(query, [list(names)])]
+        missing = [row[0] for row in self.session.execute(query, [list(names)])]
         if not missing:
             return {}
         known = [
-            row[0] for row in self.connection.execute(f"SELECT j.job_name FROM {all_names(self.schema)} AS j".encode())
+            row[0]
+            for row in self.session.execute(f"SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j".encode())
         ]
         return {name: nearest(name, known)[:1] for name in missing}
 
     def explain(self, error: psycopg.Error) -> str:
         """What went wrong, and what to do, in one line."""
-        info = self.connection.info
         if isinstance(error, (errors.UndefinedTable, errors.InvalidSchemaName)):
             return (
-                f'no jobmon schema in database "{info.dbname}" (looked for "{self.schema}"): run '
-                f'"jobmonctl bootstrap -d {info.dbname}", or name it with --schema'
+                f'no jobmon schema in database "{self.session.dbname}" (looked for "{self.schema}"): run '
+                f'"jobmonctl bootstrap -d {self.session.dbname}", or name it with --schema'
             )
         if isinstance(error, errors.InsufficientPrivilege):
             return (
                 f"{one_line(error)}: GRANT USAGE ON SCHEMA {self.schema} and SELECT, INSERT, UPDATE, DELETE ON "
-                f'{self.schema}.job_check_config TO "{info.user}", or name another role with -U'
+                f'{self.schema}.job_check_config TO "{self.session.user}", or name another role with -U'
             )
         if isinstance(error, errors.LockNotAvailable):
             return f"{one_line(error)} within {LOCK_TIMEOUT}: look in pg_locks for who holds {self.schema}.job_check_config"

@@ -1,21 +1,47 @@
 """What the catalog says of a job log: whether its tables are there, readable and whole, and which indexes they have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from psycopg import sql
+from check_jobmon.connection import literal, untrusted
+from check_jobmon.schema.scripts import bundled, quoted
 
-from check_jobmon.schema.scripts import quoted
-
+INTEGER = ("smallint", "integer", "bigint")
+TEXT = ("text", "character varying")
+TIME = ("timestamp with time zone",)
+INTERVAL = ("interval",)
 COLUMNS = {
-    "job_log": {"job_id", "job_name", "start_time", "end_time", "status", "pid"},
-    "job_detail": {"job_id", "step_id", "action", "elapsed_time", "status", "message"},
-    "job_check_config": {"job_name", "warn_threshold", "error_threshold", "active", "sensitivity"},
-    "job_check_log": {"job_id", "job_name", "alert_code"},
-    "job_status_text": {"alert_code", "alert_text"},
+    "job_log": {
+        "job_id": INTEGER,
+        "owner": TEXT,
+        "job_name": TEXT,
+        "start_time": TIME,
+        "end_time": TIME,
+        "status": TEXT,
+        "pid": INTEGER,
+    },
+    "job_detail": {
+        "job_id": INTEGER,
+        "step_id": INTEGER,
+        "action": TEXT,
+        "start_time": TIME,
+        "end_time": TIME,
+        "elapsed_time": ("real", "double precision", "numeric"),
+        "status": TEXT,
+        "message": TEXT,
+    },
+    "job_check_config": {
+        "job_name": TEXT,
+        "warn_threshold": INTERVAL,
+        "error_threshold": INTERVAL,
+        "active": ("boolean",),
+        "sensitivity": INTEGER,
+    },
+    "job_check_log": {"job_id": INTEGER, "job_name": TEXT, "alert_code": INTEGER},
+    "job_status_text": {"alert_code": INTEGER, "alert_text": TEXT},
 }
-"""The tables that the plugin reads, and their columns."""
+"""The tables that are read, their columns, and the types that these may have: built in, so that reading runs nobody's code."""
 OLDER_NAMES = {"alert_code": "error_code", "alert_text": "error_text"}
 """Columns of job_status_text under their older names, which will do."""
 
@@ -23,48 +49,40 @@ DONE = "(end_time IS NOT NULL)"
 OPEN = "(end_time IS NULL)"
 """Conditions of partial indexes, in PostgreSQL's spelling."""
 
-QUERY = """
-    SELECT has_schema_privilege(n.oid, 'USAGE'),
-           pg_has_role('pg_read_all_stats', 'USAGE'),
-           c.relname::text,
-           c.relkind::text,
-           has_any_column_privilege(c.oid, 'SELECT'),
-           row_security_active(c.oid),
-           ARRAY(SELECT a.attname::text
-                   FROM pg_attribute AS a
-                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-           ARRAY(SELECT pg_get_indexdef(i.indexrelid)
-                   FROM pg_index AS i
-                  WHERE i.indrelid = c.oid AND i.indisvalid)
-      FROM pg_namespace AS n
-      LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname IN ({tables})
-     WHERE n.nspname = {schema}
-"""
+WORDS = ("alert_code", "alert_text")
+"""The columns of job_status_text."""
 
 
 class Layout(NamedTuple):
-    """How the check query finds its way here: job_status.sql's @layout@ and @newest@; `notes` are for -v."""
+    """How the check query finds its way here: job_status.sql's @layout@ and @newest@, and the names that the columns of
+    job_status_text have; `notes` are for -v."""
 
     kind: str
     newest: bool
     notes: tuple[str, ...]
+    words: tuple[str, str]
 
 
 def query(schema: str) -> str:
     """The catalog query for a schema; its rows are for `examine`."""
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
-    return QUERY.format(tables=tables, schema=sql.Literal(schema).as_string(None))
+    text = bundled("catalog.sql").replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
+    return text.replace("@name@", literal(schema))
 
 
-def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str) -> Layout | str:
-    """The layout, or in one line why there is nothing to judge."""
+def examine(
+    rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str, needed: Collection[str] = COLUMNS.keys()
+) -> Layout | str:
+    """The layout, or in one line why there is nothing to judge, or it isn't safe to look. `needed` are the tables to read."""
     bootstrap = f'run "jobmonctl bootstrap -d {dbname}", or name it with --schema'
     if not rows:
         return f'no jobmon schema in database "{dbname}" (looked for "{schema}"): {bootstrap}'
-    found = {row[2]: row[3:] for row in rows if row[2]}
+    if rows[0][0]:
+        return distrust(rows[0][0], schema, dbname, user)
+    found = {row[3]: row[4:] for row in rows if row[3]}
     if not found:
         return f'no jobmon schema in database "{dbname}" ("{schema}" is there, but has no job log): {bootstrap}'
-    if not rows[0][0]:
+    if not rows[0][1]:
         return (
             f'role "{user}" may not use schema "{schema}" of database "{dbname}": '
             f"GRANT {schema}_monitor TO that role, or name another role with -U"
@@ -72,24 +90,46 @@ def examine(rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str
     missing = [table for table in COLUMNS if table not in found]
     if missing:
         return f'schema "{schema}" of database "{dbname}" lacks the table {missing[0]}: {bootstrap}'
-    for table, needed in COLUMNS.items():
-        kind, readable, hidden, columns, _ = found[table]
+    for table, expected in COLUMNS.items():
+        kind, readable, hidden, columns, _, strange, code = found[table]
+        where = f'{schema}.{table} in database "{dbname}"'
         if kind not in "rp":
-            return f'{schema}.{table} in database "{dbname}" is not a table: put the table back, or {bootstrap}'
-        lacking = sorted(c for c in needed if c not in columns and OLDER_NAMES.get(c) not in columns)
-        if lacking:
-            return f'{schema}.{table} in database "{dbname}" lacks the column {lacking[0]}: put it back, or {bootstrap}'
-        if not readable:
+            return f"{where} is not a table: put the table back, or {bootstrap}"
+        types = dict(columns)
+        for column, allowed in expected.items():
+            name = column if column in types else OLDER_NAMES.get(column, column)
+            if name not in types:
+                return f"{where} lacks the column {column}: put it back, or {bootstrap}"
+            if types[name] not in allowed:
+                return f"{where} is not read: its column {name} is {types[name]}, not {allowed[-1]}: put the table back"
+        if strange:
+            return f"{where} is not read: {strange} is a part of it, and not a plain table: detach or drop that"
+        if code:
+            return f"{where} is not read: to do so could run {code}, which is not a superuser's: drop what uses that"
+        if not readable and table in needed:
+            return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
+        if hidden and table in needed:
             return (
-                f'role "{user}" may not read {schema}.{table} in database "{dbname}": '
-                f"GRANT {schema}_monitor TO that role, or SELECT on the table"
+                f'row-level security hides rows of {where} from role "{user}", so the check would miss jobs: '
+                "ALTER ROLE that role BYPASSRLS, or name another role with -U"
             )
-        if hidden:
-            return (
-                f'row-level security hides rows of {schema}.{table} in database "{dbname}" from role "{user}", and a check '
-                "of a part is none: ALTER ROLE that role BYPASSRLS, or name another role with -U"
-            )
-    return _layout(found["job_log"][-1], found["job_check_log"][-1], schema, user, sees_all=rows[0][1])
+    layout = _layout(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][2])
+    names = dict(found["job_status_text"][3])
+    code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
+    return layout._replace(words=(code_name, text_name))
+
+
+def distrust(found: Sequence[str | None], schema: str, dbname: str, user: str) -> str:
+    """In one line why the session doesn't go on: `found` is what untrusted.sql says."""
+    what, owner = found
+    whose = f'belongs to role "{owner}"' if owner else "is everybody's (PUBLIC)"
+    danger = f'role "{user}" has a superuser\'s rights, and whoever owns a part of a schema could use them'
+    if owner and what == f"schema {schema}":
+        return f'schema "{schema}" of database "{dbname}" {whose}: connect as that role (-U {owner}), because {danger}'
+    return (
+        f'{what} in database "{dbname}" {whose}, not to a superuser: drop it or take it away, or connect as a role with '
+        f"fewer rights (-U), because {danger}"
+    )
 
 
 def _layout(
@@ -119,12 +159,12 @@ def _layout(
         if not there
     ]
     if not lacking:
-        return Layout("probe", newest, tuple(notes))
+        return Layout("probe", newest, tuple(notes), WORDS)
     notes.extend(
         f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
     )
     first = {keys.split(",")[0] for keys, condition in log if not condition}
-    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", False, tuple(notes))
+    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", False, tuple(notes), WORDS)
 
 
 def _keys(definitions: Sequence[str]) -> list[tuple[str, str]]:

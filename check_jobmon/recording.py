@@ -10,6 +10,8 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
+from check_jobmon.connection import CheckImpossible, DatabaseUnreachable, Session, untrusted
+from check_jobmon.layout import distrust
 from check_jobmon.schema.scripts import quoted
 
 OK, WARNING, CRITICAL = 1, 2, 3
@@ -24,7 +26,7 @@ T = TypeVar("T")
 
 
 class Recorder:
-    """The logging functions of one schema over a connection of its own, which is what the run's pid is that of.
+    """The logging functions of one schema over a session of its own; the run's pid is its backend's.
 
     Every method raises psycopg.Error, and psycopg.OperationalError where the server is not there (any more).
     """
@@ -33,18 +35,25 @@ class Recorder:
         self, parameters: Mapping[str, Any], schema: str = "jobmon", application: str = "check_jobmon"
     ) -> None:
         self._schema = schema
-        defaults = {"client_encoding": "utf8", "application_name": application, "connect_timeout": CONNECT_SECONDS}
+        defaults = {"application_name": application, "connect_timeout": CONNECT_SECONDS}
         # taken apart, because what is given beside a connection string would win over it
         given: dict[str, Any] = conninfo_to_dict(**parameters)
-        self.connection = psycopg.connect(
-            **{**defaults, **KEPT_ALIVE, **given, "autocommit": True, "prepare_threshold": None}
-        )
+        self._session = Session({**defaults, **KEPT_ALIVE, **given})
         try:
-            self.connection.execute("SET jobmon.keep_link = on")
-            if self.connection.info.server_version >= 140000:
-                self.connection.execute("SET idle_session_timeout = 0")
+            self._session.connect()
+        except (DatabaseUnreachable, CheckImpossible) as error:
+            cause = error.__cause__
+            raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
+        try:
+            server = self._session.info.server_version
+            settings = "SET jobmon.keep_link = on;" + ("SET idle_session_timeout = 0;" if server >= 140000 else "")
+            found = self._session.rows(settings + untrusted(schema))
+            if found:
+                raise errors.InsufficientPrivilege(
+                    distrust(found[0][0], schema, self._session.dbname, self._session.user)
+                )
         except BaseException:
-            self.connection.close()
+            self.close()
             raise
 
     def __enter__(self) -> "Recorder":
@@ -55,12 +64,12 @@ class Recorder:
 
     def close(self) -> None:
         """End the session, and with it its link and its locks."""
-        self.connection.close()
+        self._session.close()
 
     @property
     def pid(self) -> int:
         """The backend's process id."""
-        return self.connection.info.backend_pid
+        return self._session.info.backend_pid
 
     def add_job(self, name: str) -> int:
         """Start a run; its job_id."""
@@ -97,14 +106,14 @@ class Recorder:
         return self._value(f"SELECT {{schema}}.{call}", *values)
 
     def _value(self, query: str, *values: object) -> Any:
-        statement = query.format(schema=quoted(self._schema).replace("%", "%%")).encode()
+        statement = query.format(schema=quoted(self._schema).replace("%", "%%"))
         try:
-            row = self.connection.execute(statement, values).fetchone()
+            found = self._session.rows(statement, *values, mode="READ WRITE")
         except errors.UntranslatableCharacter:
             # the database's encoding lacks it: better a ? than no log
             plain = [v.encode("ascii", "replace").decode() if isinstance(v, str) else v for v in values]
-            row = self.connection.execute(statement, plain).fetchone()
-        return row[0] if row else None
+            found = self._session.rows(statement, *plain, mode="READ WRITE")
+        return found[0][0] if found else None
 
 
 class Step:

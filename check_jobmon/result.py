@@ -91,7 +91,7 @@ def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace
     if arguments.verbose:
         long_output.extend(f"note: {clean(note)}" for note in log.notes)
     if arguments.verbose >= 3:
-        long_output.append(f"connection: {clean(log.describe())}, in {log.connect_seconds:.3f}s")
+        long_output.append(f"connection: {clean(log.describe())}, in {log.session.connect_seconds:.3f}s")
         long_output.append(
             f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         )

@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from check_jobmon.embedded import Server, wheel_binaries
-from check_jobmon.schema import bootstrap
-from tests.database import Database
+from tests.database import Database, bootstrap
 
 _numbers = itertools.count(1)
 

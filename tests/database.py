@@ -11,7 +11,10 @@ from typing import Any
 
 import psycopg
 
+from check_jobmon.connection import Session
 from check_jobmon.embedded import Server
+from check_jobmon.schema import Report
+from check_jobmon.schema import bootstrap as bootstrap_session
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,19 @@ class Database:
     def ctl(self, command: str, *arguments: str, **environment: str) -> Output:
         """Run a jobmonctl command on this database."""
         return run_module("check_jobmon.ctl", command, *self.options, *arguments, **environment)
+
+
+def pinned(like: psycopg.Connection) -> Session:
+    """A session as the commands have it, to the same database and as the same role."""
+    info = like.info
+    place = {"host": info.host, "port": info.port, "dbname": info.dbname, "user": info.user, "password": info.password}
+    return Session({name: value for name, value in place.items() if value}).connect()
+
+
+def bootstrap(like: psycopg.Connection, schema: str, **options: bool) -> Report:
+    """Bootstrap the same database, as the same role."""
+    with pinned(like) as session:
+        return bootstrap_session(session, schema, **options)
 
 
 def run_module(module: str, *arguments: str, **environment: str) -> Output:

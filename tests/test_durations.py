@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from check_jobmon.config_table import ConfigTable
+from check_jobmon.config_table import IntervalLoader
 from check_jobmon.durations import Duration, NoDuration, parse
 from tests.database import value
 
@@ -20,7 +20,7 @@ DURATIONS = st.builds(Duration, INT32, INT32, INT64) | st.builds(
 
 def servers(session: psycopg.Connection, text: str, style: str = "postgres") -> Any:
     """What the server makes of an interval."""
-    ConfigTable(session, "jobmon")  # teaches the session our durations
+    session.adapters.register_loader("interval", IntervalLoader)
     session.execute(f"SET intervalstyle = {style}".encode())
     row = session.execute("SELECT %s::text::interval", [text], binary=True).fetchone()
     assert row is not None

@@ -11,8 +11,7 @@ import pytest
 from check_jobmon import hosts
 from check_jobmon.arguments import add_connection_arguments
 from check_jobmon.hosts import HostsUnusable, Location, locate
-from check_jobmon.schema import bootstrap
-from tests.database import Database, Output, run_module
+from tests.database import Database, Output, bootstrap, run_module
 
 FILE = """\
 hosts:

@@ -7,9 +7,11 @@ from check_jobmon.ctl.command import add_command, add_yes_argument, agreed, job_
 from check_jobmon.text import clean, counted
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
 
-SEEN = "SELECT l.job_id, l.job_name, l.alert_code FROM @schema@.job_check_log AS l WHERE {} ORDER BY l.job_id"
+SEEN = "SELECT l.job_id, l.alert_code FROM @schema@.job_check_log AS l WHERE {} ORDER BY l.job_id"
+NAME = "SELECT left(l.job_name, 500) FROM @schema@.job_check_log AS l WHERE l.job_id = %s LIMIT 1"
+LOGGED = "SELECT count(*) FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[])"
 # Just what was seen, and as it was seen: a run that was under way when asked can have a smaller job_id than one that had
 # failed by then, and a run that failed as a warning can fail again as critical.
 REMOVE = """
@@ -52,21 +54,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Say, ask, remove, report."""
     from check_jobmon.ctl.connection import talk
 
-    def work(session: "Session") -> int:
-        seen = _seen(session, arguments.which)
+    def work(log: "JobLog") -> int:
+        seen = _seen(log, arguments.which)
         if not seen:
             print("nothing to acknowledge: no failure of it is in job_check_log")
             return 0
-        name = clean(seen[0][1])
+        name = clean(log.rows(NAME, seen[0][0])[0][0])
         print(f"{counted(len(seen), 'failure')} of {name} that would alert no more:")
-        _list(session, [job_id for job_id, _, _ in seen])
+        _list(log, [job_id for job_id, _ in seen])
         if not agreed(
             "Take them out of job_check_log?" if len(seen) > 1 else "Take it out of job_check_log?", arguments
         ):
             return 1
-        removed = session.rows(REMOVE, [row[0] for row in seen], [row[2] for row in seen])
+        removed = log.rows(REMOVE, *map(list, zip(*seen, strict=True)), write=True)
         if removed:
-            ids = ", ".join(str(row[0]) for row in removed)
+            ids = ", ".join(str(row[0]) for row in removed[:LISTED]) + (", …" if len(removed) > LISTED else "")
             print(f"removed by {clean(removed[0][1])}: {counted(len(removed), 'failure')} of {name} (job {ids})")
         if len(removed) < len(seen):
             print(f"gone by themselves meanwhile: {counted(len(seen) - len(removed), 'failure')}")
@@ -75,35 +77,39 @@ def run(arguments: argparse.Namespace) -> int:
     return talk(arguments, work)
 
 
-def _seen(session: "Session", which: int | str) -> list[tuple[int, str, int]]:
+def _seen(log: "JobLog", which: int | str) -> list[tuple[int, int]]:
     """The failures meant. Raises NotDone for a run or a name that is not known."""
     from check_jobmon.ctl.connection import NotDone
     from check_jobmon.ctl.runs import run_with_id
 
     condition = "l.job_id = %s" if isinstance(which, int) else "l.job_name = upper(%s)"
-    seen = [(row[0], row[1], row[2]) for row in session.rows(SEEN.format(condition), which)]
+    seen = [(row[0], row[1]) for row in log.rows(SEEN.format(condition), which)]
     if seen:
-        if not session.rows("SELECT has_table_privilege('@schema@.job_check_log', 'DELETE')")[0][0]:
+        if not log.rows("SELECT has_table_privilege('@schema@.job_check_log', 'DELETE')")[0][0]:
             raise NotDone(
-                f'role "{session.connection.info.user}" may not change {session.schema}.job_check_log: '
-                f"GRANT DELETE ON {session.schema}.job_check_log TO that role, or name another role with -U"
+                f'role "{log.session.user}" may not change {log.schema}.job_check_log: '
+                f"GRANT DELETE ON {log.schema}.job_check_log TO that role, or name another role with -U"
             )
     elif isinstance(which, int):
-        run_with_id(session, which)
-    elif unknown := session.unknown(which):
+        run_with_id(log, which)
+    elif unknown := log.unknown(which):
         raise unknown
     return seen
 
 
-def _list(session: "Session", job_ids: list[int]) -> None:
+def _list(log: "JobLog", job_ids: list[int]) -> None:
     """The failed runs, newest first; job_log_clear may have deleted some."""
     from check_jobmon.ctl.runs import runs, table
     from check_jobmon.ctl.table import show
 
-    found = runs(session, "(SELECT * FROM @schema@.job_log WHERE job_id = ANY (%s::bigint[]))", job_ids)
+    newest = (
+        "SELECT l.job_id FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[]) ORDER BY l.job_id DESC LIMIT %s"
+    )
+    found = runs(log, newest, job_ids, LISTED)
     if found:
-        show(table(found[:LISTED]))
-    if len(found) > LISTED:
-        print(f"and {len(found) - LISTED} more")
-    if len(found) < len(job_ids):
-        print(f"{counted(len(job_ids) - len(found), 'run')} of them no longer in the log")
+        show(table(found))
+    logged = log.rows(LOGGED, job_ids)[0][0]
+    if logged > LISTED:
+        print(f"and {logged - LISTED} more")
+    if logged < len(job_ids):
+        print(f"{counted(len(job_ids) - logged, 'run')} of them no longer in the log")

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from check_jobmon.arguments import add_connection_arguments
+from check_jobmon.ctl.command import add_timeout_argument
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,6 +17,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="Example, for cron: jobmonctl bootstrap -q -d etl",
     )
     add_connection_arguments(parser)
+    add_timeout_argument(parser, 600)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless something changed")
     parser.add_argument(
         "--no-roles",
@@ -32,23 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Bootstrap, and say in one line what was done or why it can't be."""
     import psycopg
 
-    from check_jobmon.database import one_line
+    from check_jobmon.connection import CheckImpossible, DatabaseUnreachable, one_line
+    from check_jobmon.ctl.connection import connect
     from check_jobmon.hosts import HostsUnusable, locate
     from check_jobmon.schema import bootstrap
     from check_jobmon.schema.errors import BootstrapError
 
     try:
         location = locate(arguments)
-        with psycopg.connect(
-            **{
-                "client_encoding": "utf8",  # texts would be bytes in a database without an encoding
-                "application_name": "jobmonctl",
-                **location.parameters,
-                "autocommit": True,
-            }
-        ) as connection:
-            report = bootstrap(connection, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
-    except (BootstrapError, HostsUnusable) as error:
+        with connect(arguments, location) as session:
+            report = bootstrap(session, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
+    except (BootstrapError, HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
         print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
         return 1
     except psycopg.Error as error:

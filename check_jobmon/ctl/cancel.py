@@ -9,11 +9,11 @@ from check_jobmon.ctl.command import add_command, add_yes_argument, agreed, job_
 from check_jobmon.text import clean, duration
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.runs import Run
 
 BACKEND = """
-SELECT a.application_name, host(a.client_addr), a.state, a.query
+SELECT a.application_name, host(a.client_addr), a.state, left(a.query, 2000)
   FROM pg_stat_activity AS a
  WHERE a.pid = %s
    AND a.datname = current_database()
@@ -77,19 +77,19 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.ctl.connection import NotDone, talk
     from check_jobmon.ctl.runs import run_with_id, steps
 
-    def work(session: "Session") -> int:
-        one = run_with_id(session, arguments.job_id)
-        backend = _cancellable(session, one)
-        print("\n".join(_describe(session, one, backend)), flush=True)
+    def work(log: "JobLog") -> int:
+        one = run_with_id(log, arguments.job_id)
+        backend = _cancellable(log, one)
+        print("\n".join(_describe(log, one, backend)), flush=True)
         if not agreed("Cancel it?", arguments):
             return 1
-        backend = _look(session, one) or backend
-        called = session.rows("SELECT clock_timestamp()::text")[0][0]
+        backend = _look(log, one) or backend
+        called = log.rows("SELECT clock_timestamp()::text")[0][0]
         # which looks again whether it is still this run that the backend is at
-        session.rows("SELECT @schema@.cancel_job(%s::bigint)", one.job_id)
-        stopped = _stopped(session, one, called, arguments.wait)
-        ended = run_with_id(session, one.job_id)
-        last = steps(session, ended)[-1:]
+        log.rows("SELECT @schema@.cancel_job(%s::bigint)", one.job_id, write=True)
+        stopped = _stopped(log, one, called, arguments.wait)
+        ended = run_with_id(log, one.job_id)
+        last = steps(log, ended)[0][-1:]
         why = "".join(f"; {step.action}: {step.message or ''}" for step in last)
         print(clean(f"{ended.named} is over: {ended.word}, after {ended.took}{why}"))
         if not stopped:
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"pid {one.pid} is still at its statement after {duration(arguments.wait, fraction=True)}: wait longer with "
                 f"--wait, or end its session: SELECT pg_terminate_backend({one.pid})"
             )
-        now = _look(session, one)
+        now = _look(log, one)
         if backend.state in IDLE and now is not None:
             print(
                 f"its session was idle, so there was no statement to cancel: pid {one.pid} is still there and may go on; "
@@ -112,12 +112,12 @@ def run(arguments: argparse.Namespace) -> int:
     return talk(arguments, work)
 
 
-def _look(session: "Session", run: "Run") -> "Backend | None":
-    rows = session.rows(BACKEND, run.pid, run.start_time)
+def _look(log: "JobLog", run: "Run") -> "Backend | None":
+    rows = log.rows(BACKEND, run.pid, run.start_time)
     return Backend(*rows[0]) if rows else None
 
 
-def _cancellable(session: "Session", run: "Run") -> Backend:
+def _cancellable(log: "JobLog", run: "Run") -> Backend:
     """The run's backend. Raises NotDone where there is nothing to cancel."""
     from check_jobmon.ctl.connection import NotDone
     from check_jobmon.ctl.runs import moment
@@ -126,16 +126,16 @@ def _cancellable(session: "Session", run: "Run") -> Backend:
         raise NotDone(f"{run.named} is already over: it ended at {moment(run.end_time)} as {run.word}")
     if run.state == "open":
         raise NotDone(f"{run.named} can't be cancelled from this standby: connect to the primary")
-    backend = _look(session, run)
+    backend = _look(log, run)
     if backend is None:
         raise NotDone(
             f"{run.named} has crashed: its backend, pid {run.pid}, is gone, so nothing is left to cancel; end the run "
-            f"with SELECT {session.schema}.fail_job({run.job_id})"
+            f"with SELECT {log.schema}.fail_job({run.job_id})"
         )
     return backend
 
 
-def _describe(session: "Session", run: "Run", backend: Backend) -> list[str]:
+def _describe(log: "JobLog", run: "Run", backend: Backend) -> list[str]:
     """Whom it hits."""
     from check_jobmon.ctl.runs import moment, steps
 
@@ -143,17 +143,18 @@ def _describe(session: "Session", run: "Run", backend: Backend) -> list[str]:
         f"{run.named}, started {moment(run.start_time)}, running for {run.took}",
         f"owner {run.owner}, pid {run.pid}" + (f" ({backend})" if str(backend) else ""),
     ]
-    logged = steps(session, run)
+    logged, earlier = steps(log, run)
     if logged:
-        lines.append(f"step {len(logged)}: {logged[-1].action}, since {moment(logged[-1].start_time)}")
+        place = "the last step" if earlier else f"step {len(logged)}"
+        lines.append(f"{place}: {logged[-1].action}, since {moment(logged[-1].start_time)}")
     if backend.query:
         lines.append(f"{'last statement' if backend.state in IDLE else 'statement'}: {clean(backend.query, 300)}")
     return [clean(line) for line in lines]
 
 
-def _stopped(session: "Session", run: "Run", called: str, wait: float) -> bool:
+def _stopped(log: "JobLog", run: "Run", called: str, wait: float) -> bool:
     end = time.monotonic() + wait
-    while session.rows(AT_WORK, run.pid, run.start_time, called)[0][0]:
+    while log.rows(AT_WORK, run.pid, run.start_time, called)[0][0]:
         if time.monotonic() >= end:
             return False
         time.sleep(PAUSE)

@@ -13,7 +13,7 @@ from check_jobmon.ctl.command import add_command, add_yes_argument, agreed
 from check_jobmon.text import clean, counted
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
 
 PLAN = """
 SELECT i.i::text, i.i < '0',
@@ -30,17 +30,22 @@ SELECT i.i::text, i.i < '0',
 COUNT = "SELECT count(*) FROM @schema@.job_log WHERE start_time < %s::timestamptz"
 UNDER_WAY = """
 SELECT count(*)
-  FROM @schema@.show_running(NULL)
- WHERE start_time < %s::timestamptz
+  FROM @schema@.job_log AS l
+  JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+ WHERE l.end_time IS NULL
+   AND coalesce(a.backend_start <= l.start_time, true)
+   AND l.start_time < %s::timestamptz
 """
-KEPT = "SELECT job_name FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"
+KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"
 LOGGED = """
-SELECT d.message
-  FROM @schema@.show_detail((SELECT job_id
-                               FROM @schema@.show_job('JOB LOG CLEAR', 10)
-                              WHERE pid = %s
-                              ORDER BY job_id DESC
-                              LIMIT 1)) AS d
+SELECT left(d.message, 2000)
+  FROM @schema@.job_detail AS d
+ WHERE d.job_id = (SELECT l.job_id
+                     FROM @schema@.job_log AS l
+                    WHERE l.job_name = 'JOB LOG CLEAR' AND l.end_time IS NOT NULL AND l.pid = %s
+                    ORDER BY l.end_time DESC
+                    LIMIT 1)
+ ORDER BY d.step_id
 """
 TELL = 10.0
 """Seconds between two lines of progress where there is no bar."""
@@ -72,43 +77,44 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Preview, ask, delete and show how far it is, report."""
-    from check_jobmon.ctl.connection import Session, connect, talk
+    from check_jobmon.ctl.connection import JobLog, talk
 
-    def work(session: "Session") -> int:
-        before, old, preview = _plan(session, arguments.interval)
+    def work(log: "JobLog") -> int:
+        before, old, preview = _plan(log, arguments.interval)
         if not (arguments.quiet and arguments.yes):
             print(preview, flush=True)
         if old and not agreed("Delete them?", arguments):
             return 1
-        clearing = Session(connect(arguments))
-        with clearing.connection:
-            pid = clearing.connection.info.backend_pid
-            _clear(session, clearing, arguments, before)
+        clearing = JobLog(arguments)
+        with clearing.session:
+            clearing.session.seconds = None  # it may take hours, and is told to stop by a signal
+            pid = clearing.session.info.backend_pid
+            _clear(log, clearing, arguments, before)
         if not arguments.quiet:
-            for (message,) in session.rows(LOGGED, pid):
+            for (message,) in log.rows(LOGGED, pid):
                 print(clean(message or ""))
         return 0
 
     return talk(arguments, work)
 
 
-def _plan(session: "Session", interval: str) -> tuple[str, int, str]:
+def _plan(log: "JobLog", interval: str) -> tuple[str, int, str]:
     """Before when a run must have started to go, how many have, and what to say of them. Raises NotDone."""
     from check_jobmon.ctl.connection import NotDone
 
-    text, negative, shown, before, may_clear, may_see_kept = session.rows(PLAN, interval)[0]
+    text, negative, shown, before, may_clear, may_see_kept = log.rows(PLAN, interval)[0]
     if negative:
         raise NotDone(f"the interval is negative ({text}): give how old a run may get, '90 days', say")
     if may_clear is False:
         raise NotDone(
-            f'role "{session.connection.info.user}" may not call job_log_clear(): it takes the log\'s owner, or GRANT '
-            f"EXECUTE ON FUNCTION {session.schema}.job_log_clear(interval) TO that role"
+            f'role "{log.session.user}" may not call job_log_clear(): it takes the log\'s owner, or GRANT '
+            f"EXECUTE ON FUNCTION {log.schema}.job_log_clear(interval) TO that role"
         )
-    old = session.rows(COUNT, before)[0][0]
+    old = log.rows(COUNT, before)[0][0]
     stay = []
-    if under_way := session.rows(UNDER_WAY, before)[0][0]:
+    if under_way := log.rows(UNDER_WAY, before)[0][0]:
         stay.append(f"{under_way} under way")
-    if may_see_kept and (kept := [clean(row[0], 60) for row in session.rows(KEPT, before)]):
+    if may_see_kept and (kept := [clean(row[0], 60) for row in log.rows(KEPT, before)]):
         more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
         stay.append(f"{counted(len(kept), 'last run')} that the check needs ({', '.join(kept[:5])}{more})")
     if not may_see_kept:
@@ -117,7 +123,7 @@ def _plan(session: "Session", interval: str) -> tuple[str, int, str]:
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 
-def _clear(session: "Session", clearing: "Session", arguments: argparse.Namespace, before: str) -> None:
+def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, before: str) -> None:
     """Call job_log_clear() in a thread and watch it. Raises NotDone if it was told to stop."""
     from psycopg import errors
 
@@ -127,11 +133,11 @@ def _clear(session: "Session", clearing: "Session", arguments: argparse.Namespac
 
     def call() -> None:
         try:
-            clearing.rows("SELECT @schema@.job_log_clear(%s::interval)", arguments.interval)
+            clearing.rows("SELECT @schema@.job_log_clear(%s::interval)", arguments.interval, write=True)
         except Exception as error:
             failure.append(error)
 
-    total = left = session.rows(COUNT, before)[0][0]
+    total = left = log.rows(COUNT, before)[0][0]
     thread = threading.Thread(target=call, daemon=True)
     with _told_to_stop() as stop, _progress(total, arguments.quiet) as tell:
         cancelled = looked = float("-inf")
@@ -143,19 +149,19 @@ def _clear(session: "Session", clearing: "Session", arguments: argparse.Namespac
                 now = time.monotonic()
                 if stop.is_set() and now - cancelled > RESEND:
                     print("stopping after this batch", flush=True)
-                    clearing.connection.cancel()
+                    clearing.session.cancel()
                     cancelled = now
                 elif now - looked > pause:
-                    left = session.rows(COUNT, before)[0][0]
+                    left = log.rows(COUNT, before)[0][0]
                     looked = time.monotonic()
                     # a tenth of the time at most, for counting a long log is work for the server
                     pause = max(0.2, 9 * (looked - now))
                     tell(total - left)
         finally:
             if thread.is_alive():
-                clearing.connection.cancel()
+                clearing.session.cancel()
                 thread.join()
-        left = session.rows(COUNT, before)[0][0]
+        left = log.rows(COUNT, before)[0][0]
         tell(total - left)
     if failure and stop.is_set() and isinstance(failure[0], errors.QueryCanceled):
         raise NotDone(f"stopped: {counted(total - left, 'run')} deleted, {left} still there; run it again to go on")

@@ -42,7 +42,19 @@ def add_command(
     )
     parser.set_defaults(run=run, command=name)
     add_connection_arguments(parser)
+    add_timeout_argument(parser)
     return parser
+
+
+def add_timeout_argument(parser: argparse.ArgumentParser, default: float = 30.0) -> None:
+    """--timeout, for a command that connects."""
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=default,
+        metavar="SECONDS",
+        help=f"how long the server may take for a query (default: {default:g})",
+    )
 
 
 def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:

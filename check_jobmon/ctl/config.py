@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import math
 import os
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from check_jobmon.arguments import add_connection_arguments, filled
+from check_jobmon.ctl.command import add_timeout_argument
 
 if TYPE_CHECKING:
     from check_jobmon.config import Configuration, Host, JobConfig
@@ -119,6 +119,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             action.add_argument("--dry-run", action="store_true", help="the same as diff")
         if name != "check":
             add_connection_arguments(action)
+            add_timeout_argument(action)
         action.set_defaults(run=run, action=name)
 
 
@@ -179,7 +180,7 @@ def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
     source, data = _source(arguments), _bytes(arguments)
     hosts = _read_without_server(source, data).hosts
     with _connected(arguments, hosts) as table:
-        with _transaction(table):
+        with _transaction(table, "READ WRITE" if write else "READ ONLY"):
             if write:
                 table.lock()
             file = read(source, data, table.upper)
@@ -210,26 +211,25 @@ def _read_without_server(source: str, data: bytes) -> "Configuration":
 def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) -> "Iterator[ConfigTable]":
     """The table, over a connection that is closed in the end. Raises _Refused."""
     from check_jobmon.config_table import ConfigTable
-    from check_jobmon.database import CheckImpossible, DatabaseUnreachable, JobLog
+    from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.hosts import HostsUnusable, locate
 
     try:
-        location = locate(arguments, () if arguments.config else hosts)
-        log = JobLog({"application_name": "jobmonctl", **location.parameters}, location.schema, math.inf)
-        log.connect()
+        log = JobLog(arguments, locate(arguments, () if arguments.config else hosts), ("job_check_config",))
+        with log.session:
+            yield ConfigTable(log.session, log.schema)
     except (HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
         raise _Refused(str(error)) from None
-    with log.connection:
-        yield ConfigTable(log.connection, location.schema)
 
 
 @contextlib.contextmanager
-def _transaction(table: "ConfigTable") -> Iterator[None]:
+def _transaction(table: "ConfigTable", mode: str = "READ ONLY") -> Iterator[None]:
     """All or nothing. Raises _Refused for what the server says."""
     import psycopg
 
     try:
-        with table.connection.transaction():
+        with table.session.transaction(mode):
             yield
     except psycopg.Error as error:
         raise _Refused(table.explain(error)) from None
@@ -238,12 +238,13 @@ def _transaction(table: "ConfigTable") -> Iterator[None]:
 def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[Mistake]":
     import psycopg
 
-    from check_jobmon.database import one_line
+    from check_jobmon.connection import one_line
     from check_jobmon.text import clean
     from check_jobmon.yamlfile import Mistake, Position
 
     try:
-        missing = table.never_logged([job.name for job in jobs])
+        with table.session.transaction("READ ONLY"):
+            missing = table.never_logged([job.name for job in jobs])
     except psycopg.Error as error:
         return [Mistake(Position(), f"can't tell which jobs were ever logged: {one_line(error)}", warning=True)]
     warnings = []
@@ -351,7 +352,7 @@ def _print_changes(changes: "list[Change]", table: "ConfigTable", done: bool) ->
         print(f"{change.sign} {clean(change.name)}: {_difference(change)}")
     counts = [(sum(change.sign == sign for change in changes), word) for sign, word in _WORDS.items()]
     words = ", ".join(f"{count} {word}" for count, word in counts if count)
-    where = f'schema "{clean(table.schema)}" of database "{clean(table.connection.info.dbname)}"'
+    where = f'schema "{clean(table.schema)}" of database "{clean(table.session.dbname)}"'
     print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"), flush=True)
 
 

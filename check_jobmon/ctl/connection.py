@@ -3,58 +3,72 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg
 from psycopg import errors
 
 from check_jobmon import layout
-from check_jobmon.database import CheckImpossible, DatabaseUnreachable, JobLog, one_line
-from check_jobmon.hosts import HostsUnusable, locate
+from check_jobmon.connection import SECONDS, CheckImpossible, DatabaseUnreachable, Rows, Session, one_line
+from check_jobmon.database import Inquiry, Judgement
+from check_jobmon.hosts import HostsUnusable, Location, locate
 from check_jobmon.schema.scripts import quoted
 from check_jobmon.selection import nearest
 from check_jobmon.text import clean
-
-PATIENCE = 60.0
-"""Seconds that a query of the plugin's may take here, where a person can press Ctrl-C."""
 
 
 class NotDone(Exception):
     """Why a command can't do what it was told, in one line."""
 
 
-def connect(arguments: argparse.Namespace) -> JobLog:
-    """Connect, in autocommit mode, and look at nothing of the database.
+def connect(arguments: argparse.Namespace, location: Location | None = None) -> Session:
+    """Connect, and look at nothing of the database yet. `location` is where, if that is known already.
 
     Raises HostsUnusable, DatabaseUnreachable or CheckImpossible.
     """
-    location = locate(arguments)
-    log = JobLog({"application_name": "jobmonctl", **location.parameters}, location.schema, deadline=0)
-    log.connect()
-    return log
+    location = location or locate(arguments)
+    return Session({"application_name": "jobmonctl", **location.parameters}, arguments.timeout).connect()
 
 
-class Session:
-    """A connection to a database that has the job log."""
+class JobLog:
+    """The job log of a database, over a session of its own."""
 
-    def __init__(self, log: JobLog) -> None:
-        """Raises CheckImpossible where there is no job log, or no right to read it."""
-        self.log = log
-        self.connection = log.connection
-        self.schema = log.schema
-        found = self.connection.execute(layout.query(log.schema).encode()).fetchall()
-        examined = layout.examine(found, log.schema, log.dbname, log.user)
-        if isinstance(examined, str):
-            raise CheckImpossible(examined)
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        location: Location | None = None,
+        needed: Collection[str] = layout.COLUMNS.keys(),
+    ) -> None:
+        """Connect, and look whether there is a job log that can be trusted and whose `needed` tables may be read.
 
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        Raises as connect(), and CheckImpossible.
+        """
+        location = location or locate(arguments)
+        self.schema = location.schema
+        self.session = connect(arguments, location)
+        try:
+            found = self.session.rows(layout.query(self.schema))
+            examined = layout.examine(found, self.schema, self.session.dbname, self.session.user, needed)
+            if isinstance(examined, str):
+                raise CheckImpossible(examined)
+            self.words = examined.words
+        except BaseException:
+            self.session.close()
+            raise
+
+    def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
-        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%"))
-        with self.connection.transaction():
-            # for this transaction only, so that PgBouncer's next client doesn't have it
-            self.connection.execute("SET LOCAL search_path = pg_catalog")
-            return self.connection.execute(text.encode(), parameters).fetchall()
+        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema))
+        text = text.replace("@code@", self.words[0]).replace("@text@", self.words[1])
+        return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
+
+    def judge(self) -> Judgement:
+        """The check's own view."""
+        return self.session.ask(self._inquiry().judging())
+
+    def _inquiry(self) -> Inquiry:
+        return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))
 
     def unknown(self, name: str) -> NotDone | None:
         """That no job has this name, with the nearest that one has; None if one has it."""
@@ -68,31 +82,34 @@ class Session:
         found = " OR ".join(f"EXISTS (SELECT FROM @schema@.{place} job_name = upper(%s))" for place in places)
         if self.rows(f"SELECT {found}", *[name] * len(places))[0][0]:
             return None
-        failing = {row[0] for row in self.rows("SELECT DISTINCT job_name FROM @schema@.job_check_log")}
-        self.log.deadline = time.monotonic() + PATIENCE
-        names = sorted({*self.log.names(), *failing})
+        failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
+        names = sorted({*self.session.ask(self._inquiry().naming()), *failing})
         near = ", ".join(clean(other, 60) for other in nearest(name, names))
         known = f"nearest are {near}" if near else f"{len(names)} other jobs are known"
         return NotDone(f'no job "{clean(name.upper(), 60)}" was ever logged or configured: {known}')
 
 
-def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
+def talk(arguments: argparse.Namespace, work: Callable[[JobLog], int]) -> int:
     """Connect, do the work, give its exit status; or say in one line why not, and give 1."""
-    schema = arguments.schema
+    schema = str(arguments.schema)
     try:
-        log = connect(arguments)
+        log = JobLog(arguments)
         schema = log.schema
-        with log.connection:
-            return work(Session(log))
+        with log.session:
+            return work(log)
     except (NotDone, HostsUnusable, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.Error as error:
-        reason = _reason(error, schema)
+        reason = _reason(error, schema, arguments.timeout)
     print(f"jobmonctl {arguments.command}: {reason}", file=sys.stderr)
     return 1
 
 
-def _reason(error: psycopg.Error, schema: str) -> str:
+def _reason(error: psycopg.Error, schema: str, seconds: float) -> str:
+    if isinstance(error, errors.QueryCanceled):
+        return f"{one_line(error)}: a query may take {seconds:g}s unless --timeout gives more"
+    if isinstance(error, errors.FeatureNotSupported) and "recovery" in str(error):
+        return "the server is a standby, where nothing can be changed: connect to the primary"
     if isinstance(error, errors.UndefinedFunction):
         return f'{one_line(error)}: run "jobmonctl bootstrap"'
     if isinstance(error, errors.InsufficientPrivilege) and not error.diag.message_hint:

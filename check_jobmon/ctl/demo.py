@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 if the plugin said what such jobs deserve, which is CRITICAL."""
     import psycopg
 
+    from check_jobmon.connection import CheckImpossible, DatabaseUnreachable, Session
     from check_jobmon.demo import jobs_in_every_state
     from check_jobmon.embedded import EmbeddedServerError, Server
     from check_jobmon.schema import bootstrap
@@ -46,15 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         server.create()
         server.start()
-        with psycopg.connect(autocommit=True, **parameters) as connection:
-            print(f"# PostgreSQL {connection.info.parameter_status('server_version')} in {server.folder}")
+        with Session(parameters).connect() as session:
+            print(f"# PostgreSQL {session.info.parameter_status('server_version')} in {server.folder}")
             _show_command("jobmonctl bootstrap", parameters)
-            print(bootstrap(connection, "jobmon"))
+            print(bootstrap(session, "jobmon"))
         print("\n# jobs log their runs and steps: one succeeds, one fails, one is late, one hangs, ...", flush=True)
         with jobs_in_every_state(parameters):
             statuses = [_check(parameters), _check(parameters, "--verbose")]
         keep = bool(arguments.keep)
-    except (EmbeddedServerError, BootstrapError, psycopg.Error) as error:
+    except (EmbeddedServerError, BootstrapError, CheckImpossible, DatabaseUnreachable, psycopg.Error) as error:
         print(f"jobmonctl demo: {error}", file=sys.stderr)
         return 1
     finally:

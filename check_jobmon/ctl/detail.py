@@ -2,12 +2,12 @@
 
 import argparse
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.command import add_command, add_list_arguments, job_id_or_name
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.runs import Run, Step
     from check_jobmon.ctl.table import Table
 
@@ -37,16 +37,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Print the run, then its steps."""
     from check_jobmon.ctl.connection import talk
-    from check_jobmon.ctl.runs import json_object, run_with_id, runs_of, steps
+    from check_jobmon.ctl.runs import run_with_id, runs_of, steps
     from check_jobmon.ctl.table import show, show_json, show_title
 
-    def work(session: "Session") -> int:
+    def work(log: "JobLog") -> int:
         if isinstance(arguments.which, int):
-            found = [run_with_id(session, arguments.which)]
+            found = [run_with_id(log, arguments.which)]
         else:
-            found = runs_of(session, arguments.which, arguments.n)
+            found = runs_of(log, arguments.which, arguments.n)
         if arguments.json:
-            show_json({**json_object(r), "steps": [asdict(step) for step in steps(session, r)]} for r in found)
+            show_json(_json_object(one, *steps(log, one)) for one in found)
             return 0
         if not found:
             print("no run of it was ever logged")
@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
                 print()
             show_title(_headline(one), one.code)
             show_title(_origin(one), 0)
-            logged = steps(session, one)
+            logged, earlier = steps(log, one)
+            if earlier:
+                print(f"its last {len(logged)} steps; those before are left out")
             if logged:
                 show(timeline(one, logged))
             else:
@@ -63,6 +65,17 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
 
     return talk(arguments, work)
+
+
+def _json_object(run: "Run", logged: "list[Step]", earlier: bool) -> dict[str, Any]:
+    """The run and its steps for JSON; `steps_left_out` where it has more steps than are listed."""
+    from check_jobmon.ctl.runs import json_object
+
+    return {
+        **json_object(run),
+        "steps": [asdict(step) for step in logged],
+        **({"steps_left_out": True} if earlier else {}),
+    }
 
 
 def _headline(run: "Run") -> str:

@@ -8,7 +8,7 @@ from check_jobmon.arguments import filled
 from check_jobmon.ctl.command import add_command, add_list_arguments
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.runs import Run
     from check_jobmon.ctl.table import Table
 
@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.ctl.runs import json_object, runs_of
     from check_jobmon.ctl.table import show, show_json
 
-    def work(session: "Session") -> int:
-        found = runs_of(session, arguments.name, arguments.n)
+    def work(log: "JobLog") -> int:
+        found = runs_of(log, arguments.name, arguments.n)
         if arguments.json:
             show_json(json_object(run) for run in found)
         elif found:

@@ -121,8 +121,8 @@ def _seconds(text: str) -> float:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and log it, or deliver; returns the exit status."""
     from check_jobmon import command
+    from check_jobmon.connection import CheckImpossible, refuse_password
     from check_jobmon.ctl.run_log import RunLog, complain
-    from check_jobmon.database import CheckImpossible, refuse_password
     from check_jobmon.spool import Spool, default_folder, target
 
     command.open_standard_streams()

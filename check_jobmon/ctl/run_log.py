@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from check_jobmon.database import one_line
+from check_jobmon.connection import one_line
 from check_jobmon.recording import CONNECT_SECONDS, Recorder
 from check_jobmon.spool import PastRun, Spool, timestamp
 from check_jobmon.text import clean

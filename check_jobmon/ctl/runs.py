@@ -1,73 +1,24 @@
-"""A run of a job and its steps, as the commands show them: fetched from the reference text's show functions."""
+"""A run of a job and its steps, as the commands show them: read from the tables, never through a function of the schema."""
 
+import re
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.table import Row, Table
+from check_jobmon.schema.scripts import job_runs
 from check_jobmon.text import duration
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
 
-TIME = """'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'"""
-# by way of JSON, because the columns have two names: alert_* here, error_* in older schemas
-WORD = """
-    SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer AS alert_code,
-           coalesce(t.j ->> 'alert_text', t.j ->> 'error_text') AS alert_text
-      FROM (SELECT to_jsonb(s) AS j FROM @schema@.job_status_text AS s) AS t
-"""
-RUNS = f"""
-WITH word AS (
-{WORD}
+RUNS, STEPS = (
+    # without the comment at its top, which names the placeholders
+    re.sub(r"\A(--.*\n)+", "", files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    for name in ("runs.sql", "steps.sql")
 )
-SELECT r.job_id, r.job_name, r.owner, r.pid,
-       to_char(r.start_time, {TIME}),
-       to_char(r.end_time, {TIME}),
-       r.status,
-       w.alert_code,
-       state.state,
-       CASE WHEN state.state <> 'crashed'
-            THEN extract(epoch FROM coalesce(r.end_time, clock_timestamp()) - r.start_time)::float8
-       END,
-       concat_ws(': ', step.action, step.message)
-  FROM %source% AS r
-  LEFT JOIN word AS w ON w.alert_text = r.status
- CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.end_time IS NOT NULL THEN 'ended'
-                    WHEN pg_is_in_recovery() THEN 'open'
-                    WHEN r.job_id IN (SELECT s.job_id FROM @schema@.show_running(NULL) AS s) THEN 'running'
-                    ELSE 'crashed'
-               END AS state
-       ) AS state
-  LEFT JOIN LATERAL (
-        -- the step that says why: the last one marked as failed, or else the last one
-        SELECT d.action, d.message
-          FROM @schema@.job_detail AS d
-         WHERE d.job_id = r.job_id
-         ORDER BY coalesce(d.status IN (SELECT o.alert_text FROM word AS o WHERE o.alert_code IN (2, 3)), false) DESC,
-                  d.step_id DESC
-         LIMIT 1
-       ) AS step ON w.alert_code IN (2, 3) OR r.end_time IS NULL
- ORDER BY r.job_id DESC
-"""
-STEPS = f"""
-WITH word AS (
-{WORD}
-)
-SELECT d.step_id, d.action,
-       to_char(d.start_time, {TIME}),
-       to_char(d.end_time, {TIME}),
-       d.status,
-       w.alert_code,
-       extract(epoch FROM d.start_time - r.start_time)::float8,
-       CASE WHEN d.end_time IS NOT NULL THEN coalesce(d.elapsed_time, extract(epoch FROM d.end_time - d.start_time))::float8
-       END,
-       d.message
-  FROM @schema@.show_detail(%s::bigint) AS d
-  JOIN @schema@.job_log AS r ON r.job_id = d.job_id
-  LEFT JOIN word AS w ON w.alert_text = d.status
- ORDER BY d.step_id
-"""
+MOST_STEPS = 1000
+"""Steps of a run that are shown, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -125,32 +76,39 @@ class Step:
     message: str | None
 
 
-def runs(session: "Session", source: str, *parameters: Any) -> list[Run]:
-    """The runs that a source gives: a call of one of the show functions, or a subquery; newest first."""
-    return [Run(*row) for row in session.rows(RUNS.replace("%source%", source), *parameters)]
+def runs(log: "JobLog", source: str, *parameters: Any) -> list[Run]:
+    """The runs whose job_ids a SELECT gives, newest first."""
+    return [Run(*row) for row in log.rows(RUNS.replace("@source@", source), *parameters)]
 
 
-def run_with_id(session: "Session", job_id: int) -> Run:
+def run_with_id(log: "JobLog", job_id: int) -> Run:
     """One run. Raises NotDone where there is none."""
     from check_jobmon.ctl.connection import NotDone
 
-    found = runs(session, "(SELECT * FROM @schema@.job_log WHERE job_id = %s)", job_id)
+    found = runs(log, "SELECT %s::bigint AS job_id", job_id)
     if not found:
         raise NotDone(f"no run has job_id {job_id}: see jobmonctl show")
     return found[0]
 
 
-def runs_of(session: "Session", name: str, number: int) -> list[Run]:
+def runs_of(log: "JobLog", name: str, number: int) -> list[Run]:
     """A job's newest runs. Raises NotDone where no job has the name; a job that never ran has none."""
-    found = runs(session, "@schema@.show_job(%s, %s)", name, number)
-    if not found and (unknown := session.unknown(name)):
+    # the name and the number are said once, and job_runs.sql needs them several times
+    source = f"""
+        SELECT r.job_id
+          FROM (SELECT upper(%s) AS name, %s AS number) AS asked
+         CROSS JOIN LATERAL ({job_runs("asked.name", "asked.number")}) AS r
+    """
+    found = runs(log, source, name, number)
+    if not found and (unknown := log.unknown(name)):
         raise unknown
     return found
 
 
-def steps(session: "Session", run: Run) -> list[Step]:
-    """A run's steps, in their order."""
-    return [Step(*row) for row in session.rows(STEPS, run.job_id)]
+def steps(log: "JobLog", run: Run) -> tuple[list[Step], bool]:
+    """A run's last steps, in their order, and whether there are earlier ones."""
+    found = [Step(*row) for row in log.rows(STEPS, MOST_STEPS + 1, run.job_id)]
+    return found[-MOST_STEPS:], len(found) > MOST_STEPS
 
 
 def table(found: list[Run]) -> Table:

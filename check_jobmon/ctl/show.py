@@ -7,7 +7,7 @@ from check_jobmon.arguments import filled
 from check_jobmon.ctl.command import add_command, add_list_arguments
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.runs import Run
 
 COLUMNS = """\
@@ -73,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.ctl.runs import json_object, table
     from check_jobmon.ctl.table import show, show_json
 
-    def work(session: "Session") -> int:
-        found: list[Run] = arguments.fetch(session, arguments)
+    def work(log: "JobLog") -> int:
+        found: list[Run] = arguments.fetch(log, arguments)
         if arguments.json:
             show_json(json_object(run) for run in found)
         elif found:
@@ -86,44 +86,68 @@ def run(arguments: argparse.Namespace) -> int:
     return talk(arguments, work)
 
 
-def _show(session: "Session", arguments: argparse.Namespace) -> "list[Run]":
+def _show(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
     from check_jobmon.ctl.runs import runs, runs_of
 
     if arguments.name:
-        return runs_of(session, arguments.name, arguments.n)
-    # no show function has all jobs' runs at the price of the newest: this goes down the primary key
-    return runs(session, "(SELECT * FROM @schema@.job_log ORDER BY job_id DESC LIMIT %s)", arguments.n)
+        return runs_of(log, arguments.name, arguments.n)
+    return runs(log, "SELECT l.job_id FROM @schema@.job_log AS l ORDER BY l.job_id DESC LIMIT %s", arguments.n)
 
 
-def _like(session: "Session", arguments: argparse.Namespace) -> "list[Run]":
+def _like(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
     from check_jobmon.ctl.connection import NotDone
     from check_jobmon.ctl.runs import runs
+    from check_jobmon.schema.scripts import job_runs
+    from check_jobmon.selection import all_names
 
-    found = runs(session, "@schema@.show_job_like(%s, %s)", arguments.text, arguments.n)
+    # matching in any case, and not by the text's upper(), leaves \\d and its like what they are
+    source = f"""
+        SELECT r.job_id
+          FROM (SELECT %s AS pattern, %s AS number) AS asked
+          JOIN {all_names(log.schema).replace("%", "%%")} AS n ON n.job_name ~* asked.pattern
+         CROSS JOIN LATERAL ({job_runs("n.job_name", "asked.number")}) AS r
+         ORDER BY r.job_id DESC
+         LIMIT %s
+    """
+    found = runs(log, source, arguments.text, arguments.n, arguments.n)
     if not found:
-        raise session.unknown(arguments.text) or NotDone(f"{arguments.text} is configured, but no run of it was logged")
+        raise log.unknown(arguments.text) or NotDone(f"{arguments.text} is configured, but no run of it was logged")
     return found
 
 
-def _failed(session: "Session", arguments: argparse.Namespace) -> "list[Run]":
-    from check_jobmon.ctl.runs import WORD, runs
+def _failed(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
+    from check_jobmon.ctl.runs import runs
 
-    name = ("%s, ", [arguments.name]) if arguments.name else ("", [])
-    source = f"""(
-        SELECT s.*
-          FROM ({WORD}) AS w
-         CROSS JOIN LATERAL @schema@.show_job_status({name[0]}w.alert_text, %s) AS s
+    name = ("AND l.job_name = upper(%s)", [arguments.name]) if arguments.name else ("", [])
+    source = f"""
+        SELECT f.job_id
+          FROM word AS w
+         CROSS JOIN LATERAL (
+                SELECT l.job_id
+                  FROM @schema@.job_log AS l
+                 WHERE l.status = w.alert_text AND l.end_time IS NOT NULL {name[0]}
+                 ORDER BY l.job_id DESC
+                 LIMIT %s
+               ) AS f
          WHERE w.alert_code IN (2, 3)
-         ORDER BY s.job_id DESC
+         ORDER BY f.job_id DESC
          LIMIT %s
-    )"""
-    found = runs(session, source, *name[1], arguments.n, arguments.n)
-    if not found and arguments.name and (unknown := session.unknown(arguments.name)):
+    """
+    found = runs(log, source, *name[1], arguments.n, arguments.n)
+    if not found and arguments.name and (unknown := log.unknown(arguments.name)):
         raise unknown
     return found
 
 
-def _running(session: "Session", arguments: argparse.Namespace) -> "list[Run]":
+def _running(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
     from check_jobmon.ctl.runs import runs
 
-    return runs(session, "@schema@.show_running(%s)", arguments.n)
+    source = """
+        SELECT l.job_id
+          FROM @schema@.job_log AS l
+          JOIN backend AS b ON b.pid = l.pid AND coalesce(b.backend_start <= l.start_time, true)
+         WHERE l.end_time IS NULL
+         ORDER BY l.job_id DESC
+         LIMIT %s
+    """
+    return runs(log, source, arguments.n)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from check_jobmon.ctl.command import add_command, seconds
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import Session
+    from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.table import Table
     from check_jobmon.jobs import Job, Words
 
@@ -48,33 +48,30 @@ def run(arguments: argparse.Namespace) -> int:
         print("jobmonctl status: --watch is for people, --json for programs: give one of them", file=sys.stderr)
         return 2
 
-    def work(session: "Session") -> int:
+    def work(log: "JobLog") -> int:
         if arguments.json:
-            words, jobs = _judge(session)
+            words, jobs = _judge(log)
             show_json(json_object(job, words) for job in jobs)
         elif arguments.watch:
-            _watch(session, arguments.watch)
+            _watch(log, arguments.watch)
         else:
-            show(_look(session))
+            show(_look(log))
         return 0
 
     return talk(arguments, work)
 
 
-def _judge(session: "Session") -> "tuple[Words, list[Job]]":
-    from check_jobmon.ctl.connection import PATIENCE
-
-    session.log.deadline = time.monotonic() + PATIENCE
-    words, jobs, _ = session.log.judge()
+def _judge(log: "JobLog") -> "tuple[Words, list[Job]]":
+    words, jobs, _ = log.judge()
     return words, sorted(jobs, key=lambda job: (not job.active, -_code(job), job.name))
 
 
-def _look(session: "Session") -> "Table":
-    words, jobs = _judge(session)
+def _look(log: "JobLog") -> "Table":
+    words, jobs = _judge(log)
     return table(jobs, words, time.strftime("%Y-%m-%d %H:%M:%S %z"))
 
 
-def _watch(session: "Session", pause: float) -> None:
+def _watch(log: "JobLog", pause: float) -> None:
     """On a terminal in place, elsewhere one table after the other. Ctrl-C is the way out."""
     from check_jobmon.ctl.table import coloured, console, show
 
@@ -82,15 +79,15 @@ def _watch(session: "Session", pause: float) -> None:
     try:
         if on is None:
             while True:
-                show(_look(session))
+                show(_look(log))
                 print(flush=True)
                 time.sleep(pause)
         from rich.live import Live
 
-        with Live(coloured(_look(session)), console=on, auto_refresh=False, screen=True) as live:
+        with Live(coloured(_look(log)), console=on, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(pause)
-                live.update(coloured(_look(session)), refresh=True)
+                live.update(coloured(_look(log)), refresh=True)
     except KeyboardInterrupt:
         pass
 

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg import sql
+from psycopg import Rollback, sql
 
 from check_jobmon import __version__
+from check_jobmon.connection import CheckImpossible, Session, untrusted
+from check_jobmon.layout import distrust
 from check_jobmon.schema import link, roles
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, tables, version
@@ -45,14 +46,14 @@ class Report:
         return f"{what}; {self.link}; {self.roles}"
 
 
-def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
+def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
     """Install the schema, or upgrade it, in one transaction; then try its link, and find a way that works.
 
     `with_roles` makes the roles to log and to monitor with; without, the report says how to. With `check`, all of it is
     done and rolled back, so that the report says what a bootstrap would change. The link can be tried only where its role
     is there already.
 
-    The connection must be in autocommit mode. Raises BootstrapError with all said in one line.
+    Raises BootstrapError, or CheckImpossible where it isn't safe to look at the schema, with all said in one line.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
         raise BootstrapError(
@@ -62,16 +63,16 @@ def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool =
         raise BootstrapError(
             f"the server is PostgreSQL {connection.info.server_version // 10000}, and 13 is the oldest supported"
         )
-    if _value(connection, "SELECT pg_is_in_recovery()"):
+    if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
+    # Read committed, as every transaction of a session's: a snapshot taken before the wait would be too old after it.
     with connection.transaction():
-        # Whatever the role's or the database's defaults are: a snapshot taken before the wait would be too old after it.
-        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
         # One bootstrap at a time for this schema: a second one waits here, and then finds the work done.
         connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('check_jobmon bootstrap ' || %s, 0))", [schema]
         )
-        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        if found := connection.rows(untrusted(schema)):
+            raise CheckImpossible(distrust(found[0][0], schema, connection.dbname, connection.user))
         connection.execute("SET LOCAL check_function_bodies = on")
         before = _installed_version(connection, schema)
         if before > version():
@@ -87,7 +88,7 @@ def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool =
         changed = before < version() or _fingerprint(connection, schema) != old
         if check or not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
-            raise psycopg.Rollback
+            raise Rollback
     if check and changed:
         way, way_changed = "the link is tried once that is done", False
     else:
@@ -95,12 +96,12 @@ def bootstrap(connection: psycopg.Connection, schema: str, *, with_roles: bool =
     return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way, who, check)
 
 
-def _value(connection: psycopg.Connection, query: "LiteralString", **parameters: object) -> object:
+def _value(connection: Session, query: "LiteralString", **parameters: object) -> object:
     row = connection.execute(query, parameters).fetchone()
     return row[0] if row else None
 
 
-def _installed_version(connection: psycopg.Connection, schema: str) -> int:
+def _installed_version(connection: Session, schema: str) -> int:
     """The version in that schema, or 0 where the schema is absent or empty; refuses a schema that is somebody else's."""
     found = connection.execute(
         """
@@ -138,7 +139,7 @@ def _installed_version(connection: psycopg.Connection, schema: str) -> int:
     return 0
 
 
-def _apply(connection: psycopg.Connection, schema: str, dblink: str, before: int) -> None:
+def _apply(connection: Session, schema: str, dblink: str, before: int) -> None:
     """Run the numbered scripts that are due and all functions, as the schema's owner."""
     owner = _value(
         connection, "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %(schema)s", schema=schema
@@ -173,7 +174,7 @@ def _apply(connection: psycopg.Connection, schema: str, dblink: str, before: int
     connection.execute("RESET ROLE")
 
 
-def _fingerprint(connection: psycopg.Connection, schema: str) -> object:
+def _fingerprint(connection: Session, schema: str) -> object:
     """All that a bootstrap re-applies (functions, their rights and comments, triggers) as one value to compare."""
     return _value(
         connection,

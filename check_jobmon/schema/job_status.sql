@@ -12,11 +12,10 @@
 --   @uncounted@ how many beyond a job's sensitivity are counted at least, before counting stops
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
+--   @code@, @text@  the columns of job_status_text: alert_code and alert_text here, error_code and error_text in older schemas
+-- Texts are cut to what can be of use, because whoever may log can write texts of any length.
 WITH word AS (
-    -- by way of JSON, because the columns have two names: alert_* here, error_* in older schemas
-    SELECT coalesce(t.j ->> 'alert_code', t.j ->> 'error_code')::integer AS alert_code,
-           coalesce(t.j ->> 'alert_text', t.j ->> 'error_text') AS alert_text
-      FROM (SELECT to_jsonb(s) AS j FROM @schema@.job_status_text AS s) AS t
+    SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
 failing AS (
 -- [probe
@@ -202,7 +201,10 @@ coded AS NOT MATERIALIZED (
       FROM timed AS t
     OFFSET 0
 )
-SELECT j.job_name,
+SELECT -- a name that is cut stays different from others
+       CASE WHEN length(j.job_name) <= 10000 THEN j.job_name
+            ELSE left(j.job_name, 500) || '...' || to_hex(hashtextextended(j.job_name, 0))
+       END AS job_name,
        j.configured,
        j.active,
        greatest(j.failed_code, j.missing_code) AS alert_code,
@@ -222,7 +224,7 @@ SELECT j.job_name,
        date_part('epoch', j.done_end - j.done_start) AS duration,
        j.done_job_id,
        j.done_end::text AS done_end,
-       j.status,
+       left(j.status, 200) AS status,
        j.alive_job_id,
        j.alive_pid,
        to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start,
@@ -249,7 +251,7 @@ SELECT j.job_name,
                END AS blocker,
                CASE WHEN c.failed_code > 1 THEN (
                     -- the step that says why: the last one marked as failed, or else the last one
-                    SELECT ARRAY[d.action, d.message]
+                    SELECT ARRAY[left(d.action, 500), left(d.message, 2000)]
                       FROM @schema@.job_detail AS d
                      WHERE d.job_id = c.failed_job_id
                      ORDER BY coalesce(d.status IN (SELECT w.alert_text FROM word AS w WHERE w.alert_code IN (2, 3)), false) DESC,

@@ -13,7 +13,9 @@ import secrets
 import psycopg
 from psycopg import errors, sql
 
+from check_jobmon.connection import Session
 from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.schema.scripts import quoted
 
 LINK_ROUTINES = (
     "link_add_job(bigint, text, text, integer, text)",
@@ -29,7 +31,7 @@ LINK_ROUTINES = (
 """All that the link's role may execute."""
 
 
-def extension(connection: psycopg.Connection, schema: str) -> str:
+def extension(connection: Session, schema: str) -> str:
     """The schema that dblink is in; dblink is installed, in a schema of its own, where it isn't yet."""
     query = "SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'dblink'"
     row = connection.execute(query).fetchone()
@@ -59,14 +61,14 @@ def extension(connection: psycopg.Connection, schema: str) -> str:
     return home
 
 
-def role_name(connection: psycopg.Connection, schema: str) -> str:
+def role_name(connection: Session, schema: str) -> str:
     """The link's role: one for each database and schema, because roles belong to the whole cluster."""
     row = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
     assert row is not None
     return f"{schema}_link_{row[0]}"
 
 
-def role(connection: psycopg.Connection, schema: str) -> None:
+def role(connection: Session, schema: str) -> None:
     """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
     name = role_name(connection, schema)
     table = sql.Identifier(schema, "link")
@@ -115,7 +117,7 @@ def role(connection: psycopg.Connection, schema: str) -> None:
             )
 
 
-def _settings(connection: psycopg.Connection, name: str) -> None:
+def _settings(connection: Session, name: str) -> None:
     """Take away all settings of the role but one: a role may change its own, so whoever has a link open could.
 
     The one keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links.
@@ -135,7 +137,7 @@ def _settings(connection: psycopg.Connection, name: str) -> None:
         connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
-def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
+def _forget(connection: Session, schema: str, name: str) -> None:
     """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
     if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
         return
@@ -145,7 +147,7 @@ def _forget(connection: psycopg.Connection, schema: str, name: str) -> None:
         )
 
 
-def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
+def _new_secrets(connection: Session, table: sql.Identifier, name: str) -> None:
     # The server makes the secrets (gen_random_uuid: 122 random bits each), so that no log of statements has seen them.
     connection.execute(sql.SQL("DELETE FROM {}").format(table))
     connection.execute(
@@ -159,7 +161,7 @@ def _new_secrets(connection: psycopg.Connection, table: sql.Identifier, name: st
     _set_password(connection, table, name)
 
 
-def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: str) -> None:
+def _set_password(connection: Session, table: sql.Identifier, name: str) -> None:
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
@@ -183,16 +185,14 @@ def _verifier(password: str) -> str:
     return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)
 
 
-def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
+def ensure(connection: Session, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
     """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
 
     Without `keep` the change is undone.
     Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
     """
     table = sql.Identifier(schema, "link")
-    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
-    assert row is not None
-    current = str(row[0])
+    current = str(connection.rows(f"SELECT l.over FROM {quoted(schema)}.link AS l")[0][0])
     reasons: list[str] = []
     other = "tcp" if current == "socket" else "socket"
     for over in (current, other, current, other):
@@ -203,8 +203,6 @@ def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bo
             _set_password(connection, table, role_name(connection, schema))
         way = ""
         with connection.transaction():
-            connection.execute("SET TRANSACTION READ WRITE")
-            connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             try:
                 way = _try(connection, schema, dblink)
@@ -223,7 +221,7 @@ def ensure(connection: psycopg.Connection, schema: str, dblink: str, *, keep: bo
     )
 
 
-def _try(connection: psycopg.Connection, schema: str, dblink: str) -> str:
+def _try(connection: Session, schema: str, dblink: str) -> str:
     """Open a link, look who it is, close it. Raises psycopg.OperationalError if it can't be opened."""
     trial = f"{schema}_bootstrap"
     dblink_schema = sql.Identifier(dblink)

@@ -6,9 +6,9 @@ Neither can log in: grant them to the roles that do.
 
 import contextlib
 
-import psycopg
 from psycopg import errors, sql
 
+from check_jobmon.connection import Session
 from check_jobmon.schema.errors import BootstrapError
 
 LOGGING = (
@@ -46,7 +46,7 @@ TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_sta
 """What {schema}_monitor may read. Never link or dblink_mapping, which hold secrets."""
 
 
-def ensure(connection: psycopg.Connection, schema: str) -> str:
+def ensure(connection: Session, schema: str) -> str:
     """Make the roles where they are missing and give them their rights; says what they are for, in one line.
 
     Raises BootstrapError where a role has to be made and may not be.
@@ -85,7 +85,7 @@ def _grants(schema: str) -> list[str]:
     ]
 
 
-def _create(connection: psycopg.Connection, name: str) -> None:
+def _create(connection: Session, name: str) -> None:
     if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone():
         return
     try:
@@ -99,7 +99,7 @@ def _create(connection: psycopg.Connection, name: str) -> None:
         ) from None
 
 
-def _may_see_sessions(connection: psycopg.Connection, name: str) -> bool:
+def _may_see_sessions(connection: Session, name: str) -> bool:
     """Whether the role is in pg_monitor, or could be put there now: who isn't can't see since when a backend is there."""
     member = "SELECT pg_has_role(r.oid, 'pg_monitor', 'MEMBER') FROM pg_roles AS r WHERE r.rolname = %s"
     row = connection.execute(member, [name]).fetchone()

@@ -1,8 +1,8 @@
 """The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
-in, `@job_status@` the check's SELECT, `@uncounted@` how far it counts failures; those of the check's SELECT itself are
-explained at its top.
+in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
+failures; those of the two SELECTs are explained at their tops.
 """
 
 import functools
@@ -40,12 +40,18 @@ def _bundled() -> "Traversable":
 
 
 @functools.cache
-def _check_query(layout: str) -> str:
+def bundled(name: str) -> str:
+    """The text of a file of this folder, without the comment at its top, which names the placeholders."""
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
-    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), "job_status.sql"))
+    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), name))
+    return re.sub(r"\A(--.*\n)+", "", data.decode())
+
+
+@functools.cache
+def _check_query(layout: str) -> str:
     kept, wanted = [], True
-    for line in data.decode().splitlines(keepends=True):
+    for line in bundled("job_status.sql").splitlines(keepends=True):
         bracket = re.fullmatch(r"-- (?:\] )?\[(.+)\n|-- \]\n", line)
         if bracket:
             wanted = bracket[1] is None or layout in bracket[1].split(", ")
@@ -61,9 +67,9 @@ def job_status(
     newest: bool = True,
     also: str = "SELECT NULL WHERE false",
     selected: str = "true",
+    words: tuple[str, str] = ("alert_code", "alert_text"),
 ) -> str:
     """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    _, head, text = _check_query(layout).partition("WITH word AS")
     filled = {
         "layout": layout,
         "newest": str(newest).lower(),
@@ -72,14 +78,22 @@ def job_status(
         "schema": quoted(schema),
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
+        "code": words[0],
+        "text": words[1],
     }
     # in one pass, because what is filled in can look like a placeholder
-    return head + re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], text)
+    return re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], _check_query(layout))
+
+
+def job_runs(job_name: str, limit: str) -> str:
+    """A SELECT of the job_ids of a job's latest runs; both are expressions of SQL, and @schema@ is still to be filled in."""
+    return bundled("job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:
     return (
         text.replace("@job_status@", job_status(schema))
+        .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)

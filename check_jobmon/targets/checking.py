@@ -19,7 +19,8 @@ import psycopg
 from check_jobmon import __version__
 from check_jobmon.check import acquire
 from check_jobmon.config import Host
-from check_jobmon.database import Asking, CheckImpossible, DatabaseUnreachable, Inquiry, Rows, answers
+from check_jobmon.connection import Asking, CheckImpossible, DatabaseUnreachable, Pinned, Rows, is_answer
+from check_jobmon.database import Inquiry
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.result import CONNECTING, QUERYING, STATES, UNKNOWN, Result, bug, failed, judged, unanswered
 from check_jobmon.selection import Selection
@@ -153,16 +154,16 @@ class Checks:
         places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
         where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
         self.stages[number] = (CONNECTING, where)
-        log = Inquiry(_with_services_host(location.parameters), location.schema, self.deadline)
-        with log.connecting() as parameters:
-            log.connection = connection = await psycopg.AsyncConnection.connect(**parameters)
+        session = _AwaitedSession(_with_services_host(location.parameters))
+        log = Inquiry(session, location.schema, self.deadline)
+        await session.connect()
         try:
             self.stages[number] = (QUERYING, where)
             asking = acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2)
-            jobs = await _answer(connection, asking)
+            jobs = await session.ask(asking)
             return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
         finally:
-            await connection.close()
+            await session.close()
 
     def _silent(self, number: int) -> Result:
         stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
@@ -174,30 +175,40 @@ class Checks:
         self.tell(number, result, self.began.get(number, time.time()))
 
 
-async def _answer(connection: "psycopg.AsyncConnection", asking: Asking[T]) -> T:
-    """What comes of it, as JobLog.run."""
-    try:
-        script = next(asking)
+class _AwaitedSession(Pinned):
+    """As connection.Session, but awaited."""
+
+    _connection: "psycopg.AsyncConnection"
+
+    async def connect(self) -> None:
+        with self.connecting() as parameters:
+            self._connection = await psycopg.AsyncConnection.connect(**parameters)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def ask(self, asking: Asking[T]) -> T:
+        try:
+            script = next(asking)
+            while True:
+                try:
+                    rows = await self._rows(script)
+                except psycopg.Error as error:
+                    script = asking.throw(error)
+                else:
+                    script = asking.send(rows)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _rows(self, script: str) -> list[Rows]:
+        rows: list[Rows] = []
+        cursor = await self._connection.execute(self._begun(script))
         while True:
-            try:
-                rows = await _rows(connection, script)
-            except psycopg.Error as error:
-                script = asking.throw(error)
-            else:
-                script = asking.send(rows)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-async def _rows(connection: "psycopg.AsyncConnection", script: str) -> list[Rows]:
-    rows: list[Rows] = []
-    cursor = await connection.execute(script.encode())
-    while True:
-        if answers(cursor):
-            rows.append(await cursor.fetchall())
-        if not cursor.nextset():
-            return rows
+            if is_answer(cursor):
+                rows.append(await cursor.fetchall())
+            if not cursor.nextset():
+                return rows
 
 
 def _allow_files(number: int) -> None:

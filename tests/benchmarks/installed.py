@@ -13,8 +13,7 @@ from pathlib import Path
 import psycopg
 
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap
-from tests.database import Database
+from tests.database import Database, bootstrap
 
 SOURCES = Path(__file__).parent.parent.parent
 PYTHON = "/usr/bin/python3"

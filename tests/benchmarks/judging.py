@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import psycopg
 
-from check_jobmon.database import JobLog
+from check_jobmon.connection import Session
+from check_jobmon.database import Inquiry
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap
-from tests.database import Database
+from tests.database import Database, bootstrap
 
 FILL = """
 INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
@@ -135,16 +135,12 @@ def fetch(session: psycopg.Connection, query: str) -> None:
 def plugin(database: Database) -> None:
     """Fetch the check's whole answer as the plugin does, its connection apart: it collects no garbage either."""
     gc.disable()
-    log = JobLog(database.parameters, "jobmon", time.monotonic() + 60)
-    log.connect()
-    try:
+    with Session(database.parameters).connect() as session:
         started = time.perf_counter()
-        _, jobs, _ = log.judge()
+        _, jobs, _ = session.ask(Inquiry(session, "jobmon", time.monotonic() + 60).judging())
         assert len(jobs) == 5000
         turns_spent.append(time.perf_counter() - started)
-    finally:
-        log.connection.close()
-        gc.enable()
+    gc.enable()
 
 
 turns_spent: list[float] = []

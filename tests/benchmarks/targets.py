@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap
-from tests.database import Database
+from tests.database import Database, bootstrap
 
 CHECK_PGSQL = "/usr/lib/nagios/plugins/check_pgsql"
 QUERY = "SELECT alert_code FROM jobmon.check_job_status()"

@@ -1,5 +1,6 @@
 """jobmonctl config: what apply, diff and export make of the file and the table, on a real server."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,8 +15,7 @@ from hypothesis import strategies as st
 from check_jobmon.config import JobConfig
 from check_jobmon.config_table import Change, ConfigTable
 from check_jobmon.durations import Duration, parse
-from check_jobmon.schema import bootstrap
-from tests.database import Database, Output, run_module, until, value
+from tests.database import Database, Output, bootstrap, pinned, run_module, until, value
 from tests.test_config import JOBS, NAMES
 from tests.test_durations import DURATIONS
 
@@ -34,13 +34,15 @@ def config(database: Database, action: str, *arguments: str, **environment: str)
 
 def rows(session: psycopg.Connection) -> list[JobConfig]:
     """The table, sorted by name."""
-    return sorted(ConfigTable(session, "jobmon").rows(), key=lambda job: job.name)
+    with pinned(session) as ours, ours.transaction("READ ONLY"):
+        return sorted(ConfigTable(ours, "jobmon").rows(), key=lambda job: job.name)
 
 
 def fill(session: psycopg.Connection, *jobs: JobConfig) -> None:
     """Make the table just these."""
     session.execute("DELETE FROM jobmon.job_check_config")
-    ConfigTable(session, "jobmon").make([Change(None, job) for job in jobs])
+    with pinned(session) as ours, ours.transaction():
+        ConfigTable(ours, "jobmon").make([Change(None, job) for job in jobs])
 
 
 def log(session: psycopg.Connection, *names: str) -> None:
@@ -205,7 +207,8 @@ def test_an_apply_waits_for_another_and_readers_do_not(
     database: Database, session: psycopg.Connection, file: str
 ) -> None:
     log(session, "nightly etl", "cube refresh")
-    with database.connect(autocommit=False) as other:
+    with pinned(session) as other, contextlib.ExitStack() as transaction:
+        transaction.enter_context(other.transaction())
         ConfigTable(other, "jobmon").lock()
         command = [sys.executable, "-m", "check_jobmon.ctl", "config", "apply", file, *database.options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
@@ -215,7 +218,7 @@ def test_an_apply_waits_for_another_and_readers_do_not(
             assert database.check().status == 0
             assert config(database, "diff", file).status == 1
             ConfigTable(other, "jobmon").make([Change(None, JobConfig("NIGHTLY ETL", parse("1h"), parse("30h")))])
-            other.commit()
+            transaction.close()
             assert second.communicate(timeout=60)[0].startswith(
                 "+ CUBE REFRESH: warn 25h, error 2d, sensitivity 2, active false\n~ NIGHTLY ETL: warn 1h -> 26h\n"
             )
@@ -225,7 +228,7 @@ def test_an_apply_waits_for_another_and_readers_do_not(
 def test_an_apply_that_is_interrupted_changes_nothing(
     database: Database, session: psycopg.Connection, file: str
 ) -> None:
-    with database.connect(autocommit=False) as other:
+    with pinned(session) as other, other.transaction():
         ConfigTable(other, "jobmon").lock()
         command = [sys.executable, "-m", "check_jobmon.ctl", "config", "apply", file, *database.options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as apply:

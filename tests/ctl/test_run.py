@@ -20,8 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from check_jobmon.schema import bootstrap
-from tests.database import Database, Output, until, value
+from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
 JOBMONCTL = str(Path(sysconfig.get_path("scripts")) / "jobmonctl")

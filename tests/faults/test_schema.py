@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from check_jobmon.schema import bootstrap
-from tests.database import Database
+from tests.database import Database, bootstrap
 from tests.faults.conftest import MISSING
 from tests.faults.plugin import alert, gone, one_line
 

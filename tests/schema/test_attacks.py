@@ -10,10 +10,9 @@ import pytest
 from psycopg import errors, sql
 
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap
 from check_jobmon.schema.link import LINK_ROUTINES
 from check_jobmon.schema.roles import LOGGING, MONITORING, TABLES
-from tests.database import Database, value
+from tests.database import Database, bootstrap, value
 from tests.schema.sessions import until
 
 LOGGER, MONITOR, NOBODY = "attacker_log", "attacker_monitor", "attacker_nobody"

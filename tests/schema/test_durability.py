@@ -13,8 +13,7 @@ import pytest
 from psycopg import errors
 
 from check_jobmon.embedded import wheel_binaries
-from check_jobmon.schema import bootstrap
-from tests.database import Database, until, value
+from tests.database import Database, bootstrap, until, value
 from tests.schema.conftest import NewServer
 
 

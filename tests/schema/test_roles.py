@@ -8,9 +8,9 @@ import pytest
 from psycopg import errors
 
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap, roles
+from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
-from tests.database import Database, value
+from tests.database import Database, bootstrap, pinned, value
 
 
 @pytest.fixture
@@ -180,7 +180,12 @@ def test_who_may_not_make_roles_is_told_what_to_do(
     database: Database, session: psycopg.Connection, logger: str
 ) -> None:
     message = r'may not create the role "other_log": ask .*--no-roles'
-    with database.connect(user=logger) as powerless, pytest.raises(BootstrapError, match=message):
+    with (
+        database.connect(user=logger) as like,
+        pinned(like) as powerless,
+        powerless.transaction(),
+        pytest.raises(BootstrapError, match=message),
+    ):
         roles.ensure(powerless, "other")
 
 

@@ -1,0 +1,43 @@
+-- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text.
+-- Reads tables alone, and cuts texts to what can be of use.
+WITH word AS (
+    SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
+),
+backend AS MATERIALIZED (
+    SELECT a.pid, a.backend_start FROM pg_stat_activity AS a WHERE a.datname = current_database()
+)
+SELECT r.job_id,
+       left(r.job_name, 500),
+       left(r.owner, 100),
+       r.pid,
+       to_char(r.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'),
+       to_char(r.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'),
+       left(r.status, 200),
+       w.alert_code,
+       state.state,
+       CASE WHEN state.state <> 'crashed'
+            THEN extract(epoch FROM coalesce(r.end_time, clock_timestamp()) - r.start_time)::float8
+       END,
+       concat_ws(': ', left(step.action, 500), left(step.message, 2000))
+  FROM (@source@) AS n
+  JOIN @schema@.job_log AS r ON r.job_id = n.job_id
+  LEFT JOIN word AS w ON w.alert_text = r.status
+  -- pids are reused; where the role may not see when a backend started, the pid has to do
+  LEFT JOIN backend AS b ON b.pid = r.pid AND coalesce(b.backend_start <= r.start_time, true)
+ CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.end_time IS NOT NULL THEN 'ended'
+                    WHEN pg_is_in_recovery() THEN 'open'
+                    WHEN b.pid IS NOT NULL THEN 'running'
+                    ELSE 'crashed'
+               END AS state
+       ) AS state
+  LEFT JOIN LATERAL (
+        -- the step that says why: the last one marked as failed, or else the last one
+        SELECT d.action, d.message
+          FROM @schema@.job_detail AS d
+         WHERE d.job_id = r.job_id
+         ORDER BY coalesce(d.status IN (SELECT o.alert_text FROM word AS o WHERE o.alert_code IN (2, 3)), false) DESC,
+                  d.step_id DESC
+         LIMIT 1
+       ) AS step ON w.alert_code IN (2, 3) OR r.end_time IS NULL
+ ORDER BY r.job_id DESC
