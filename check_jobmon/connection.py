@@ -218,9 +218,10 @@ class Session(Pinned):
     def execute(
         self, query: "Statement", parameters: Sequence[Any] | Mapping[str, Any] | None = None, **options: Any
     ) -> "psycopg.Cursor":
-        """One statement of the open transaction."""
+        """One statement, in the open transaction or in one of its own."""
         if self._connection.pgconn.transaction_status != TransactionStatus.INTRANS:
-            raise RuntimeError("a statement outside of a pinned transaction")
+            with self.transaction():
+                return self.execute(query, parameters, **options)
         with self._limited():
             return self._connection.execute(query, parameters, **options)
 

@@ -66,8 +66,8 @@ def test_column_of_another_type(database: Database, session: psycopg.Connection)
     session.execute("ALTER TABLE jobmon.job_check_config ALTER warn_threshold TYPE text")
     output = alert(*database.options)
     assert re.fullmatch(
-        rf'JOBMON UNKNOWN - the check query failed in database "{database.name}": .*: compare the tables with those of a '
-        r"fresh schema \(jobmonctl bootstrap\), or see the server's log\n",
+        rf'JOBMON UNKNOWN - jobmon.job_check_config in database "{database.name}" is not read: its column warn_threshold is '
+        r"text, not interval: put the table back\n",
         output.stdout,
     )
     assert output.status == 3
@@ -111,7 +111,7 @@ def test_rows_hidden_by_row_level_security(
     session.execute(f"ALTER TABLE jobmon.{table} ENABLE ROW LEVEL SECURITY".encode())
     text = (
         f'row-level security hides rows of jobmon.{table} in database "{database.name}" from role "{role}", '
-        "and a check of a part is none: ALTER ROLE that role BYPASSRLS, or name another role with -U"
+        "so the check would miss jobs: ALTER ROLE that role BYPASSRLS, or name another role with -U"
     )
     assert alert(*database.options, "-U", role) == one_line(3, text)
     session.execute(f"ALTER ROLE {role} BYPASSRLS".encode())

@@ -137,8 +137,12 @@ def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_datab
 def test_an_empty_schema_is_taken_and_its_owner_owns_all(empty_database: Database, dba: str) -> None:
     with empty_database.connect() as session:
         session.execute("CREATE EXTENSION dblink")
-        session.execute(f"CREATE SCHEMA jobmon AUTHORIZATION {dba}".encode())
-    assert empty_database.ctl("bootstrap").status == 0
+        session.execute(f"CREATE SCHEMA jobmon AUTHORIZATION {dba}; ALTER ROLE {dba} CREATEROLE".encode())
+    refused = empty_database.ctl("bootstrap")
+    assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert f'belongs to role "{dba}": connect as that role (-U {dba})' in refused.stderr
+    done = empty_database.ctl("bootstrap", "-U", dba)
+    assert (done.status, done.stderr) == (0, "")
     with empty_database.connect() as session:
         assert value(
             session,
