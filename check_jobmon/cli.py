@@ -100,7 +100,8 @@ examples:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser."""
     parser = _Parser(
         prog="check_jobmon",
         description=DESCRIPTION,
@@ -192,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The plugin. Gives the exit status."""
     try:
-        parser = _parser()
+        parser = command_line()
         complete(parser)
         _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         arguments = parser.parse_args(argv)

@@ -35,7 +35,9 @@ from check_jobmon.__main__ import command
 command()
 """
 """The plugin, as its console script runs it, but that each of its processes tells what it has imported when it ends."""
-OURS = "__main__ arguments check cli connection database deadline hosts jobs layout output perfdata remedies result schema"
+OURS = (
+    "__main__ arguments check cli connection database deadline hosts jobs layout output perfdata remedies result schema"
+)
 OURS += " schema.scripts selection sparing targets targets.options text"
 PACKAGES = {"cython_runtime", "nagiosplugin", "psycopg", "psycopg_binary", "psycopg_c", "typing_extensions"}
 """Other packages. What they have in them is their business."""

@@ -15,8 +15,8 @@ from check_jobmon.text import clean
 COMMANDS = (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The console script `jobmonctl`."""
+def command_line() -> Parser:
+    """The parser of all commands."""
     parser = Parser(
         prog="jobmonctl",
         description="Set up the PostgreSQL job log that check_jobmon reads, see what is in it, and act on it.",
@@ -26,6 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console script `jobmonctl`."""
+    parser = command_line()
     complete(parser)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -398,7 +398,9 @@ def test_without_schema_or_right_or_server_it_is_said_in_one_line(
     session.execute("CREATE ROLE config_stranger LOGIN")
     try:
         output = config(database, "export", "-U", "config_stranger")
-        assert output.stderr.startswith('jobmonctl config export: role "config_stranger" may not use schema "jobmon" of ')
+        assert output.stderr.startswith(
+            'jobmonctl config export: role "config_stranger" may not use schema "jobmon" of '
+        )
         assert "GRANT jobmon_monitor TO that role" in output.stderr
         assert (output.status, output.stderr.count("\n")) == (1, 1)
     finally:

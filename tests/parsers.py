@@ -1,0 +1,59 @@
+"""Every command line of both programs, as their parsers have them: each command with each of its options."""
+
+import argparse
+from collections.abc import Iterator, Mapping
+
+from check_jobmon import cli, ctl
+
+NOT_TRIED = {
+    "--help": "prints a page",
+    "--version": "prints a line",
+    "--watch": "goes on until it is interrupted",
+    "demo": "has a server of its own",
+}
+"""Options and commands that don't connect to the test's server, or don't end, and why."""
+
+
+def leaves(parser: argparse.ArgumentParser, *path: str) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    """The commands that have no commands below them, each with its parser."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield path, parser
+    for group in groups:
+        for name, below in group.choices.items():
+            if name not in NOT_TRIED:
+                yield from leaves(below, *path, name)
+
+
+def commands() -> list[tuple[str, ...]]:
+    """All of jobmonctl's commands: ("show",), ("config", "diff") ..."""
+    return [path for path, _ in leaves(ctl.command_line())]
+
+
+def command_lines(
+    program: str, connection: list[str], values: Mapping[str, str], only: tuple[str, ...] | None = None
+) -> Iterator[list[str]]:
+    """The command lines of a program: each command as it is, and with each of its options.
+
+    `connection` are the options by which each connects; `values` what to give by an argument's metavar, of which each needs
+    one: so whoever adds an argument is told to think of it here. `only` is the one command that is wanted.
+    """
+    for path, parser in leaves(ctl.command_line() if program == "jobmonctl" else cli.command_line()):
+        if only is not None and path != only:
+            continue
+        known = {name for action in parser._actions for name in action.option_strings}
+        where = connection if known.issuperset(name for name in connection if name.startswith("-")) else []
+        given = [name for name in where if name.startswith("-")]
+        positional, options = [], []
+        for action in parser._actions:
+            if not action.option_strings:
+                positional.append(values[str(action.metavar)])
+            elif not set(action.option_strings) & {*NOT_TRIED, *given}:
+                long = action.option_strings[-1]
+                if action.nargs == 0:
+                    options.append([long])
+                else:
+                    value = action.choices[0] if action.choices else values[str(action.metavar)]  # type: ignore[index]
+                    options.append([long, str(value)])
+        for option in [[], *options]:
+            yield [*path, *where, *option, *positional]
