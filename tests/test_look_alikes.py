@@ -15,7 +15,7 @@ import pytest
 
 from check_jobmon import cli, ctl
 from check_jobmon.embedded import Server
-from tests.database import Database, run_module, value
+from tests.database import Database, pinned, run_module, value
 from tests.parsers import command_lines, commands
 
 NEARBY = {
@@ -245,27 +245,16 @@ def test_no_function_of_the_schema_runs_a_look_alike_on_either_side_of_the_link(
             "SELECT jobmon.update_step(jobmon.add_step(1, 'more'), 'OK', 'done')",
             "SELECT jobmon.sql_step(1, 'more', 'SELECT')",
         ]
-        examples = {
-            "bigint": "1",
-            "integer": "2",
-            "text": "'etl'",
-            "interval": "'900 days'",
-            "uuid": "pg_catalog.gen_random_uuid()",
-        }
-        functions = session.execute(
-            "SELECT p.proname, p.prokind OPERATOR(pg_catalog.=) 'p'::pg_catalog.char, ARRAY(SELECT pg_catalog.format_type(a.t, NULL)"
-            " FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY AS a(t, n) ORDER BY a.n) FROM pg_catalog.pg_proc AS p"
-            " WHERE p.pronamespace OPERATOR(pg_catalog.=) (SELECT n.oid FROM pg_catalog.pg_namespace AS n"
-            " WHERE n.nspname OPERATOR(pg_catalog.=) 'jobmon'::pg_catalog.name)"
-            " AND p.prorettype OPERATOR(pg_catalog.<>) 'pg_catalog.trigger'::pg_catalog.regtype::pg_catalog.oid"
-        ).fetchall()
+        with pinned(session) as ours:
+            functions = ours.rows(
+                "SELECT p.proname, p.prokind = 'p', ARRAY(SELECT format_type(a.t, NULL) FROM unnest(p.proargtypes)"
+                " WITH ORDINALITY AS a(t, n) ORDER BY a.n) FROM pg_proc AS p"
+                " WHERE p.pronamespace = 'jobmon'::regnamespace AND p.prorettype <> 'trigger'::regtype"
+            )
         assert len(functions) > 30
         before = sprung(trapped.server)
         for name, is_procedure, types in functions:
-            arguments = ", ".join(
-                f"{examples.get(kind, 'NULL')}::{kind if '[' in kind or ' ' in kind else f'pg_catalog.{KEYWORDS.get(kind, kind)}'}"
-                for kind in types
-            )
+            arguments = ", ".join(EXAMPLES.get(kind, f"NULL::pg_catalog.{kind}") for kind in types)
             calls.append(f"{'CALL' if is_procedure else 'SELECT'} jobmon.{name}({arguments})")
         for call in calls:
             with contextlib.suppress(psycopg.Error):
@@ -274,4 +263,12 @@ def test_no_function_of_the_schema_runs_a_look_alike_on_either_side_of_the_link(
         assert value(session, "SELECT pg_catalog.count(*) FROM jobmon.job_log WHERE end_time IS NOT NULL") >= 4
 
 
-KEYWORDS = {"bigint": "int8", "integer": "int4"}
+EXAMPLES = {
+    "bigint": "1::bigint",
+    "integer": "2::integer",
+    "text": "'etl'::pg_catalog.text",
+    "interval": "'900 days'::interval",
+    "timestamp with time zone": "pg_catalog.now()",
+    "uuid": "pg_catalog.gen_random_uuid()",
+}
+"""Arguments by their type."""
