@@ -108,7 +108,7 @@ def examine(
             return f"{where} is not read: to do so could run {code}, which is not a superuser's: drop what uses that"
         if not readable and table in needed:
             return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
-        if hidden and table in needed:
+        if hidden:
             return (
                 f'row-level security hides rows of {where} from role "{user}", so the check would miss jobs: '
                 "ALTER ROLE that role BYPASSRLS, or name another role with -U"
