@@ -64,25 +64,45 @@ class Layout(NamedTuple):
 
 
 def query(schema: str) -> str:
-    """The catalog query for a schema; its rows are for `examine`."""
+    """The catalog query for a schema; its rows are for `in_doubt` and `examine`."""
+    return _filled("catalog.sql", schema)
+
+
+def closer_query(schema: str) -> str:
+    """The query whose row is `doubts` to `examine`, where `in_doubt` says that it is needed."""
+    return _filled("doubts.sql", schema)
+
+
+def _filled(name: str, schema: str) -> str:
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
-    text = bundled("catalog.sql").replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
+    text = bundled(name).replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
     return text.replace("@name@", literal(schema))
 
 
+def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether it takes a closer look: by who has a superuser's rights, or at a table that isn't as plain as they come."""
+    return bool(rows) and (rows[0][2] or any(row[9] is False for row in rows))
+
+
 def examine(
-    rows: Sequence[tuple[Any, ...]], schema: str, dbname: str, user: str, needed: Collection[str] = COLUMNS.keys()
+    rows: Sequence[tuple[Any, ...]],
+    doubts: Sequence[Any],
+    schema: str,
+    dbname: str,
+    user: str,
+    needed: Collection[str] = COLUMNS.keys(),
 ) -> Layout | str:
     """The layout, or in one line why there is nothing to judge, or it isn't safe to look. `needed` are the tables to read."""
     bootstrap = f'run "jobmonctl bootstrap -d {dbname}", or name it with --schema'
     if not rows:
         return f'no jobmon schema in database "{dbname}" (looked for "{schema}"): {bootstrap}'
-    if rows[0][0]:
-        return distrust(rows[0][0], schema, dbname, user)
+    distrusted, strange, code = doubts or (None, None, None)
+    if distrusted:
+        return distrust(distrusted, schema, dbname, user)
     found = {row[3]: row[4:] for row in rows if row[3]}
     if not found:
         return f'no jobmon schema in database "{dbname}" ("{schema}" is there, but has no job log): {bootstrap}'
-    if not rows[0][1]:
+    if not rows[0][0]:
         return (
             f'role "{user}" may not use schema "{schema}" of database "{dbname}": '
             f"GRANT {schema}_monitor TO that role, or name another role with -U"
@@ -91,7 +111,7 @@ def examine(
     if missing:
         return f'schema "{schema}" of database "{dbname}" lacks the table {missing[0]}: {bootstrap}'
     for table, expected in COLUMNS.items():
-        kind, readable, hidden, columns, _, strange, code = found[table]
+        kind, readable, hidden, columns, _, _ = found[table]
         where = f'{schema}.{table} in database "{dbname}"'
         if kind not in "rp":
             return f"{where} is not a table: put the table back, or {bootstrap}"
@@ -102,10 +122,6 @@ def examine(
                 return f"{where} lacks the column {column}: put it back, or {bootstrap}"
             if types[name] not in allowed:
                 return f"{where} is not read: its column {name} is {types[name]}, not {allowed[-1]}: put the table back"
-        if strange:
-            return f"{where} is not read: {strange} is a part of it, and not a plain table: detach or drop that"
-        if code:
-            return f"{where} is not read: to do so could run {code}, which is not a superuser's: drop what uses that"
         if not readable and table in needed:
             return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
         if hidden:
@@ -113,7 +129,18 @@ def examine(
                 f'row-level security hides rows of {where} from role "{user}", so the check would miss jobs: '
                 "ALTER ROLE that role BYPASSRLS, or name another role with -U"
             )
-    layout = _layout(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][2])
+    if strange:
+        table, what = strange
+        return (
+            f'{schema}.{table} in database "{dbname}" is not read: {what}, a part of it, is no plain table: detach that'
+        )
+    if code:
+        table, what = code
+        return (
+            f'{schema}.{table} in database "{dbname}" is not read, because that could run {what}, which is not a '
+            "superuser's: drop the index, constraint or statistics that uses it"
+        )
+    layout = _layout(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][1])
     names = dict(found["job_status_text"][3])
     code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
     return layout._replace(words=(code_name, text_name))

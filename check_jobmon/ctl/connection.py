@@ -49,7 +49,8 @@ class JobLog:
         self.session = connect(arguments, location)
         try:
             found = self.session.rows(layout.query(self.schema))
-            examined = layout.examine(found, self.schema, self.session.dbname, self.session.user, needed)
+            doubts = self.session.rows(layout.closer_query(self.schema))[0] if layout.in_doubt(found) else ()
+            examined = layout.examine(found, doubts, self.schema, self.session.dbname, self.session.user, needed)
             if isinstance(examined, str):
                 raise CheckImpossible(examined)
             self.words = examined.words

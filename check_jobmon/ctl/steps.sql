@@ -12,14 +12,16 @@ SELECT d.step_id,
        CASE WHEN d.end_time IS NOT NULL
             THEN coalesce(d.elapsed_time, extract(epoch FROM d.end_time - d.start_time))::float8
        END,
-       left(d.message, 20000)
+       -- all messages together in 400,000 characters, and each at least in 2,000
+       CASE WHEN length(left(d.message, d.most + 1)) > d.most THEN left(d.message, d.most) || ' [...]' ELSE d.message END
   FROM @schema@.job_log AS r
  CROSS JOIN LATERAL (
-        SELECT s.step_id, s.action, s.start_time, s.end_time, s.status, s.elapsed_time, s.message
-          FROM @schema@.job_detail AS s
-         WHERE s.job_id = r.job_id
-         ORDER BY s.step_id DESC
-         LIMIT %s
+        SELECT s.*, greatest(2000, 400000 / count(*) OVER ())::integer AS most
+          FROM (SELECT n.step_id, n.action, n.start_time, n.end_time, n.status, n.elapsed_time, n.message
+                  FROM @schema@.job_detail AS n
+                 WHERE n.job_id = r.job_id
+                 ORDER BY n.step_id DESC
+                 LIMIT %s) AS s
        ) AS d
   LEFT JOIN word AS w ON w.alert_text = d.status
  WHERE r.job_id = %s
