@@ -69,7 +69,7 @@ LIES = {
     "an error of 1 GB at the login": Lie(GREETING + message(b"E", claimed=GIGABYTE), endless=_always(ENDLESS)),
     "endless rows": Lie(LOGGED_IN, DESCRIPTION, _always(ROW)),
     "endless results": Lie(LOGGED_IN, DESCRIPTION, _always(DESCRIPTION + DONE)),
-    "110 MB of rows, and then silence": Lie(LOGGED_IN, DESCRIPTION, lambda: [ROW * 110] * 1000),
+    "100 MB of rows, and then silence": Lie(LOGGED_IN, DESCRIPTION, lambda: [ROW * 100] * 1000),
     "endless notices": Lie(LOGGED_IN, endless=_always(NOTICE)),
     "endless notifications": Lie(LOGGED_IN, endless=_always(NOTIFICATION)),
     "endless settings": Lie(LOGGED_IN, endless=parameters),
