@@ -88,7 +88,7 @@ def talk(arguments: argparse.Namespace, work: Callable[[Session], int]) -> int:
         reason = str(error)
     except psycopg.Error as error:
         reason = _reason(error, schema)
-    print(f"jobmonctl {arguments.command}: {reason}", file=sys.stderr)
+    print(f"jobmonctl {arguments.command}: {clean(reason)}", file=sys.stderr)
     return 1
 
 
