@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from check_jobmon import __version__
 from check_jobmon.arguments import add_connection_arguments, complete, filled, seconds
-from check_jobmon.deadline import DeadlineExceeded, Died, Terminated, within, write_all
+from check_jobmon.deadline import DeadlineExceeded, Died, OutOfMemory, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
 from check_jobmon.result import (
@@ -236,8 +236,11 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
         return status, _failure(status, unanswered(arguments.timeout, deadline.stage, where))
     except Terminated as signal:
         return UNKNOWN, _failure(UNKNOWN, f"stopped by {signal} before there was an answer: see who sends it, and -t")
+    except OutOfMemory as much:
+        status = STATES.index(arguments.connection_error)
+        return status, _failure(status, str(much))
     except Died as death:
-        return UNKNOWN, _failure(UNKNOWN, f"{death}: look into this machine's kernel log")
+        return UNKNOWN, _failure(UNKNOWN, str(death))
     status, text = int(answer.text[0]), answer.text[1:]
     said = clean(answer.stderr, 500)
     if said and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
@@ -263,6 +266,8 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
         return f"{status}{_failure(status, str(error))}"
     except (CheckImpossible, HostsUnusable) as error:
         return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
+    except MemoryError:
+        raise  # and gives up what took it
     except Exception as error:
         text = _failure(UNKNOWN, bug(error, __version__))
         if arguments.verbose >= 3:

@@ -204,7 +204,9 @@ class Inquiry:
                 f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
                 "with -t"
             )
-        if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME:
+        # What has no SQLSTATE and is not about one value, libpq found: what came was no answer of PostgreSQL's.
+        no_answer = not (state or isinstance(error, psycopg.DataError))
+        if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME or no_answer:
             text = one_line(error)
             return DatabaseUnreachable(
                 f'database "{dbname}" broke off the check: {text}: {way_out(text, error.sqlstate or "")}'

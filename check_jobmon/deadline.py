@@ -12,6 +12,10 @@ from typing import Any, NamedTuple, NoReturn
 
 GRACE = 1
 """Seconds that a terminated check has to cancel its query."""
+MEMORY = 160 * 2**20
+"""Bytes that the work may take. The check of 5,000 failed jobs with all that can be told of them takes less than 64 MiB."""
+_OUT_OF_MEMORY = 12
+"""The child's exit status where that was not enough."""
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """How a scheduler or a person stops a check; some signal the process, some its whole group."""
 
@@ -25,7 +29,15 @@ class DeadlineExceeded(Exception):
 
 
 class Died(Exception):
-    """The work ended without an answer: killed, or out of memory."""
+    """The work ended without an answer, because it was killed for one. One line."""
+
+
+class OutOfMemory(Died):
+    """The work needs more than MEMORY. One line."""
+
+    def __init__(self) -> None:
+        much = f"the answer doesn't fit into the {MEMORY >> 20} MiB of memory that a check may take"
+        super().__init__(f"{much}: see that it comes from the right server, or select jobs with -j")
 
 
 class Terminated(Exception):
@@ -42,8 +54,9 @@ class Answer(NamedTuple):
 def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answer:
     """Run `work` in a child process, at most so many seconds, and give the text that it returns.
 
-    `work` gets a function to report the stage it is in; a KeyboardInterrupt tells it to stop. Raises DeadlineExceeded,
-    Died or Terminated. If this process is killed, the child still ends on time.
+    `work` gets a function to report the stage it is in; a KeyboardInterrupt tells it to stop. It may take MEMORY bytes,
+    and raises MemoryError where that is not enough. Raises DeadlineExceeded, Died, OutOfMemory or Terminated. If this
+    process is killed, the child still ends on time.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
     stderr, stderr_writable = os.pipe()
@@ -78,9 +91,11 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
         os.close(stderr)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         raise DeadlineExceeded(stages.decode().rpartition("\n")[2])
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _OUT_OF_MEMORY:
+        raise OutOfMemory
     if not answered or status != 0:
         cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
-        raise Died(f"the check ended with {cause} before it had an answer")
+        raise Died(f"the check ended with {cause} before it had an answer: look into this machine's kernel log")
     return Answer(answer.decode("utf-8", "surrogatepass"), said)
 
 
@@ -123,11 +138,23 @@ def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], st
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, *STOPPING})
         signal.setitimer(signal.ITIMER_REAL, seconds)
+        _limit_memory()
         answer = work(lambda stage: write_all(pipe, b"\n" + stage.encode()))
         write_all(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))
         status = 0
+    except MemoryError:
+        status = _OUT_OF_MEMORY
     finally:
         os._exit(status)
+
+
+def _limit_memory() -> None:
+    """Bound this process's memory, unless it is bounded to less already. Libraries' code and shared memory don't count."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
 
 
 def write_all(pipe: int, data: bytes) -> None:

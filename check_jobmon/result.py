@@ -60,7 +60,7 @@ class Result(NamedTuple):
 
 def failed(state: int, reason: str) -> Result:
     """No judgement, but why there is none."""
-    return Result(state, STATES[state].upper(), reason)
+    return Result(state, STATES[state].upper(), clean(reason))
 
 
 def unanswered(seconds: float, stage: str, where: str) -> str:

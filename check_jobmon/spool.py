@@ -1,6 +1,7 @@
 """The spool: runs whose log could not be written, one file each, until they are delivered. Prints nothing."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -89,16 +90,56 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
 
 
+class FolderRefused(PermissionError):
+    """Others could put in runs of theirs, or take away ours. `strerror` says why and what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EPERM, f"{reason}, or name another with --spool")
+
+
 @dataclass(frozen=True)
 class Spool:
-    """A folder of past runs, of its user alone. Files of other users in it are never read."""
+    """A folder of past runs, of its user alone: neither read nor written if another user may write to it.
+
+    Files of other users in it are never read.
+    """
 
     folder: Path
 
+    def refusal(self) -> str:
+        """Why the folder is not used, and what to do; empty if it is, or isn't there yet."""
+        try:
+            self._trusted()
+        except FolderRefused as error:
+            return f"the spool folder {self.folder} is not used: {error.strerror}"
+        except OSError:
+            pass  # who uses it says so
+        return ""
+
+    def _trusted(self) -> Path:
+        """The folder, without symbolic links in its path. Raises OSError, FolderRefused among it."""
+        folder = self.folder.resolve(strict=True)
+        status = folder.stat()
+        above = (parent.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) for parent in folder.parents)
+        if not stat.S_ISDIR(status.st_mode):
+            raise FolderRefused("it is not a folder")
+        if status.st_uid != os.geteuid():
+            raise FolderRefused(f"it belongs to another user (uid {status.st_uid})")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise FolderRefused("other users may write to it: chmod 700 it")
+        if stat.S_IWOTH in above:
+            raise FolderRefused("other users may write to a folder above it")
+        return folder
+
+    def _made(self) -> Path:
+        """As _trusted(), of a folder that is made if it isn't there."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._trusted()
+
     def write(self, run: PastRun) -> Path:
         """Keep a run. The file is there as a whole or not at all, also after a crash. Raises OSError."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.folder / f"{run.start.replace(':', '')}-{run.key}.json"
+        place = self._made()
+        path = place / f"{run.start.replace(':', '')}-{run.key}.json"
         unfinished = path.with_suffix(".tmp")
         try:
             with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -110,14 +151,14 @@ class Spool:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
             raise
-        with _opened(self.folder, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        with _opened(place, os.O_RDONLY | os.O_DIRECTORY) as folder:
             os.fsync(folder)
         return path
 
     def runs(self, target: str) -> Iterator[tuple[Path, PastRun]]:
         """The runs for a job log, the oldest first. What is no whole file of ours is passed over."""
         with contextlib.suppress(OSError):
-            for path in sorted(self.folder.glob("*.json")):
+            for path in sorted(self._trusted().glob("*.json")):
                 run = _read(path)
                 if run is not None and run.target == target:
                     yield path, run
@@ -149,10 +190,10 @@ class Spool:
     @contextlib.contextmanager
     def lock(self, target: str, name: str) -> Iterator[str | None]:
         """Hold a job's lock on this machine, for this user; gives None, or who has it instead. Raises OSError."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = self._made()
         digest = hashlib.sha256(f"{target} {name.upper()}".encode("utf-8", "surrogatepass")).hexdigest()
         # never deleted: who waits for the deletion of a file locks a file that is no more
-        with _opened(self.folder / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
+        with _opened(place / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -48,9 +48,9 @@ asyncio.tasks asyncio.threads asyncio.timeouts atexit collections collections.ab
 concurrent.futures._base contextlib contextvars copyreg ctypes ctypes._endian ctypes.util dataclasses datetime decimal dis
 enum errno fcntl functools gc gettext glob grp heapq importlib importlib._bootstrap importlib._bootstrap_external
 importlib.machinery inspect ipaddress itertools keyword locale logging math ntpath numbers opcode operator pathlib
-pathlib._abc pathlib._local pwd queue re re._casefix re._compiler re._constants re._parser reprlib select selectors signal
-socket sre_compile sre_constants sre_parse string struct subprocess sysconfig threading types typing typing.io typing.re
-unicodedata urllib warnings weakref zoneinfo zoneinfo._common zoneinfo._tzpath
+pathlib._abc pathlib._local pwd queue re re._casefix re._compiler re._constants re._parser reprlib resource select selectors
+signal socket sre_compile sre_constants sre_parse string struct subprocess sysconfig threading types typing typing.io
+typing.re unicodedata urllib warnings weakref zoneinfo zoneinfo._common zoneinfo._tzpath
 """
 """
 The standard library's, on Python 3.10 to 3.13, but for its private ones (_socket, _decimal). Of asyncio that is not

@@ -11,7 +11,7 @@ import pytest
 from psycopg import errors
 
 from check_jobmon.recording import Recorder
-from check_jobmon.spool import PastRun, Spool, target, timestamp
+from check_jobmon.spool import FolderRefused, PastRun, Spool, target, timestamp
 from tests.database import Database, value
 
 RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
@@ -233,6 +233,56 @@ def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
         assert list(spool.runs(HERE)) == []
+
+
+HARM = [
+    ("group may write", 0o770, "other users may write to it: chmod 700 it"),
+    ("all may write", 0o777, "other users may write to it: chmod 700 it"),
+    ("all may write, sticky", 0o1777, "other users may write to it: chmod 700 it"),
+    ("of another user", 0o700, "it belongs to another user (uid 65534)"),
+    ("link to another user's", 0o700, "it belongs to another user (uid 65534)"),
+    ("in a folder that all may write", 0o700, "other users may write to a folder above it"),
+    ("a file", 0o600, "it is not a folder"),
+]
+
+
+@pytest.mark.parametrize(("kind", "mode", "reason"), HARM, ids=[harm[0] for harm in HARM])
+def test_a_folder_that_others_may_write_is_neither_read_nor_written(
+    tmp_path: Path, kind: str, mode: int, reason: str
+) -> None:
+    spool = Spool(tmp_path / "above" / "spool")
+    if kind == "a file":
+        spool.folder.parent.mkdir()
+        spool.folder.touch()
+    else:
+        path = spool.write(_past(0, 1))
+        assert (path.parent, path.parent.stat().st_mode & 0o7777) == (spool.folder, 0o700)
+    spool.folder.chmod(mode)
+    if "another user" in kind:
+        if os.geteuid() != 0:
+            pytest.skip("needs root, to have a folder of another user")
+        os.chown(spool.folder, 65534, 65534)
+    if kind.startswith("link"):
+        real, spool = spool, Spool(tmp_path / "link")
+        spool.folder.symlink_to(real.folder)
+    if kind.startswith("in a folder"):
+        spool.folder.parent.chmod(0o777)
+        assert spool.refusal() != ""
+        spool.folder.parent.chmod(0o1777)
+        assert spool.refusal() == ""
+        spool.folder.parent.chmod(0o777)
+    before = sorted(tmp_path.rglob("*"))
+    assert spool.refusal() == f"the spool folder {spool.folder} is not used: {reason}, or name another with --spool"
+    assert list(spool.runs(HERE)) == []
+    with pytest.raises((FolderRefused, FileExistsError)):
+        spool.write(_past(2, 3))
+    with pytest.raises((FolderRefused, FileExistsError)), spool.lock(HERE, "etl"):
+        pass
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_folder_for_temporary_files_is_refused() -> None:
+    assert Spool(Path("/tmp")).refusal().startswith("the spool folder /tmp is not used: ")
 
 
 def test_a_target_is_the_same_however_it_is_said_and_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import sys
 
 from check_jobmon.arguments import add_connection_arguments
 from check_jobmon.ctl.command import add_timeout_argument
+from check_jobmon.text import clean
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         with connect(arguments, location) as session:
             report = bootstrap(session, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
     except (BootstrapError, HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
-        print(f"jobmonctl bootstrap: {error}", file=sys.stderr)
+        print(f"jobmonctl bootstrap: {clean(str(error))}", file=sys.stderr)
         return 1
     except psycopg.Error as error:
         print(f"jobmonctl bootstrap: {one_line(error)}", file=sys.stderr)
         return 1
     if report.changed or not arguments.quiet:
-        print(report)
+        print(clean(str(report)))
     return 1 if arguments.check and report.changed else 0

@@ -126,12 +126,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for; if it can't be, say why on stderr, each mistake in a line of its own."""
     from check_jobmon.config import ConfigError
+    from check_jobmon.text import clean
 
     reads_only = arguments.action == "diff" or (arguments.action == "apply" and arguments.dry_run)
     try:
         return _ACTIONS[arguments.action](arguments)
     except _Refused as error:
-        print(f"jobmonctl config {arguments.action}: {error}", file=sys.stderr)
+        print(f"jobmonctl config {arguments.action}: {clean(str(error))}", file=sys.stderr)
         return FAILED if reads_only or arguments.action == "check" else NOT_DONE
     except ConfigError as error:
         _print_mistakes(error.source, error.mistakes)
@@ -336,13 +337,14 @@ def _source(arguments: argparse.Namespace) -> str:
 
 def _print_mistakes(source: str, mistakes: "tuple[Mistake, ...]") -> None:
     from check_jobmon.config import located
+    from check_jobmon.text import clean
 
     # warnings last, so that no mistake is left out for them
     ordered = sorted(mistakes, key=lambda mistake: (mistake.warning, mistake.position))
     for mistake in ordered[:SHOWN]:
-        print(located(source, mistake), file=sys.stderr)
+        print(clean(located(source, mistake)), file=sys.stderr)
     if len(ordered) > SHOWN:
-        print(f"{source}: and {len(ordered) - SHOWN} more", file=sys.stderr)
+        print(f"{clean(source)}: and {len(ordered) - SHOWN} more", file=sys.stderr)
 
 
 def _print_changes(changes: "list[Change]", table: "ConfigTable", done: bool) -> None:

@@ -102,7 +102,7 @@ def talk(arguments: argparse.Namespace, work: Callable[[JobLog], int]) -> int:
         reason = str(error)
     except psycopg.Error as error:
         reason = _reason(error, schema, arguments.timeout)
-    print(f"jobmonctl {arguments.command}: {reason}", file=sys.stderr)
+    print(f"jobmonctl {arguments.command}: {clean(reason)}", file=sys.stderr)
     return 1
 
 

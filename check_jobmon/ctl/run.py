@@ -136,6 +136,11 @@ def run(arguments: argparse.Namespace) -> int:
         complain(str(error))
         return 2
     spool = Spool(arguments.spool or default_folder())
+    refusal = spool.refusal()
+    if refusal:
+        complain(refusal)
+        if arguments.deliver:
+            return 1
     # what was said and not what it means, so that the same options mean the same spool whatever a file says
     log = RunLog(lambda: _location(arguments), spool, target(parameters, arguments.schema))
     if arguments.deliver:

@@ -6,11 +6,14 @@ Runs in a process of its own that may be killed at any time, so each result is w
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import resource
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,6 +24,7 @@ from check_jobmon.check import acquire
 from check_jobmon.config import Host
 from check_jobmon.connection import Asking, CheckImpossible, DatabaseUnreachable, Pinned, Rows, is_answer
 from check_jobmon.database import Inquiry
+from check_jobmon.deadline import OutOfMemory
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.result import CONNECTING, QUERYING, STATES, UNKNOWN, Result, bug, failed, judged, unanswered
 from check_jobmon.selection import Selection
@@ -34,6 +38,8 @@ STARTED_BY = 0.5
 """The part of the time by which each target has been asked, however many don't answer."""
 RESOLVERS = 256
 """Names that can be looked up at the same time; each that is not answered holds a thread."""
+STACK = 256 * 1024
+"""Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
 SPARE_FILES = 64
 """File descriptors for anything else than connections."""
 
@@ -45,6 +51,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
+        threading.stack_size(STACK)
         self.set_default_executor(ThreadPoolExecutor(RESOLVERS))
         self._lookups: dict[Any, asyncio.Future[Any]] = {}
 
@@ -130,11 +137,13 @@ class Checks:
         self.began[number] = time.time()
         patience = asyncio.get_running_loop().call_later(PATIENCE, self._make_room, number)
         try:
-            result = await self._result(number, host)
+            result = await self._sparing(self._result(number, host))
         except DatabaseUnreachable as error:
             result = failed(STATES.index(self.arguments.connection_error), str(error))
         except (CheckImpossible, HostsUnusable) as error:
             result = failed(UNKNOWN, str(error))
+        except MemoryError:
+            result = failed(STATES.index(self.arguments.connection_error), str(OutOfMemory()))
         except Exception as error:
             result = failed(UNKNOWN, bug(error, __version__))
             if self.arguments.verbose >= 3:
@@ -144,6 +153,27 @@ class Checks:
             self.open -= 1
             self._make_room(number)
         self._tell(number, result)
+
+    @types.coroutine
+    def _sparing(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """As `work`, which gets a MemoryError once it has taken more memory than it leaves for all others."""
+        taken, resume = 0, functools.partial(work.send, None)
+        while True:
+            before = _memory()
+            try:
+                awaited = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            after = _memory()
+            taken += after - before
+            try:
+                if taken > resource.getrlimit(resource.RLIMIT_DATA)[0] - after:
+                    taken = 0
+                    raise MemoryError
+                resume = functools.partial(work.send, (yield awaited))
+            except BaseException as error:
+                resume = functools.partial(work.throw, error)
 
     def _make_room(self, number: int) -> None:
         self.busy.discard(number)
@@ -209,6 +239,15 @@ class _AwaitedSession(Pinned):
                 rows.append(await cursor.fetchall())
             if not cursor.nextset():
                 return rows
+
+
+def _memory() -> int:
+    """Bytes of this process that RLIMIT_DATA bounds; 0 where that can't be known (proc(5), /proc/pid/statm)."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as figures:
+            return int(figures.read().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _allow_files(number: int) -> None:

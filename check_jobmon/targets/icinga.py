@@ -14,11 +14,14 @@ import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from check_jobmon.targets.passive import UNKNOWN, Passive, SubmissionImpossible, Told
 from check_jobmon.text import clean
+
+if TYPE_CHECKING:
+    import urllib3
 
 CONNECTIONS = 4
 """Requests that are under way at the same time."""
@@ -60,7 +63,7 @@ class _Api:
         self.path = parts.path.rstrip("/").removesuffix("/v1") + ACTION
         self.max_bytes, self.deadline = arguments.max_output, deadline
         self.source = socket.gethostname()
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if not arguments.cert:
             headers["Authorization"] = "Basic " + base64.b64encode(_credentials(self.host).encode()).decode()
         self.pool = urllib3.HTTPSConnectionPool(
@@ -80,11 +83,18 @@ class _Api:
             raise SubmissionImpossible("no time was left: see what Icinga is busy with, or give more with -t")
         try:
             answer = self.pool.urlopen(
-                "POST", self.path, body=self._body(result), timeout=left, retries=False, redirect=False
+                "POST",
+                self.path,
+                body=self._body(result),
+                timeout=left,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,  # little can become much
             )
+            code, said = _answered(_beginning(answer))
         except self.urllib3.exceptions.HTTPError as error:
             raise SubmissionImpossible(self._broken(error)) from None
-        code, said = _answered(answer.data[:ANSWER])
         if answer.status == 401:
             raise SubmissionImpossible(
                 f"Icinga lets nobody in with these credentials ({answer.status} {said}): {REMEDY}"
@@ -129,13 +139,25 @@ class _Api:
         return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
 
 
+def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
+    """At most ANSWER bytes. The connection is closed if there are more, else kept."""
+    data = b""
+    try:
+        while len(data) < ANSWER and (piece := answer.read(ANSWER - len(data))):
+            data += piece
+    finally:
+        answer.close()
+        answer.release_conn()
+    return data
+
+
 def _answered(data: bytes) -> tuple[float, str]:
     """The code and the words of Icinga's answer; code 0 if it is none."""
     try:
         answer = json.loads(data)
         found = answer["results"][0] if "results" in answer else answer
         return float(found["code" if "code" in found else "error"]), clean(str(found["status"]), 200)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return 0, "an answer that is not Icinga's"
 
 

@@ -82,7 +82,7 @@ def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record
             lacking = failed(STATES.index(arguments.connection_error), reason)
         except Died as death:
             answer = Answer("", "")
-            lacking = failed(UNKNOWN, f"{death}: look into this machine's kernel log")
+            lacking = failed(UNKNOWN, str(death))
         names: list[str] = []
         found: dict[int, Record] = {}
         for line in read(file):
@@ -140,7 +140,7 @@ def _submitted(
                 f"not taken within {arguments.timeout:g}s: see that the monitoring server is up, or give more with -t"
             )
         except Died as death:
-            lacking = f"{death}: look into this machine's kernel log"
+            lacking = str(death)
         told = {line["number"]: line["reason"] for line in read(file)}
     if not told:
         raise _Nothing(state, lacking)

@@ -540,6 +540,25 @@ def test_a_spool_that_can_not_be_written_is_said(cut_off: Shell, tmp_path: Path)
     assert done.stderr.count("\n") == 1
 
 
+def test_a_spool_that_others_may_write_costs_no_run(shell: Shell, cut_off: Shell, session: psycopg.Connection) -> None:
+    assert cut_off.run("etl", "echo", "kept").status == 0
+    kept = cut_off.spooled
+    assert len(kept) == 1
+    shell.spool.chmod(0o770)
+    refusal = f"jobmonctl run: the spool folder {shell.spool} is not used: other users may write to it: chmod 700 it, "
+    refusal += "or name another with --spool\n"
+    for options in ((), ("--lock",)):
+        assert shell.run("etl", "echo", "run", options=options) == Output(0, "run\n", refusal)
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")] * 2
+    assert shell.call("run", "--deliver", *shell.options) == Output(1, "", refusal)
+    away = cut_off.run("etl", "echo", "run")
+    assert (away.status, away.stdout) == (0, "run\n")
+    assert away.stderr.startswith(refusal)
+    assert re.search(r"\): it is lost\n$", away.stderr)
+    assert cut_off.run("etl", "echo", "run", options=("--lock",)).status == 75
+    assert (cut_off.spooled, sorted(shell.spool.iterdir())) == (kept, kept)
+
+
 def test_closed_streams_are_no_obstacle(shell: Shell, session: psycopg.Connection) -> None:
     script = 'exec "$@" <&- >&- 2>&-'
     command = ["sh", "-c", "cat; echo out; echo err >&2; exit 3"]

@@ -105,3 +105,35 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.communicate()
+
+
+PEAK = """
+import os, resource, sys
+status = os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, file=sys.stderr)
+sys.exit(status)
+"""
+"""Runs a command, and says on stderr how much memory the largest of its processes had: bytes."""
+
+
+def bounded(*arguments: str, timeout: float = TIMEOUT, **environment: str) -> Output:
+    """As `at_once`, of a plugin that stays below 200 MiB."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    command = [os.environ.get("JOBMON_TEST_PYTHON", sys.executable), "-m", "check_jobmon", *arguments]
+    # from a small process: the peak of a child is at least what its parent had when it began
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", PEAK, *command, "-t", f"{timeout:g}"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=timeout + MARGIN,
+        env={**inherited, **environment},
+        cwd=Path(__file__).parent.parent.parent,
+        check=False,
+    )
+    said, _, peak = done.stderr.strip().rpartition("\n")
+    assert int(peak) < 200 * 2**20
+    assert said == ""
+    assert "Traceback" not in done.stdout
+    assert "a bug" not in done.stdout
+    return Output(done.returncode, done.stdout, "")

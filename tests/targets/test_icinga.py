@@ -1,19 +1,23 @@
 """--submit icinga: servers that are not Icinga, or don't answer. Without Icinga itself."""
 
 import contextlib
+import gzip
 import http.server
+import itertools
 import json
 import re
 import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.database import Database, Output
+from tests.faults.plugin import bounded
 from tests.targets.conftest import Targets
 from tests.targets.test_checks import check
 
@@ -23,7 +27,11 @@ SECRET = "hunter2"
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for localhost that signs itself; its key is beside it."""
-    path = tmp_path / "server.crt"
+    return _certificate(tmp_path)
+
+
+def _certificate(folder: Path) -> Path:
+    path = folder / "server.crt"
     files = ["-keyout", str(path.with_suffix(".key")), "-out", str(path)]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files]
@@ -173,3 +181,84 @@ def test_a_server_that_speaks_no_tls(database: Database, targets: Targets, tmp_p
         thread.join()
     assert re.match(r"JOBMON CRITICAL - no TLS with localhost:\d+: .*wrong version number", output.stdout, re.I)
     assert output.status == 2
+
+
+def _endless(first: bytes, piece: bytes) -> Callable[[], Iterable[bytes]]:
+    return lambda: itertools.chain([first], itertools.repeat(piece * (65536 // len(piece))))
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+BOMB = gzip.compress(bytes(10**7))
+LIES: dict[str, Callable[[], Iterable[bytes]]] = {
+    "a gzip bomb": lambda: [GZIP % (100 * len(BOMB)), BOMB * 100],
+    "an endless gzip bomb": _endless(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", BOMB),
+    "an endless body": _endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "a body of 100 GB": _endless(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n", b"x"),
+    "endless chunks": _endless(CHUNKED, b"3e8\r\n" + b"x" * 1000 + b"\r\n"),
+    "a chunk of 100 GB": _endless(CHUNKED + b"174876E800\r\n", b"x"),
+    "an endless size of a chunk": _endless(CHUNKED, b"0"),
+    "endless trailers": _endless(CHUNKED + b"0\r\n", b"X: x\r\n"),
+    "endless headers": _endless(b"HTTP/1.1 200 OK\r\n", b"X: x\r\n"),
+    "an endless header": _endless(b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "an endless status": _endless(b"", b"x"),
+    "an endless announcement of an answer": _endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "lists in lists": lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n", b"[" * 90000],
+    "a code that is too large": lambda: [
+        b'HTTP/1.1 200 OK\r\nContent-Length: 449\r\n\r\n{"results":[{"code":'
+        + b"9" * 400
+        + b',"status":"Busy at the moment"}]}'
+    ],
+}
+
+
+@contextlib.contextmanager
+def lying(certificate: Path, lie: Callable[[], Iterable[bytes]]) -> Iterator[int]:
+    """A server that gives everybody this answer; gives its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+
+    def answer(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as secured:
+            secured.recv(65536)
+            for piece in lie():
+                secured.sendall(piece)
+            secured.recv(65536)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def lies_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Output]]]:
+    """What the plugin says of each of them. Those that are waited for are waited for together."""
+    folder = tmp_path_factory.mktemp("lies")
+    certificate = _certificate(folder)
+    (folder / "netrc").write_text(f"machine localhost login me password {SECRET}\n")
+    (folder / "netrc").chmod(0o600)
+    # whose checks need no server
+    (folder / "targets.yml").write_text("hosts: {a: {host: 127.0.0.1, port: 1}, b: {host: 127.0.0.1, port: 1}}\n")
+
+    def check(lie: str) -> Output:
+        with lying(certificate, LIES[lie]) as port:
+            to = ["--submit", f"icinga:https://localhost:{port}", "--ca-cert", str(certificate)]
+            return bounded("--targets", str(folder / "targets.yml"), *to, NETRC=str(folder / "netrc"))
+
+    with ThreadPoolExecutor(8) as threads:
+        yield {lie: threads.submit(check, lie) for lie in LIES}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_without_end_is_none(lies_told: dict[str, Future[Output]], lie: str) -> None:
+    output = lies_told[lie].result()
+    assert output.status == 2
+    reason = r"Icinga refused it \(200 an answer that is not Icinga's\): see its log"
+    unread = r"JOBMON CRITICAL - (localhost:\d+ can't be reached: .*|not taken within 6s: .*)"
+    assert re.fullmatch(f"(a|b)!JOBMON: {reason}\n(a|b)!JOBMON: {reason}|", output.long_output)
+    assert output.long_output or re.fullmatch(unread, output.first_line)
