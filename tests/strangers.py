@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,32 +55,28 @@ def _table(name: str) -> list[list[str]]:
 
 def ways_in(pid: int) -> list[str]:
     """The addresses at which another user becomes a superuser of that process's server without a password."""
-    found = []
-    for host, port in addresses(pid):
-        if os.geteuid() != 0 and host.startswith("/") and not _closed(Path(host)):
-            found.append(host)
-        if os.geteuid() == 0 or not host.startswith("/"):
-            with _as_a_stranger(), contextlib.suppress(psycopg.OperationalError):
-                psycopg.connect(
-                    host=host,
-                    port=port,
-                    dbname="postgres",
-                    user="postgres",
-                    passfile="/nonexistent",
-                    connect_timeout=20,
-                ).close()
-                found.append(f"{host}:{port}")
-    return found
+    return [f"{host}:{port}" for host, port in addresses(pid) if _lets_in(host, port)]
+
+
+def _lets_in(host: str, port: str) -> bool:
+    if host.startswith("/") and os.geteuid() != 0:
+        return not _closed(Path(host))
+    with _as_a_stranger(), contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(
+            host=host, port=port, dbname="postgres", user="postgres", passfile="/nonexistent", connect_timeout=20
+        ).close()
+        return True
+    return False
 
 
 def gains(folder: Path) -> list[str]:
     """What another user gains from the server in that folder: nothing, if all is well."""
-    found = [f"superuser at {address}" for address in ways_in(postmaster(folder))]
+    pid = postmaster(folder)
+    found = [f"superuser at {address}" for address in ways_in(pid)]
     if not _closed(folder):
         found.append(f"files in {folder}")
-    user = pwd.getpwuid(Path(f"/proc/{postmaster(folder)}").stat().st_uid)
-    if user.pw_uid not in (os.geteuid(), folder.stat().st_uid) or (os.geteuid() == 0 and user.pw_name == "postgres"):
-        found.append(f"the rights of {user.pw_name}")
+    if os.geteuid() == 0 and Path(f"/proc/{pid}").owner() == "postgres":
+        found.append("the files of the user postgres")
     return found
 
 

@@ -2,11 +2,12 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
+from check_jobmon.embedded import Server
 from tests.database import Database, until, value
 from tests.faults.conftest import OwnServer
 from tests.faults.plugin import MARGIN, WAITING, Running, alert, at_once, gone, locked
@@ -241,18 +242,22 @@ def test_server_that_is_out_of_connections(new_server: Callable[..., OwnServer])
             other.close()
 
 
-@pytest.fixture
-def guarded(new_server: Callable[..., OwnServer]) -> Database:
+@pytest.fixture(scope="module")
+def guarded(server: Server) -> Iterator[Database]:
     """A database whose role watchman needs a password, over TCP."""
-    server = new_server(tcp=True)
-    (server.data / "pg_hba.conf").write_text(
-        "local all all trust\nhost all watchman 127.0.0.1/32 scram-sha-256\nhostssl all others 127.0.0.1/32 scram-sha-256\n"
-    )
-    server.start()
-    database = Database(server, "postgres")
-    with database.connect() as session:
-        session.execute("CREATE ROLE watchman LOGIN PASSWORD 'right'; CREATE ROLE others LOGIN")
-    return database
+    own = Server(server.binaries, {"fsync": "off", "shared_buffers": "16MB"}, tcp=True)
+    try:
+        own.create()
+        (own.data / "pg_hba.conf").write_text(
+            "local all all trust\nhost all watchman 127.0.0.1/32 scram-sha-256\nhostssl all others 127.0.0.1/32 scram-sha-256\n"
+        )
+        own.start()
+        database = Database(own, "postgres")
+        with database.connect() as session:
+            session.execute("CREATE ROLE watchman LOGIN PASSWORD 'right'; CREATE ROLE others LOGIN")
+        yield database
+    finally:
+        own.remove()
 
 
 def test_wrong_or_missing_password(guarded: Database) -> None:
