@@ -10,18 +10,37 @@ import pytest
 
 from check_jobmon.embedded import Server, wheel_binaries
 from tests.database import Database, bootstrap
+from tests.strangers import gains
 
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_other_user_gains_anything() -> Iterator[None]:
+    """Any test fails that starts a server from which another user of this machine gains something."""
+    start = Server.start
+
+    def guarded(server: Server) -> None:
+        start(server)
+        assert gains(server.folder) == []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Server, "start", guarded)
+        yield
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """The wheel's PostgreSQL, or the one whose programs are in the folder JOBMON_TEST_POSTGRES."""
+    """The wheel's PostgreSQL, or the one whose programs are in the folder JOBMON_TEST_POSTGRES.
+
+    It listens on TCP too, because the daemons, PgBouncer and the proxy need that: another server would take seconds.
+    """
     programs = os.environ.get("JOBMON_TEST_POSTGRES")
     server = Server(
         Path(programs) if programs else wheel_binaries(),
         # Nothing here tests the disk: a crash of the machine may lose all, a crash of the server loses nothing.
         {"fsync": "off", "max_connections": "300", "shared_buffers": "64MB"},
+        tcp=True,
     )
     try:
         server.create()

@@ -58,6 +58,11 @@ class Database:
         """The same as command line options of check_jobmon and jobmonctl."""
         return ["-H", str(self.server.folder), "-p", str(self.server.port), "-d", self.name, "-U", "postgres"]
 
+    @property
+    def tcp_options(self) -> list[str]:
+        """The same over TCP, where the server's passfile is needed."""
+        return ["-H", "127.0.0.1", *self.options[2:]]
+
     def connect(self, **parameters: Any) -> psycopg.Connection:
         """A session in autocommit mode; `parameters` override the superuser's."""
         return psycopg.connect(**{**self.parameters, "autocommit": True, **parameters})

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from check_jobmon.connection import CheckImpossible, DatabaseUnreachable, Session
     from check_jobmon.demo import jobs_in_every_state
-    from check_jobmon.embedded import EmbeddedServerError, Server
+    from check_jobmon.embedded import EmbeddedServerError, Server, wheel_binaries
     from check_jobmon.schema import bootstrap
     from check_jobmon.schema.errors import BootstrapError
 
@@ -64,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     if keep:
         options = _options(parameters)
         print("\n# The server goes on. Look into it, check it, stop it:")
-        print(f"{server.binaries}/psql {options.replace('-H', '-h', 1)}")
-        print(f"{sys.executable} -m check_jobmon {options}")
+        # not the server's copy of psql, if it has one: its user can change that, and root may be the one who runs this
+        print(f"{shlex.quote(str(wheel_binaries()))}/psql {options.replace('-H', '-h', 1)}")
+        print(f"{shlex.quote(sys.executable)} -m check_jobmon {options}")
         print(server.stop_command())
     return 0 if statuses == [2, 2] else 1
 

@@ -19,7 +19,6 @@ SOURCES = Path(__file__).parent.parent.parent
 PYTHON = "/usr/bin/python3"
 USER = "nagios"
 PASSWORD = "a password"
-AUTHENTICATION = "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 JOBS = """
 INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active)
 SELECT 'NIGHTLY JOB ' || lpad(i::text, 5, '0'), '2 days', '7 days', true FROM generate_series(1, %(jobs)s) AS i
@@ -83,10 +82,9 @@ def _run(*command: str) -> None:
 def checked_database(jobs: int) -> Iterator[tuple[Server, dict[str, str]]]:
     """A database with so many jobs, all well, on a server that asks for a password: the server, and the environment to run
     everybody with."""
-    server = Server(settings={"shared_buffers": "256MB", "fsync": "off", "max_wal_size": "4GB"})
+    server = Server(settings={"shared_buffers": "256MB", "fsync": "off", "max_wal_size": "4GB"}, tcp=True)
     try:
         server.create()
-        (server.data / "pg_hba.conf").write_text(AUTHENTICATION)
         server.start()
         with superuser(server) as session:
             bootstrap(session, "jobmon")

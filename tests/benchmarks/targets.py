@@ -44,7 +44,6 @@ for command in commands:
 print(json.dumps([cpu, time.monotonic() - started, largest / 1024, worst]))
 """
 """Runs the commands one after the other. A small process: what runs starts as a copy of it, and that size counts."""
-HBA = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if not os.access(CHECK_PGSQL, os.X_OK):
         parser.exit(1, f"no {CHECK_PGSQL}: apt-get install monitoring-plugins-standard\n")
-    server = Server(settings={"shared_buffers": "256MB", "fsync": "off"})
+    server = Server(settings={"shared_buffers": "256MB", "fsync": "off"}, tcp=True)
     try:
         server.create()
         server.start()
@@ -77,9 +76,7 @@ def main() -> int:
 def measure(server: Server, folder: Path, number: int, rounds: int) -> bool:
     """All of it; whether every target is reached."""
     databases = prepare(server, number)
-    (server.data / "pg_hba.conf").write_text(HBA)
     with databases[0].connect() as session:
-        session.execute("SELECT pg_reload_conf()")
         version = session.info.parameter_status("server_version")
     passwords = folder / "pgpass"
     passwords.write_text("127.0.0.1:*:*:monitor:secret\n")

@@ -57,8 +57,8 @@ def new_server(server: Server) -> Iterator[Callable[..., OwnServer]]:
     """Makes a server of the test's own, created but not started, with these settings."""
     servers = []
 
-    def make(**settings: str) -> OwnServer:
-        own = OwnServer(server.binaries, {"fsync": "off", "shared_buffers": "16MB", **settings})
+    def make(tcp: bool = False, **settings: str) -> OwnServer:
+        own = OwnServer(server.binaries, {"fsync": "off", "shared_buffers": "16MB", **settings}, tcp)
         servers.append(own)
         own.create()
         return own

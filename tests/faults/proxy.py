@@ -29,7 +29,8 @@ class Proxy:
     def options(self) -> list[str]:
         """The plugin's options to connect through here."""
         port = self._listener.getsockname()[1]
-        return ["-H", "127.0.0.1", "-p", str(port), "-d", self.database.name, "-U", "postgres"]
+        passfile = self.database.server.passfile
+        return [*self.database.tcp_options, "-p", str(port), "--conninfo", f"passfile={passfile}"]
 
     def hang_up(self) -> None:
         """End all connections, as a firewall does that has lost its state."""

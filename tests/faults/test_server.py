@@ -2,11 +2,12 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
+from check_jobmon.embedded import Server
 from tests.database import Database, until, value
 from tests.faults.conftest import OwnServer
 from tests.faults.plugin import MARGIN, WAITING, Running, alert, at_once, gone, locked
@@ -171,7 +172,7 @@ def test_check_that_somebody_ends(database: Database, session: psycopg.Connectio
 
 
 def test_server_that_crashes_during_the_check(new_server: Callable[..., OwnServer]) -> None:
-    server = new_server()
+    server = new_server(tcp=True)
     server.start()
     database = Database(server, "postgres")
     with Proxy(database, question=b"BEGIN ISOLATION") as proxy, Running(*proxy.options, timeout=30) as plugin:
@@ -241,42 +242,42 @@ def test_server_that_is_out_of_connections(new_server: Callable[..., OwnServer])
             other.close()
 
 
-@pytest.fixture
-def guarded(new_server: Callable[..., OwnServer]) -> Database:
+@pytest.fixture(scope="module")
+def guarded(server: Server) -> Iterator[Database]:
     """A database whose role watchman needs a password, over TCP."""
-    server = new_server()
-    (server.data / "pg_hba.conf").write_text(
-        "local all all trust\nhost all watchman 127.0.0.1/32 scram-sha-256\nhostssl all others 127.0.0.1/32 trust\n"
-    )
-    server.start()
-    database = Database(server, "postgres")
-    with database.connect() as session:
-        session.execute("CREATE ROLE watchman LOGIN PASSWORD 'right'; CREATE ROLE others LOGIN")
-    return database
-
-
-def _over_tcp(database: Database, role: str) -> list[str]:
-    return ["-H", "127.0.0.1", "-p", str(database.server.port), "-d", database.name, "-U", role]
+    own = Server(server.binaries, {"fsync": "off", "shared_buffers": "16MB"}, tcp=True)
+    try:
+        own.create()
+        (own.data / "pg_hba.conf").write_text(
+            "local all all trust\nhost all watchman 127.0.0.1/32 scram-sha-256\nhostssl all others 127.0.0.1/32 scram-sha-256\n"
+        )
+        own.start()
+        database = Database(own, "postgres")
+        with database.connect() as session:
+            session.execute("CREATE ROLE watchman LOGIN PASSWORD 'right'; CREATE ROLE others LOGIN")
+        yield database
+    finally:
+        own.remove()
 
 
 def test_wrong_or_missing_password(guarded: Database) -> None:
     way_out = "put the password into ~/.pgpass (mode 600) of the user that runs the check\n"
-    output = alert(*_over_tcp(guarded, "watchman"), PGPASSWORD="wrong")
+    output = alert(*guarded.tcp_options, "-U", "watchman", PGPASSWORD="wrong")
     assert 'FATAL: password authentication failed for user "watchman": ' in output.stdout
     assert output.stdout.endswith(way_out)
     assert (output.status, output.stdout.count("\n")) == (2, 1)
-    output = alert(*_over_tcp(guarded, "watchman"), PGPASSFILE="/nonexistent")
+    output = alert(*guarded.tcp_options, "-U", "watchman", PGPASSFILE="/nonexistent")
     assert "no password supplied" in output.stdout
     assert output.stdout.endswith(way_out)
     assert (output.status, output.stdout.count("\n")) == (2, 1)
     # the right one gets in, to find no job log
-    assert alert(*_over_tcp(guarded, "watchman"), PGPASSWORD="right").stdout.startswith(
+    assert alert(*guarded.tcp_options, "-U", "watchman", PGPASSWORD="right").stdout.startswith(
         "JOBMON UNKNOWN - no jobmon schema"
     )
 
 
 def test_role_that_the_server_expects_elsewhere(guarded: Database) -> None:
-    output = alert(*_over_tcp(guarded, "others"))
+    output = alert(*guarded.tcp_options, "-U", "others")
     assert re.search(r'FATAL: no pg_hba.conf entry for host "127.0.0.1", user "others"', output.stdout)
     assert output.stdout.endswith(
         ": add a line to the server's pg_hba.conf, or, where it has one for encrypted connections only, set sslmode "
@@ -287,16 +288,14 @@ def test_role_that_the_server_expects_elsewhere(guarded: Database) -> None:
 
 @pytest.mark.parametrize("mode", ["require", "verify-full"])
 def test_tls_required_and_not_offered(database: Database, mode: str) -> None:
-    options = ["-H", "127.0.0.1", "-p", str(database.server.port), "-d", database.name, "-U", "postgres"]
-    output = alert(*options, PGSSLMODE=mode, PGSSLROOTCERT="system" if mode == "verify-full" else "")
+    output = alert(*database.tcp_options, PGSSLMODE=mode, PGSSLROOTCERT="system" if mode == "verify-full" else "")
     assert "server does not support SSL, but SSL was required" in output.stdout
     assert output.stdout.endswith(": set up TLS on the server, or relax sslmode (PGSSLMODE)\n")
     assert (output.status, output.stdout.count("\n")) == (2, 1)
 
 
 def test_tls_without_the_authority_s_certificate(database: Database) -> None:
-    options = ["-H", "127.0.0.1", "-p", str(database.server.port), "-d", database.name, "-U", "postgres"]
-    output = alert(*options, PGSSLMODE="verify-ca", PGSSLROOTCERT="/nonexistent/root.crt")
+    output = alert(*database.tcp_options, PGSSLMODE="verify-ca", PGSSLROOTCERT="/nonexistent/root.crt")
     assert output.stdout.startswith("JOBMON CRITICAL - ")
     assert (output.status, output.stdout.count("\n")) == (2, 1)
 

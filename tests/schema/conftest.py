@@ -18,7 +18,7 @@ class _Servers:
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def new(self, hba: str = "", **settings: str) -> Server:
-        server = Server(self.like.binaries, {"fsync": "off", "shared_buffers": "64MB", **settings})
+        server = Server(self.like.binaries, {"fsync": "off", "shared_buffers": "64MB", **settings}, tcp=bool(hba))
         self.stack.callback(server.remove)
         server.create()
         if hba:
@@ -29,7 +29,10 @@ class _Servers:
 
 @pytest.fixture
 def new_server(server: Server) -> Iterator[NewServer]:
-    """Starts servers of the test's own, of the same version: new_server(hba="…", max_connections="20")."""
+    """Starts servers of the test's own, of the same version: new_server(hba="…", max_connections="20").
+
+    With a pg_hba.conf of its own it listens on TCP too.
+    """
     servers = _Servers(server)
     with servers.stack:
         yield servers.new

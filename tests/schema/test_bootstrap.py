@@ -318,7 +318,6 @@ def test_defaults_of_the_role_dont_matter(empty_database: Database) -> None:
 REJECT_SOCKET = """
 local all postgres trust
 local all all reject
-host all postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
 """
 

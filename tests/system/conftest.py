@@ -38,9 +38,9 @@ def place() -> Iterator[Place]:
 
 
 @pytest.fixture
-def plugin(place: Place) -> Plugin:
-    """The plugin where the daemon runs it."""
-    return install_plugin(place)
+def plugin(place: Place, server: Server) -> Plugin:
+    """The plugin where the daemon runs it, with the password for the server's superuser."""
+    return install_plugin(place, server.passfile.read_text())
 
 
 @pytest.fixture(scope="session")

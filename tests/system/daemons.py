@@ -175,10 +175,11 @@ class Plugin:
         return Output(int(status), text, "")
 
 
-def install_plugin(place: Place) -> Plugin:
-    """Put check_jobmon where a daemon finds it."""
+def install_plugin(place: Place, passwords: str) -> Plugin:
+    """Put check_jobmon where a daemon finds it, with a passfile of these lines for libpq."""
     folder, records, sources = place.make("plugins"), place.make("records"), place.folder / "sources"
     shutil.copytree(SOURCES / "check_jobmon", sources / "check_jobmon", ignore=shutil.ignore_patterns("__pycache__"))
+    passfile = place.write("pgpass", passwords)
     script = f"""#!/bin/sh
 # Runs check_jobmon, passes on its output and exit status, and keeps both under the name of the database.
 previous= database=default
@@ -187,7 +188,7 @@ for argument; do
     previous=$argument
 done
 record=$(mktemp {records}/new.XXXXXX) || exit 3
-PYTHONPATH={sources} {shlex.quote(_interpreter(place))} -m check_jobmon "$@" > "$record.text"
+PGPASSFILE={passfile} PYTHONPATH={sources} {shlex.quote(_interpreter(place))} -m check_jobmon "$@" > "$record.text"
 status=$?
 {{ echo $status; cat "$record.text"; }} > "$record"
 mv "$record" "{records}/$database"

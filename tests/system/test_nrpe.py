@@ -18,7 +18,7 @@ EXAMPLE = "/usr/lib/nagios/plugins/check_jobmon -d etl -U nagios "
 def _adapted(contrib: str, plugin: Plugin, database: Database) -> str:
     """Contrib's file as a site edits it: the plugin's place, the database, and how to connect to it."""
     assert contrib.count(EXAMPLE) == contrib.count("command[") > 1
-    return contrib.replace(EXAMPLE, f"{plugin.folder}/check_jobmon {' '.join(database.options)} ")
+    return contrib.replace(EXAMPLE, f"{plugin.folder}/check_jobmon {' '.join(database.tcp_options)} ")
 
 
 @dataclass(frozen=True)

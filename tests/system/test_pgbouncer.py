@@ -3,11 +3,13 @@
 import concurrent.futures
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.database import Database, Output, run_module, value
+from tests.strangers import ways_in
 from tests.system.conftest import FourStates
 from tests.system.daemons import Place, free_port, program
 
@@ -17,16 +19,23 @@ class Pool:
     """A PgBouncer before the test server."""
 
     port: int
+    passfile: Path
 
     def check(self, database: Database, *arguments: str) -> Output:
         """Run the plugin on a database, through the pool."""
         where = ["-H", "127.0.0.1", "-p", str(self.port), "-d", database.name, "-U", "postgres"]
-        return run_module("check_jobmon", *where, *arguments)
+        return run_module("check_jobmon", *where, *arguments, PGPASSFILE=str(self.passfile))
 
     def connect(self, dbname: str) -> psycopg.Connection:
         """A session through the pool, or of its console."""
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, dbname=dbname, user="postgres", autocommit=True, prepare_threshold=None
+            host="127.0.0.1",
+            port=self.port,
+            dbname=dbname,
+            user="postgres",
+            passfile=str(self.passfile),
+            autocommit=True,
+            prepare_threshold=None,
         )
 
 
@@ -35,8 +44,9 @@ def pool(place: Place, four_states: FourStates) -> Iterator[Pool]:
     """A PgBouncer with one connection for each database."""
     pgbouncer = program("pgbouncer", "pgbouncer")
     server = four_states.ok.server
-    pool = Pool(free_port())
-    place.write("users.txt", '"postgres" ""\n')
+    pool = Pool(free_port(), server.passfile)
+    password = server.passfile.read_text().strip().rpartition(":")[2]
+    place.write("users.txt", f'"postgres" "{password}"\n')
     configuration = place.write(
         "pgbouncer.ini",
         f"""
@@ -46,7 +56,7 @@ def pool(place: Place, four_states: FourStates) -> Iterator[Pool]:
 listen_addr = 127.0.0.1
 listen_port = {pool.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = scram-sha-256
 auth_file = {place.folder}/users.txt
 admin_users = postgres
 pool_mode = transaction
@@ -65,6 +75,7 @@ reserve_pool_size = 0
 
     with place.daemon(pgbouncer, str(configuration)) as daemon:
         daemon.until(answers, "PgBouncer answers")
+        assert ways_in(daemon.process.pid) == []
         yield pool
 
 

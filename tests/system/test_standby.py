@@ -22,7 +22,7 @@ class Standby(Server):
     def create(self) -> None:
         """pg_basebackup."""
         assert self.primary is not None
-        source = f"host=127.0.0.1 port={self.primary.port} user=postgres"
+        source = f"host={self.primary.folder} port={self.primary.port} user=postgres"
         self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
     def of(self, database: Database) -> Database:
