@@ -222,7 +222,10 @@ def test_who_may_not_create_a_schema_is_told(empty_database: Database, dba: str)
         session.execute("CREATE EXTENSION dblink")
         session.execute(f"REVOKE CREATE ON DATABASE {empty_database.name} FROM {dba}".encode())
     done = empty_database.ctl("bootstrap", "-U", dba)
-    assert done.stderr == f"jobmonctl bootstrap: permission denied for database {empty_database.name}\n"
+    assert done.stderr == (
+        f'jobmonctl bootstrap: role "{dba}" may not create a schema in database "{empty_database.name}": ask the database\'s '
+        f'owner to run: CREATE SCHEMA "jobmon" AUTHORIZATION "{dba}"\n'
+    )
     assert done.status == 1
 
 

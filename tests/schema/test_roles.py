@@ -179,9 +179,9 @@ def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> N
 def test_who_may_not_make_roles_is_told_what_to_do(
     database: Database, session: psycopg.Connection, logger: str
 ) -> None:
-    message = r'may not create the role "other_log": ask .*--no-roles'
+    message = r'may not create the role "nowhere_log": ask .*--no-roles'
     with database.connect(user=logger) as powerless, pytest.raises(BootstrapError, match=message):
-        roles.ensure(powerless, "other")
+        roles.ensure(powerless, "nowhere")
 
 
 def test_dblink_mapping_has_at_most_one_row(session: psycopg.Connection) -> None:
