@@ -3,7 +3,11 @@
 -- The texts are without the schema's name, so that two schemas can be compared. `home` is the schema's oid.
 -- Only system catalogs are read: nothing that the schema's owner could have made runs.
 WITH home AS MATERIALIZED (
-    SELECT n.oid, n.nspowner AS owner, n.nspacl AS acl, n.oid = pg_my_temp_schema() AS temporary,
+    SELECT n.oid, n.nspacl AS acl, n.oid = pg_my_temp_schema() AS temporary,
+           -- all temporary schemas belong to the cluster's first superuser
+           CASE WHEN n.oid = pg_my_temp_schema() THEN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
+                ELSE n.nspowner
+           END AS owner,
            CASE WHEN n.oid = pg_my_temp_schema() THEN '"?\mpg_temp(_[0-9]+)?"?\.' ELSE '"?\m' || n.nspname || '"?\.' END AS prefix,
            CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE quote_ident(n.nspname) END AS in_path
       FROM pg_namespace AS n
@@ -94,7 +98,7 @@ WITH home AS MATERIALIZED (
                      'arguments ' || pg_get_function_identity_arguments(p.oid),
                      CASE WHEN p.proowner <> h.owner THEN 'of another owner: ' || pg_get_userbyid(p.proowner) END),
            md5(concat_ws(' ', regexp_replace(p.prosrc, h.prefix, '', 'g'), l.lanname, p.prosecdef,
-                         replace(p.proconfig::text, format(', %%s,', h.in_path), ','))),
+                         replace(array_to_string(p.proconfig, ' '), format(', %%s,', h.in_path), ','))),
            false, false
       FROM home AS h
       JOIN pg_proc AS p ON p.pronamespace = h.oid
@@ -154,4 +158,4 @@ SELECT o.relation, regexp_replace(o.name, h.prefix, '', 'g') AS name, regexp_rep
        o.body, o.may_be_missing, o.may_be_added
   FROM home AS h
  CROSS JOIN object AS o
- ORDER BY o.name
+ ORDER BY o.name LIKE 'relation %%' DESC, o.name

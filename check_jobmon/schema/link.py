@@ -121,7 +121,7 @@ def role(connection: psycopg.Connection, schema: str) -> None:
         except errors.InsufficientPrivilege:
             raise BootstrapError(
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
-                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
+                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}"'
             ) from None
     if recorded is None or recorded[0] != name or not found:
         # Also in a copy of a database, which has the original's secrets.
@@ -163,7 +163,7 @@ def _settings(connection: psycopg.Connection, name: str) -> None:
         return
     for database, _ in found:
         where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-        connection.execute(sql.SQL("ALTER ROLE {}{} RESET ALL").format(sql.Identifier(name), where))
+        _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
     with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
         connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
@@ -196,9 +196,24 @@ def _set_password(connection: psycopg.Connection, table: sql.Identifier, name: s
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    connection.execute(
-        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(_verifier(str(row[0])))),
-    )
+    _alter(connection, name, sql.SQL(" PASSWORD {}").format(sql.Literal(_verifier(str(row[0])))))
+
+
+def _alter(connection: psycopg.Connection, name: str, change: sql.Composed) -> None:
+    """ALTER ROLE, by who may do so, or as the role itself: a role may do that much to itself."""
+    statement = sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change)
+    try:
+        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(statement)
+            return
+        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(name)))
+        connection.execute(statement)
+        connection.execute("RESET ROLE")
+    except errors.InsufficientPrivilege:
+        raise BootstrapError(
+            f'role "{connection.info.user}" may not give the link\'s role its password: ask a superuser to run: '
+            f'GRANT "{name}" TO "{connection.info.user}"'
+        ) from None
 
 
 def _verifier(password: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from check_jobmon.schema import BootstrapError, bootstrap
 from tests.database import Database
 
-MARKER = "trapped by the schema's owner"
+MARKER = "trapped by the owner"
 
 TOOLS = f"""
     CREATE SCHEMA trap;
@@ -26,7 +26,7 @@ TOOLS = f"""
 TRAPS = {
     "the version as a view": (
         "ALTER TABLE jobmon.schema_version RENAME TO mine;"
-        "CREATE VIEW jobmon.schema_version AS SELECT version + 0 * trap.f() AS version, script, package, applied FROM jobmon.mine",
+        "CREATE VIEW jobmon.schema_version AS SELECT version + 0 * trap.f() AS version, script, package FROM jobmon.mine",
         "relation schema_version",
     ),
     "the version computed when it is read": (
@@ -215,7 +215,7 @@ TOLERATED = (
     "COMMENT ON TABLE jobmon.job_log IS 'ours'",
     "GRANT SELECT ON ALL TABLES IN SCHEMA jobmon TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
     "CREATE VIEW jobmon.mine AS SELECT job_name, count(*) FROM jobmon.job_log GROUP BY 1",
-    "CREATE TABLE jobmon.mine (id serial PRIMARY KEY, job_id bigint REFERENCES jobmon.job_log, x text DEFAULT 'x' CHECK (x <> ''))",
+    "CREATE TABLE jobmon.mine (id serial PRIMARY KEY, job_id bigint REFERENCES jobmon.job_log, x text CHECK (x <> ''))",
     "CREATE TABLE public.job_log (x integer); CREATE TEMPORARY TABLE job_log (x integer); CREATE TEMPORARY TABLE link ()",
 )
 

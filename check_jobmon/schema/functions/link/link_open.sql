@@ -43,7 +43,7 @@ BEGIN
                           AND coalesce(a.backend_start >= v_started, true)) THEN
             v_answer := @dblink@.dblink_disconnect(p_link);
             RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
-                USING ERRCODE = 'sqlclient_rejected_establishment_of_sqlconnection';
+                USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
         END IF;
     END IF;
 EXCEPTION
