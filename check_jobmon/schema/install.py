@@ -231,8 +231,7 @@ def _apply_tables(connection: psycopg.Connection, schema: str, dblink: str, afte
 
 
 def _apply_functions(connection: psycopg.Connection, schema: str, dblink: str) -> None:
-    for script in functions(schema, dblink):
-        connection.execute(script.sql.encode())
+    connection.execute("".join(script.sql for script in functions(schema, dblink)).encode())
 
 
 def _fingerprint(connection: psycopg.Connection, schema: str) -> object:

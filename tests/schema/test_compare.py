@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from check_jobmon.schema import BootstrapError, bootstrap
+from check_jobmon.schema.compare import Thing, differences
 from tests.database import Database
 
 MARKER = "trapped by the owner"
@@ -253,3 +254,17 @@ def test_the_comparison_leaves_nothing_behind(database: Database, session: psyco
     before = session.execute(count).fetchone()
     bootstrap(session, "jobmon")
     assert session.execute(count).fetchone() == before
+
+
+def test_what_a_script_that_is_due_drops_may_be_there() -> None:
+    def thing(name: str) -> dict[str, Thing]:
+        return {name: Thing(None, name, "", None, False, False)}
+
+    due = (
+        'CREATE TABLE "jobmon".x (); DROP FUNCTION IF EXISTS "jobmon".old(bigint, text[]), "jobmon".older();'
+        "SELECT format(text, bigint);"
+    )
+    for name in ("function old(bigint, text[])", "function older()"):
+        assert differences(thing(name), {}, {}, due) == []
+    for name in ("function old(bigint)", "function format(text, bigint)"):
+        assert differences(thing(name), {}, {}, due) == [f"{name} is not check_jobmon's"]

@@ -33,12 +33,13 @@ BEGIN
     -- whoever sits at that address and takes all that comes is not this server: its backend would be seen here
     IF NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL OR m.port IS NOT NULL) THEN
         PERFORM pg_stat_clear_snapshot();
+        -- what pg_stat_activity shows, without its joins: they cost a session's first call more than all the rest here
         IF NOT EXISTS (SELECT
-                         FROM pg_stat_activity AS a
+                         FROM pg_stat_get_activity(NULL) AS a
                         WHERE a.application_name = 'jobmon link of ' || pg_backend_pid()
-                          AND a.datname = current_database()
-                          AND a.usename = coalesce((SELECT nullif(m.username, '') FROM dblink_mapping AS m),
-                                                   (SELECT l.role_name::text FROM link AS l))
+                          AND a.usesysid = to_regrole(quote_ident(coalesce(
+                              (SELECT nullif(m.username, '') FROM dblink_mapping AS m),
+                              (SELECT l.role_name::text FROM link AS l))))
                           -- NULL for who isn't in pg_read_all_stats
                           AND coalesce(a.backend_start >= v_started, true)) THEN
             v_answer := @dblink@.dblink_disconnect(p_link);
