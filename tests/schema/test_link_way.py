@@ -201,7 +201,7 @@ def test_an_ordinary_owner_who_does_as_bootstrap_says_can_log(new_server: NewSer
     """The whole path without a superuser's bootstrap: each error names the statements that a superuser has to run."""
     database = Database(new_server(hba=SCRAM_ONLY), "postgres")
     with database.connect() as dba:
-        dba.execute("CREATE ROLE app LOGIN PASSWORD 'x'")
+        dba.execute("SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN PASSWORD 'x'")
         asked = []
         for _ in range(10):
             done = database.ctl("bootstrap", "-U", "app", PGPASSWORD="x")
@@ -230,7 +230,10 @@ def test_the_link_is_tried_as_the_schemas_owner(new_server: NewServer) -> None:
     """Who may not use dblink can't log; bootstrap as a superuser gives the right to them."""
     database = Database(new_server(hba=SCRAM_ONLY), "postgres")
     with database.connect() as dba:
-        dba.execute("CREATE ROLE app LOGIN PASSWORD 'x'; CREATE SCHEMA jobmon AUTHORIZATION app")
+        dba.execute(
+            "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN PASSWORD 'x';"
+            "CREATE SCHEMA jobmon AUTHORIZATION app"
+        )
         dba.execute("CREATE SCHEMA jobmon_dblink; CREATE EXTENSION dblink SCHEMA jobmon_dblink")
         dba.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobmon_dblink FROM PUBLIC")
         bootstrap(dba, "jobmon")
