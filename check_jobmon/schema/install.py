@@ -4,19 +4,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg import Rollback, sql
+from psycopg import Rollback, errors, sql
 
 from check_jobmon import __version__
 from check_jobmon.connection import CheckImpossible, Session, untrusted
 from check_jobmon.layout import distrust
 from check_jobmon.schema import link, roles
+from check_jobmon.schema.compare import contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import functions, tables, version
+from check_jobmon.schema.scripts import functions, query, tables, version
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
 OLDEST_SERVER = 130000
+LOCK_SECONDS = 60
+"""How long bootstrap waits for a lock before it names who holds it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Report:
     changed: bool
     link: str
     roles: str
+    dblink: str
     check: bool
 
     def __str__(self) -> str:
@@ -43,7 +47,7 @@ class Report:
             what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
         else:
             what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
-        return f"{what}; {self.link}; {self.roles}"
+        return "; ".join(filter(None, (what, self.link, self.roles, self.dblink)))
 
 
 def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
@@ -65,91 +69,147 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         )
     if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
-    # Read committed, as every transaction of a session's: a snapshot taken before the wait would be too old after it.
+    for last in (False, False, True):
+        try:
+            return _bootstrap(connection, schema, with_roles=with_roles, check=check)
+        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
+            # Another bootstrap has made it at the same moment, and is through: now its work is seen.
+            if last:
+                raise
+        except errors.LockNotAvailable:
+            found = connection.execute(query("lock_holder"), {"schema": schema}).fetchone()
+            raise BootstrapError(
+                f"waited {LOCK_SECONDS} seconds for a lock, "
+                + (
+                    f"probably that of {found[0]}: let that end, or end it (SELECT pg_terminate_backend({found[1]})), then "
+                    "run bootstrap again"
+                    if found
+                    else "and its holder is gone by now: run bootstrap again"
+                )
+            ) from None
+    raise AssertionError
+
+
+def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool) -> Report:
     with connection.transaction():
-        # One bootstrap at a time for this schema: a second one waits here, and then finds the work done.
-        connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('check_jobmon bootstrap ' || %s, 0))", [schema]
-        )
         if found := connection.rows(untrusted(schema)):
             raise CheckImpossible(distrust(found[0][0], schema, connection.dbname, connection.user))
         connection.execute("SET LOCAL check_function_bodies = on")
-        before = _installed_version(connection, schema)
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(int(LOCK_SECONDS * 1000)))
+        owner, home = _home(connection, schema)
+        before = _installed_version(connection, schema, home)
         if before > version():
             raise BootstrapError(
                 f'schema "{schema}" has version {before}, newer than the {version()} that check_jobmon {__version__} '
                 "brings: upgrade the package"
             )
+        if before:
+            _compare(connection, schema, home, before)
         dblink = link.extension(connection, schema)
         old = _fingerprint(connection, schema)
-        _apply(connection, schema, dblink, before)
+        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
+        _apply_tables(connection, schema, dblink.schema, before, version())
+        _apply_functions(connection, schema, dblink.schema)
+        connection.execute(
+            sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema))
+        )
+        connection.execute("RESET ROLE")
         link.role(connection, schema)
+        if before == 0 and with_roles:
+            roles.refuse_others(connection, schema)
         who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
-        changed = before < version() or _fingerprint(connection, schema) != old
+        changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
         if check or not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
             raise Rollback
     if check and changed:
         way, way_changed = "the link is tried once that is done", False
     else:
-        way, way_changed = link.ensure(connection, schema, dblink, keep=not check)
-    return Report(connection.info.dbname, schema, before, version(), changed or way_changed, way, who, check)
+        way, way_changed = link.ensure(connection, schema, dblink.schema, owner, keep=not check)
+    return Report(
+        connection.info.dbname, schema, before, version(), changed or way_changed, way, who, dblink.said, check
+    )
 
 
-def _value(connection: Session, query: "LiteralString", **parameters: object) -> object:
+def _value(connection: Session, query: "LiteralString | sql.Composed", **parameters: object) -> object:
     row = connection.execute(query, parameters).fetchone()
     return row[0] if row else None
 
 
-def _installed_version(connection: Session, schema: str) -> int:
-    """The version in that schema, or 0 where the schema is absent or empty; refuses a schema that is somebody else's."""
+def _home(connection: Session, schema: str) -> tuple[str, int]:
+    """The schema's owner and its oid. Makes the schema where it is missing, and refuses one that isn't the session's."""
     found = connection.execute(
         """
-        SELECT pg_get_userbyid(n.nspowner),
-               pg_has_role(n.nspowner, 'USAGE'),
-               EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),
-               (SELECT e.extname FROM pg_extension AS e WHERE e.extnamespace = n.oid LIMIT 1),
-               (SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = n.oid)
-               + (SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = n.oid)
-               + (SELECT count(*) FROM pg_type AS t WHERE t.typnamespace = n.oid)
+        SELECT pg_get_userbyid(n.nspowner), n.oid, pg_has_role(n.nspowner, 'USAGE'),
+               EXISTS (SELECT FROM pg_extension AS e WHERE e.extnamespace = n.oid AND e.extname = 'pg_jobmon')
           FROM pg_namespace AS n
          WHERE n.nspname = %s
         """,
         [schema],
     ).fetchone()
     if found is None:
-        return 0
-    owner, is_ours, is_versioned, extension, objects = found
+        try:
+            # A second bootstrap waits here for the first, and then fails.
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        except errors.InsufficientPrivilege:
+            raise BootstrapError(
+                f'role "{connection.info.user}" may not create a schema in database "{connection.info.dbname}": ask the '
+                f'database\'s owner to run: CREATE SCHEMA "{schema}" AUTHORIZATION "{connection.info.user}"'
+            ) from None
+        return _home(connection, schema)
+    owner, home, is_ours, is_extension = found
     if not is_ours:
         raise BootstrapError(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
-    if is_versioned:
-        query = sql.SQL("SELECT max(version) FROM {}").format(sql.Identifier(schema, "schema_version"))
-        row = connection.execute(query).fetchone()
-        return int(row[0]) if row and row[0] is not None else 0
-    if extension == "pg_jobmon":
+    if is_extension:
         raise BootstrapError(
             f'schema "{schema}" holds the extension pg_jobmon, which check_jobmon can read as it is: nothing to install '
             "(or name another schema with --schema)"
         )
-    if objects:
+    return str(owner), int(home)
+
+
+def _installed_version(connection: Session, schema: str, home: int) -> int:
+    """The version in that schema, or 0 where it is empty. Locks out other bootstraps; refuses what is somebody else's."""
+    found = contents(connection, home)
+    # before anything of the schema is read: a view could run code
+    if "relation schema_version" in found:
+        expected = {"relation": "table", "column version of": "integer NOT NULL at position 1"}
+        facts = {kind: found[name].facts for kind in expected if (name := f"{kind} schema_version") in found}
+        if facts != expected:
+            refuse(schema, ["relation schema_version is not check_jobmon's"])
+        ledger = sql.Identifier(schema, "schema_version")
+        # One bootstrap at a time: nobody but the owner may lock this table so.
+        connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(ledger))
+        return int(str(_value(connection, sql.SQL("SELECT coalesce(max(version), 0) FROM ONLY {}").format(ledger))))
+    if found:
         raise BootstrapError(
-            f'schema "{schema}" already holds {objects} objects that are not check_jobmon\'s, and nothing was '
-            "touched: name another schema with --schema"
+            f'schema "{schema}" already holds {len(found)} objects that are not check_jobmon\'s, and nothing was '
+            f"touched: name another schema with --schema"
         )
     return 0
 
 
-def _apply(connection: Session, schema: str, dblink: str, before: int) -> None:
-    """Run the numbered scripts that are due and all functions, as the schema's owner."""
-    owner = _value(
-        connection, "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %(schema)s", schema=schema
-    )
-    if owner is None:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-    else:
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(str(owner))))
+def _compare(connection: Session, schema: str, home: int, before: int) -> None:
+    """Refuse what bootstrap did not make: made once more, as the session's temporary schema, and forgotten."""
+    with connection.transaction():
+        connection.execute("DISCARD TEMP")
+        # of functions there, only those that are called with their schema's name are found
+        connection.execute("SET LOCAL check_function_bodies = off")
+        _apply_tables(connection, "pg_temp", "pg_temp", 0, before)
+        temporary = int(str(_value(connection, "SELECT pg_my_temp_schema()")))
+        scripts = contents(connection, temporary)
+        _apply_tables(connection, "pg_temp", "pg_temp", before, version())
+        _apply_functions(connection, "pg_temp", "pg_temp")
+        made = contents(connection, temporary)
+        raise Rollback
+    due = "".join(script.sql for script in tables(schema, "pg_temp") if script.number > before)
+    refuse(schema, differences(contents(connection, home), scripts, made, due))
+
+
+def _apply_tables(connection: Session, schema: str, dblink: str, after: int, upto: int) -> None:
+    """Run the numbered scripts after one version, up to another one."""
     ledger = sql.Identifier(schema, "schema_version")
-    if before == 0:
+    if after == 0:
         connection.execute(
             sql.SQL(
                 "CREATE TABLE {} (version integer PRIMARY KEY, script text NOT NULL, package text NOT NULL,"
@@ -162,16 +222,16 @@ def _apply(connection: Session, schema: str, dblink: str, before: int) -> None:
             )
         )
     for script in tables(schema, dblink):
-        if script.number > before:
+        if after < script.number <= upto:
             connection.execute(script.sql.encode())
             connection.execute(
                 sql.SQL("INSERT INTO {} (version, script, package) VALUES (%s, %s, %s)").format(ledger),
                 [script.number, script.name, __version__],
             )
-    for script in functions(schema, dblink):
-        connection.execute(script.sql.encode())
-    connection.execute(sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema)))
-    connection.execute("RESET ROLE")
+
+
+def _apply_functions(connection: Session, schema: str, dblink: str) -> None:
+    connection.execute("".join(script.sql for script in functions(schema, dblink)).encode())
 
 
 def _fingerprint(connection: Session, schema: str) -> object:

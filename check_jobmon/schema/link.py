@@ -9,13 +9,15 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors, sql
 
 from check_jobmon.connection import Session
+from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import quoted
+from check_jobmon.schema.scripts import query
 
 LINK_ROUTINES = (
     "link_add_job(bigint, text, text, integer, text)",
@@ -31,12 +33,52 @@ LINK_ROUTINES = (
 """All that the link's role may execute."""
 
 
-def extension(connection: Session, schema: str) -> str:
-    """The schema that dblink is in; dblink is installed, in a schema of its own, where it isn't yet."""
-    query = "SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'dblink'"
-    row = connection.execute(query).fetchone()
-    if row:
-        return str(row[0])
+class Dblink(NamedTuple):
+    """The schema that dblink is in, whether bootstrap changed anything about it, and what is to be said of it."""
+
+    schema: str
+    changed: bool
+    said: str
+
+
+def extension(connection: Session, schema: str) -> Dblink:
+    """Where dblink is. It is installed, in a schema of its own, where it isn't yet; the schema's owner may use it then."""
+    found = _dblink(connection, schema)
+    changed = not found
+    if not found:
+        _install(connection, schema)
+        found = _dblink(connection, schema)
+    assert found
+    home, stranger, lacking, public = found
+    if stranger:
+        raise BootstrapError(
+            f'dblink is in schema "{home}", where role "{stranger}" could put look-alikes of its functions, which would run '
+            f"as a superuser: have a superuser run CREATE SCHEMA {schema}_dblink; ALTER EXTENSION dblink SET SCHEMA "
+            f"{schema}_dblink; and run bootstrap again"
+        )
+    if lacking:
+        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(lacking.encode())
+        found = _dblink(connection, schema)
+        if not found or found[2]:
+            raise BootstrapError(
+                f'the owner of schema "{schema}" may not use dblink, and so not log: ask a superuser to run, in database '
+                f'"{connection.info.dbname}": {lacking}'
+            )
+    said = ""
+    if public:
+        said = (
+            "PUBLIC may execute dblink, so that any role can send statements over a link that a function opened in its "
+            f"session; if nobody else needs that: {public}"
+        )
+    return Dblink(home, changed or bool(lacking), said)
+
+
+def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None] | None:
+    return connection.execute(query("dblink"), {"schema": schema}).fetchone()
+
+
+def _install(connection: Session, schema: str) -> None:
     home = f"{schema}_dblink"
     name = sql.Identifier(home)
     try:
@@ -58,7 +100,6 @@ def extension(connection: Session, schema: str) -> str:
             "dblink is not on the server's machine: install PostgreSQL's contrib modules there (Debian: the package "
             "postgresql-contrib or postgresql-NN; Red Hat: postgresqlNN-contrib), then run bootstrap again"
         ) from None
-    return home
 
 
 def role_name(connection: Session, schema: str) -> str:
@@ -72,25 +113,16 @@ def role(connection: Session, schema: str) -> None:
     """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
     name = role_name(connection, schema)
     table = sql.Identifier(schema, "link")
-    found = connection.execute(
-        "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
-        " OR EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid)"
-        " FROM pg_roles AS r WHERE rolname = %s",
-        [name],
-    ).fetchone()
     recorded = connection.execute(sql.SQL("SELECT role_name FROM {}").format(table)).fetchone()
-    if found and found[0]:
-        raise BootstrapError(
-            f'role "{name}" is there and can do more than write the job log: drop it, or take away its attributes and '
-            "memberships; bootstrap makes its own"
-        )
+    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+    roles.refuse_faults(connection, schema, name, login=True)
     if not found:
         try:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(name)))
         except errors.InsufficientPrivilege:
             raise BootstrapError(
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
-                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}" WITH ADMIN OPTION'
+                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}"'
             ) from None
     if recorded is None or recorded[0] != name or not found:
         # Also in a copy of a database, which has the original's secrets.
@@ -132,7 +164,7 @@ def _settings(connection: Session, name: str) -> None:
         return
     for database, _ in found:
         where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-        connection.execute(sql.SQL("ALTER ROLE {}{} RESET ALL").format(sql.Identifier(name), where))
+        _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
     with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
         connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
@@ -165,9 +197,24 @@ def _set_password(connection: Session, table: sql.Identifier, name: str) -> None
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
-    connection.execute(
-        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(_verifier(str(row[0])))),
-    )
+    _alter(connection, name, sql.SQL(" PASSWORD {}").format(sql.Literal(_verifier(str(row[0])))))
+
+
+def _alter(connection: Session, name: str, change: sql.Composed) -> None:
+    """ALTER ROLE, by who may do so, or as the role itself: a role may do that much to itself."""
+    statement = sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change)
+    try:
+        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(statement)
+            return
+        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(name)))
+        connection.execute(statement)
+        connection.execute("RESET ROLE")
+    except errors.InsufficientPrivilege:
+        raise BootstrapError(
+            f'role "{connection.info.user}" may not give the link\'s role its password: ask a superuser to run: '
+            f'GRANT "{name}" TO "{connection.info.user}"'
+        ) from None
 
 
 def _verifier(password: str) -> str:
@@ -185,14 +232,16 @@ def _verifier(password: str) -> str:
     return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)
 
 
-def ensure(connection: Session, schema: str, dblink: str, *, keep: bool = True) -> tuple[str, bool]:
+def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
     """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
 
-    Without `keep` the change is undone.
+    It is tried as the schema's owner, as whom the functions run that log. Without `keep` the change is undone.
     Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
     """
     table = sql.Identifier(schema, "link")
-    current = str(connection.rows(f"SELECT l.over FROM {quoted(schema)}.link AS l")[0][0])
+    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
+    assert row is not None
+    current = str(row[0])
     reasons: list[str] = []
     other = "tcp" if current == "socket" else "socket"
     for over in (current, other, current, other):
@@ -204,6 +253,7 @@ def ensure(connection: Session, schema: str, dblink: str, *, keep: bool = True) 
         way = ""
         with connection.transaction():
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
             try:
                 way = _try(connection, schema, dblink)
             except psycopg.OperationalError as error:
@@ -225,15 +275,15 @@ def _try(connection: Session, schema: str, dblink: str) -> str:
     """Open a link, look who it is, close it. Raises psycopg.OperationalError if it can't be opened."""
     trial = f"{schema}_bootstrap"
     dblink_schema = sql.Identifier(dblink)
-    connection.execute(sql.SQL("SELECT {}(%s)").format(sql.Identifier(schema, "link_open")), [trial])
+    connection.execute(sql.SQL("SELECT {}(%s::text)").format(sql.Identifier(schema, "link_open")), [trial])
     row = connection.execute(
         sql.SQL(
-            "SELECT * FROM {}.dblink(%s, 'SELECT current_user, current_setting(''is_superuser'')')"
+            "SELECT * FROM {}.dblink(%s::text, 'SELECT current_user, pg_catalog.current_setting(''is_superuser'')'::text)"
             " AS t(who text, super text)"
         ).format(dblink_schema),
         [trial],
     ).fetchone()
-    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s)").format(dblink_schema), [trial])
+    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
     assert row is not None
     if row[1] == "on":
         raise BootstrapError(

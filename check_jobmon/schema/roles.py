@@ -10,6 +10,7 @@ from psycopg import errors, sql
 
 from check_jobmon.connection import Session
 from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.schema.scripts import query
 
 LOGGING = (
     "add_job(text)",
@@ -62,6 +63,24 @@ def ensure(connection: Session, schema: str) -> str:
     return roles
 
 
+def refuse_others(connection: Session, schema: str) -> None:
+    """Raise BootstrapError where a role is there that somebody may have made to get its rights."""
+    for name in _names(schema):
+        refuse_faults(connection, schema, name)
+
+
+def refuse_faults(connection: Session, schema: str, name: str, *, login: bool = False) -> None:
+    """Raise BootstrapError if the role exists and has attributes, settings, memberships or members that are not ours."""
+    found = connection.execute(query("role_faults"), {"role": name, "schema": schema, "login": login}).fetchall()
+    if found:
+        faults, remedies = zip(*found, strict=True)
+        raise BootstrapError(
+            f'role "{name}" is there already and {", ".join(faults)}, so it could give others more than bootstrap means to: '
+            f"drop or rename it, or have a superuser run {'; '.join(remedies)}"
+            + ("" if login else "; or do without (--no-roles)")
+        )
+
+
 def explanation(schema: str) -> str:
     """The statements that do by hand what ensure() does, in one line."""
     statements = [f"CREATE ROLE {name} NOLOGIN" for name in _names(schema)]
@@ -86,7 +105,7 @@ def _grants(schema: str) -> list[str]:
 
 
 def _create(connection: Session, name: str) -> None:
-    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
         return
     try:
         # another database's bootstrap may be making it at this moment: then it is there afterwards

@@ -101,6 +101,12 @@ def _fill(text: str, schema: str, dblink: str) -> str:
     )
 
 
+@functools.cache
+def query(name: str) -> bytes:
+    """A catalog query of bootstrap, by its file's name. The parameters are psycopg's."""
+    return bundled(f"{name}.sql").encode()
+
+
 def tables(schema: str, dblink: str) -> list[Script]:
     """The numbered scripts, in their order. Each is applied once in a schema's life."""
     scripts = []

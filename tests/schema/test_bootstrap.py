@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from check_jobmon.schema import BootstrapError
 from check_jobmon.schema.scripts import version
-from tests.database import Database, value
+from tests.database import Database, bootstrap, value
 from tests.schema.conftest import NewServer
 
 VERSION = version()
@@ -134,24 +135,6 @@ def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_datab
     assert catalog(empty_database) == before
 
 
-def test_an_empty_schema_is_taken_and_its_owner_owns_all(empty_database: Database, dba: str) -> None:
-    with empty_database.connect() as session:
-        session.execute("CREATE EXTENSION dblink")
-        session.execute(f"CREATE SCHEMA jobmon AUTHORIZATION {dba}; ALTER ROLE {dba} CREATEROLE".encode())
-    refused = empty_database.ctl("bootstrap")
-    assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
-    assert f'belongs to role "{dba}": connect as that role (-U {dba})' in refused.stderr
-    done = empty_database.ctl("bootstrap", "-U", dba)
-    assert (done.status, done.stderr) == (0, "")
-    with empty_database.connect() as session:
-        assert value(
-            session,
-            "SELECT array_agg(DISTINCT pg_get_userbyid(o.owner)) FROM ("
-            " SELECT relowner AS owner FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace"
-            " UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace) AS o",
-        ) == [dba]
-
-
 def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database) -> None:
     with empty_database.connect() as session:
         if session.info.server_version < 180000:
@@ -226,7 +209,10 @@ def test_who_may_not_create_a_schema_is_told(empty_database: Database, dba: str)
         session.execute("CREATE EXTENSION dblink")
         session.execute(f"REVOKE CREATE ON DATABASE {empty_database.name} FROM {dba}".encode())
     done = empty_database.ctl("bootstrap", "-U", dba)
-    assert done.stderr == f"jobmonctl bootstrap: permission denied for database {empty_database.name}\n"
+    assert done.stderr == (
+        f'jobmonctl bootstrap: role "{dba}" may not create a schema in database "{empty_database.name}": ask the database\'s '
+        f'owner to run: CREATE SCHEMA "jobmon" AUTHORIZATION "{dba}"\n'
+    )
     assert done.status == 1
 
 
@@ -417,3 +403,126 @@ def test_check_sees_what_needs_repair_and_leaves_it(empty_database: Database) ->
     )
     assert done.status == 1
     assert (catalog(empty_database), content(empty_database)) == before
+
+
+def test_nobody_without_rights_in_the_schema_can_hold_bootstrap_up(
+    database: Database, session: psycopg.Connection
+) -> None:
+    role = f"stranger_{database.name}"
+    session.execute(f"CREATE ROLE {role} LOGIN".encode())
+    try:
+        with database.connect(user=role) as stranger:
+            # the lock that bootstrap took once
+            stranger.execute("SELECT pg_advisory_lock(hashtextextended('check_jobmon bootstrap jobmon', 0))")
+            for table in ("schema_version", "link", "job_log"):
+                with stranger.transaction(), pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    stranger.execute(f"LOCK TABLE jobmon.{table} IN ACCESS SHARE MODE".encode())
+            session.execute("SET lock_timeout = '1s'")
+            bootstrap(session, "jobmon")
+            taken = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            assert value(session, taken) == 0
+    finally:
+        session.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('x', 'X', now(), 1)", "job_log"),
+        ("LOCK TABLE jobmon.schema_version IN SHARE MODE", "schema_version"),
+    ],
+)
+def test_who_holds_a_lock_that_bootstrap_needs_is_named(
+    database: Database, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, statement: str, table: str
+) -> None:
+    monkeypatch.setattr("check_jobmon.schema.install.LOCK_SECONDS", 0.2)
+    session.execute("DROP TRIGGER job_log_alert ON jobmon.job_log")
+    with (
+        database.connect(autocommit=False, application_name="etl nightly") as holder,
+        database.connect(autocommit=False) as reader,
+    ):
+        reader.execute("SELECT count(*) FROM jobmon.job_detail")
+        holder.execute(statement.encode())
+        before = catalog(database)
+        with pytest.raises(BootstrapError) as refused:
+            bootstrap(session, "jobmon")
+        pid = holder.info.backend_pid
+        assert re.fullmatch(
+            rf"waited 0\.2 seconds for a lock, probably that of {table}, locked by pid {pid} \(role \"postgres\", application "
+            rf'"etl nightly"\), in a transaction since \d[^:]*:\d\d:\d\d\S*: let that end, or end it '
+            rf"\(SELECT pg_terminate_backend\({pid}\)\), then run bootstrap again",
+            str(refused.value),
+        )
+        assert catalog(database) == before
+    assert bootstrap(session, "jobmon").changed is True
+
+
+@pytest.fixture
+def owned_database(empty_database: Database, dba: str) -> Iterator[Database]:
+    """An empty database that belongs to a role that is no superuser."""
+    with empty_database.connect() as session:
+        session.execute(f"ALTER DATABASE {empty_database.name} OWNER TO {dba}".encode())
+        # as it is from PostgreSQL 15 on
+        owner = "pg_database_owner" if session.info.server_version >= 140000 else dba
+        session.execute(f"ALTER SCHEMA public OWNER TO {owner}".encode())
+        yield empty_database
+        session.execute(f"ALTER DATABASE {empty_database.name} OWNER TO postgres".encode())
+
+
+def test_a_superuser_does_not_use_dblink_where_somebody_else_could_replace_it(
+    owned_database: Database, dba: str
+) -> None:
+    with owned_database.connect() as session:
+        session.execute("CREATE EXTENSION dblink SCHEMA public")
+        with pytest.raises(BootstrapError) as refused:
+            bootstrap(session, "jobmon")
+        said = str(refused.value)
+        assert said.startswith(
+            f'dblink is in schema "public", where role "{dba}" could put look-alikes of its functions'
+        )
+        session.execute(said.partition("superuser run ")[2].partition("; and run")[0].encode())
+        assert bootstrap(session, "jobmon").changed is True
+    assert can_log(owned_database)
+    # and whenever somebody gets hold of it
+    with owned_database.connect() as session:
+        session.execute(f"ALTER SCHEMA jobmon_dblink OWNER TO {dba}".encode())
+        with pytest.raises(BootstrapError, match="could put look-alikes"):
+            bootstrap(session, "jobmon")
+        session.execute("ALTER SCHEMA jobmon_dblink OWNER TO postgres")
+        session.execute(f"ALTER FUNCTION jobmon_dblink.dblink_connect(text, text) OWNER TO {dba}".encode())
+        with pytest.raises(BootstrapError, match="could put look-alikes"):
+            bootstrap(session, "jobmon")
+        session.execute("ALTER FUNCTION jobmon_dblink.dblink_connect(text, text) OWNER TO postgres")
+
+
+def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE EXTENSION dblink SCHEMA public")
+        said = bootstrap(session, "jobmon").dblink
+        assert said.startswith("PUBLIC may execute dblink, so that ")
+        assert "\n" not in said
+        session.execute(said.partition("needs that: ")[2].encode())
+        report = bootstrap(session, "jobmon")
+        assert (report.changed, report.dblink) == (False, "")
+        assert can_log(empty_database)
+        # nothing that sends SQL over a connection by its name is left to PUBLIC
+        assert session.execute(
+            "SELECT DISTINCT p.proname::text FROM pg_proc AS p WHERE p.probin LIKE '%dblink' AND p.pronargs > 0"
+            " AND has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1"
+        ).fetchall() == [
+            (name,)
+            for name in (
+                "dblink_build_sql_delete",
+                "dblink_build_sql_insert",
+                "dblink_build_sql_update",
+                "dblink_cancel_query",
+                "dblink_connect",
+                "dblink_disconnect",
+                "dblink_error_message",
+                "dblink_fdw_validator",
+                "dblink_get_notify",
+                "dblink_get_pkey",
+                "dblink_get_result",
+                "dblink_is_busy",
+            )
+        ]

@@ -179,14 +179,14 @@ def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> N
 def test_who_may_not_make_roles_is_told_what_to_do(
     database: Database, session: psycopg.Connection, logger: str
 ) -> None:
-    message = r'may not create the role "other_log": ask .*--no-roles'
+    message = r'may not create the role "nowhere_log": ask .*--no-roles'
     with (
         database.connect(user=logger) as like,
         pinned(like) as powerless,
         powerless.transaction(),
         pytest.raises(BootstrapError, match=message),
     ):
-        roles.ensure(powerless, "other")
+        roles.ensure(powerless, "nowhere")
 
 
 def test_dblink_mapping_has_at_most_one_row(session: psycopg.Connection) -> None:
@@ -234,3 +234,81 @@ def test_the_mappings_role_gets_what_the_link_needs(database: Database, session:
     assert session.execute("SELECT owner, status FROM jobmon.job_log").fetchall() == [("postgres", "OK")]
     assert bootstrap(session, "jobmon").changed is False
     session.execute("DROP OWNED BY roles_mapped; DROP ROLE roles_mapped")
+
+
+PREPARED = {
+    "may log in": "CREATE ROLE taken_log LOGIN",
+    "a superuser": "CREATE ROLE taken_monitor SUPERUSER",
+    "may make roles": "CREATE ROLE taken_log CREATEROLE CREATEDB",
+    "its settings": "CREATE ROLE taken_log; ALTER ROLE taken_log SET search_path = evil",
+    "its settings here": "CREATE ROLE taken_log; ALTER ROLE taken_log IN DATABASE {} SET role = 'postgres'",
+    "a member of others": "CREATE ROLE taken_monitor IN ROLE pg_signal_backend",
+    "its member": "CREATE ROLE taken_log ROLE roles_intruder",
+    "its administrator": "CREATE ROLE taken_monitor ADMIN roles_intruder",
+    "who made it": "SET ROLE roles_intruder; CREATE ROLE taken_log; RESET ROLE",
+    "the link's member": "CREATE ROLE taken_link_{} LOGIN ROLE roles_intruder",
+    "the link's administrator": "CREATE ROLE taken_link_{} LOGIN ADMIN roles_intruder",
+    "what the link is a member of": "CREATE ROLE taken_link_{} LOGIN IN ROLE pg_monitor",
+}
+
+
+@pytest.mark.parametrize("prepared", PREPARED)
+def test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right(
+    empty_database: Database, prepared: str
+) -> None:
+    with empty_database.connect() as session:
+        if prepared == "who made it" and session.info.server_version < 160000:
+            pytest.skip("before PostgreSQL 16, who makes a role has no more rights over it than any CREATEROLE")
+        oid = value(session, "SELECT oid FROM pg_database WHERE datname = current_database()")
+        session.execute("CREATE ROLE roles_intruder CREATEROLE")
+        statement = PREPARED[prepared].replace("DATABASE {}", f"DATABASE {empty_database.name}").format(oid)
+        session.execute(statement.encode())
+        try:
+            for check in (True, False):
+                with pytest.raises(BootstrapError) as refused:
+                    bootstrap(session, "taken", check=check)
+                assert 'role "taken_' in str(refused.value)
+                assert " is there already and " in str(refused.value)
+                assert "\n" not in str(refused.value)
+            assert value(session, "SELECT to_regnamespace('taken')") is None
+            session.execute(str(refused.value).partition("superuser run ")[2].partition("; or do without")[0].encode())
+            assert bootstrap(session, "taken").changed is True
+            assert bootstrap(session, "taken").changed is False
+        finally:
+            for role in ("taken_log", "taken_monitor", f"taken_link_{oid}", "roles_intruder"):
+                if value(session, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role):
+                    session.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_in_a_second_database_the_roles_have_the_members_that_a_superuser_granted(
+    empty_database: Database, other_database: Database
+) -> None:
+    with empty_database.connect() as one, other_database.connect() as two:
+        bootstrap(one, "shared")
+        one.execute("CREATE ROLE roles_member; GRANT shared_log TO roles_member; CREATE ROLE roles_maker CREATEROLE")
+        try:
+            assert bootstrap(two, "shared").changed is True
+            two.execute("DROP SCHEMA shared CASCADE")
+            if two.info.server_version >= 160000:
+                two.execute("GRANT shared_log TO roles_maker WITH ADMIN OPTION")
+            two.execute("CREATE ROLE roles_friend; SET ROLE roles_maker; GRANT shared_log TO roles_friend; RESET ROLE")
+            with pytest.raises(
+                BootstrapError, match='role "shared_log" is there already and has the member "roles_friend", so'
+            ):
+                bootstrap(two, "shared")
+        finally:
+            for each in (one, two):
+                each.execute("DROP OWNED BY shared_log, shared_monitor")
+            one.execute("DROP ROLE shared_log, shared_monitor, roles_member, roles_friend, roles_maker")
+
+
+def test_a_member_of_the_links_role_is_seen_in_every_run(database: Database, session: psycopg.Connection) -> None:
+    bootstrap(session, "jobmon")
+    role = value(session, "SELECT role_name::text FROM jobmon.link")
+    session.execute(f"CREATE ROLE roles_intruder; GRANT {role} TO roles_intruder".encode())
+    try:
+        with pytest.raises(BootstrapError, match=f'role "{role}" is there already and has the member "roles_intruder"'):
+            bootstrap(session, "jobmon")
+    finally:
+        session.execute("DROP ROLE roles_intruder")
+    assert bootstrap(session, "jobmon").changed is False

@@ -4,7 +4,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_socket  text := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
+    v_socket  text;
     v_listen  text := btrim(split_part(current_setting('listen_addresses'), ',', 1));
     v_host    text;
     v_parts   text[];
@@ -19,16 +19,34 @@ BEGIN
         -- restored from a dump without its data: libpq would log in as the server's own user, who may be a superuser
         RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
     END IF;
-    IF v_link.over = 'socket' AND v_socket <> '' THEN
+    BEGIN
+        v_socket := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
+    EXCEPTION WHEN insufficient_privilege THEN
+        -- Only pg_read_all_settings may see it. Without a host, libpq takes the directory that it was built with.
+        v_socket := NULL;
+    END;
+    IF v_mapping.host IS NOT NULL THEN
+        v_host := v_mapping.host;
+    ELSIF v_link.over = 'socket' AND v_socket IS DISTINCT FROM '' THEN
         v_host := v_socket;
+    ELSIF v_listen = '' THEN
+        -- at this port of 127.0.0.1 could be anybody
+        RAISE EXCEPTION 'the server doesn''t listen on TCP (listen_addresses is empty)'
+            USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     ELSE
-        v_host := CASE WHEN v_listen IN ('', '*', '0.0.0.0') THEN '127.0.0.1'
+        v_host := CASE WHEN v_listen IN ('*', '0.0.0.0') THEN '127.0.0.1'
                        WHEN v_listen = '::' THEN '::1'
                        ELSE v_listen
                   END;
     END IF;
     v_parts := ARRAY[
-        ['host', coalesce(v_mapping.host, v_host)],
+        -- Never the password in clear: whoever asks for that is not this server, or is not set up for the link. First of
+        -- all, because link_open() takes it away where libpq doesn't know it.
+        ['require_auth', CASE WHEN v_mapping.host IS NOT NULL THEN NULL
+                              WHEN v_mapping.username IS NOT NULL THEN '!password'
+                              ELSE 'scram-sha-256,none'
+                         END],
+        ['host', v_host],
         ['port', coalesce(v_mapping.port, current_setting('port'))],
         ['dbname', current_database()],
         ['user', coalesce(v_mapping.username, v_link.role_name::text)],
@@ -40,8 +58,10 @@ BEGIN
     -- plan of a query has its values in it, and debug_print_plan would show it to the caller. And with E, because the
     -- caller chooses what a backslash means without (standard_conforming_strings).
     FOR i IN 1 .. array_length(v_parts, 1) LOOP
-        v_text := v_text || format(E'%s=\'%s\' ', v_parts[i][1],
-                                   replace(replace(v_parts[i][2], E'\\', E'\\\\'), E'\'', E'\\\''));
+        IF v_parts[i][2] IS NOT NULL THEN
+            v_text := v_text || format(E'%s=\'%s\' ', v_parts[i][1],
+                                       replace(replace(v_parts[i][2], E'\\', E'\\\\'), E'\'', E'\\\''));
+        END IF;
     END LOOP;
     RETURN v_text;
 END

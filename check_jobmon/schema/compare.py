@@ -1,0 +1,72 @@
+"""Compares what is in the schema with what bootstrap makes there. The catalog query, and so the rules, is contents.sql."""
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.schema.scripts import query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from check_jobmon.connection import Session
+
+NAMED = 5
+"""How many differences the error names."""
+
+
+class Thing(NamedTuple):
+    """An object of the schema, as contents.sql describes it."""
+
+    relation: str | None
+    name: str
+    facts: str
+    body: str | None
+    may_be_missing: bool
+    may_be_added: bool
+
+
+def contents(connection: "Session", home: int) -> dict[str, Thing]:
+    """What is in the schema with that oid, by name."""
+    rows = connection.execute(query("contents"), {"home": home}).fetchall()
+    return {row[1]: Thing(*row) for row in rows}
+
+
+def differences(
+    found: "Mapping[str, Thing]", scripts: "Mapping[str, Thing]", made: "Mapping[str, Thing]", due: str
+) -> list[str]:
+    """What bootstrap did not make, or not so, in words.
+
+    `scripts` is what the numbered scripts have made that were applied, `made` what is there after a bootstrap. `due` is
+    the text of the scripts that will be applied: a function that one of them drops may be there.
+    """
+    drops = " ".join(re.findall(r"DROP (?:FUNCTION|PROCEDURE|ROUTINE)\s([^;]*);", due))
+    dropped = {f"function {signature}" for signature in re.findall(r"\w+\([^()]*\)", drops)}
+    wrong = []
+    for name, thing in found.items():
+        expected = [one[name] for one in (scripts, made) if name in one]
+        if not expected:
+            relation = f"relation {thing.relation}"
+            # a part of a relation that the site has added
+            tolerated = thing.may_be_added or (name != relation and thing.relation and relation not in made)
+            if not tolerated and name not in dropped:
+                wrong.append(f"{name} is not check_jobmon's")
+        # the body only of what no bootstrap replaces
+        elif not any(thing.facts == it.facts and (name not in scripts or thing.body == it.body) for it in expected):
+            should = expected[0].facts
+            wrong.append(
+                f"{name} has another body"
+                if thing.facts == should
+                else f"{name} is {thing.facts[:100]}, not {should[:100]}"
+            )
+    return wrong + [f"{name} is missing" for name, it in scripts.items() if name not in found and not it.may_be_missing]
+
+
+def refuse(schema: str, wrong: "Sequence[str]") -> None:
+    """Raise BootstrapError if anything is wrong."""
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise BootstrapError(
+            f'schema "{schema}" is not as bootstrap made it, and nothing was touched ({"; ".join(wrong[:NAMED])}{more}): undo '
+            "that as the schema's owner (DROP, ALTER, REVOKE), or name another schema with --schema"
+        )

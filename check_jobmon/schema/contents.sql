@@ -1,0 +1,161 @@
+-- What is in a schema, one row an object: the relation that it is part of (or NULL), its name, its properties as text, the
+-- hash of a function's body, and whether bootstrap tolerates that it is missing, and that it was added.
+-- The texts are without the schema's name, so that two schemas can be compared. `home` is the schema's oid.
+-- Only system catalogs are read: nothing that the schema's owner could have made runs.
+WITH home AS MATERIALIZED (
+    SELECT n.oid, n.nspacl AS acl, n.oid = pg_my_temp_schema() AS temporary,
+           -- all temporary schemas belong to the cluster's first superuser
+           CASE WHEN n.oid = pg_my_temp_schema() THEN (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
+                ELSE n.nspowner
+           END AS owner,
+           CASE WHEN n.oid = pg_my_temp_schema() THEN '"?\mpg_temp(_[0-9]+)?"?\.' ELSE '"?\m' || n.nspname || '"?\.' END AS prefix,
+           CASE WHEN n.oid = pg_my_temp_schema() THEN 'pg_temp' ELSE quote_ident(n.nspname) END AS in_path
+      FROM pg_namespace AS n
+     WHERE n.oid = %(home)s::oid
+), relation AS MATERIALIZED (
+    SELECT c.*, h.owner, h.temporary
+      FROM home AS h
+      JOIN pg_class AS c ON c.relnamespace = h.oid
+     WHERE c.relkind NOT IN ('i', 'I')
+), object (relation, name, facts, body, may_be_missing, may_be_added) AS (
+    SELECT c.relname::text, 'relation ' || c.relname,
+           concat_ws(', ',
+                     CASE c.relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'p' THEN 'partitioned table'
+                                    WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type'
+                                    ELSE c.relkind::text END,
+                     CASE WHEN c.relpersistence <> CASE WHEN c.temporary THEN 't' ELSE 'p' END THEN 'unlogged' END,
+                     CASE WHEN c.relowner <> c.owner THEN 'of another owner: ' || pg_get_userbyid(c.relowner) END,
+                     CASE WHEN c.relrowsecurity THEN 'with row level security' END,
+                     CASE WHEN c.relforcerowsecurity THEN 'with forced row level security' END,
+                     CASE WHEN c.relispartition THEN 'a partition' END,
+                     CASE WHEN c.reloftype <> 0 THEN 'of type ' || format_type(c.reloftype, NULL) END,
+                     (SELECT 'access method ' || a.amname FROM pg_am AS a WHERE a.oid = c.relam AND a.amname <> 'heap'),
+                     (SELECT 'inherits from ' || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
+                        FROM pg_inherits AS i WHERE i.inhrelid = c.oid),
+                     (SELECT 'is inherited by ' || string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid)
+                        FROM pg_inherits AS i WHERE i.inhparent = c.oid)),
+           NULL, false, c.relkind IN ('r', 'p', 'v', 'm', 'S')
+      FROM relation AS c
+     UNION ALL
+    SELECT c.relname::text, format('column %%s of %%s', a.attname, c.relname),
+           concat_ws(' ',
+                     format_type(a.atttypid, a.atttypmod),
+                     CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+                     CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
+                     CASE WHEN a.attgenerated <> '' THEN 'generated ' || a.attgenerated::text END,
+                     (SELECT 'default ' || pg_get_expr(d.adbin, d.adrelid)
+                        FROM pg_attrdef AS d WHERE d.adrelid = c.oid AND d.adnum = a.attnum),
+                     (SELECT 'collation ' || a.attcollation::regcollation
+                        FROM pg_type AS t WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
+                     'at position ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)),
+           NULL, false, false
+      FROM relation AS c
+      JOIN pg_attribute AS a ON a.attrelid = c.oid
+     WHERE a.attnum > 0
+       AND NOT a.attisdropped
+       AND c.relkind <> 'S'
+     UNION ALL
+    SELECT c.relname::text, format('constraint %%s of %%s', t.conname, c.relname),
+           pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL, false, false
+      FROM relation AS c
+      JOIN pg_constraint AS t ON t.conrelid = c.oid
+     -- those of NOT NULL, which PostgreSQL 18 has made constraints, are the columns'
+     WHERE t.contype <> 'n'
+     UNION ALL
+    SELECT c.relname::text, format('trigger %%s of %%s', t.tgname, c.relname),
+           pg_get_triggerdef(t.oid) || ' enabled ' || t.tgenabled::text, NULL, false, false
+      FROM relation AS c
+      JOIN pg_trigger AS t ON t.tgrelid = c.oid
+     WHERE NOT t.tgisinternal
+     UNION ALL
+    SELECT c.relname::text, format('rule %%s of %%s', r.rulename, c.relname), '', NULL, false, false
+      FROM relation AS c
+      JOIN pg_rewrite AS r ON r.ev_class = c.oid
+     WHERE r.ev_type <> '1'
+     UNION ALL
+    SELECT c.relname::text, format('policy %%s of %%s', p.polname, c.relname), '', NULL, false, false
+      FROM relation AS c
+      JOIN pg_policy AS p ON p.polrelid = c.oid
+     UNION ALL
+    -- without its storage parameters
+    SELECT c.relname::text, format('index %%s of %%s', i.indexrelid::regclass, c.relname),
+           regexp_replace(pg_get_indexdef(i.indexrelid), ' WITH \([^()]*\)', ''),
+           NULL, t.plain, t.plain
+      FROM relation AS c
+      JOIN pg_index AS i ON i.indrelid = c.oid
+     CROSS JOIN LATERAL (
+            SELECT NOT i.indisunique AND NOT i.indisexclusion AND i.indexprs IS NULL AND i.indpred IS NULL
+                   AND NOT EXISTS (SELECT FROM unnest(i.indclass) AS u(oid) JOIN pg_opclass AS o USING (oid)
+                                    WHERE o.opcnamespace <> 'pg_catalog'::regnamespace)
+           ) AS t(plain)
+     UNION ALL
+    SELECT NULL, format('function %%s(%%s)', p.proname, oidvectortypes(p.proargtypes)),
+           concat_ws(', ',
+                     CASE p.prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure' ELSE 'aggregate or window function' END,
+                     -- bootstrap replaces the body, and one of these two languages by the other
+                     CASE WHEN l.lanname NOT IN ('sql', 'plpgsql') THEN 'in language ' || l.lanname END,
+                     'returns ' || pg_get_function_result(p.oid),
+                     'arguments ' || pg_get_function_identity_arguments(p.oid),
+                     CASE WHEN p.proowner <> h.owner THEN 'of another owner: ' || pg_get_userbyid(p.proowner) END),
+           md5(concat_ws(' ', regexp_replace(p.prosrc, h.prefix, '', 'g'), l.lanname, p.prosecdef,
+                         replace(array_to_string(p.proconfig, ' '), format(', %%s,', h.in_path), ','))),
+           false, false
+      FROM home AS h
+      JOIN pg_proc AS p ON p.pronamespace = h.oid
+      JOIN pg_language AS l ON l.oid = p.prolang
+     UNION ALL
+    SELECT NULL, 'type ' || t.typname, '', NULL, false, false
+      FROM home AS h
+      JOIN pg_type AS t ON t.typnamespace = h.oid
+     -- without those of the relations, and all arrays
+     WHERE t.typrelid = 0
+       AND NOT EXISTS (SELECT FROM pg_type AS e WHERE e.typarray = t.oid)
+     UNION ALL
+    SELECT NULL, format('cast from %%s to %%s', format_type(t.castsource, NULL), format_type(t.casttarget, NULL)), '', NULL, false, false
+      FROM home AS h
+      JOIN pg_type AS y ON y.typnamespace = h.oid
+      JOIN pg_cast AS t ON y.oid IN (t.castsource, t.casttarget)
+     UNION ALL
+    SELECT NULL, format('operator %%s(%%s, %%s)', o.oprname, format_type(o.oprleft, NULL), format_type(o.oprright, NULL)), '', NULL, false, false
+      FROM home AS h
+      JOIN pg_operator AS o ON o.oprnamespace = h.oid
+     UNION ALL
+    SELECT NULL, format('statistics %%s', s.stxname), '', NULL, false, (to_jsonb(s) ->> 'stxexprs') IS NULL
+      FROM home AS h
+      JOIN pg_statistic_ext AS s
+        ON s.stxnamespace = h.oid OR s.stxrelid IN (SELECT c.oid FROM relation AS c)
+     UNION ALL
+    SELECT NULL, o.name, '', NULL, false, false
+      FROM home AS h
+      JOIN (SELECT opcnamespace, 'operator class ' || opcname FROM pg_opclass
+             UNION ALL SELECT opfnamespace, 'operator family ' || opfname FROM pg_opfamily
+             UNION ALL SELECT collnamespace, 'collation ' || collname FROM pg_collation
+             UNION ALL SELECT connamespace, 'conversion ' || conname FROM pg_conversion
+             UNION ALL SELECT prsnamespace, 'text search parser ' || prsname FROM pg_ts_parser
+             UNION ALL SELECT dictnamespace, 'text search dictionary ' || dictname FROM pg_ts_dict
+             UNION ALL SELECT tmplnamespace, 'text search template ' || tmplname FROM pg_ts_template
+             UNION ALL SELECT cfgnamespace, 'text search configuration ' || cfgname FROM pg_ts_config) AS o(namespace, name)
+        ON o.namespace = h.oid
+     UNION ALL
+    -- a right by which somebody else could put here what bootstrap runs
+    SELECT NULL, format('right of %%s to create in the schema', coalesce(r.rolname, 'PUBLIC')), '', NULL, false, false
+      FROM home AS h
+     CROSS JOIN aclexplode(h.acl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE a.privilege_type = 'CREATE'
+       AND a.grantee <> h.owner
+       AND r.rolsuper IS NOT TRUE
+     UNION ALL
+    SELECT c.relname::text, format('right of %%s to make triggers on %%s', coalesce(r.rolname, 'PUBLIC'), c.relname), '', NULL, false, false
+      FROM relation AS c
+     CROSS JOIN aclexplode(c.relacl) AS a
+      LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+     WHERE a.privilege_type = 'TRIGGER'
+       AND a.grantee <> c.relowner
+       AND r.rolsuper IS NOT TRUE
+)
+SELECT o.relation, regexp_replace(o.name, h.prefix, '', 'g') AS name, regexp_replace(o.facts, h.prefix, '', 'g') AS facts,
+       o.body, o.may_be_missing, o.may_be_added
+  FROM home AS h
+ CROSS JOIN object AS o
+ ORDER BY o.name LIKE 'relation %%' DESC, o.name

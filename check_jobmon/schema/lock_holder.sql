@@ -1,0 +1,20 @@
+-- Who holds the lock that bootstrap has waited for in vain, most probably: of those that hold locks on the schema's tables
+-- now, the one with the strongest, for longest. The list of schemas is there for a bootstrap that is making this one.
+SELECT format('%%I, locked by pid %%s (role "%%s", application "%%s"), in a transaction since %%s',
+              c.relname, l.pid, a.usename, a.application_name,
+              coalesce(date_trunc('second', a.xact_start)::text, 'a time that only pg_read_all_stats may see')),
+       l.pid
+  FROM pg_locks AS l
+  JOIN pg_class AS c ON c.oid = l.relation
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.locktype = 'relation'
+   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+   AND l.granted
+   AND l.pid <> pg_backend_pid()
+   AND c.relkind IN ('r', 'p')
+   AND (n.nspname = %(schema)s OR c.oid = 'pg_namespace'::regclass AND l.mode <> 'AccessShareLock')
+ ORDER BY array_position(ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                               'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode) DESC,
+          a.xact_start
+ LIMIT 1

@@ -1,0 +1,45 @@
+-- What somebody else has done to a role before bootstrap gives it rights, and the statement that undoes it.
+-- `login`: whether it is the link's role, which may log in, whose settings bootstrap resets itself, and which nobody else
+-- may be a member of. The members of the others are a site's own as far as a superuser or bootstrap made them, and once
+-- another database of the cluster gives the role its rights.
+SELECT f.fault, f.remedy
+  FROM pg_roles AS r
+ CROSS JOIN LATERAL (
+        SELECT 'has the attribute ' || a.name, format('ALTER ROLE %%I NO%%s', r.rolname, a.name)
+          FROM (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb),
+                       ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls),
+                       ('LOGIN', r.rolcanlogin AND NOT %(login)s::boolean)) AS a(name, has)
+         WHERE a.has
+         UNION ALL
+        SELECT 'has settings of its own', format('ALTER ROLE %%I%%s RESET ALL', r.rolname, ' IN DATABASE ' || quote_ident(d.datname))
+          FROM pg_db_role_setting AS s
+          LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
+         WHERE s.setrole = r.oid
+           AND NOT %(login)s::boolean
+         UNION ALL
+        SELECT format('is a member of "%%s"', g.rolname), format('REVOKE %%I FROM %%I', g.rolname, r.rolname)
+          FROM pg_auth_members AS m
+          JOIN pg_roles AS g ON g.oid = m.roleid
+         WHERE m.member = r.oid
+           AND (g.rolname <> 'pg_monitor' OR %(login)s::boolean)
+         UNION ALL
+        SELECT format('has the member "%%s"%%s', g.rolname, CASE WHEN m.admin_option THEN ', who administers it' ELSE '' END),
+               format('REVOKE %%I FROM %%I GRANTED BY %%I', r.rolname, g.rolname, pg_get_userbyid(m.grantor))
+          FROM pg_auth_members AS m
+          JOIN pg_roles AS g ON g.oid = m.member
+          LEFT JOIN pg_roles AS b ON b.oid = m.grantor
+         WHERE m.roleid = r.oid
+           AND NOT g.rolsuper
+           AND g.rolname <> current_user
+           AND NOT pg_has_role(g.oid, (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = %(schema)s), 'MEMBER')
+           AND (%(login)s::boolean
+                OR b.rolsuper IS NOT TRUE AND b.rolname IS DISTINCT FROM current_user
+                -- PostgreSQL 16 and newer make who creates a role its administrator, as if a superuser had done so
+                OR m.admin_option AND to_jsonb(m) ->> 'set_option' = 'false' AND to_jsonb(m) ->> 'inherit_option' = 'false'
+                OR NOT EXISTS (SELECT FROM pg_shdepend AS d
+                                WHERE d.refclassid = 'pg_authid'::regclass
+                                  AND d.refobjid = r.oid
+                                  AND d.dbid NOT IN (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
+                                  AND d.dbid <> 0))
+       ) AS f(fault, remedy)
+ WHERE r.rolname = %(role)s

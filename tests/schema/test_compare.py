@@ -1,0 +1,270 @@
+"""Bootstrap compares what is in the schema with what it makes, before it reads or calls any of it."""
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from check_jobmon.schema import BootstrapError
+from check_jobmon.schema.compare import Thing, differences
+from tests.database import Database, bootstrap
+
+MARKER = "trapped by the owner"
+
+TOOLS = f"""
+    CREATE SCHEMA trap;
+    CREATE FUNCTION trap.f() RETURNS integer LANGUAGE plpgsql AS $$BEGIN RAISE LOG '{MARKER}'; RETURN 1; END$$;
+    CREATE FUNCTION trap.f(anyelement) RETURNS anyelement LANGUAGE plpgsql IMMUTABLE
+        AS $$BEGIN RAISE LOG '{MARKER}'; RETURN $1; END$$;
+    CREATE FUNCTION trap.fires() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE LOG '{MARKER}'; RETURN NEW; END$$;
+    CREATE DOMAIN trap.text AS pg_catalog.text CHECK (trap.f(VALUE) IS NOT NULL);
+    CREATE FUNCTION trap.same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+        AS $$BEGIN RAISE LOG '{MARKER}'; RETURN true; END$$
+"""
+"""Written to the server's log, which no rollback undoes. In a schema of its own: what is in jobmon is refused for itself."""
+
+TRAPS = {
+    "the version as a view": (
+        "ALTER TABLE jobmon.schema_version RENAME TO mine;"
+        "CREATE VIEW jobmon.schema_version AS SELECT version + 0 * trap.f() AS version, script, package FROM jobmon.mine",
+        "relation schema_version",
+    ),
+    "the version computed when it is read": (
+        "ALTER TABLE jobmon.schema_version ALTER version TYPE trap.text USING version::text",
+        "relation schema_version",
+    ),
+    "the link as a view": (
+        "ALTER TABLE jobmon.link RENAME TO mine;CREATE VIEW jobmon.link AS SELECT m.*, trap.f() FROM jobmon.mine AS m",
+        "relation link is view, not table",
+    ),
+    "a statement trigger": (
+        "CREATE TRIGGER trap BEFORE UPDATE OR INSERT OR DELETE ON jobmon.link EXECUTE FUNCTION trap.fires()",
+        "trigger trap of link",
+    ),
+    "a row trigger": (
+        "CREATE TRIGGER trap BEFORE INSERT ON jobmon.schema_version FOR EACH ROW EXECUTE FUNCTION trap.fires()",
+        "trigger trap of schema_version",
+    ),
+    "another function behind a known trigger": (
+        "DROP TRIGGER job_log_alert ON jobmon.job_log;"
+        "CREATE TRIGGER job_log_alert AFTER INSERT OR UPDATE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION trap.fires()",
+        "trigger job_log_alert of job_log is",
+    ),
+    "a trigger switched off": (
+        "ALTER TABLE jobmon.job_log DISABLE TRIGGER job_log_alert",
+        "trigger job_log_alert of job_log is",
+    ),
+    "the body of a trigger that no bootstrap replaces": (
+        "CREATE OR REPLACE FUNCTION jobmon.job_status_text_names() RETURNS trigger LANGUAGE plpgsql"
+        " SET search_path = pg_catalog, jobmon, pg_temp AS $$BEGIN PERFORM trap.f(); RETURN NEW; END$$",
+        "function job_status_text_names() has another body",
+    ),
+    "a trigger gone that no bootstrap makes again": (
+        "DROP TRIGGER job_status_text_names ON jobmon.job_status_text",
+        "trigger job_status_text_names of job_status_text is missing",
+    ),
+    "a rule": (
+        "CREATE RULE trap AS ON UPDATE TO jobmon.link DO ALSO SELECT trap.f()",
+        "rule trap of link",
+    ),
+    "a policy": (
+        "CREATE POLICY trap ON jobmon.link USING (trap.f() = 1)",
+        "policy trap of link",
+    ),
+    "row level security": (
+        "ALTER TABLE jobmon.link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+        "relation link is table, with row level security, with forced row level security",
+    ),
+    "a default": (
+        "ALTER TABLE jobmon.link ALTER over SET DEFAULT trap.f()::text",
+        "column over of link is text NOT NULL default (trap.f())::text",
+    ),
+    "a default in a new column": (
+        "ALTER TABLE jobmon.link ADD mine integer; ALTER TABLE jobmon.link ALTER mine SET DEFAULT trap.f()",
+        "column mine of link",
+    ),
+    "a generated column": (
+        "ALTER TABLE jobmon.link ADD mine text GENERATED ALWAYS AS (trap.f(over)) STORED",
+        "column mine of link",
+    ),
+    "a domain as the type of a column": (
+        "ALTER TABLE jobmon.dblink_mapping ALTER username TYPE trap.text",
+        "column username of dblink_mapping is trap.text",
+    ),
+    "a column gone": ("ALTER TABLE jobmon.link DROP over", "column over of link is missing"),
+    "another collation": (
+        'ALTER TABLE jobmon.job_log ALTER job_name TYPE text COLLATE "POSIX"',
+        'column job_name of job_log is text NOT NULL collation "POSIX"',
+    ),
+    "a check": (
+        "ALTER TABLE jobmon.link ADD CONSTRAINT trap CHECK (trap.f(over) <> '') NOT VALID",
+        "constraint trap of link",
+    ),
+    "a constraint trigger": (
+        "CREATE CONSTRAINT TRIGGER trap AFTER UPDATE ON jobmon.link DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+        " EXECUTE FUNCTION trap.fires()",
+        " trap of link",
+    ),
+    "an index on an expression": ("CREATE INDEX trap ON jobmon.link (trap.f(over))", "index trap of link"),
+    "an index with a condition": (
+        "CREATE INDEX trap ON jobmon.link (over) WHERE trap.f(over) <> ''",
+        "index trap of link",
+    ),
+    "a unique index": ("CREATE UNIQUE INDEX trap ON jobmon.job_log (job_name, start_time)", "index trap of job_log"),
+    "an operator class": (
+        "CREATE FUNCTION trap.compare(text, text) RETURNS integer LANGUAGE plpgsql IMMUTABLE"
+        f" AS $$BEGIN RAISE LOG '{MARKER}'; RETURN bttextcmp($1, $2); END$$;"
+        "CREATE OPERATOR CLASS trap.ops FOR TYPE text USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=,"
+        " OPERATOR 5 >, FUNCTION 1 trap.compare(text, text); CREATE INDEX trap ON jobmon.link (over trap.ops)",
+        "index trap of link",
+    ),
+    "a child": (
+        "CREATE TABLE trap.child () INHERITS (jobmon.link)",
+        "relation link is table, is inherited by trap.child",
+    ),
+    "a parent": (
+        "CREATE TABLE trap.parent (over text); ALTER TABLE jobmon.link INHERIT trap.parent",
+        "relation link is table, inherits from trap.parent",
+    ),
+    "a table that forgets": ("ALTER TABLE jobmon.past_run SET UNLOGGED", "relation past_run is table, unlogged"),
+    "a foreign table": (
+        "CREATE FOREIGN DATA WRAPPER trap; CREATE SERVER trap FOREIGN DATA WRAPPER trap;"
+        "CREATE FOREIGN TABLE jobmon.mine () SERVER trap",
+        "relation mine is not check_jobmon's",
+    ),
+    "a function in another language": (
+        "CREATE OR REPLACE FUNCTION jobmon.close_job(p_job_id bigint) RETURNS void LANGUAGE internal AS 'pg_notify'",
+        "function close_job(bigint) is function, in language internal",
+    ),
+    "an overload that a function of bootstrap's would prefer": (
+        "CREATE FUNCTION jobmon.format(text, bigint) RETURNS text LANGUAGE sql AS 'SELECT trap.f()::text'",
+        "function format(text, bigint)",
+    ),
+    "a procedure in place of a function": (
+        "DROP FUNCTION jobmon.link_close(); CREATE PROCEDURE jobmon.link_close() LANGUAGE sql AS ''",
+        "function link_close() is procedure, arguments",
+    ),
+    "an aggregate": (
+        "CREATE AGGREGATE jobmon.max(text) (SFUNC = textcat, STYPE = text)",
+        "function max(text)",
+    ),
+    "an operator": (
+        "CREATE OPERATOR jobmon.<> (FUNCTION = trap.same, LEFTARG = text, RIGHTARG = text)",
+        "operator <>(text, text)",
+    ),
+    "a cast of a table's row": (
+        "CREATE FUNCTION trap.to_json(jobmon.job_status_text) RETURNS json LANGUAGE sql AS 'SELECT to_json(trap.f())';"
+        "CREATE CAST (jobmon.job_status_text AS json) WITH FUNCTION trap.to_json(jobmon.job_status_text)",
+        "cast from job_status_text to json",
+    ),
+    "a domain": ("CREATE DOMAIN jobmon.integer AS bigint CHECK (trap.f() = 1)", "type integer"),
+    "an enumeration": ("CREATE TYPE jobmon.mood AS ENUM ('bad')", "type mood"),
+    "a type of many columns": ("CREATE TYPE jobmon.mine AS (x integer)", "relation mine"),
+    "a collation": ('CREATE COLLATION jobmon.mine FROM "C"', "collation mine"),
+    "a conversion": (
+        "CREATE DEFAULT CONVERSION jobmon.mine FOR 'LATIN1' TO 'UTF8' FROM pg_catalog.iso8859_1_to_utf8",
+        "conversion mine",
+    ),
+    "a text search configuration": (
+        "CREATE TEXT SEARCH CONFIGURATION jobmon.mine (COPY = pg_catalog.simple)",
+        "text search configuration mine",
+    ),
+    "the right to add more": ("GRANT CREATE ON SCHEMA jobmon TO PUBLIC", "right of PUBLIC to create in the schema"),
+    "the right to add triggers": (
+        "GRANT ALL ON jobmon.link TO pg_monitor",
+        "right of pg_monitor to make triggers on link",
+    ),
+}
+
+
+def traps_sprung(database: Database) -> int:
+    """How many times the marker is in the server's log, which has the marker's functions as well if it logs statements."""
+    return len(re.findall(f"LOG:  {MARKER}", Path(database.server.folder, "log").read_text(errors="replace")))
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_what_differs_is_refused_by_name_before_it_can_run(
+    database: Database, session: psycopg.Connection, trap: str
+) -> None:
+    statement, name = TRAPS[trap]
+    session.execute(TOOLS.encode())
+    session.execute(statement.encode())
+    before = traps_sprung(database)
+    with database.connect() as victim:
+        for check in (True, False):
+            with pytest.raises(BootstrapError) as refused:
+                bootstrap(victim, "jobmon", check=check)
+            said = str(refused.value)
+            assert said.startswith('schema "jobmon" is not as bootstrap made it, and nothing was touched (')
+            assert name in said
+            assert said.endswith(" (DROP, ALTER, REVOKE), or name another schema with --schema")
+            assert "\n" not in said
+    assert traps_sprung(database) == before
+
+
+TOLERATED = (
+    "CREATE INDEX mine ON jobmon.job_log (owner, start_time DESC) INCLUDE (pid) WITH (fillfactor = 50)",
+    "CREATE INDEX mine ON jobmon.job_log USING brin (start_time)",
+    "DROP INDEX jobmon.past_run_job_id_idx",
+    "ALTER INDEX jobmon.job_log_pkey SET (fillfactor = 80)",
+    "ALTER TABLE jobmon.job_log SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01)",
+    "ALTER TABLE jobmon.job_log ALTER job_name SET STATISTICS 1000",
+    "ALTER TABLE jobmon.job_detail ALTER message SET STORAGE EXTERNAL",
+    "ALTER TABLE jobmon.job_log CLUSTER ON job_log_pkey; ALTER TABLE jobmon.job_log REPLICA IDENTITY FULL",
+    "CREATE STATISTICS jobmon.mine ON job_name, status FROM jobmon.job_log",
+    "COMMENT ON TABLE jobmon.job_log IS 'ours'",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA jobmon TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
+    "CREATE VIEW jobmon.mine AS SELECT job_name, count(*) FROM jobmon.job_log GROUP BY 1",
+    "CREATE TABLE jobmon.mine (id serial PRIMARY KEY, job_id bigint REFERENCES jobmon.job_log, x text CHECK (x <> ''))",
+    "CREATE TABLE public.job_log (x integer); CREATE TEMPORARY TABLE job_log (x integer); CREATE TEMPORARY TABLE link ()",
+)
+
+
+@pytest.mark.parametrize("statement", TOLERATED)
+def test_what_a_site_may_reasonably_add_is_left_alone(
+    database: Database, session: psycopg.Connection, statement: str
+) -> None:
+    bootstrap(session, "jobmon")
+    session.execute(statement.encode())
+    report = bootstrap(session, "jobmon")
+    assert (report.changed, report.before) == (False, report.after)
+
+
+def test_the_first_five_differences_are_named(database: Database, session: psycopg.Connection) -> None:
+    for number in range(7):
+        session.execute(f"CREATE FUNCTION jobmon.f{number}() RETURNS void LANGUAGE sql AS ''".encode())
+    done = database.ctl("bootstrap")
+    assert "function f0() is not check_jobmon's; function f1() is not" in done.stderr
+    assert "; function f4() is not check_jobmon's; and 2 more): undo" in done.stderr
+    assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
+
+
+@pytest.mark.parametrize("schema", ["user", "log", "_1", "job_log"])
+def test_a_schema_of_any_name_is_compared_without_its_name(empty_database: Database, schema: str) -> None:
+    with empty_database.connect() as session:
+        assert bootstrap(session, schema, with_roles=False).changed is True
+        assert bootstrap(session, schema, with_roles=False).changed is False
+
+
+def test_the_comparison_leaves_nothing_behind(database: Database, session: psycopg.Connection) -> None:
+    session.execute("CREATE TEMPORARY TABLE job_log (x integer); INSERT INTO job_log VALUES (1)")
+    bootstrap(session, "jobmon")
+    count = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_proc), (SELECT sum(x) FROM job_log)"
+    before = session.execute(count).fetchone()
+    bootstrap(session, "jobmon")
+    assert session.execute(count).fetchone() == before
+
+
+def test_what_a_script_that_is_due_drops_may_be_there() -> None:
+    def thing(name: str) -> dict[str, Thing]:
+        return {name: Thing(None, name, "", None, False, False)}
+
+    due = (
+        'CREATE TABLE "jobmon".x (); DROP FUNCTION IF EXISTS "jobmon".old(bigint, text[]), "jobmon".older();'
+        "SELECT format(text, bigint);"
+    )
+    for name in ("function old(bigint, text[])", "function older()"):
+        assert differences(thing(name), {}, {}, due) == []
+    for name in ("function old(bigint)", "function format(text, bigint)"):
+        assert differences(thing(name), {}, {}, due) == [f"{name} is not check_jobmon's"]
