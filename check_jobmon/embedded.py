@@ -52,8 +52,8 @@ class Server:
     port: int = field(init=False)
 
     def __post_init__(self) -> None:
-        # Short, whatever TMPDIR is: a socket's path has at most 107 bytes.
         self._user = _server_user()
+        # Short, whatever TMPDIR is: a socket's path has at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
         if self._user:
             if not _can_run(self.binaries, self._user):
