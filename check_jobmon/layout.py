@@ -149,13 +149,13 @@ def examine(
 def distrust(found: Sequence[str | None], schema: str, dbname: str, user: str) -> str:
     """In one line why the session doesn't go on: `found` is what untrusted.sql says."""
     what, owner = found
-    whose = f'belongs to role "{owner}"' if owner else "is everybody's (PUBLIC)"
-    danger = f'role "{user}" has a superuser\'s rights, and whoever owns a part of a schema could use them'
+    whose = f'belongs to role "{owner}"' if owner else "belongs to everybody (PUBLIC)"
+    danger = f'role "{user}" has a superuser\'s rights, and whoever owns a part of the schema could use them'
     if owner and what == f"schema {schema}":
         return f'schema "{schema}" of database "{dbname}" {whose}: connect as that role (-U {owner}), because {danger}'
     return (
-        f'{what} in database "{dbname}" {whose}, not to a superuser: drop it or take it away, or connect as a role with '
-        f"fewer rights (-U), because {danger}"
+        f'{what} in database "{dbname}" {whose}, not to a superuser: take that away, or connect as a role with fewer '
+        f"rights (-U), because {danger}"
     )
 
 

@@ -170,7 +170,6 @@ TRAPS = {
         "CREATE TEXT SEARCH CONFIGURATION jobmon.mine (COPY = pg_catalog.simple)",
         "text search configuration mine",
     ),
-    "the right to add more": ("GRANT CREATE ON SCHEMA jobmon TO PUBLIC", "right of PUBLIC to create in the schema"),
     "the right to add triggers": (
         "GRANT ALL ON jobmon.link TO pg_monitor",
         "right of pg_monitor to make triggers on link",
