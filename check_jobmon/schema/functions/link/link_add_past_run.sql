@@ -1,6 +1,6 @@
--- What the link runs for add_past_run(), which has put its arguments and the owner into one array of texts.
-CREATE OR REPLACE FUNCTION @schema@.link_add_past_run(p_run text[], p_mac text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+-- The link's side of add_past_run(), by that function's arguments as texts.
+CREATE OR REPLACE FUNCTION @schema@.link_add_past_run(p_run text[], p_role text) RETURNS bigint
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
@@ -8,7 +8,6 @@ DECLARE
     v_name    constant text := p_run[2];
     v_code    constant integer := p_run[5];
     v_pid     constant integer := p_run[9];
-    v_owner   constant text := p_run[10];
     -- a clock that is ahead of this server's must not make a run that is yet to come
     v_ahead   constant interval := greatest(p_run[4]::timestamptz - clock_timestamp(), '0');
     v_start   constant timestamptz := p_run[3]::timestamptz - v_ahead;
@@ -18,13 +17,12 @@ DECLARE
     v_step_id bigint;
     v_later   job_check_log[];
 BEGIN
-    IF p_mac IS DISTINCT FROM link_mac(format('past %L', p_run)) THEN
-        RAISE EXCEPTION 'this call was not signed by add_past_run()' USING ERRCODE = 'insufficient_privilege';
-    ELSIF v_status IS NULL THEN
+    IF v_status IS NULL THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', v_code
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('@schema_name@.add_past_run ' || v_key, 0));
+    -- one at a time, and nobody who writes to the table otherwise has to wait
+    LOCK TABLE past_run IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT job_id INTO v_job_id FROM past_run WHERE key = v_key;
     IF FOUND THEN
         RETURN v_job_id;
@@ -33,7 +31,7 @@ BEGIN
     SELECT job_id, greatest(v_end, start_time) INTO v_job_id, v_end
       FROM job_log
      WHERE job_name = v_name
-       AND owner = v_owner
+       AND owner = p_role
        AND pid = v_pid
        AND (job_id = p_run[8]::bigint
             OR p_run[8] IS NULL AND end_time IS NULL
@@ -50,7 +48,7 @@ BEGIN
                       WHERE c.job_name = v_name AND l.end_time > v_end);
     IF v_job_id IS NULL THEN
         INSERT INTO job_log (owner, job_name, start_time, end_time, status, pid)
-             VALUES (v_owner, v_name, v_start, v_end, v_status, v_pid)
+             VALUES (p_role, v_name, v_start, v_end, v_status, v_pid)
           RETURNING job_id INTO v_job_id;
     ELSE
         UPDATE job_log SET end_time = v_end, status = v_status WHERE job_id = v_job_id AND end_time IS NULL;

@@ -1,5 +1,5 @@
 -- Closes the session's link at the end of a job, unless jobmon.keep_link says to keep it.
--- No search_path of its own, as in link_run(): every name is qualified.
+-- No search_path of its own, as in link_call(): every name is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_close() RETURNS void
 LANGUAGE plpgsql
 AS $$

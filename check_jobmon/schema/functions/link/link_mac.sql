@@ -1,4 +1,4 @@
--- Signs a message with the link's key, as HMAC does (RFC 2104): add_job() signs, link_add_job() verifies.
+-- Signs a message with the link's key, as HMAC does (RFC 2104): link_call() signs, link_dispatch() verifies.
 -- PL/pgSQL, because it keeps the plan of its query; up to PostgreSQL 17 a function in SQL plans anew at each call.
 CREATE OR REPLACE FUNCTION @schema@.link_mac(p_message text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT
@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     RETURN pg_catalog.encode(
         pg_catalog.sha256(v_key OPERATOR(pg_catalog.||) pg_catalog.sha256(
-            v_key OPERATOR(pg_catalog.||) pg_catalog.convert_to(p_message, 'UTF8'))), 'hex');
+            v_key OPERATOR(pg_catalog.||) pg_catalog.convert_to(p_message, pg_catalog.getdatabaseencoding()))), 'hex');
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_mac(text) IS 'Internal: signs a message with the link''s key.';

@@ -4,10 +4,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_job_name text := upper(p_job_name);
-    v_owner    text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
-    v_pid      integer := pg_backend_pid();
-    v_job_id   bigint;
+    -- the id is allocated on the link's side then
+    v_read_only boolean := current_setting('transaction_read_only');
+    v_job_id    bigint;
+    v_answer    text;
 BEGIN
     IF coalesce(btrim(p_job_name), '') = '' THEN
         RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
@@ -17,15 +17,11 @@ BEGIN
             USING ERRCODE = 'string_data_right_truncation',
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
-    IF current_setting('transaction_read_only')::boolean THEN
-        -- what is signed has an id in any case, so that it can't be replayed
-        v_job_id := link_run('SELECT @schema@.link_next_job_id()');
-    ELSE
+    IF NOT v_read_only THEN
         v_job_id := nextval('job_log_job_id_seq');
     END IF;
-    PERFORM link_call(format('CALL @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,
-                             link_mac(format('%s %L %L %s', v_job_id, v_job_name, v_owner, v_pid))));
-    RETURN v_job_id;
+    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)], v_read_only);
+    RETURN coalesce(v_job_id, v_answer::bigint);
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS
