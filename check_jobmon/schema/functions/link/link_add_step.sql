@@ -1,34 +1,34 @@
--- The link's side of add_step(), which leaves the step_id to this function where it can't allocate one.
-CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_step_id bigint, p_job_id bigint, p_action text, p_role text, p_pid integer,
-                                                  p_time timestamptz)
-RETURNS text
+-- The link's side of add_step(): [6] is the step_id, NULL where the caller can't allocate one, [7] the job_id, [8] the action.
+CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_step_id bigint := p_step_id;
-    v_run     @schema@.job_log%ROWTYPE;
+    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_step_id bigint;
 BEGIN
+    -- nearly every call: a step of a run of the caller's own
+    INSERT INTO job_detail (job_id, step_id, action, start_time)
+         SELECT r.job_id, p_call[6]::bigint, p_call[8], v_time
+           FROM job_log AS r
+          WHERE r.job_id = p_call[7]::bigint
+            AND r.owner = p_call[2]
+            AND p_call[6] IS NOT NULL
+             ON CONFLICT (step_id) DO NOTHING;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM link_own_run(p_call[7]::bigint, p_call);
+    v_step_id := p_call[6];
     IF v_step_id IS NULL THEN
         -- it may have been added by this very call, before the link was lost
-        SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = p_job_id AND start_time = p_time;
-    ELSE
-        INSERT INTO job_detail (job_id, step_id, action, start_time)
-             SELECT r.job_id, v_step_id, p_action, p_time
-               FROM job_log AS r
-              WHERE r.job_id = p_job_id
-                AND r.owner = p_role
-                 ON CONFLICT (step_id) DO NOTHING;
-        IF FOUND THEN
-            RETURN v_step_id;
-        END IF;
+        SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = p_call[7]::bigint AND start_time = v_time;
+        v_step_id := coalesce(v_step_id, nextval('job_detail_step_id_seq'));
     END IF;
-    v_run := link_own_run(p_job_id, p_role, p_pid);
-    v_step_id := coalesce(v_step_id, nextval('job_detail_step_id_seq'));
     INSERT INTO job_detail (job_id, step_id, action, start_time)
-         VALUES (p_job_id, v_step_id, p_action, p_time)
+         VALUES (p_call[7]::bigint, v_step_id, p_call[8], v_time)
              ON CONFLICT (step_id) DO NOTHING;
-    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_detail
-                                  WHERE step_id = v_step_id AND job_id = p_job_id AND start_time = p_time) THEN
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_detail WHERE step_id = v_step_id AND job_id = p_call[7]::bigint
+                                                          AND start_time = v_time) THEN
         RAISE EXCEPTION 'step_id % is another step''s already', v_step_id
             USING ERRCODE = 'unique_violation',
                   HINT = 'Rows were added with a step_id of their own: set the sequence of job_detail.step_id to their maximum.';
@@ -36,5 +36,4 @@ BEGIN
     RETURN v_step_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_add_step(bigint, bigint, text, text, integer, timestamptz) IS
-    'Internal: the link''s side of add_step().';
+COMMENT ON FUNCTION @schema@.link_add_step(text[]) IS 'Internal: the link''s side of add_step().';

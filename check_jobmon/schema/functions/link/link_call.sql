@@ -8,22 +8,19 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_link    constant text := '@schema_name@_link';
-    v_role    text := pg_catalog.current_setting('role');
-    v_timeout text := pg_catalog.current_setting('lock_timeout');
-    v_call    text;
-    v_answer  text;
-BEGIN
-    IF v_role OPERATOR(pg_catalog.=) 'none' THEN
-        v_role := session_user;
-    END IF;
     -- While the link waits for a lock the caller can't be interrupted: dblink waits for the link's answer. So the link
     -- waits no longer than the caller would.
-    IF v_timeout OPERATOR(pg_catalog.=) '0' THEN
-        v_timeout := pg_catalog.current_setting('statement_timeout');
-    END IF;
-    v_call := ARRAY[p_name, v_role, pg_catalog.pg_backend_pid()::text,
-                    (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::text,
-                    v_timeout] OPERATOR(pg_catalog.||) p_arguments;
+    v_call    text := ARRAY[
+        p_name,
+        CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN session_user::text
+             ELSE pg_catalog.current_setting('role') END,
+        pg_catalog.pg_backend_pid()::text,
+        (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::text,
+        CASE WHEN pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.=) '0'
+             THEN pg_catalog.current_setting('statement_timeout') ELSE pg_catalog.current_setting('lock_timeout') END
+    ] OPERATOR(pg_catalog.||) p_arguments;
+    v_answer  text;
+BEGIN
     v_call := pg_catalog.format(CASE WHEN p_answer THEN 'SELECT @schema@.link_answer(%L, %L)'
                                      ELSE 'CALL @schema@.link_serve(%L, %L)' END, v_call, @schema@.link_mac(v_call));
     IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN

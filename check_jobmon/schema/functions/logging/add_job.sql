@@ -4,10 +4,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- the id is allocated on the link's side then
-    v_read_only boolean := current_setting('transaction_read_only');
-    v_job_id    bigint;
-    v_answer    text;
+    v_job_id bigint;
+    v_answer text;
 BEGIN
     IF coalesce(btrim(p_job_name), '') = '' THEN
         RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
@@ -17,11 +15,12 @@ BEGIN
             USING ERRCODE = 'string_data_right_truncation',
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
-    IF NOT v_read_only THEN
-        v_job_id := nextval('job_log_job_id_seq');
+    IF current_setting('transaction_read_only')::boolean THEN
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name)], true);
     END IF;
-    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)], v_read_only);
-    RETURN coalesce(v_job_id, v_answer::bigint);
+    v_job_id := nextval('job_log_job_id_seq');
+    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)]);
+    RETURN v_job_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS

@@ -4,20 +4,19 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- the id is allocated on the link's side then
-    v_read_only boolean := current_setting('transaction_read_only');
-    v_step_id   bigint;
-    v_answer    text;
+    v_step_id bigint;
+    v_answer  text;
 BEGIN
     IF p_job_id IS NULL OR p_action IS NULL THEN
         RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    IF NOT v_read_only THEN
-        v_step_id := nextval('job_detail_step_id_seq');
+    IF current_setting('transaction_read_only')::boolean THEN
+        RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, bounded_text(p_action)], true);
     END IF;
-    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, bounded_text(p_action)], v_read_only);
-    RETURN coalesce(v_step_id, v_answer::bigint);
+    v_step_id := nextval('job_detail_step_id_seq');
+    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, bounded_text(p_action)]);
+    RETURN v_step_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_step(bigint, text) IS

@@ -44,7 +44,7 @@ BEGIN
                   HINT = format('Nothing is left to cancel; end the run with fail_job(%s).', p_job_id);
     END IF;
     -- a link that doesn't connect is to be found before the backend is cancelled
-    PERFORM link_call('ping', '{}');
+    PERFORM link_call('ping', '{}', true);
     RETURN v_run.pid;
 END
 $$;

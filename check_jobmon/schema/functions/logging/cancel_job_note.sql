@@ -4,7 +4,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    PERFORM link_call('cancel_job', ARRAY[p_job_id::text]);
+    PERFORM link_call('cancel_job', ARRAY[p_job_id::text], true);
     PERFORM link_close();
 END
 $$;
