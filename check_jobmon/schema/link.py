@@ -16,8 +16,8 @@ from psycopg import errors, sql
 from check_jobmon.schema.errors import BootstrapError
 
 LINK_ROUTINES = (
-    "link_answer(text, text)",
-    "link_serve(text, text)",
+    "link_answer(text[], text)",
+    "link_serve(text[], text)",
 )
 """All that the link's role may execute."""
 

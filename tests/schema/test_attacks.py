@@ -131,8 +131,17 @@ def test_every_function_pins_its_search_path_but_internal_ones_and_those_that_ru
         " AND NOT coalesce('search_path=pg_catalog, jobmon, pg_temp' = ANY (proconfig), false) ORDER BY 1"
     ).fetchall()
     internal = (
-        *("bounded_text", "link_add_job", "link_add_step", "link_call", "link_close", "link_end_job", "link_mac"),
-        *("link_update_step", "link_verified"),
+        *(
+            "bounded_text",
+            "bounded_text",
+            "link_add_job",
+            "link_add_step",
+            "link_call",
+            "link_close",
+            "link_end_job",
+            "link_mac",
+        ),
+        "link_update_step",
     )
     assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_step")]
 
@@ -255,7 +264,7 @@ STATEMENTS_BEYOND_THE_LINKS_ROLE = [
     "SELECT jobmon.link_add_job('{add_job,postgres,1,0,0,4711,FORGED}')",
     "SELECT jobmon.link_cancel_job('{cancel_job,postgres,1,0,0,1}')",
     "SELECT jobmon.link_clear('{clear,postgres,1,0,0,1,2999-01-01,0,1000000}')",
-    "SELECT jobmon.link_verified('{}', '')",
+    "SELECT jobmon.link_refuse()",
     "CREATE TABLE jobmon.mine ()",
     "CREATE SCHEMA mine",
     "CREATE ROLE mine SUPERUSER",

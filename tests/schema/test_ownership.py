@@ -281,16 +281,16 @@ def send(attacker: psycopg.Connection, statement: str) -> None:
         attacker.execute("SELECT * FROM public.dblink('jobmon_link', %s) AS t(answer text)", [statement])
 
 
-def written(session: psycopg.Connection) -> object:
+def written(session: psycopg.Connection) -> tuple[object, ...]:
     """All that the log has, and the ids that were given."""
+    others = [
+        session.execute(f"SELECT t::text FROM jobmon.{table} AS t ORDER BY 1".encode()).fetchall()
+        for table in ("job_lock", "cancelled_job", "past_run")
+    ]
     sequences = (
         "SELECT j.last_value, d.last_value FROM jobmon.job_log_job_id_seq AS j, jobmon.job_detail_step_id_seq AS d"
     )
-    lock, cancelled, past = (
-        session.execute(f"SELECT t::text FROM jobmon.{table} AS t ORDER BY 1".encode()).fetchall()
-        for table in ("job_lock", "cancelled_job", "past_run")
-    )
-    return rows(session), lock, cancelled, past, session.execute(sequences.encode()).fetchall()
+    return rows(session), others, session.execute(sequences.encode()).fetchall()
 
 
 KINDS = {
@@ -307,6 +307,7 @@ KINDS = {
         *("3", "x", "x", None, "0"),
     ],
     "clear": ["{job}", "2999-01-01", "0", "1000000"],
+    "ping": [],
 }
 """The arguments of each call that link_serve() and link_answer() know."""
 
@@ -336,7 +337,7 @@ def test_nothing_that_is_not_signed_does_anything(open_link: tuple[psycopg.Conne
     job = value(session, "SELECT jobmon.add_job('etl')")
     step = value(session, "SELECT jobmon.add_step(%s, 'load')", job)
     before = written(session)
-    texts: list[object] = [None, "", "{}", "x"]
+    texts: list[object] = [None, "{}", "{x}", "{NULL}"]
     for kind in KINDS:
         call, mac = signed(session, kind, "postgres", job=job, step=step, new=4711)
         texts.append(call)
@@ -349,16 +350,12 @@ def test_nothing_that_is_not_signed_does_anything(open_link: tuple[psycopg.Conne
                 with pytest.raises(errors.InsufficientPrivilege, match="not signed"):
                     send(attacker, f"{door}($x${changed}$x$, '{mac}')")
     called = set()
-    types = {"text": texts, "bigint": [job, step], "integer": [1, 3], "text[]": ["{x}"]}
+    types: dict[str, list[object]] = {"text[]": texts, "text": [None, "", "0"], "bigint": [job, step], "integer": [1, 3]}
     for name, statement in calls(session, role, types):
         called.add(name)
         with pytest.raises(errors.InsufficientPrivilege, match="not signed"):
             send(attacker, statement)
-    for call in texts[4:]:
-        for mac in ("NULL", "''", "'0'"):
-            with pytest.raises(errors.InsufficientPrivilege, match="not signed"):
-                send(attacker, f"CALL jobmon.link_serve($x${call}$x$, {mac})")
-    assert called
+    assert called == {"link_serve", "link_answer"}
     assert written(session) == before
 
 
@@ -376,7 +373,7 @@ def test_a_call_that_is_sent_once_more_changes_nothing(
         )
         before = written(session)
         send(attacker, f"{door}($x${call}$x$, '{mac}')")
-        if kind != "clear":
+        if kind not in ("clear", "ping"):
             assert written(session) != before, kind
         if kind != "cancel_job":
             session.execute("SELECT jobmon.update_step(%s, 'CRITICAL', 'the truth')", [step])
@@ -476,7 +473,7 @@ def test_a_long_text_keeps_its_beginning_and_its_end(session: psycopg.Connection
     kept = [
         column
         for row in session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id")
-        for column in row
+        for column in map(str, row)
         if len(column) > 100
     ]
     assert len(kept) == 6

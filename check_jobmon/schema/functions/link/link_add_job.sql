@@ -1,5 +1,5 @@
 -- The link's side of add_job(): [6] is the job_id, NULL where the caller can't allocate one, and [7] the name.
-CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_call text[]) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -32,7 +32,7 @@ BEGIN
             USING ERRCODE = 'unique_violation',
                   HINT = 'Rows were added with a job_id of their own: set the sequence of job_log.job_id to their maximum.';
     END IF;
-    RETURN v_job_id;
+    p_answer := v_job_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_add_job(text[]) IS 'Internal: the link''s side of add_job().';

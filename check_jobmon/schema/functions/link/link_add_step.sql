@@ -1,5 +1,5 @@
 -- The link's side of add_step(): [6] is the step_id, NULL where the caller can't allocate one, [7] the job_id, [8] the action.
-CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[]) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -15,7 +15,7 @@ BEGIN
             AND p_call[6] IS NOT NULL
              ON CONFLICT (step_id) DO NOTHING;
     IF FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     PERFORM link_own_run(p_call[7]::bigint, p_call);
     v_step_id := p_call[6];
@@ -33,7 +33,7 @@ BEGIN
             USING ERRCODE = 'unique_violation',
                   HINT = 'Rows were added with a step_id of their own: set the sequence of job_detail.step_id to their maximum.';
     END IF;
-    RETURN v_step_id;
+    p_answer := v_step_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_add_step(text[]) IS 'Internal: the link''s side of add_step().';

@@ -18,7 +18,8 @@ DECLARE
         (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::text,
         CASE WHEN pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.=) '0'
              THEN pg_catalog.current_setting('statement_timeout') ELSE pg_catalog.current_setting('lock_timeout') END
-    ] OPERATOR(pg_catalog.||) p_arguments;
+    ] OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.pg_column_size(p_arguments) OPERATOR(pg_catalog.<) 65536 THEN p_arguments
+                                   ELSE @schema@.bounded_text(p_arguments) END;
     v_answer  text;
 BEGIN
     v_call := pg_catalog.format(CASE WHEN p_answer THEN 'SELECT @schema@.link_answer(%L, %L)'

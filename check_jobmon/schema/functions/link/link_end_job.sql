@@ -1,5 +1,5 @@
 -- The link's side of close_job() and fail_job(): ends the run with job_id [6] with the text of the alert code [7].
-CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_call text[]) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -21,7 +21,7 @@ BEGIN
        AND end_time IS NULL
        AND owner = p_call[2];
     IF FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     PERFORM link_own_run(p_call[6]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[6]::bigint;
@@ -33,7 +33,6 @@ BEGIN
          WHERE job_id = p_call[6]::bigint
            AND (end_time IS NULL OR end_time < v_time OR end_time > clock_timestamp());
     END IF;
-    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_end_job(text[]) IS 'Internal: the link''s side of close_job() and fail_job().';

@@ -1,4 +1,4 @@
--- Signs a message with the link's key, as HMAC does (RFC 2104): link_call() signs, link_verified() verifies.
+-- Signs a message with the link's key, as HMAC does (RFC 2104): link_call() signs, link_serve() and link_answer() verify.
 -- PL/pgSQL, because it keeps the plan of its query; up to PostgreSQL 17 a function in SQL plans anew at each call.
 CREATE OR REPLACE FUNCTION @schema@.link_mac(p_message text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT

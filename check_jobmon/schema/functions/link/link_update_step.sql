@@ -1,5 +1,5 @@
 -- The link's side of update_step(): [6] is the step_id, [7] the status, [8] the message.
-CREATE OR REPLACE FUNCTION @schema@.link_update_step(p_call text[]) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_update_step(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -16,7 +16,7 @@ BEGIN
        AND d.end_time IS NULL
        AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = p_call[2];
     IF FOUND THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     SELECT job_id INTO v_job_id FROM job_detail WHERE step_id = p_call[6]::bigint;
     IF NOT FOUND THEN
@@ -42,7 +42,6 @@ BEGIN
          WHERE step_id = p_call[6]::bigint
            AND (end_time IS NULL OR end_time < v_time OR end_time > clock_timestamp());
     END IF;
-    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_update_step(text[]) IS 'Internal: the link''s side of update_step().';

@@ -25,7 +25,7 @@ BEGIN
     v_job_id := link_call('add_past_run',
                           ARRAY[p_key::text, upper(p_job_name), to_char(p_start_time AT TIME ZONE 'UTC', v_format),
                                 to_char(p_end_time AT TIME ZONE 'UTC', v_format), p_alert_code::text,
-                                bounded_text(p_action), bounded_text(p_message), p_job_id::text, coalesce(p_pid, 0)::text],
+                                p_action, p_message, p_job_id::text, coalesce(p_pid, 0)::text],
                           true);
     PERFORM link_close();
     RETURN v_job_id;

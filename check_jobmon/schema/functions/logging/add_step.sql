@@ -12,10 +12,10 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, bounded_text(p_action)], true);
+        RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, p_action], true);
     END IF;
     v_step_id := nextval('job_detail_step_id_seq');
-    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, bounded_text(p_action)]);
+    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, p_action]);
     RETURN v_step_id;
 END
 $$;

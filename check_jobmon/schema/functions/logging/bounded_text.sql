@@ -28,3 +28,11 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.bounded_text(text) IS
     'Internal: the text, or if it has more than 64 KiB its beginning and its end, with a note between of how much went.';
+
+CREATE OR REPLACE FUNCTION @schema@.bounded_text(p_texts text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT pg_catalog.array_agg(@schema@.bounded_text(t.text) ORDER BY t.number)
+      FROM pg_catalog.unnest(p_texts) WITH ORDINALITY AS t(text, number)
+$$;
+COMMENT ON FUNCTION @schema@.bounded_text(text[]) IS 'Internal: the texts, each bounded.';

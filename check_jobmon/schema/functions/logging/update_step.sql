@@ -10,7 +10,7 @@ BEGIN
         RAISE EXCEPTION 'update_step() needs a step_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the step_id that add_step() returned.';
     END IF;
-    v_answer := link_call('update_step', ARRAY[p_step_id::text, bounded_text(p_status), bounded_text(p_message)]);
+    v_answer := link_call('update_step', ARRAY[p_step_id::text, p_status, p_message]);
 END
 $$;
 COMMENT ON FUNCTION @schema@.update_step(bigint, text, text) IS
