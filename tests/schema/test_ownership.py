@@ -293,7 +293,7 @@ def written(session: psycopg.Connection) -> tuple[object, ...]:
     return rows(session), others, session.execute(sequences.encode()).fetchall()
 
 
-KINDS = {
+KINDS: dict[str, list[str | None]] = {
     "add_job": ["{new}", "FORGED"],
     "add_job without an id": [None, "FORGED"],
     "add_step": ["{new}", "{job}", "x"],
