@@ -90,13 +90,10 @@ class Recorder:
         else:
             self._call("fail_job(%s, %s)", job_id, alert_code)
 
-    def lock(self, name: str) -> str | None:
-        """Take the job's lock, which is that of sql_job(), for the session; None, or who has it instead."""
-        key = "hashtextextended(format('%%s.sql_job %%s', %s::text, upper(%s)), 0)"
-        if self._value(f"SELECT pg_try_advisory_lock({key})", self._schema, name):
-            return None
-        holder = self._value(f"SELECT {{schema}}.sql_job_holder({key})", self._schema, name)
-        return str(self._call("sql_job_under_way(upper(%s), %s)", name, holder))
+    def lock(self, job_id: int) -> str | None:
+        """Take the job's lock, which is that of sql_job(), for a run; None, or who has it instead."""
+        holder: str | None = self._call("lock_job(%s)", job_id)
+        return holder
 
     def add_past_run(self, *values: object) -> int:
         """Log a run that is over, by the arguments of the function of that name; its job_id."""

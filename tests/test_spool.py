@@ -151,7 +151,7 @@ def test_another_roles_run_is_not_ended(database: Database, session: psycopg.Con
         with Recorder({**database.parameters, "user": "spool_other"}) as other:
             assert _past(0, 1, job_id=job, pid=recorder.pid).deliver(other) != job
             with pytest.raises(errors.InsufficientPrivilege):
-                database.connect(user="spool_other").execute("SELECT jobmon.link_add_past_run(ARRAY['x'], 'x')")
+                database.connect(user="spool_other").execute("SELECT jobmon.link_add_past_run(ARRAY['x'])")
         assert session.execute("SELECT owner, status FROM jobmon.job_log ORDER BY job_id").fetchall() == [
             ("postgres", None),
             ("spool_other", "OK"),

@@ -32,7 +32,7 @@ class RunLog:
     """Logs one run in a thread of its own, so that the command waits for nothing.
 
     The thread connects, starts the run, delivers what the spool has while the command works, and when finish() says so ends
-    the run. The session stays open in between: its pid is the run's, and it holds the job's lock.
+    the run. The session stays open in between: its pid is the run's, and while it lives the run has the job's lock.
     """
 
     def __init__(self, location: Callable[[], tuple[dict[str, Any], str]], spool: Spool, target: str) -> None:
@@ -127,11 +127,11 @@ class RunLog:
             if self._given_up:
                 return
             self._pid = recorder.pid
+        self._job_id = recorder.add_job(self.name)
         if self._lock_wanted and self.refused is None:
-            self.refused = recorder.lock(self.name)
+            self.refused = recorder.lock(self._job_id)
             self.locked = self.refused is None
         self._lock_tried.set()
-        self._job_id = recorder.add_job(self.name)
         step_id = recorder.add_step(self._job_id, LOCK_ACTION if self.refused else self.action)
         self._deliver(recorder, lambda: not self._over.is_set())
         self._over.wait()

@@ -17,7 +17,12 @@ SELECT has_schema_privilege(n.oid, 'USAGE'),
                FROM pg_index AS i
               WHERE i.indrelid = c.oid AND i.indisvalid),
        -- whether it has nothing by which reading it could run somebody's code; if not, doubts.sql looks closer
-       c.relkind = 'r' AND NOT c.relhassubclass AND c.relchecks = 0
+       c.relkind = 'r' AND NOT c.relhassubclass
+       AND (c.relchecks = 0
+            OR NOT EXISTS (SELECT
+                             FROM pg_constraint AS k
+                             JOIN pg_depend AS d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+                            WHERE k.conrelid = c.oid AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)))
        AND NOT EXISTS (SELECT FROM pg_statistic_ext AS s WHERE s.stxrelid = c.oid)
        AND NOT EXISTS (SELECT
                          FROM pg_index AS i

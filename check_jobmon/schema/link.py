@@ -20,15 +20,8 @@ from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query
 
 LINK_ROUTINES = (
-    "link_add_job(bigint, text, text, integer, text)",
-    "link_add_past_run(text[], text)",
-    "link_add_step(bigint, bigint, text)",
-    "link_cancel_job(bigint, text, text)",
-    "link_clear(bigint, text, bigint, bigint, text)",
-    "link_end_job(bigint, integer)",
-    "link_next_job_id()",
-    "link_next_step_id()",
-    "link_update_step(bigint, text, text)",
+    "link_answer(text[], text)",
+    "link_serve(text[], text)",
 )
 """All that the link's role may execute."""
 

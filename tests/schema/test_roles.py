@@ -53,7 +53,7 @@ def test_the_role_to_log_with_can_log_and_nothing_else(
             "SELECT jobmon.job_log_clear('0')",
             "SELECT jobmon.show_job('etl')",
             "SELECT jobmon.link_mac('x')",
-            "SELECT jobmon.link_run('SELECT 1')",
+            "SELECT jobmon.link_call('ping', '{}')",
             "SELECT jobmon.link_conninfo()",
             "CREATE TABLE jobmon.mine ()",
         ):

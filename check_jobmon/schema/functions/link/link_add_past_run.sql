@@ -1,30 +1,29 @@
--- What the link runs for add_past_run(), which has put its arguments and the owner into one array of texts.
-CREATE OR REPLACE FUNCTION @schema@.link_add_past_run(p_run text[], p_mac text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+-- The link's side of add_past_run(), whose arguments begin at [6].
+CREATE OR REPLACE FUNCTION @schema@.link_add_past_run(p_call text[]) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_key     constant uuid := p_run[1];
-    v_name    constant text := p_run[2];
-    v_code    constant integer := p_run[5];
-    v_pid     constant integer := p_run[9];
-    v_owner   constant text := p_run[10];
+    v_run     constant text[] := p_call[6:];
+    v_key     constant uuid := v_run[1];
+    v_name    constant text := v_run[2];
+    v_code    constant integer := v_run[5];
+    v_pid     constant integer := v_run[9];
     -- a clock that is ahead of this server's must not make a run that is yet to come
-    v_ahead   constant interval := greatest(p_run[4]::timestamptz - clock_timestamp(), '0');
-    v_start   constant timestamptz := p_run[3]::timestamptz - v_ahead;
-    v_end     timestamptz := p_run[4]::timestamptz - v_ahead;
+    v_ahead   constant interval := greatest(v_run[4]::timestamptz - clock_timestamp(), '0');
+    v_start   constant timestamptz := v_run[3]::timestamptz - v_ahead;
+    v_end     timestamptz := v_run[4]::timestamptz - v_ahead;
     v_status  constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = v_code);
     v_job_id  bigint;
     v_step_id bigint;
     v_later   job_check_log[];
 BEGIN
-    IF p_mac IS DISTINCT FROM link_mac(format('past %L', p_run)) THEN
-        RAISE EXCEPTION 'this call was not signed by add_past_run()' USING ERRCODE = 'insufficient_privilege';
-    ELSIF v_status IS NULL THEN
+    IF v_status IS NULL THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', v_code
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('@schema_name@.add_past_run ' || v_key, 0));
+    -- one at a time, and nobody who writes to the table otherwise has to wait
+    LOCK TABLE past_run IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT job_id INTO v_job_id FROM past_run WHERE key = v_key;
     IF FOUND THEN
         RETURN v_job_id;
@@ -33,16 +32,16 @@ BEGIN
     SELECT job_id, greatest(v_end, start_time) INTO v_job_id, v_end
       FROM job_log
      WHERE job_name = v_name
-       AND owner = v_owner
+       AND owner = p_call[2]
        AND pid = v_pid
-       AND (job_id = p_run[8]::bigint
-            OR p_run[8] IS NULL AND end_time IS NULL
+       AND (job_id = v_run[8]::bigint
+            OR v_run[8] IS NULL AND end_time IS NULL
                AND start_time BETWEEN v_start - interval '1 hour' AND v_end + interval '1 hour')
      ORDER BY job_id DESC
      LIMIT 1
        FOR UPDATE;
     IF NOT FOUND THEN
-        v_end := p_run[4]::timestamptz - v_ahead;
+        v_end := v_run[4]::timestamptz - v_ahead;
     END IF;
     -- The trigger of job_log takes the run for the latest. Nobody else's run may end while that is put right.
     LOCK TABLE job_check_log IN SHARE ROW EXCLUSIVE MODE;
@@ -50,7 +49,7 @@ BEGIN
                       WHERE c.job_name = v_name AND l.end_time > v_end);
     IF v_job_id IS NULL THEN
         INSERT INTO job_log (owner, job_name, start_time, end_time, status, pid)
-             VALUES (v_owner, v_name, v_start, v_end, v_status, v_pid)
+             VALUES (p_call[2], v_name, v_start, v_end, v_status, v_pid)
           RETURNING job_id INTO v_job_id;
     ELSE
         UPDATE job_log SET end_time = v_end, status = v_status WHERE job_id = v_job_id AND end_time IS NULL;
@@ -61,13 +60,13 @@ BEGIN
         SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     END IF;
     IF v_step_id IS NULL THEN
-        INSERT INTO job_detail (job_id, action, start_time) VALUES (v_job_id, p_run[6], v_start) RETURNING step_id INTO v_step_id;
+        INSERT INTO job_detail (job_id, action, start_time) VALUES (v_job_id, v_run[6], v_start) RETURNING step_id INTO v_step_id;
     END IF;
     UPDATE job_detail
        SET end_time = greatest(v_end, start_time),
            elapsed_time = extract(epoch FROM greatest(v_end, start_time) - start_time),
            status = v_status,
-           message = p_run[7]
+           message = v_run[7]
      WHERE step_id = v_step_id
        AND end_time IS NULL;
     IF v_code = 1 THEN
@@ -82,4 +81,4 @@ BEGIN
     RETURN v_job_id;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_add_past_run(text[], text) IS 'Internal: the link''s side of add_past_run().';
+COMMENT ON FUNCTION @schema@.link_add_past_run(text[]) IS 'Internal: the link''s side of add_past_run().';

@@ -1,18 +1,39 @@
--- What the link runs for add_step().
-CREATE OR REPLACE PROCEDURE @schema@.link_add_step(p_step_id bigint, p_job_id bigint, p_action text)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @schema@, pg_temp
+-- The link's side of add_step(): [6] is the step_id, NULL where the caller can't allocate one, [7] the job_id, [8] the action.
+CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[], OUT p_answer text)
+LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_step_id bigint;
 BEGIN
+    -- nearly every call: a step of a run of the caller's own
     INSERT INTO job_detail (job_id, step_id, action, start_time)
-         SELECT r.job_id, p_step_id, p_action, clock_timestamp()
+         SELECT r.job_id, p_call[6]::bigint, p_call[8], v_time
            FROM job_log AS r
-          WHERE r.job_id = p_job_id
+          WHERE r.job_id = p_call[7]::bigint
+            AND r.owner = p_call[2]
+            AND p_call[6] IS NOT NULL
              ON CONFLICT (step_id) DO NOTHING;
-    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_log WHERE job_id = p_job_id) THEN
-        RAISE EXCEPTION 'no job with job_id %', p_job_id
-            USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
+    IF FOUND THEN
+        RETURN;
     END IF;
+    PERFORM link_own_run(p_call[7]::bigint, p_call);
+    v_step_id := p_call[6];
+    IF v_step_id IS NULL THEN
+        -- it may have been added by this very call, before the link was lost
+        SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = p_call[7]::bigint AND start_time = v_time;
+        v_step_id := coalesce(v_step_id, nextval('job_detail_step_id_seq'));
+    END IF;
+    INSERT INTO job_detail (job_id, step_id, action, start_time)
+         VALUES (p_call[7]::bigint, v_step_id, p_call[8], v_time)
+             ON CONFLICT (step_id) DO NOTHING;
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_detail WHERE step_id = v_step_id AND job_id = p_call[7]::bigint
+                                                          AND start_time = v_time) THEN
+        RAISE EXCEPTION 'step_id % is another step''s already', v_step_id
+            USING ERRCODE = 'unique_violation',
+                  HINT = 'Rows were added with a step_id of their own: set the sequence of job_detail.step_id to their maximum.';
+    END IF;
+    p_answer := v_step_id;
 END
 $$;
-COMMENT ON PROCEDURE @schema@.link_add_step(bigint, bigint, text) IS 'Internal: the link''s side of add_step().';
+COMMENT ON FUNCTION @schema@.link_add_step(text[]) IS 'Internal: the link''s side of add_step().';

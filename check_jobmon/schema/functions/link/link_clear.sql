@@ -1,8 +1,7 @@
--- What the link runs for job_log_clear(): deletes the old ones of the runs from p_after (exclusive) to p_upto, and returns
--- how many. Never waits for a logger: what somebody is writing stays until next time.
-CREATE OR REPLACE FUNCTION @schema@.link_clear(p_job_id bigint, p_before text, p_after bigint, p_upto bigint, p_mac text)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+-- The link's side of job_log_clear(): deletes the runs after job_id [8] and up to [9] that started before [7], and
+-- returns how many. [6] is the run that does so. Never waits for a logger: what somebody is writing stays until next time.
+CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
@@ -10,15 +9,16 @@ DECLARE
     v_in_use  bigint[];
     v_deleted bigint;
 BEGIN
-    IF p_mac IS DISTINCT FROM link_mac(format('clear %s %L %s %s', p_job_id, p_before, p_after, p_upto)) THEN
-        RAISE EXCEPTION 'this call was not signed by job_log_clear()' USING ERRCODE = 'insufficient_privilege';
+    IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[6]::bigint AND end_time IS NULL) THEN
+        RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[6]
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call job_log_clear() again.';
     END IF;
     v_runs := ARRAY(
         SELECT l.job_id
           FROM job_log AS l
-         WHERE l.job_id > p_after
-           AND l.job_id <= p_upto
-           AND l.start_time < p_before::timestamptz
+         WHERE l.job_id > p_call[8]::bigint
+           AND l.job_id <= p_call[9]::bigint
+           AND l.start_time < p_call[7]::timestamptz
            AND (l.end_time IS NOT NULL
                 OR NOT EXISTS (SELECT FROM pg_stat_activity AS a
                                 WHERE a.pid = l.pid
@@ -46,4 +46,4 @@ BEGIN
     RETURN v_deleted;
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_clear(bigint, text, bigint, bigint, text) IS 'Internal: the link''s side of job_log_clear().';
+COMMENT ON FUNCTION @schema@.link_clear(text[]) IS 'Internal: the link''s side of job_log_clear().';

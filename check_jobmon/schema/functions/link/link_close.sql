@@ -1,11 +1,11 @@
 -- Closes the session's link at the end of a job, unless jobmon.keep_link says to keep it.
--- No search_path of its own, as in link_run(): every name is qualified.
+-- No search_path of its own, as in link_call(): every name is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_close() RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_link constant text := '@schema_name@_link';
-    v_keep constant text := pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true));
+    v_link constant pg_catalog.text := '@schema_name@_link';
+    v_keep constant pg_catalog.text := pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true));
 BEGIN
     IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
         RETURN;

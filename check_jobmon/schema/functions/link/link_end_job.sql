@@ -1,31 +1,38 @@
--- What the link runs for close_job() and fail_job(): ends the run with the text of an alert code.
-CREATE OR REPLACE PROCEDURE @schema@.link_end_job(p_job_id bigint, p_alert_code integer)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @schema@, pg_temp
+-- The link's side of close_job() and fail_job(): ends the run with job_id [6] with the text of the alert code [7].
+CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_call text[], OUT p_answer text)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_status text := (SELECT alert_text FROM job_status_text WHERE alert_code = p_alert_code);
+    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_status constant pg_catalog.text := (SELECT alert_text FROM job_status_text WHERE alert_code = p_call[7]::integer);
 BEGIN
     IF v_status IS NULL THEN
-        RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_alert_code
+        RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[7]
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Levels there are: ' || coalesce(
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
     END IF;
-    -- a run that cancel_job() has ended stays cancelled, whatever the cancelled session says of it afterwards
+    -- nearly every call: the owner ends an open run
     UPDATE job_log
-       SET end_time = clock_timestamp(),
+       SET end_time = greatest(v_time, start_time),
            status = v_status
-     WHERE job_id = p_job_id
-       AND (end_time IS NULL
-            OR NOT EXISTS (SELECT FROM job_detail AS d
-                            WHERE d.job_id = p_job_id AND starts_with(d.message, 'cancelled by ')));
-    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_log WHERE job_id = p_job_id) THEN
-        RAISE EXCEPTION 'no job with job_id %', p_job_id
-            USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
+     WHERE job_id = p_call[6]::bigint
+       AND end_time IS NULL
+       AND owner = p_call[2];
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM link_own_run(p_call[6]::bigint, p_call);
+    UPDATE cancelled_job SET ended = true WHERE job_id = p_call[6]::bigint;
+    IF NOT FOUND THEN
+        -- not if it was sent before what is there, or is that itself; a time that is yet to come is the clock's mistake
+        UPDATE job_log
+           SET end_time = greatest(v_time, start_time),
+               status = v_status
+         WHERE job_id = p_call[6]::bigint
+           AND (end_time IS NULL OR end_time < v_time OR end_time > clock_timestamp());
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE @schema@.link_end_job(bigint, integer) IS
-    'Internal: the link''s side of close_job() and fail_job().';
+COMMENT ON FUNCTION @schema@.link_end_job(text[]) IS 'Internal: the link''s side of close_job() and fail_job().';

@@ -1,24 +1,47 @@
--- What the link runs for update_step().
-CREATE OR REPLACE PROCEDURE @schema@.link_update_step(p_step_id bigint, p_status text, p_message text)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, @schema@, pg_temp
+-- The link's side of update_step(): [6] is the step_id, [7] the status, [8] the message.
+CREATE OR REPLACE FUNCTION @schema@.link_update_step(p_call text[], OUT p_answer text)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_now timestamptz := clock_timestamp();
+    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_job_id bigint;
 BEGIN
-    UPDATE job_detail
-       SET end_time = v_now,
-           elapsed_time = extract(epoch FROM v_now - start_time),
-           -- what cancel_job() has noted stays, whatever the cancelled session says of its step afterwards
-           status = CASE WHEN starts_with(message, 'cancelled by ') THEN status ELSE p_status END,
-           message = CASE WHEN starts_with(message, 'cancelled by ') THEN concat_ws('; ', message, p_message)
-                          ELSE p_message
-                     END
-     WHERE step_id = p_step_id;
+    -- nearly every call: the owner ends a step
+    UPDATE job_detail AS d
+       SET end_time = greatest(v_time, d.start_time),
+           elapsed_time = date_part('epoch', greatest(v_time, d.start_time) - d.start_time),
+           status = p_call[7],
+           message = p_call[8]
+     WHERE d.step_id = p_call[6]::bigint
+       AND d.end_time IS NULL
+       AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = p_call[2];
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    SELECT job_id INTO v_job_id FROM job_detail WHERE step_id = p_call[6]::bigint;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no step with step_id %', p_step_id
+        RAISE EXCEPTION 'no step with step_id %', p_call[6]
             USING ERRCODE = 'no_data_found', HINT = 'Pass the step_id that add_step() returned.';
+    END IF;
+    PERFORM link_own_run(v_job_id, p_call);
+    IF EXISTS (SELECT FROM cancelled_job WHERE step_id = p_call[6]::bigint) THEN
+        -- what cancel_job() has noted stays, whatever the cancelled session says of its step afterwards
+        UPDATE job_detail
+           SET end_time = greatest(v_time, end_time),
+               elapsed_time = extract(epoch FROM greatest(v_time, end_time) - start_time),
+               message = bounded_text(concat_ws('; ', message, p_call[8]))
+         WHERE step_id = p_call[6]::bigint
+           AND strpos(message, p_call[8]) = 0;
+    ELSE
+        -- not if it was sent before what is there, or is that itself; a time that is yet to come is the clock's mistake
+        UPDATE job_detail
+           SET end_time = greatest(v_time, start_time),
+               elapsed_time = extract(epoch FROM greatest(v_time, start_time) - start_time),
+               status = p_call[7],
+               message = p_call[8]
+         WHERE step_id = p_call[6]::bigint
+           AND (end_time IS NULL OR end_time < v_time OR end_time > clock_timestamp());
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE @schema@.link_update_step(bigint, text, text) IS 'Internal: the link''s side of update_step().';
+COMMENT ON FUNCTION @schema@.link_update_step(text[]) IS 'Internal: the link''s side of update_step().';

@@ -4,10 +4,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_job_name text := upper(p_job_name);
-    v_owner    text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
-    v_pid      integer := pg_backend_pid();
-    v_job_id   bigint;
+    v_job_id bigint;
+    v_answer text;
 BEGIN
     IF coalesce(btrim(p_job_name), '') = '' THEN
         RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
@@ -18,13 +16,10 @@ BEGIN
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        -- what is signed has an id in any case, so that it can't be replayed
-        v_job_id := link_run('SELECT @schema@.link_next_job_id()');
-    ELSE
-        v_job_id := nextval('job_log_job_id_seq');
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name)], true);
     END IF;
-    PERFORM link_call(format('CALL @schema@.link_add_job(%L, %L, %L, %L, %L)', v_job_id, v_job_name, v_owner, v_pid,
-                             link_mac(format('%s %L %L %s', v_job_id, v_job_name, v_owner, v_pid))));
+    v_job_id := nextval('job_log_job_id_seq');
+    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)]);
     RETURN v_job_id;
 END
 $$;

@@ -9,8 +9,6 @@ AS $$
 DECLARE
     -- the same in any session, whatever its time zone and date style
     v_format constant text := 'YYYY-MM-DD HH24:MI:SS.US+00';
-    v_owner  text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
-    v_run    text[];
     v_job_id bigint;
 BEGIN
     IF p_key IS NULL OR p_alert_code IS NULL OR p_action IS NULL THEN
@@ -24,10 +22,11 @@ BEGIN
         RAISE EXCEPTION 'a run can''t be from % to %', coalesce(p_start_time::text, 'NULL'), coalesce(p_end_time::text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the times at which it started and ended.';
     END IF;
-    v_run := ARRAY[p_key::text, upper(p_job_name), to_char(p_start_time AT TIME ZONE 'UTC', v_format),
-                   to_char(p_end_time AT TIME ZONE 'UTC', v_format), p_alert_code::text, p_action, p_message,
-                   p_job_id::text, coalesce(p_pid, 0)::text, v_owner];
-    v_job_id := link_run(format('SELECT @schema@.link_add_past_run(%L, %L)', v_run, link_mac(format('past %L', v_run))));
+    v_job_id := link_call('add_past_run',
+                          ARRAY[p_key::text, upper(p_job_name), to_char(p_start_time AT TIME ZONE 'UTC', v_format),
+                                to_char(p_end_time AT TIME ZONE 'UTC', v_format), p_alert_code::text,
+                                p_action, p_message, p_job_id::text, coalesce(p_pid, 0)::text],
+                          true);
     PERFORM link_close();
     RETURN v_job_id;
 END

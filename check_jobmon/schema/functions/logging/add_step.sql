@@ -5,17 +5,17 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_step_id bigint;
+    v_answer  text;
 BEGIN
     IF p_job_id IS NULL OR p_action IS NULL THEN
         RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        v_step_id := link_run('SELECT @schema@.link_next_step_id()');
-    ELSE
-        v_step_id := nextval('job_detail_step_id_seq');
+        RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, p_action], true);
     END IF;
-    PERFORM link_call(format('CALL @schema@.link_add_step(%L, %L, %L)', v_step_id, p_job_id, p_action));
+    v_step_id := nextval('job_detail_step_id_seq');
+    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, p_action]);
     RETURN v_step_id;
 END
 $$;

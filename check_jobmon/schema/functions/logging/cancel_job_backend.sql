@@ -4,6 +4,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
+    v_role          text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
     v_run           job_log%ROWTYPE;
     v_found         boolean;
     v_backend_start timestamptz;
@@ -12,10 +13,16 @@ BEGIN
         RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'show_running() lists the runs under way.';
     END IF;
+    -- a transaction keeps what it has seen of other sessions
+    PERFORM pg_stat_clear_snapshot();
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'show_running() lists the runs under way.';
+    ELSIF NOT may_cancel(v_run, v_role, pg_backend_pid()) THEN
+        RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', p_job_id, v_run.owner
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'It takes the role that runs the job, a member of it or of pg_signal_backend, or a superuser.';
     ELSIF v_run.end_time IS NOT NULL THEN
         RAISE EXCEPTION 'job % (%) is already over: it ended at % as %', p_job_id, v_run.job_name, v_run.end_time, v_run.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';
@@ -24,8 +31,6 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('cancel_job() is for another session''s run; end your own with fail_job(%s).', p_job_id);
     END IF;
-    -- a transaction keeps what it has seen of other sessions
-    PERFORM pg_stat_clear_snapshot();
     SELECT true, a.backend_start INTO v_found, v_backend_start
       FROM pg_stat_activity AS a
      WHERE a.pid = v_run.pid AND a.datname = current_database();
@@ -39,7 +44,7 @@ BEGIN
                   HINT = format('Nothing is left to cancel; end the run with fail_job(%s).', p_job_id);
     END IF;
     -- a link that doesn't connect is to be found before the backend is cancelled
-    PERFORM link_run('SELECT 1::bigint');
+    PERFORM link_call('ping', '{}', true);
     RETURN v_run.pid;
 END
 $$;

@@ -3,12 +3,14 @@ CREATE OR REPLACE FUNCTION @schema@.close_job(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
+DECLARE
+    v_answer text;
 BEGIN
     IF p_job_id IS NULL THEN
         RAISE EXCEPTION 'close_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
-    PERFORM link_call(format('CALL @schema@.link_end_job(%L, 1)', p_job_id));
+    v_answer := link_call('end_job', ARRAY[p_job_id::text, '1']);
     PERFORM link_close();
 END
 $$;

@@ -3,6 +3,8 @@ CREATE OR REPLACE FUNCTION @schema@.fail_job(p_job_id bigint, p_fail_level integ
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
+DECLARE
+    v_answer text;
 BEGIN
     IF p_job_id IS NULL THEN
         RAISE EXCEPTION 'fail_job() needs a job_id, and this one is NULL'
@@ -12,7 +14,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use 2 for a warning, 3 for a critical failure, and close_job() for a success.';
     END IF;
-    PERFORM link_call(format('CALL @schema@.link_end_job(%L, %L)', p_job_id, p_fail_level));
+    v_answer := link_call('end_job', ARRAY[p_job_id::text, p_fail_level::text]);
     PERFORM link_close();
 END
 $$;

@@ -47,8 +47,7 @@ BEGIN
             EXIT WHEN v_found = 0;
             v_old := v_old + v_found;
             v_deleted := v_deleted
-                         + link_run(format('SELECT @schema@.link_clear(%L, %L, %L, %L, %L)', v_job_id, v_text, v_after, v_upto,
-                                           link_mac(format('clear %s %L %s %s', v_job_id, v_text, v_after, v_upto))));
+                         + link_call('clear', ARRAY[v_job_id::text, v_text, v_after::text, v_upto::text], true)::bigint;
             v_after := v_upto;
         END LOOP;
     EXCEPTION WHEN OTHERS OR query_canceled THEN

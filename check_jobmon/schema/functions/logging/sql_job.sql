@@ -4,21 +4,13 @@ LANGUAGE plpgsql SECURITY INVOKER
 AS $$
 DECLARE
     v_job_name pg_catalog.text := pg_catalog.upper(p_job_name);
-    v_lock     bigint := pg_catalog.hashtextextended(pg_catalog.format('@schema_name@.sql_job %s', v_job_name), 0);
-    v_locked   boolean := false;
     v_job_id   bigint;
     v_step_id  bigint;
-    v_holder   integer;
     v_text     pg_catalog.text;
 BEGIN
     v_job_id := @schema@.add_job(p_job_name);
-    -- tried and never waited for; a session gets a lock that it already has, so it is asked whether it has
-    v_holder := @schema@.sql_job_holder(v_lock);
-    IF v_holder IS NULL OR v_holder OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() THEN
-        v_locked := pg_catalog.pg_try_advisory_lock(v_lock);
-    END IF;
-    IF NOT v_locked THEN
-        v_text := @schema@.sql_job_under_way(v_job_name, coalesce(v_holder, @schema@.sql_job_holder(v_lock)));
+    v_text := @schema@.lock_job(v_job_id);
+    IF v_text IS NOT NULL THEN
         v_step_id := @schema@.add_step(v_job_id, 'see that the job is not already running');
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(2), pg_catalog.format('not run: %s', v_text));
         -- not a success: that would clear the job's failures
@@ -27,17 +19,11 @@ BEGIN
     END IF;
     IF @schema@.sql_step(v_job_id, 'run the job''s SQL', p_sql) THEN
         PERFORM @schema@.close_job(v_job_id);
-        v_text := pg_catalog.format('job %s (%s) was successful', v_job_id, v_job_name);
-    ELSE
-        PERFORM @schema@.fail_job(v_job_id);
-        v_text := pg_catalog.format('job %s (%s) failed', v_job_id, v_job_name);
+        RETURN pg_catalog.format('job %s (%s) was successful', v_job_id, v_job_name);
     END IF;
-    PERFORM pg_catalog.pg_advisory_unlock(v_lock);
-    RETURN v_text;
+    PERFORM @schema@.fail_job(v_job_id);
+    RETURN pg_catalog.format('job %s (%s) failed', v_job_id, v_job_name);
 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-    IF v_locked THEN
-        PERFORM pg_catalog.pg_advisory_unlock(v_lock);
-    END IF;
     IF v_job_id IS NOT NULL THEN
         PERFORM @schema@.fail_job(v_job_id);
     END IF;

@@ -1,0 +1,40 @@
+-- The link's side of lock_job(), for the run with job_id [6]. The lock is a row of the log, which nobody else can take, and committed at once.
+CREATE OR REPLACE FUNCTION @schema@.link_lock_job(p_call text[]) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_run    job_log%ROWTYPE := link_own_run(p_call[6]::bigint, p_call);
+    v_holder bigint;
+    v_text   text;
+BEGIN
+    IF v_run.end_time IS NOT NULL THEN
+        RAISE EXCEPTION 'job % is already over, so it can''t be locked', v_run.job_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Pass the job_id that add_job() returned.';
+    END IF;
+    LOOP
+        INSERT INTO job_lock (job_name, job_id) VALUES (v_run.job_name, v_run.job_id) ON CONFLICT (job_name) DO NOTHING;
+        IF FOUND THEN
+            RETURN NULL;
+        END IF;
+        SELECT job_id INTO v_holder FROM job_lock WHERE job_name = v_run.job_name FOR UPDATE;
+        -- not if job_log_clear() has just deleted it
+        EXIT WHEN FOUND;
+    END LOOP;
+    -- A statement of its own, because it must see all that was committed before the row could be locked.
+    SELECT format('job %s (pid %s) is under way', l.job_id, l.pid) INTO v_text
+      FROM job_log AS l
+      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+      LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
+     WHERE l.job_id = v_holder
+       AND l.job_id <> v_run.job_id
+       AND coalesce(a.backend_start <= l.start_time, true)
+       -- a cancelled run has an end, but its session may not have stopped yet
+       AND (l.end_time IS NULL OR NOT c.ended);
+    IF v_text IS NULL THEN
+        UPDATE job_lock SET job_id = v_run.job_id WHERE job_name = v_run.job_name;
+    END IF;
+    RETURN v_text;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_lock_job(text[]) IS 'Internal: the link''s side of lock_job().';

@@ -1,0 +1,22 @@
+-- The run that a call wants to write to, locked against others that do; an error if the caller may not write to it.
+CREATE OR REPLACE FUNCTION @schema@.link_own_run(p_job_id bigint, p_call text[]) RETURNS @schema@.job_log
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_run job_log%ROWTYPE;
+BEGIN
+    SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no job with job_id %', p_job_id
+            USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
+    ELSIF NOT may_write(v_run, p_call[2], p_call[3]::integer) THEN
+        RAISE EXCEPTION 'job % belongs to role "%", and role "%" may not write to it', p_job_id, v_run.owner, p_call[2]
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'It takes that role or a member of it, the session that started the job, or the owner of the job log.';
+    END IF;
+    RETURN v_run;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_own_run(bigint, text[]) IS
+    'Internal: the run with this job_id, for somebody who may write to it; an error for others.';

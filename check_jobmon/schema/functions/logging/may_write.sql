@@ -1,0 +1,37 @@
+-- Whose run it is, and who has the right to cancel it besides. Both are called as the owner of the job log.
+CREATE OR REPLACE FUNCTION @schema@.may_write(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+SELECT p_run.owner = p_role
+    OR EXISTS (SELECT FROM pg_roles AS r
+                WHERE r.rolname = p_role
+                  AND (pg_has_role(r.oid, current_user, 'MEMBER')
+                       OR EXISTS (SELECT FROM pg_roles AS o
+                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, 'MEMBER'))))
+    -- pids are reused
+    OR p_run.pid = p_pid AND EXISTS (SELECT FROM pg_stat_activity AS a
+                                      WHERE a.pid = p_pid
+                                        AND a.datname = current_database()
+                                        AND a.backend_start <= p_run.start_time)
+$$;
+COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
+    'Internal: whether a role, in the session with this pid, may write to a run: its owner, a member of that role, the '
+    'session that started it, the owner of the job log.';
+
+CREATE OR REPLACE FUNCTION @schema@.may_cancel(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+SELECT may_write(p_run, p_role, p_pid)
+    OR EXISTS (SELECT FROM pg_roles AS r
+                 LEFT JOIN (pg_stat_activity AS a JOIN pg_roles AS b ON b.oid = a.usesysid)
+                   ON a.pid = p_run.pid AND a.datname = current_database() AND a.backend_start <= p_run.start_time
+                WHERE r.rolname = p_role
+                  -- as pg_cancel_backend() has it
+                  AND (pg_has_role(r.oid, b.oid, 'USAGE')
+                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT coalesce(b.rolsuper, false)))
+$$;
+COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
+    'Internal: whether a role, in the session with this pid, may cancel a run: who may write to it, and who may cancel '
+    'its backend.';
