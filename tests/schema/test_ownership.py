@@ -12,8 +12,7 @@ import pytest
 from psycopg import errors
 
 from check_jobmon.embedded import Server
-from check_jobmon.schema import bootstrap
-from tests.database import Database, value
+from tests.database import Database, bootstrap, value
 from tests.schema.sessions import busy, until
 
 OWNER, MEMBER, OTHER, NOBODY = "own_owner", "own_member", "own_other", "own_nobody"
