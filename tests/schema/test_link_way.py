@@ -120,6 +120,7 @@ def test_where_the_server_does_not_listen_no_tcp_is_tried(new_server: NewServer,
         assert fake.received == b""
         done = database.ctl("bootstrap")
         assert "listen_addresses is empty" in done.stderr
+        assert '(a line in pg_hba.conf: local "postgres" "jobmon_link_' in done.stderr
         assert (done.stderr.count("\n"), done.status) == (1, 1)
 
 
