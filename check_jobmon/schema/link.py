@@ -245,6 +245,7 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
             _set_password(connection, table, role_name(connection, schema))
         way = ""
         with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '60s'")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
             try:
@@ -255,12 +256,16 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
                 raise psycopg.Rollback
         if way:
             return way, over != current or len(reasons) > 1
+    name = role_name(connection, schema)
+    line = f'"{connection.info.dbname}" "{name}"'
+    if any("listen_addresses" in reason for reason in reasons):
+        line = f"local {line} scram-sha-256"
+    else:
+        line = f"host {line} 127.0.0.1/32 scram-sha-256"
     raise BootstrapError(
         "the schema is installed, but its link does not connect, so nothing can be logged yet "
-        f"({'; '.join(dict.fromkeys(reasons))}): let role "
-        f'"{role_name(connection, schema)}" log in with its password from this server itself (a line in pg_hba.conf: '
-        f'host "{connection.info.dbname}" "{role_name(connection, schema)}" 127.0.0.1/32 scram-sha-256), or say in '
-        f"{schema}.dblink_mapping how to connect; then run bootstrap again"
+        f'({"; ".join(dict.fromkeys(reasons))}): let role "{name}" log in with its password from this server itself (a line '
+        f"in pg_hba.conf: {line}), or say in {schema}.dblink_mapping how to connect; then run bootstrap again"
     )
 
 

@@ -120,6 +120,7 @@ def test_where_the_server_does_not_listen_no_tcp_is_tried(new_server: NewServer,
         assert fake.received == b""
         done = database.ctl("bootstrap")
         assert "listen_addresses is empty" in done.stderr
+        assert '(a line in pg_hba.conf: local "postgres" "jobmon_link_' in done.stderr
         assert (done.stderr.count("\n"), done.status) == (1, 1)
 
 
@@ -227,15 +228,21 @@ def test_an_ordinary_owner_who_does_as_bootstrap_says_can_log(new_server: NewSer
 
 
 def test_the_link_is_tried_as_the_schemas_owner(new_server: NewServer) -> None:
-    """Who may not use dblink can't log; bootstrap as a superuser gives the right to them."""
+    """Who bootstraps may use dblink, but as its owner, as whom the functions run, the schema could not log."""
     database = Database(new_server(hba=SCRAM_ONLY), "postgres")
     with database.connect() as dba:
         dba.execute(
             "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN PASSWORD 'x';"
-            "CREATE SCHEMA jobmon AUTHORIZATION app"
+            "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'x' IN ROLE app; CREATE SCHEMA jobmon AUTHORIZATION app"
         )
         dba.execute("CREATE SCHEMA jobmon_dblink; CREATE EXTENSION dblink SCHEMA jobmon_dblink")
         dba.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobmon_dblink FROM PUBLIC")
-        bootstrap(dba, "jobmon")
+        dba.execute("GRANT USAGE ON SCHEMA jobmon_dblink TO deployer")
+        dba.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobmon_dblink TO deployer")
+        with database.connect(user="deployer", password="x") as deployer:
+            with pytest.raises(BootstrapError, match='the owner of schema "jobmon" may not use dblink') as refused:
+                bootstrap(deployer, "jobmon")
+            dba.execute(str(refused.value).partition('in database "postgres": ')[2].encode())
+            bootstrap(deployer, "jobmon")
     with database.connect(user="app", password="x") as app:
         assert value(app, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
