@@ -31,6 +31,8 @@ from check_jobmon.text import clean
 
 LOCK_SHARE = 0.9
 """The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
+LOOK = 0.2
+"""Seconds for a look at who holds a lock, where the time is up."""
 STEPS = 20
 """Steps of a run that are shown, the last ones."""
 OUT_OF_TIME = ("57014", "25P03", "25P04")
@@ -161,8 +163,8 @@ class Inquiry:
     def _transaction_timeout(self) -> str:
         if self.session.info.server_version < 170000:
             return ""
-        # to the server a running timeout changes only by way of 0
-        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left()};"
+        # To the server a running timeout changes only by way of 0. A little longer than a statement's, which says more.
+        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left() + 100};"
 
     def _left(self) -> int:
         """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
@@ -196,10 +198,18 @@ class Inquiry:
                 f'role "{self.session.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
                 f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
             )
-        if isinstance(error, errors.LockNotAvailable):
+        out_of_time = state in OUT_OF_TIME and "user request" not in str(error)
+        if isinstance(error, errors.LockNotAvailable) or (out_of_time and isinstance(error, errors.QueryCanceled)):
+            # the first query waits for one lock after the other, each for its own time
+            self.deadline = max(self.deadline, time.monotonic() + LOOK)
             lock = yield from self._lock()
-            return DatabaseUnreachable(f'a table of schema "{self.schema}" in database "{dbname}" is locked {lock}')
-        if state in OUT_OF_TIME and "user request" not in str(error):
+            if lock or isinstance(error, errors.LockNotAvailable):
+                lock = (
+                    lock
+                    or "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+                )
+                return DatabaseUnreachable(f'a table of schema "{self.schema}" in database "{dbname}" is locked {lock}')
+        if out_of_time:
             return DatabaseUnreachable(
                 f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
                 "with -t"
@@ -217,7 +227,7 @@ class Inquiry:
         )
 
     def _lock(self) -> Asking[str]:
-        """Which table is locked, by whom, and what to do, as far as there is time to ask."""
+        """Which table is locked, by whom, and what to do, as far as there is time to ask; empty if none is seen to be."""
         try:
             answers = yield (
                 f"""
@@ -241,7 +251,7 @@ class Inquiry:
         except psycopg.Error:
             rows = []
         if not rows:
-            return "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+            return ""
         table, granted, pid, *names, since = rows[0]
         if pid is None:
             return f"({table} by a prepared transaction): see pg_prepared_xacts, and commit it or roll it back"
