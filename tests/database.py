@@ -116,6 +116,14 @@ def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:
     return row[0]
 
 
+def signature(session: psycopg.Connection, text: str) -> str:
+    """The signature of a call over the link, which only those who can read the key can make."""
+    query = """
+        SELECT encode(sha256(mac_key || convert_to(%s, getdatabaseencoding()) || mac_key), 'hex') FROM jobmon.link
+    """
+    return str(value(session, query, text))
+
+
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until something is so; a bound, not a measure: fails only if it never comes to be."""
     end = time.monotonic() + seconds

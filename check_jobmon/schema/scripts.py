@@ -2,7 +2,7 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
 in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
-failures; those of the two SELECTs are explained at their tops.
+failures, `@signature@` the signature of the text v_signed; those of the two SELECTs are explained at their tops.
 """
 
 import functools
@@ -90,11 +90,18 @@ def job_runs(job_name: str, limit: str) -> str:
     return bundled("job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
+SIGNATURE = """(SELECT pg_catalog.encode(pg_catalog.sha256(
+                l.mac_key OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, pg_catalog.getdatabaseencoding())
+                OPERATOR(pg_catalog.||) l.mac_key), 'hex') FROM @schema@.link AS l)"""
+"""The signature of the text v_signed. As an expression, because a function would cost every call of the log a tenth more."""
+
+
 def _fill(text: str, schema: str, dblink: str) -> str:
     return (
         text.replace("@job_status@", job_status(schema))
         .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
+        .replace("@signature@", SIGNATURE)
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)
         .replace("@dblink@", quoted(dblink))

@@ -129,19 +129,7 @@ def test_every_function_pins_its_search_path_but_internal_ones_and_those_that_ru
         "SELECT proname, prosecdef FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace"
         " AND NOT coalesce('search_path=pg_catalog, jobmon, pg_temp' = ANY (proconfig), false) ORDER BY 1"
     ).fetchall()
-    internal = (
-        *(
-            "bounded_text",
-            "bounded_text",
-            "link_add_job",
-            "link_add_step",
-            "link_call",
-            "link_close",
-            "link_end_job",
-            "link_mac",
-        ),
-        "link_update_step",
-    )
+    internal = ("bounded_text", "bounded_text", "link_call", "link_close")
     assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_step")]
 
 
@@ -196,7 +184,7 @@ def test_temporary_look_alikes_are_never_used(database: Database, session: psyco
             INSERT INTO link VALUES ('postgres', '', '', 'socket');
             CREATE TEMPORARY TABLE dblink_mapping (username text, port text, pwd text, host text);
             INSERT INTO dblink_mapping VALUES ('postgres', NULL, '', NULL);
-            CREATE FUNCTION pg_temp.link_mac(text) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
+            CREATE FUNCTION pg_temp.link_do(text[]) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
             SET search_path = pg_temp, pg_catalog
             """
         )
@@ -254,7 +242,7 @@ STATEMENTS_BEYOND_THE_LINKS_ROLE = [
     "DELETE FROM jobmon.job_log",
     "UPDATE jobmon.job_check_config SET active = false",
     "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('postgres', 'FORGED', now(), 1)",
-    "SELECT jobmon.link_mac('x')",
+    "SELECT jobmon.link_do('{ping,x,1,0,0}')",
     "SELECT jobmon.link_conninfo()",
     "SELECT jobmon.link_call('ping', '{}')",
     "SELECT jobmon.add_job('x')",

@@ -52,7 +52,7 @@ def test_the_role_to_log_with_can_log_and_nothing_else(
             "DELETE FROM jobmon.job_check_log",
             "SELECT jobmon.job_log_clear('0')",
             "SELECT jobmon.show_job('etl')",
-            "SELECT jobmon.link_mac('x')",
+            "SELECT jobmon.link_do('{ping,x,1,0,0}')",
             "SELECT jobmon.link_call('ping', '{}')",
             "SELECT jobmon.link_conninfo()",
             "CREATE TABLE jobmon.mine ()",
@@ -148,12 +148,12 @@ def test_lost_rights_are_noticed_and_given_back(database: Database, session: psy
         "REVOKE EXECUTE ON FUNCTION jobmon.sql_job(text, text) FROM jobmon_log",
         "REVOKE USAGE ON SCHEMA jobmon FROM jobmon_log",
         "REVOKE pg_monitor FROM jobmon_monitor",
-        "GRANT EXECUTE ON FUNCTION jobmon.link_mac(text) TO PUBLIC",
+        "GRANT EXECUTE ON FUNCTION jobmon.link_do(text[]) TO PUBLIC",
     ):
         session.execute(loss.encode())
         assert bootstrap(session, "jobmon").changed is True, loss
         assert bootstrap(session, "jobmon").changed is False, loss
-    assert value(session, "SELECT has_function_privilege('public', 'jobmon.link_mac(text)', 'EXECUTE')") is False
+    assert value(session, "SELECT has_function_privilege('public', 'jobmon.link_do(text[])', 'EXECUTE')") is False
 
 
 def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> None:

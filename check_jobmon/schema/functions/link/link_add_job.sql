@@ -1,6 +1,7 @@
 -- The link's side of add_job(): [6] is the job_id, NULL where the caller can't allocate one, and [7] the name.
 CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);

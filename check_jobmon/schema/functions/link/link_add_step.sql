@@ -1,22 +1,12 @@
 -- The link's side of add_step(): [6] is the step_id, NULL where the caller can't allocate one, [7] the job_id, [8] the action.
 CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
     v_step_id bigint;
 BEGIN
-    -- nearly every call: a step of a run of the caller's own
-    INSERT INTO job_detail (job_id, step_id, action, start_time)
-         SELECT r.job_id, p_call[6]::bigint, p_call[8], v_time
-           FROM job_log AS r
-          WHERE r.job_id = p_call[7]::bigint
-            AND r.owner = p_call[2]
-            AND p_call[6] IS NOT NULL
-             ON CONFLICT (step_id) DO NOTHING;
-    IF FOUND THEN
-        RETURN;
-    END IF;
     PERFORM link_own_run(p_call[7]::bigint, p_call);
     v_step_id := p_call[6];
     IF v_step_id IS NULL THEN

@@ -10,7 +10,7 @@ DECLARE
     v_link    constant pg_catalog.text := '@schema_name@_link';
     -- While the link waits for a lock the caller can't be interrupted: dblink waits for the link's answer. So the link
     -- waits no longer than the caller would.
-    v_call    pg_catalog.text := ARRAY[
+    v_signed  pg_catalog.text := ARRAY[
         p_name,
         CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN session_user::pg_catalog.text
              ELSE pg_catalog.current_setting('role') END,
@@ -22,15 +22,15 @@ DECLARE
                                    ELSE @schema@.bounded_text(p_arguments) END;
     v_answer  pg_catalog.text;
 BEGIN
-    v_call := pg_catalog.format(CASE WHEN p_answer THEN 'SELECT @schema@.link_answer(%L, %L)'
-                                     ELSE 'CALL @schema@.link_serve(%L, %L)' END, v_call, @schema@.link_mac(v_call));
+    v_signed := pg_catalog.format(CASE WHEN p_answer THEN 'SELECT @schema@.link_answer(%L, %L)'
+                                       ELSE 'CALL @schema@.link_serve(%L, %L)' END, v_signed, @signature@);
     IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
         BEGIN
             IF p_answer THEN
-                SELECT r.answer INTO v_answer FROM @dblink@.dblink(v_link, v_call) AS r(answer pg_catalog.text);
+                SELECT r.answer INTO v_answer FROM @dblink@.dblink(v_link, v_signed) AS r(answer pg_catalog.text);
                 RETURN v_answer;
             END IF;
-            v_answer := @dblink@.dblink_exec(v_link, v_call);
+            v_answer := @dblink@.dblink_exec(v_link, v_signed);
             RETURN NULL;
         EXCEPTION WHEN connection_exception OR admin_shutdown OR crash_shutdown OR SQLSTATE '57P05' THEN
             -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
@@ -39,10 +39,10 @@ BEGIN
     END IF;
     PERFORM @schema@.link_open(v_link);
     IF p_answer THEN
-        SELECT r.answer INTO v_answer FROM @dblink@.dblink(v_link, v_call) AS r(answer pg_catalog.text);
+        SELECT r.answer INTO v_answer FROM @dblink@.dblink(v_link, v_signed) AS r(answer pg_catalog.text);
         RETURN v_answer;
     END IF;
-    v_answer := @dblink@.dblink_exec(v_link, v_call);
+    v_answer := @dblink@.dblink_exec(v_link, v_signed);
     RETURN NULL;
 END
 $$;

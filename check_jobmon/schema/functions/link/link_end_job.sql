@@ -1,6 +1,7 @@
 -- The link's side of close_job() and fail_job(): ends the run with job_id [6] with the text of the alert code [7].
 CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
@@ -12,16 +13,6 @@ BEGIN
                   HINT = 'Levels there are: ' || coalesce(
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
-    END IF;
-    -- nearly every call: the owner ends an open run
-    UPDATE job_log
-       SET end_time = greatest(v_time, start_time),
-           status = v_status
-     WHERE job_id = p_call[6]::bigint
-       AND end_time IS NULL
-       AND owner = p_call[2];
-    IF FOUND THEN
-        RETURN;
     END IF;
     PERFORM link_own_run(p_call[6]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[6]::bigint;

@@ -1,52 +1,83 @@
 -- The two ways in for the link's role, which may execute nothing else: a CALL, which costs less, and one that answers.
--- p_call is what link_call() has signed: the call's name, who calls (role and pid), when, for how long it may wait for a lock,
+-- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, for how long it may wait for a lock,
 -- and from [6] the arguments. The signature keeps others from using an open link: dblink lends it to every user of the session.
--- One expression each, because every expression of PL/pgSQL is made ready anew in every transaction, and this is one.
--- The functions called for most calls have no search_path of their own, which would cost all of them: it is set here.
-CREATE OR REPLACE PROCEDURE @schema@.link_serve(p_call text[], p_mac text)
+-- What nearly every call is, the owner writing to an open run, is done right here, and verified by the same statement: each
+-- function more, and each statement more, costs all of them.
+CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_answer text;
+    v_call constant text[] := v_signed;
 BEGIN
-    v_answer := CASE
-        WHEN (p_mac = link_mac(p_call::text)) IS NOT TRUE THEN link_refuse()
-        -- sets it, and goes on
-        WHEN p_call[5] <> '0' AND set_config('lock_timeout', p_call[5], true) IS NULL THEN NULL
-        ELSE CASE p_call[1]
-            WHEN 'update_step' THEN link_update_step(p_call)
-            WHEN 'add_step' THEN link_add_step(p_call)
-            WHEN 'add_job' THEN link_add_job(p_call)
-            WHEN 'end_job' THEN link_end_job(p_call)
-            ELSE link_refuse()
-        END
-    END;
+    IF v_call[5] <> '0' THEN
+        PERFORM set_config('lock_timeout', v_call[5], true);
+    END IF;
+    IF v_call[1] = 'update_step' THEN
+        UPDATE job_detail AS d
+           SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), d.start_time),
+               elapsed_time = date_part('epoch', greatest(to_timestamp(v_call[4]::double precision / 1000000), d.start_time)
+                                                 - d.start_time),
+               status = v_call[7],
+               message = v_call[8]
+         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+           AND d.step_id = v_call[6]::bigint
+           AND d.end_time IS NULL
+           AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
+    ELSIF v_call[1] = 'add_step' THEN
+        INSERT INTO job_detail (job_id, step_id, action, start_time)
+             SELECT r.job_id, v_call[6]::bigint, v_call[8], to_timestamp(v_call[4]::double precision / 1000000)
+               FROM job_log AS r
+              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+                AND r.job_id = v_call[7]::bigint
+                AND r.owner = v_call[2]
+                 ON CONFLICT (step_id) DO NOTHING;
+    ELSIF v_call[1] = 'add_job' THEN
+        INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
+             SELECT v_call[6]::bigint, v_call[2], v_call[7], t.at, v_call[3]::integer
+               FROM (SELECT to_timestamp(v_call[4]::double precision / 1000000) AS at) AS t
+              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+                AND t.at >= clock_timestamp() - interval '1 hour'
+                 ON CONFLICT (job_id) DO NOTHING;
+    ELSIF v_call[1] = 'end_job' THEN
+        UPDATE job_log AS r
+           SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), r.start_time),
+               status = t.alert_text
+          FROM job_status_text AS t
+         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+           AND r.job_id = v_call[6]::bigint
+           AND r.end_time IS NULL
+           AND r.owner = v_call[2]
+           AND t.alert_code = v_call[7]::integer;
+    ELSE
+        PERFORM link_refuse();
+    END IF;
+    IF NOT FOUND THEN
+        -- not what nearly every call is, or not signed
+        PERFORM link_answer(v_signed, p_mac);
+    END IF;
 END
 $$;
-COMMENT ON PROCEDURE @schema@.link_serve(text[], text) IS 'Internal: the link''s side of the logging functions.';
+COMMENT ON PROCEDURE @schema@.link_serve(text, text) IS 'Internal: the link''s side of the logging functions.';
 
-CREATE OR REPLACE FUNCTION @schema@.link_answer(p_call text[], p_mac text) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_answer(v_signed text, p_mac text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
+DECLARE
+    v_call constant text[] := v_signed;
 BEGIN
-    RETURN CASE
-        WHEN (p_mac = link_mac(p_call::text)) IS NOT TRUE THEN link_refuse()
-        -- sets it, and goes on
-        WHEN p_call[5] <> '0' AND set_config('lock_timeout', p_call[5], true) IS NULL THEN NULL
-        ELSE CASE p_call[1]
-            WHEN 'add_step' THEN link_add_step(p_call)
-            WHEN 'add_job' THEN link_add_job(p_call)
-            WHEN 'lock_job' THEN link_lock_job(p_call)
-            WHEN 'cancel_job' THEN link_cancel_job(p_call)
-            WHEN 'add_past_run' THEN link_add_past_run(p_call)
-            WHEN 'clear' THEN link_clear(p_call)
-            WHEN 'ping' THEN 'pong'
-            ELSE link_refuse()
-        END
-    END;
+    IF (p_mac = @signature@) IS NOT TRUE THEN
+        PERFORM link_refuse();
+    ELSIF transaction_timestamp() <> statement_timestamp() THEN
+        RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
+    END IF;
+    IF v_call[5] <> '0' THEN
+        PERFORM set_config('lock_timeout', v_call[5], true);
+    END IF;
+    RETURN link_do(v_call);
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_answer(text[], text) IS
+COMMENT ON FUNCTION @schema@.link_answer(text, text) IS
     'Internal: the link''s side of those logging functions that need an answer.';

@@ -30,7 +30,7 @@ SELECT may_write(p_run, p_role, p_pid)
                 WHERE r.rolname = p_role
                   -- as pg_cancel_backend() has it
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')
-                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT coalesce(b.rolsuper, false)))
+                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper))
 $$;
 COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
     'Internal: whether a role, in the session with this pid, may cancel a run: who may write to it, and who may cancel '

@@ -1,0 +1,21 @@
+-- What a signed call comes to, whatever it is: by the function of its name.
+CREATE OR REPLACE FUNCTION @schema@.link_do(p_call text[]) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    RETURN CASE p_call[1]
+        WHEN 'add_job' THEN link_add_job(p_call)
+        WHEN 'add_step' THEN link_add_step(p_call)
+        WHEN 'update_step' THEN link_update_step(p_call)
+        WHEN 'end_job' THEN link_end_job(p_call)
+        WHEN 'lock_job' THEN link_lock_job(p_call)
+        WHEN 'cancel_job' THEN link_cancel_job(p_call)
+        WHEN 'add_past_run' THEN link_add_past_run(p_call)
+        WHEN 'clear' THEN link_clear(p_call)
+        WHEN 'ping' THEN 'pong'
+        ELSE link_refuse()
+    END;
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_do(text[]) IS 'Internal: executes a call that link_serve() or link_answer() has verified.';
