@@ -34,6 +34,14 @@ PINNED = {
     "array_nulls": "on",
 }
 """What the first statements of every transaction set, in this order, whatever the role's and the database's settings are."""
+PINNED_TO_READ = {"row_security": "off", "constraint_exclusion": "off"}
+"""And of one that only reads: no policy, and no condition of a table, is run that somebody could have added just now."""
+RESTRICTING = {17: 0, 16: 4, 15: 8, 14: 13, 13: 16}
+"""By major version the minor one since which views and foreign tables can be locked out, in case a table is replaced by one."""
+POWERFUL = (
+    "(su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))"
+)
+"""Which roles su have a superuser's rights, or can take them."""
 SETTING = "setting"
 """The name of the column of a SELECT that only sets something: its rows are no answer."""
 SECONDS = 30.0
@@ -130,7 +138,11 @@ class Pinned:
         status = self._connection.pgconn.transaction_status
         if status == TransactionStatus.INTRANS:
             return script.encode()
-        pins = "".join(f"SET LOCAL {name} = {value};" for name, value in PINNED.items())
+        settings = PINNED if mode != "READ ONLY" else {**PINNED, **PINNED_TO_READ}
+        pins = "".join(f"SET LOCAL {name} = {value};" for name, value in settings.items())
+        major, minor = divmod(self.info.server_version, 10000)
+        if mode == "READ ONLY" and minor >= RESTRICTING.get(major, 0):
+            pins += "SET LOCAL restrict_nonsystem_relation_kind = 'view, foreign-table';"
         if not self._encoded:
             pins += "SET LOCAL client_encoding = 'SQL_ASCII';"
         over = "ROLLBACK;" if status == TransactionStatus.INERROR else ""
@@ -276,7 +288,7 @@ def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
 
 def untrusted(schema: str) -> str:
     """A SELECT of one text: which object makes it unsafe to go on in the schema with the session's rights, else NULL."""
-    return bundled("untrusted.sql").replace("@name@", literal(schema))
+    return bundled("untrusted.sql").replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
 
 
 def literal(text: str) -> str:

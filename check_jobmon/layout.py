@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from check_jobmon.connection import literal, untrusted
+from check_jobmon.connection import POWERFUL, CheckImpossible, Session, literal, untrusted
 from check_jobmon.schema.scripts import bundled, quoted
 
 INTEGER = ("smallint", "integer", "bigint")
@@ -76,7 +76,7 @@ def closer_query(schema: str) -> str:
 def _filled(name: str, schema: str) -> str:
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
     text = bundled(name).replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
-    return text.replace("@name@", literal(schema))
+    return text.replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
 
 
 def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:
@@ -144,6 +144,12 @@ def examine(
     names = dict(found["job_status_text"][3])
     code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
     return layout._replace(words=(code_name, text_name))
+
+
+def refuse_untrusted(session: Session, schema: str) -> None:
+    """Raise CheckImpossible where the session must not go on in the schema."""
+    if found := session.rows(untrusted(schema)):
+        raise CheckImpossible(distrust(found[0][0], schema, session.dbname, session.user))
 
 
 def distrust(found: Sequence[str | None], schema: str, dbname: str, user: str) -> str:

@@ -133,7 +133,10 @@ class Spool:
 
     def _made(self) -> Path:
         """As _trusted(), of a folder that is made if it isn't there."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # each by itself: the umask alone would decide on those above it
+        for folder in (*reversed(self.folder.parents), self.folder):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
         return self._trusted()
 
     def write(self, run: PastRun) -> Path:

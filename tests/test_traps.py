@@ -6,6 +6,7 @@ somebody else than the owner trusts him.)
 """
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import psycopg
 import pytest
 
 from check_jobmon import cli, ctl
+from check_jobmon.connection import RESTRICTING, Session
+from check_jobmon.database import Inquiry
 from check_jobmon.embedded import Server
 from tests.database import Database, run_module, value
 from tests.parsers import commands
@@ -292,3 +295,78 @@ def test_giving_up_the_rights_is_no_boundary(server: Server, given_away: str, se
             assert f'belongs to role "{OWNER}": connect as that role' in output.stdout
     finally:
         session.execute("DROP ROLE trap_disguised, trap_member")
+
+
+def test_the_databases_owner_can_not_take_the_rights_of_a_superuser_away_for_show(
+    server: Server, given_away: str, jobs: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ALTER DATABASE ... SET role applies to a superuser's login too; RESET ROLE undoes it."""
+    with Database(server, "postgres").connect() as admin:
+        admin.execute(f"CREATE DATABASE trap TEMPLATE {given_away} OWNER {OWNER}".encode())
+        try:
+            database = Database(server, "trap")
+            with database.connect() as session:
+                session.execute(TRAPS["add_job"].encode())
+            with database.connect(user=OWNER) as owner:
+                owner.execute(f"ALTER DATABASE trap SET role = '{OWNER}'".encode())
+            before = trapped_as(server)
+            for command in ("run", "bootstrap", "clear", "status", "check_jobmon"):
+                run(database, "postgres", command, jobs)
+                printed = capfd.readouterr()
+                if command != "run":  # which runs its command all the same, in a process of its own
+                    assert f'belongs to role "{OWNER}": connect as that role' in printed.out + printed.err, command
+            assert trapped_as(server) == before
+        finally:
+            admin.execute("DROP DATABASE trap WITH (FORCE)")
+
+
+@pytest.mark.parametrize("powerful", ["pg_execute_server_program", "pg_write_server_files", "pg_read_server_files"])
+def test_who_can_take_a_superusers_rights_is_guarded_as_one(server: Server, given_away: str, powerful: str) -> None:
+    with Database(server, "postgres").connect() as admin:
+        admin.execute(f"CREATE ROLE trap_powerful LOGIN IN ROLE {powerful}".encode())
+        try:
+            output = Database(server, given_away).check("-U", "trap_powerful")
+            assert output.status == 3
+            assert f'belongs to role "{OWNER}": connect as that role' in output.stdout
+        finally:
+            admin.execute("DROP ROLE trap_powerful")
+
+
+def test_a_schema_of_the_sessions_own_role_is_not_trusted_if_others_are_that_role_too(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("CREATE ROLE trap_own LOGIN IN ROLE postgres; CREATE ROLE trap_guest LOGIN")
+    session.execute(MAKE.replace("trap_owner", "trap_own").encode())
+    session.execute(GIVE_AWAY.replace("trap_owner", "trap_own").replace("trap_reader", "trap_guest").encode())
+    try:
+        assert database.check("-U", "trap_own").status == 0
+        session.execute("GRANT trap_own TO trap_guest")
+        assert database.check("-U", "trap_own").status == 3
+    finally:
+        session.execute("REASSIGN OWNED BY trap_own TO postgres; DROP OWNED BY trap_own, trap_guest")
+        session.execute("DROP ROLE trap_own, trap_guest")
+
+
+def test_a_table_that_becomes_a_view_after_it_was_looked_at_is_not_read(
+    server: Server, given_away: str, jobs: str
+) -> None:
+    """The look is one round trip and the reading the next: whoever is quick can put a view in between."""
+    with Database(server, "postgres").connect() as admin:
+        admin.execute(f"CREATE DATABASE trap TEMPLATE {given_away}".encode())
+        try:
+            database = Database(server, "trap")
+            before = trapped_as(server)
+            with Session({**database.parameters, "user": MONITOR}).connect() as reader, database.connect() as owner:
+                major, minor = divmod(reader.info.server_version, 10000)
+                if minor < RESTRICTING.get(major, 0):
+                    pytest.skip("this release of PostgreSQL can't lock views out")
+                asking = Inquiry(reader, "jobmon", time.monotonic() + 20).judging()
+                looked = reader.script(next(asking))
+                query = asking.send(looked)
+                owner.execute("SET ROLE trap_owner")
+                owner.execute(view("job_status_text").encode())
+                with pytest.raises(psycopg.Error, match="access to non-system view"):
+                    reader.script(query)
+            assert trapped_as(server) == before
+        finally:
+            admin.execute("DROP DATABASE trap WITH (FORCE)")

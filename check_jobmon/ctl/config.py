@@ -211,9 +211,11 @@ def _read_without_server(source: str, data: bytes) -> "Configuration":
 @contextlib.contextmanager
 def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) -> "Iterator[ConfigTable]":
     """The table, over a connection that is closed in the end. Raises _Refused."""
+    import psycopg
+
     from check_jobmon.config_table import ConfigTable
     from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
-    from check_jobmon.ctl.connection import JobLog
+    from check_jobmon.ctl.connection import JobLog, reason_of
     from check_jobmon.hosts import HostsUnusable, locate
 
     try:
@@ -222,6 +224,8 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
             yield ConfigTable(log.session, log.schema)
     except (HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
         raise _Refused(str(error)) from None
+    except psycopg.Error as error:
+        raise _Refused(reason_of(error, str(arguments.schema), arguments.timeout)) from None
 
 
 @contextlib.contextmanager

@@ -101,12 +101,13 @@ def talk(arguments: argparse.Namespace, work: Callable[[JobLog], int]) -> int:
     except (NotDone, HostsUnusable, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.Error as error:
-        reason = _reason(error, schema, arguments.timeout)
+        reason = reason_of(error, schema, arguments.timeout)
     print(f"jobmonctl {arguments.command}: {clean(reason)}", file=sys.stderr)
     return 1
 
 
-def _reason(error: psycopg.Error, schema: str, seconds: float) -> str:
+def reason_of(error: psycopg.Error, schema: str, seconds: float) -> str:
+    """What went wrong, and what to do, in one line."""
     if isinstance(error, errors.QueryCanceled):
         return f"{one_line(error)}: a query may take {seconds:g}s unless --timeout gives more"
     if isinstance(error, errors.FeatureNotSupported) and "recovery" in str(error):

@@ -32,12 +32,18 @@ SELECT r.job_id,
                END AS state
        ) AS state
   LEFT JOIN LATERAL (
-        -- the step that says why: the last one marked as failed, or else the last one
+        -- the step that says why: of the last thousand the last one marked as failed, or else the last one
         SELECT d.action, d.message
-          FROM @schema@.job_detail AS d
-         WHERE d.job_id = r.job_id
-         ORDER BY coalesce(d.status IN (SELECT o.alert_text FROM word AS o WHERE o.alert_code IN (2, 3)), false) DESC,
-                  d.step_id DESC
+          FROM (SELECT l.step_id
+                  FROM (SELECT s.step_id, s.status
+                          FROM @schema@.job_detail AS s
+                         WHERE s.job_id = r.job_id
+                         ORDER BY s.step_id DESC
+                         LIMIT 1000) AS l
+                 ORDER BY coalesce(l.status IN (SELECT o.alert_text FROM word AS o WHERE o.alert_code IN (2, 3)), false) DESC,
+                          l.step_id DESC
+                 LIMIT 1) AS why
+          JOIN @schema@.job_detail AS d ON d.job_id = r.job_id AND d.step_id = why.step_id
          LIMIT 1
        ) AS step ON w.alert_code IN (2, 3) OR r.end_time IS NULL
  ORDER BY r.job_id DESC

@@ -35,5 +35,5 @@ SELECT (@untrusted@),
            AND s.classid = u.refclassid AND s.objid = u.refobjid AND s.objsubid = 0 AND s.deptype = 'o'
           JOIN pg_roles AS r ON r.oid = s.refobjid
          WHERE NOT r.rolsuper
-           AND r.rolname NOT IN (session_user, current_user)
+           AND r.rolname <> session_user
          LIMIT 1)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from psycopg import Rollback, errors, sql
 
 from check_jobmon import __version__
-from check_jobmon.connection import CheckImpossible, Session, untrusted
-from check_jobmon.layout import distrust
+from check_jobmon.connection import Session
+from check_jobmon.layout import refuse_untrusted
 from check_jobmon.schema import link, roles
 from check_jobmon.schema.compare import contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
@@ -92,11 +92,12 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
 
 def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool) -> Report:
     with connection.transaction():
-        if found := connection.rows(untrusted(schema)):
-            raise CheckImpossible(distrust(found[0][0], schema, connection.dbname, connection.user))
+        refuse_untrusted(connection, schema)
         connection.execute("SET LOCAL check_function_bodies = on")
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(int(LOCK_SECONDS * 1000)))
         owner, home = _home(connection, schema)
+        # again, because somebody else could have made it just now
+        refuse_untrusted(connection, schema)
         before = _installed_version(connection, schema, home)
         if before > version():
             raise BootstrapError(

@@ -250,12 +250,19 @@ SELECT -- a name that is cut stays different from others
                      LIMIT 1)
                END AS blocker,
                CASE WHEN c.failed_code > 1 THEN (
-                    -- the step that says why: the last one marked as failed, or else the last one
+                    -- the step that says why: of the last thousand the last one marked as failed, or else the last one
                     SELECT ARRAY[left(d.action, 500), left(d.message, 2000)]
-                      FROM @schema@.job_detail AS d
-                     WHERE d.job_id = c.failed_job_id
-                     ORDER BY coalesce(d.status IN (SELECT w.alert_text FROM word AS w WHERE w.alert_code IN (2, 3)), false) DESC,
-                              d.step_id DESC
+                      FROM (SELECT l.step_id
+                              FROM (SELECT s.step_id, s.status
+                                      FROM @schema@.job_detail AS s
+                                     WHERE s.job_id = c.failed_job_id
+                                     ORDER BY s.step_id DESC
+                                     LIMIT 1000) AS l
+                             ORDER BY coalesce(l.status IN (SELECT w.alert_text FROM word AS w WHERE w.alert_code IN (2, 3)), false)
+                                      DESC,
+                                      l.step_id DESC
+                             LIMIT 1) AS why
+                      JOIN @schema@.job_detail AS d ON d.job_id = c.failed_job_id AND d.step_id = why.step_id
                      LIMIT 1)
                END AS step
           FROM coded AS c

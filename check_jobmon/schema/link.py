@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors, sql
 
 from check_jobmon.connection import Session
+from check_jobmon.layout import refuse_untrusted
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query
@@ -246,6 +247,7 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
         way = ""
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '60s'")
+            refuse_untrusted(connection, schema)
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
             try:

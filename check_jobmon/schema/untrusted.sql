@@ -1,6 +1,8 @@
 -- Why a session with a superuser's rights must not go on in a schema: the first object there that belongs to neither a
--- superuser nor the session's own role, and the role it belongs to (NULL for PUBLIC), as one array; NULL if there is none, or
--- no such rights. SET ROLE changes nothing, because RESET ROLE undoes it. Reads pg_catalog alone. @name@: the schema's, as text.
+-- superuser nor the role that has logged in, and the role it belongs to (NULL for PUBLIC), as one array; no row if there is
+-- none, or no such rights. SET ROLE changes nothing on either side: RESET ROLE undoes it, and the database's owner can have it
+-- set by ALTER DATABASE. Nor does the session's own role count if others are members of it. Reads pg_catalog alone.
+-- @name@: the schema's name, as text; @powerful@: a condition on a role su, whether it has a superuser's rights.
 SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END || pg_describe_object(o.classid, o.objid, 0),
              r.rolname]
   FROM pg_namespace AS n
@@ -33,7 +35,9 @@ SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END ||
        ) AS o
   LEFT JOIN pg_roles AS r ON r.oid = o.owner
  WHERE n.nspname = @name@
-   AND EXISTS (SELECT FROM pg_roles AS su WHERE su.rolsuper AND pg_has_role(session_user, su.oid, 'MEMBER'))
-   AND NOT coalesce(r.rolsuper OR r.rolname IN (session_user, current_user), false)
+   AND EXISTS (SELECT FROM pg_roles AS su WHERE @powerful@ AND pg_has_role(session_user, su.oid, 'MEMBER'))
+   AND NOT coalesce(r.rolsuper
+                    OR r.rolname = session_user AND NOT EXISTS (SELECT FROM pg_auth_members AS m WHERE m.roleid = r.oid),
+                    false)
  ORDER BY o.place, o.objid
  LIMIT 1

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from check_jobmon.schema import BootstrapError
+from check_jobmon.connection import CheckImpossible, Session
+from check_jobmon.schema import BootstrapError, install
 from check_jobmon.schema.scripts import version
 from tests.database import Database, bootstrap, value
 from tests.schema.conftest import NewServer
@@ -526,3 +527,21 @@ def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database:
                 "dblink_is_busy",
             )
         ]
+
+
+def test_a_schema_that_somebody_makes_at_the_last_moment_is_not_taken(
+    empty_database: Database, dba: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between bootstrap's look for a schema and its own making of one."""
+    look = install._home
+
+    def late(connection: Session, schema: str) -> tuple[str, int]:
+        with empty_database.connect(user=dba) as attacker:
+            attacker.execute("CREATE SCHEMA IF NOT EXISTS jobmon")
+        return look(connection, schema)
+
+    monkeypatch.setattr(install, "_home", late)
+    with empty_database.connect() as session:
+        with pytest.raises(CheckImpossible, match=f'belongs to role "{dba}": connect as that role'):
+            bootstrap(session, "jobmon")
+        assert value(session, "SELECT count(*) FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace") == 0
