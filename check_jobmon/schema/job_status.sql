@@ -251,7 +251,7 @@ SELECT -- a name that is cut stays different from others
                END AS blocker,
                CASE WHEN c.failed_code > 1 THEN (
                     -- the step that says why: of the last thousand the last one marked as failed, or else the last one
-                    SELECT ARRAY[left(d.action, 500), left(d.message, 2000)]
+                    SELECT ARRAY[left(d.action, 200), left(d.message, 800)]
                       FROM (SELECT l.step_id
                               FROM (SELECT s.step_id, s.status
                                       FROM @schema@.job_detail AS s
