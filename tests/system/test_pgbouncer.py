@@ -26,6 +26,11 @@ class Pool:
         where = ["-H", "127.0.0.1", "-p", str(self.port), "-d", database.name, "-U", "postgres"]
         return run_module("check_jobmon", *where, *arguments, PGPASSFILE=str(self.passfile))
 
+    def ctl(self, database: Database, command: str, *arguments: str) -> Output:
+        """Run a command of jobmonctl on a database, through the pool."""
+        where = ["-H", "127.0.0.1", "-p", str(self.port), "-d", database.name, "-U", "postgres"]
+        return run_module("check_jobmon.ctl", command, *where, *arguments, PGPASSFILE=str(self.passfile))
+
     def connect(self, dbname: str) -> psycopg.Connection:
         """A session through the pool, or of its console."""
         return psycopg.connect(
@@ -104,7 +109,16 @@ def test_many_checks_at_once_take_turns(pool: Pool, four_states: FourStates) -> 
 
 
 def test_a_check_leaves_nothing_behind_in_the_pooled_session(pool: Pool, four_states: FourStates) -> None:
-    settings = ("statement_timeout", "lock_timeout", "search_path", "transaction_read_only", "jit")
+    """Nor does a command of jobmonctl; each has its settings in every transaction, whoever had the session before."""
+    settings = (
+        "statement_timeout",
+        "lock_timeout",
+        "search_path",
+        "transaction_read_only",
+        "jit",
+        "datestyle",
+        "row_security",
+    )
 
     def state() -> tuple[object, ...]:
         with pool.connect(four_states.critical.name) as session:
@@ -113,6 +127,9 @@ def test_a_check_leaves_nothing_behind_in_the_pooled_session(pool: Pool, four_st
 
     before = state()
     assert pool.check(four_states.critical, "-vv").status == 2
+    for command in ("status", "show", "failed", "running"):
+        output = pool.ctl(four_states.critical, command)
+        assert (output.status, output.stderr) == (0, "")
     assert state() == before
 
 
