@@ -56,7 +56,9 @@ WITH home AS MATERIALIZED (
        AND c.relkind <> 'S'
      UNION ALL
     SELECT c.relname::text, format('constraint %%s of %%s', t.conname, c.relname),
-           pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL, false, false
+           pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL,
+           -- bootstrap makes these again: see foreign_keys.sql
+           t.contype = 'f' AND c.relname IN ('cancelled_job', 'job_lock', 'past_run'), false
       FROM relation AS c
       JOIN pg_constraint AS t ON t.conrelid = c.oid
      -- those of NOT NULL, which PostgreSQL 18 has made constraints, are the columns'

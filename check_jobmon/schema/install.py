@@ -235,7 +235,7 @@ def _apply_functions(connection: Session, schema: str, dblink: str) -> None:
 
 
 def _fingerprint(connection: Session, schema: str) -> object:
-    """All that a bootstrap re-applies (functions, their rights and comments, triggers) as one value to compare."""
+    """All that a bootstrap re-applies as one value to compare: functions, rights, comments, triggers (and so foreign keys)."""
     return _value(
         connection,
         """
@@ -249,7 +249,6 @@ def _fingerprint(connection: Session, schema: str) -> object:
                   FROM pg_trigger AS g
                   JOIN pg_class AS c ON c.oid = g.tgrelid
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-                   AND NOT g.tgisinternal
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
                  UNION ALL
