@@ -115,8 +115,6 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         )
         connection.execute("RESET ROLE")
         link.role(connection, schema)
-        if before == 0 and with_roles:
-            roles.refuse_others(connection, schema)
         who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
         changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
         if check or not changed:

@@ -49,9 +49,11 @@ TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_sta
 def ensure(connection: Session, schema: str) -> str:
     """Make the roles where they are missing and give them their rights; says what they are for, in one line.
 
-    Raises BootstrapError where a role has to be made and may not be.
+    Raises BootstrapError where a role has to be made and may not be, or has no rights here yet and somebody may have made
+    it to get them.
     """
     for name in _names(schema):
+        refuse_faults(connection, schema, name)
         _create(connection, name)
     for grant in _grants(schema):
         connection.execute(grant.encode())
@@ -60,12 +62,6 @@ def ensure(connection: Session, schema: str) -> str:
     if not _may_see_sessions(connection, monitor):
         roles += f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {monitor})"
     return roles
-
-
-def refuse_others(connection: Session, schema: str) -> None:
-    """Raise BootstrapError where a role is there that somebody may have made to get its rights."""
-    for name in _names(schema):
-        refuse_faults(connection, schema, name)
 
 
 def refuse_faults(connection: Session, schema: str, name: str, *, login: bool = False) -> None:
