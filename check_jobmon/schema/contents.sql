@@ -148,13 +148,32 @@ WITH home AS MATERIALIZED (
        AND a.grantee <> h.owner
        AND r.rolsuper IS NOT TRUE
      UNION ALL
-    SELECT c.relname::text, format('right of %%s to make triggers on %%s', coalesce(r.rolname, 'PUBLIC'), c.relname), '', NULL, false, false
+    -- by either, what the grantee writes would run as whoever writes the table: a trigger on it, or on what refers to it
+    SELECT c.relname::text, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
+                                   CASE a.privilege_type WHEN 'TRIGGER' THEN 'triggers on ' ELSE 'foreign keys to ' END || c.relname),
+           '', NULL, false, false
       FROM relation AS c
-     CROSS JOIN aclexplode(c.relacl) AS a
+     CROSS JOIN LATERAL (
+            SELECT c.relacl
+             UNION ALL
+            SELECT t.attacl FROM pg_attribute AS t WHERE t.attrelid = c.oid
+           ) AS l(acl)
+     CROSS JOIN aclexplode(l.acl) AS a
       LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-     WHERE a.privilege_type = 'TRIGGER'
+     WHERE a.privilege_type IN ('TRIGGER', 'REFERENCES')
+       -- those that ALTER DEFAULT PRIVILEGES gives are no more to be expected than others
+       AND NOT c.temporary
        AND a.grantee <> c.relowner
        AND r.rolsuper IS NOT TRUE
+     UNION ALL
+    SELECT c.relname::text, format('foreign key %%s of %%s (owner "%%s") to %%s', k.conname, k.conrelid::regclass, r.rolname, c.relname),
+           '', NULL, false, false
+      FROM relation AS c
+      JOIN pg_constraint AS k ON k.confrelid = c.oid AND k.contype = 'f'
+      JOIN pg_class AS t ON t.oid = k.conrelid
+      JOIN pg_roles AS r ON r.oid = t.relowner
+     WHERE t.relowner <> c.owner
+       AND NOT r.rolsuper
 )
 SELECT o.relation, regexp_replace(o.name, h.prefix, '', 'g') AS name, regexp_replace(o.facts, h.prefix, '', 'g') AS facts,
        o.body, o.may_be_missing, o.may_be_added

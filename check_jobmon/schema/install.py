@@ -114,8 +114,9 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
             sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema))
         )
         connection.execute("RESET ROLE")
-        link.role(connection, schema)
+        users = link.role(connection, schema)
         who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
+        roles.revoke_excess(connection, schema, users)
         changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
         if check or not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
@@ -149,6 +150,8 @@ def _home(connection: Session, schema: str) -> tuple[str, int]:
         try:
             # A second bootstrap waits here for the first, and then fails.
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+            # what ALTER DEFAULT PRIVILEGES gave
+            roles.revoke_excess(connection, schema, ())
         except errors.InsufficientPrivilege:
             raise BootstrapError(
                 f'role "{connection.info.user}" may not create a schema in database "{connection.info.dbname}": ask the '
@@ -250,7 +253,10 @@ def _fingerprint(connection: Session, schema: str) -> object:
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
                  UNION ALL
-                SELECT concat_ws(' ', c.relname, c.relacl) FROM pg_class AS c
+                SELECT concat_ws(' ', c.relname, c.relacl,
+                                 (SELECT string_agg(a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a
+                                   WHERE a.attrelid = c.oid))
+                  FROM pg_class AS c
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
                  UNION ALL
                 SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit,

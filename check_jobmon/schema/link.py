@@ -102,8 +102,11 @@ def role_name(connection: Session, schema: str) -> str:
     return f"{schema}_link_{row[0]}"
 
 
-def role(connection: Session, schema: str) -> None:
-    """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
+def role(connection: Session, schema: str) -> tuple[str, ...]:
+    """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others.
+
+    Returns the roles that have these rights: it, and that of dblink_mapping if there is one.
+    """
     name = role_name(connection, schema)
     table = sql.Identifier(schema, "link")
     recorded = connection.execute(sql.SQL("SELECT role_name FROM {}").format(table)).fetchone()
@@ -128,7 +131,8 @@ def role(connection: Session, schema: str) -> None:
             sql.Identifier(schema, "dblink_mapping")
         )
     ).fetchone()
-    for grantee in (name, *(mapped or ())):
+    users = (name, *map(str, mapped or ()))
+    for grantee in users:
         connection.execute(
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
         )
@@ -140,6 +144,7 @@ def role(connection: Session, schema: str) -> None:
                     sql.Identifier(grantee),
                 )
             )
+    return users
 
 
 def _settings(connection: Session, name: str) -> None:

@@ -5,6 +5,7 @@ Neither can log in: grant them to the roles that do.
 """
 
 import contextlib
+from collections.abc import Sequence
 
 from psycopg import errors, sql
 
@@ -43,7 +44,10 @@ MONITORING = (
 """What {schema}_monitor may execute."""
 
 TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
-"""What {schema}_monitor may read. Never link or dblink_mapping, which hold secrets."""
+"""What {schema}_monitor may read."""
+
+SECRET = ("cancelled_job", "dblink_mapping", "job_lock", "link", "past_run", "schema_version")
+"""The other tables, which nobody but the owner may read: two of them hold secrets."""
 
 
 def ensure(connection: Session, schema: str) -> str:
@@ -62,6 +66,13 @@ def ensure(connection: Session, schema: str) -> str:
     if not _may_see_sessions(connection, monitor):
         roles += f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {monitor})"
     return roles
+
+
+def revoke_excess(connection: Session, schema: str, link: Sequence[str]) -> None:
+    """Take away the rights that nobody should have but the owner and, for the link's functions, those roles."""
+    parameters = {"schema": schema, "secret": list(SECRET), "shown": list(TABLES), "link": list(link)}
+    for (revoke,) in connection.execute(query("excess_rights"), parameters).fetchall():
+        connection.execute(str(revoke).encode())
 
 
 def refuse_faults(connection: Session, schema: str, name: str, *, login: bool = False) -> None:

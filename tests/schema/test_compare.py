@@ -174,6 +174,19 @@ TRAPS = {
         "GRANT ALL ON jobmon.link TO pg_monitor",
         "right of pg_monitor to make triggers on link",
     ),
+    "the right to refer to a table": (
+        "GRANT REFERENCES ON jobmon.job_log TO pg_monitor",
+        "right of pg_monitor to make foreign keys to job_log",
+    ),
+    "the right to refer to a column": (
+        "GRANT REFERENCES (job_id) ON jobmon.job_log TO PUBLIC",
+        "right of PUBLIC to make foreign keys to job_log",
+    ),
+    "somebody else's foreign key": (
+        "CREATE TABLE trap.referring (job_id bigint REFERENCES jobmon.job_log ON DELETE CASCADE);"
+        "ALTER TABLE trap.referring OWNER TO pg_monitor",
+        'foreign key referring_job_id_fkey of trap.referring (owner "pg_monitor") to job_log',
+    ),
 }
 
 
@@ -213,7 +226,8 @@ TOLERATED = (
     "ALTER TABLE jobmon.job_log CLUSTER ON job_log_pkey; ALTER TABLE jobmon.job_log REPLICA IDENTITY FULL",
     "CREATE STATISTICS jobmon.mine ON job_name, status FROM jobmon.job_log",
     "COMMENT ON TABLE jobmon.job_log IS 'ours'",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA jobmon TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
+    "GRANT SELECT, DELETE ON jobmon.job_log TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
+    "CREATE TABLE public.referring (job_id bigint REFERENCES jobmon.job_log)",
     "CREATE VIEW jobmon.mine AS SELECT job_name, count(*) FROM jobmon.job_log GROUP BY 1",
     "CREATE TABLE jobmon.mine (id serial PRIMARY KEY, job_id bigint REFERENCES jobmon.job_log, x text CHECK (x <> ''))",
     "CREATE TABLE public.job_log (x integer); CREATE TEMPORARY TABLE job_log (x integer); CREATE TEMPORARY TABLE link ()",

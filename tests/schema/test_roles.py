@@ -156,6 +156,88 @@ def test_lost_rights_are_noticed_and_given_back(database: Database, session: psy
     assert value(session, "SELECT has_function_privilege('public', 'jobmon.link_mac(text)', 'EXECUTE')") is False
 
 
+def drop(session: psycopg.Connection, *names: str) -> None:
+    """Drop the roles that are there, with their rights in this database."""
+    for name in names:
+        if value(session, "SELECT count(*) FROM pg_roles WHERE rolname = %s", name):
+            session.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+OTHERS_RIGHTS = """
+    SELECT concat_ws(' ', a.grantee::regrole, a.privilege_type, o.name)
+      FROM (SELECT relname::text, relacl, relowner FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace
+             UNION ALL
+            SELECT c.relname, a.attacl, c.relowner FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+             WHERE c.relnamespace = 'jobmon'::regnamespace
+             UNION ALL
+            SELECT proname, proacl, proowner FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace
+             UNION ALL
+            SELECT nspname, nspacl, nspowner FROM pg_namespace WHERE nspname = 'jobmon') AS o(name, acl, owner)
+     CROSS JOIN aclexplode(o.acl) AS a
+     WHERE a.grantee <> o.owner
+       AND (o.name = ANY (%s) OR a.privilege_type IN ('TRIGGER', 'REFERENCES', 'CREATE') OR o.name LIKE 'link\\_%%')
+       AND NOT (o.name IN ('link_answer', 'link_serve') AND pg_get_userbyid(a.grantee) LIKE 'jobmon\\_link\\_%%')
+     ORDER BY 1
+"""
+"""Who but the owner has rights that no site's grant may give. The parameter: the tables that nobody else may use."""
+
+
+def others_rights(session: psycopg.Connection) -> list[str]:
+    return [row[0] for row in session.execute(OTHERS_RIGHTS.encode(), [list(roles.SECRET)])]
+
+
+def test_every_table_is_either_for_who_monitors_or_the_owners_alone(session: psycopg.Connection) -> None:
+    assert session.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace AND relkind = 'r' ORDER BY 1"
+    ).fetchall() == [(name,) for name in sorted((*roles.SECRET, *roles.TABLES))]
+
+
+def test_a_sites_default_privileges_give_nobody_what_is_the_owners_alone(empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        session.execute("CREATE ROLE roles_friend")
+        try:
+            for kind in ("SCHEMAS", "TABLES", "SEQUENCES", "FUNCTIONS"):
+                session.execute(
+                    f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO roles_friend WITH GRANT OPTION".encode()
+                )
+            assert bootstrap(session, "jobmon").changed is True
+            assert others_rights(session) == []
+            # what the site may give away remains given
+            assert value(session, "SELECT has_table_privilege('roles_friend', 'jobmon.job_log', 'DELETE')")
+            assert bootstrap(session, "jobmon").changed is False
+            session.execute("GRANT TRIGGER ON jobmon.job_log TO roles_friend")
+            with pytest.raises(BootstrapError, match="right of roles_friend to make triggers on job_log is not"):
+                bootstrap(session, "jobmon")
+        finally:
+            drop(session, "roles_friend")
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        "SELECT ON ALL TABLES IN SCHEMA jobmon",
+        "SELECT (password) ON jobmon.link",
+        "EXECUTE ON ALL FUNCTIONS IN SCHEMA jobmon",
+    ],
+)
+def test_a_right_that_is_the_owners_alone_is_noticed_and_revoked(session: psycopg.Connection, grant: str) -> None:
+    bootstrap(session, "jobmon")
+    session.execute("CREATE ROLE roles_friend; CREATE ROLE roles_other")
+    try:
+        session.execute(f"GRANT {grant} TO roles_friend WITH GRANT OPTION".encode())
+        session.execute("GRANT USAGE ON SCHEMA jobmon TO roles_friend; SET ROLE roles_friend")
+        session.execute(f"GRANT {grant} TO roles_other; RESET ROLE".encode())
+        granted = others_rights(session)
+        assert {right.partition(" ")[0] for right in granted} == {"roles_friend", "roles_other"}
+        assert bootstrap(session, "jobmon", check=True).changed is True
+        assert others_rights(session) == granted
+        assert bootstrap(session, "jobmon").changed is True
+        assert others_rights(session) == []
+        assert bootstrap(session, "jobmon").changed is False
+    finally:
+        drop(session, "roles_friend", "roles_other")
+
+
 def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> None:
     done = empty_database.ctl("bootstrap", "--schema", "rolefree", "--no-roles")
     assert (done.status, done.stderr) == (0, "")
@@ -234,13 +316,6 @@ def test_the_mappings_role_gets_what_the_link_needs(database: Database, session:
     assert session.execute("SELECT owner, status FROM jobmon.job_log").fetchall() == [("postgres", "OK")]
     assert bootstrap(session, "jobmon").changed is False
     session.execute("DROP OWNED BY roles_mapped; DROP ROLE roles_mapped")
-
-
-def drop(session: psycopg.Connection, *names: str) -> None:
-    """Drop the roles that are there, with their rights in this database."""
-    for name in names:
-        if value(session, "SELECT count(*) FROM pg_roles WHERE rolname = %s", name):
-            session.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
 PREPARED = {
