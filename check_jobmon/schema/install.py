@@ -10,7 +10,7 @@ from check_jobmon import __version__
 from check_jobmon.connection import CheckImpossible, Session, untrusted
 from check_jobmon.layout import distrust
 from check_jobmon.schema import link, roles
-from check_jobmon.schema.compare import contents, differences, refuse
+from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, query, tables, version
 
@@ -183,9 +183,13 @@ def _installed_version(connection: Session, schema: str, home: int) -> int:
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(ledger))
         return int(str(_value(connection, sql.SQL("SELECT coalesce(max(version), 0) FROM ONLY {}").format(ledger))))
     if found:
+        names = [
+            name for name, thing in found.items() if thing.relation is None or name == f"relation {thing.relation}"
+        ]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise BootstrapError(
-            f'schema "{schema}" already holds {len(found)} objects that are not check_jobmon\'s, and nothing was '
-            f"touched: name another schema with --schema"
+            f'schema "{schema}" already holds what is not check_jobmon\'s ({", ".join(names[:NAMED])}{more}), and nothing was '
+            "touched: name another schema with --schema"
         )
     return 0
 
