@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 130000
 LOCK_SECONDS = 60
-"""How long bootstrap waits for a lock before it names who holds it."""
+"""How long bootstrap waits for a lock, at most, before it names who holds it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,9 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         )
     if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
+    # before the statement's own time is over, whose error names nobody
+    seconds = min(LOCK_SECONDS, 0.9 * connection.seconds) if connection.seconds else LOCK_SECONDS
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(int(seconds * 1000)))
     for last in (False, False, True):
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
@@ -79,7 +82,7 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         except errors.LockNotAvailable:
             found = connection.execute(query("lock_holder"), {"schema": schema}).fetchone()
             raise BootstrapError(
-                f"waited {LOCK_SECONDS} seconds for a lock, "
+                f"waited {seconds:g} seconds for a lock, "
                 + (
                     f"probably that of {found[0]}: let that end, or end it (SELECT pg_terminate_backend({found[1]})), then "
                     "run bootstrap again"
@@ -95,7 +98,6 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         if found := connection.rows(untrusted(schema)):
             raise CheckImpossible(distrust(found[0][0], schema, connection.dbname, connection.user))
         connection.execute("SET LOCAL check_function_bodies = on")
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(int(LOCK_SECONDS * 1000)))
         owner, home = _home(connection, schema)
         before = _installed_version(connection, schema, home)
         if before > version():

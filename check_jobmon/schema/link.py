@@ -42,12 +42,13 @@ def extension(connection: Session, schema: str) -> Dblink:
         _install(connection, schema)
         found = _dblink(connection, schema)
     assert found
-    home, stranger, lacking, public = found
+    home, stranger, lacking, public, remedy = found
     if stranger:
         raise BootstrapError(
             f'dblink is in schema "{home}", where role "{stranger}" could put look-alikes of its functions, which would run '
-            f"as a superuser: have a superuser run CREATE SCHEMA {schema}_dblink; ALTER EXTENSION dblink SET SCHEMA "
-            f"{schema}_dblink; and run bootstrap again"
+            f"as a superuser: have a superuser run {remedy}; then run bootstrap again. Or move dblink, and no job can be logged "
+            f"from then until bootstrap has run: CREATE SCHEMA {schema}_dblink; "
+            f"ALTER EXTENSION dblink SET SCHEMA {schema}_dblink"
         )
     if lacking:
         with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
@@ -67,7 +68,7 @@ def extension(connection: Session, schema: str) -> Dblink:
     return Dblink(home, changed or bool(lacking), said)
 
 
-def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None] | None:
+def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
     return connection.execute(query("dblink"), {"schema": schema}).fetchone()
 
 
@@ -250,7 +251,6 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
             _set_password(connection, table, role_name(connection, schema))
         way = ""
         with connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = '60s'")
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
             try:
