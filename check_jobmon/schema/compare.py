@@ -42,13 +42,16 @@ def differences(
     """
     drops = " ".join(re.findall(r"DROP (?:FUNCTION|PROCEDURE|ROUTINE)\s([^;]*);", due))
     dropped = {f"function {signature}" for signature in re.findall(r"\w+\([^()]*\)", drops)}
+    ours = {name.partition("(")[0] for name in (*scripts, *made) if name.startswith("function ")}
     wrong = []
     for name, thing in found.items():
         expected = [one[name] for one in (scripts, made) if name in one]
         if not expected:
             relation = f"relation {thing.relation}"
-            # a part of a relation that the site has added
-            tolerated = thing.may_be_added or (name != relation and thing.relation and relation not in made)
+            # a part of a relation that the site has added; never another function of one of our names
+            tolerated = (thing.may_be_added and name.partition("(")[0] not in ours) or (
+                name != relation and thing.relation and relation not in made
+            )
             if not tolerated and name not in dropped:
                 wrong.append(f"{name} is not check_jobmon's")
         # the body only of what no bootstrap replaces
@@ -68,5 +71,5 @@ def refuse(schema: str, wrong: "Sequence[str]") -> None:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise BootstrapError(
             f'schema "{schema}" is not as bootstrap made it, and nothing was touched ({"; ".join(wrong[:NAMED])}{more}): undo '
-            "that as the schema's owner (DROP, ALTER, REVOKE), or name another schema with --schema"
+            "that as the schema's owner (DROP, ALTER, REVOKE)"
         )

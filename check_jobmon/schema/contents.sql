@@ -17,6 +17,26 @@ WITH home AS MATERIALIZED (
       FROM home AS h
       JOIN pg_class AS c ON c.relnamespace = h.oid
      WHERE c.relkind NOT IN ('i', 'I')
+), harmless (classid, objid) AS MATERIALIZED (
+    -- The defaults and checks, in the tables that a site may extend, that call nothing but PostgreSQL's own immutable
+    -- functions: query_to_xml() and others that are volatile run any SQL.
+    SELECT e.classid, e.objid
+      FROM relation AS c
+      JOIN (SELECT 'pg_attrdef'::regclass, d.oid, d.adrelid, d.adbin FROM pg_attrdef AS d
+             UNION ALL
+            SELECT 'pg_constraint'::regclass, k.oid, k.conrelid, k.conbin FROM pg_constraint AS k WHERE k.contype = 'c'
+           ) AS e(classid, objid, relid, tree)
+        ON e.relid = c.oid
+     WHERE c.relname IN ('job_check_config', 'job_detail', 'job_log')
+       AND NOT EXISTS (SELECT
+                         FROM regexp_matches(e.tree::text, ':funcid (\d+)', 'g') AS m(id)
+                         JOIN pg_proc AS f ON f.oid = m.id[1]::oid
+                        WHERE f.provolatile <> 'i')
+       -- what is PostgreSQL's own is not recorded
+       AND NOT EXISTS (SELECT
+                         FROM pg_depend AS u
+                        WHERE u.classid = e.classid AND u.objid = e.objid
+                          AND (u.refclassid <> 'pg_class'::regclass OR u.refobjid <> c.oid))
 ), object (relation, name, facts, body, may_be_missing, may_be_added) AS (
     SELECT c.relname::text, 'relation ' || c.relname,
            concat_ws(', ',
@@ -34,7 +54,7 @@ WITH home AS MATERIALIZED (
                         FROM pg_inherits AS i WHERE i.inhrelid = c.oid),
                      (SELECT 'is inherited by ' || string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid)
                         FROM pg_inherits AS i WHERE i.inhparent = c.oid)),
-           NULL, false, c.relkind IN ('r', 'p', 'v', 'm', 'S')
+           NULL, false, c.relkind IN ('r', 'p', 'v', 'm', 'S', 'c')
       FROM relation AS c
      UNION ALL
     SELECT c.relname::text, format('column %%s of %%s', a.attname, c.relname),
@@ -43,20 +63,28 @@ WITH home AS MATERIALIZED (
                      CASE WHEN a.attnotnull THEN 'NOT NULL' END,
                      CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
                      CASE WHEN a.attgenerated <> '' THEN 'generated ' || a.attgenerated::text END,
-                     (SELECT 'default ' || pg_get_expr(d.adbin, d.adrelid)
-                        FROM pg_attrdef AS d WHERE d.adrelid = c.oid AND d.adnum = a.attnum),
+                     CASE WHEN NOT d.harmless THEN 'default ' || pg_get_expr(d.adbin, d.adrelid) END,
                      (SELECT 'collation ' || a.attcollation::regcollation
                         FROM pg_type AS t WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
                      'at position ' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)),
-           NULL, false, false
+           NULL, false,
+           c.relname IN ('job_check_config', 'job_detail', 'job_log')
+           AND NOT a.attnotnull AND a.attgenerated = '' AND d.harmless IS NOT FALSE
+           AND EXISTS (SELECT FROM pg_type AS t WHERE t.oid = a.atttypid AND t.typnamespace = 'pg_catalog'::regnamespace)
       FROM relation AS c
       JOIN pg_attribute AS a ON a.attrelid = c.oid
+      LEFT JOIN (SELECT d.*, EXISTS (SELECT FROM harmless AS k WHERE k.classid = 'pg_attrdef'::regclass AND k.objid = d.oid)
+                   FROM pg_attrdef AS d) AS d(oid, adrelid, adnum, adbin, harmless)
+        ON d.adrelid = c.oid AND d.adnum = a.attnum
      WHERE a.attnum > 0
        AND NOT a.attisdropped
        AND c.relkind <> 'S'
      UNION ALL
     SELECT c.relname::text, format('constraint %%s of %%s', t.conname, c.relname),
-           pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL, false, false
+           pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL,
+           -- bootstrap makes these again: see foreign_keys.sql
+           t.contype = 'f' AND c.relname IN ('cancelled_job', 'job_lock', 'past_run'),
+           EXISTS (SELECT FROM harmless AS k WHERE k.classid = 'pg_constraint'::regclass AND k.objid = t.oid)
       FROM relation AS c
       JOIN pg_constraint AS t ON t.conrelid = c.oid
      -- those of NOT NULL, which PostgreSQL 18 has made constraints, are the columns'
@@ -99,12 +127,20 @@ WITH home AS MATERIALIZED (
                      CASE WHEN p.proowner <> h.owner THEN 'of another owner: ' || pg_get_userbyid(p.proowner) END),
            md5(concat_ws(' ', regexp_replace(p.prosrc, h.prefix, '', 'g'), l.lanname, p.prosecdef,
                          replace(array_to_string(p.proconfig, ' '), format(', %%s,', h.in_path), ','))),
-           false, false
+           false,
+           -- no call of PostgreSQL's own functions can mean it
+           NOT EXISTS (SELECT FROM pg_proc AS b WHERE b.pronamespace = 'pg_catalog'::regnamespace AND b.proname = p.proname)
+           AND (p.proowner = h.owner OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = p.proowner AND r.rolsuper))
       FROM home AS h
       JOIN pg_proc AS p ON p.pronamespace = h.oid
       JOIN pg_language AS l ON l.oid = p.prolang
      UNION ALL
-    SELECT NULL, 'type ' || t.typname, '', NULL, false, false
+    SELECT NULL, 'type ' || t.typname, '', NULL, false,
+           t.typowner = h.owner
+           AND (t.typtype = 'e'
+                OR t.typtype = 'd'
+                AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c')
+                AND EXISTS (SELECT FROM pg_type AS b WHERE b.oid = t.typbasetype AND b.typnamespace = 'pg_catalog'::regnamespace))
       FROM home AS h
       JOIN pg_type AS t ON t.typnamespace = h.oid
      -- without those of the relations, and all arrays
@@ -146,13 +182,32 @@ WITH home AS MATERIALIZED (
        AND a.grantee <> h.owner
        AND r.rolsuper IS NOT TRUE
      UNION ALL
-    SELECT c.relname::text, format('right of %%s to make triggers on %%s', coalesce(r.rolname, 'PUBLIC'), c.relname), '', NULL, false, false
+    -- by either, what the grantee writes would run as whoever writes the table: a trigger on it, or on what refers to it
+    SELECT c.relname::text, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
+                                   CASE a.privilege_type WHEN 'TRIGGER' THEN 'triggers on ' ELSE 'foreign keys to ' END || c.relname),
+           '', NULL, false, false
       FROM relation AS c
-     CROSS JOIN aclexplode(c.relacl) AS a
+     CROSS JOIN LATERAL (
+            SELECT c.relacl
+             UNION ALL
+            SELECT t.attacl FROM pg_attribute AS t WHERE t.attrelid = c.oid
+           ) AS l(acl)
+     CROSS JOIN aclexplode(l.acl) AS a
       LEFT JOIN pg_roles AS r ON r.oid = a.grantee
-     WHERE a.privilege_type = 'TRIGGER'
+     WHERE a.privilege_type IN ('TRIGGER', 'REFERENCES')
+       -- those that ALTER DEFAULT PRIVILEGES gives are no more to be expected than others
+       AND NOT c.temporary
        AND a.grantee <> c.relowner
        AND r.rolsuper IS NOT TRUE
+     UNION ALL
+    SELECT c.relname::text, format('foreign key %%s of %%s (owner "%%s") to %%s', k.conname, k.conrelid::regclass, r.rolname, c.relname),
+           '', NULL, false, false
+      FROM relation AS c
+      JOIN pg_constraint AS k ON k.confrelid = c.oid AND k.contype = 'f'
+      JOIN pg_class AS t ON t.oid = k.conrelid
+      JOIN pg_roles AS r ON r.oid = t.relowner
+     WHERE t.relowner <> c.owner
+       AND NOT r.rolsuper
 )
 SELECT o.relation, regexp_replace(o.name, h.prefix, '', 'g') AS name, regexp_replace(o.facts, h.prefix, '', 'g') AS facts,
        o.body, o.may_be_missing, o.may_be_added

@@ -1,5 +1,6 @@
 -- Where dblink is, and for the schema of the parameter: who could put look-alikes of dblink's functions in their place, what
--- the schema's owner lacks to use them, and what PUBLIC may do with them, the last two as the statements that change it.
+-- the schema's owner lacks to use them, and what PUBLIC may do with them, the last two as the statements that
+-- change it; last, the statement that puts an end to the look-alikes.
 WITH used AS MATERIALIZED (
     SELECT e.extnamespace, p.oid, p.proname, p.proowner, format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature
       FROM pg_extension AS e
@@ -14,19 +15,7 @@ WITH used AS MATERIALIZED (
                            'dblink_exec(text, text)', 'dblink_get_connections()')
 )
 SELECT n.nspname,
-       -- a superuser's functions call them, or a superuser's bootstrap does
-       CASE WHEN h.rolsuper OR current_setting('is_superuser') = 'on' THEN
-           (SELECT r.rolname
-              FROM (SELECT CASE WHEN pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN b.datdba ELSE n.nspowner END
-                      FROM pg_database AS b
-                     WHERE b.datname = current_database()
-                     UNION ALL
-                    SELECT u.proowner FROM needed AS u) AS o(oid)
-              JOIN pg_roles AS r USING (oid)
-             WHERE NOT r.rolsuper
-               AND r.oid <> h.oid
-             LIMIT 1)
-       END,
+       s.rolname,
        nullif(concat_ws('; ',
            CASE WHEN NOT has_schema_privilege(h.oid, n.oid, 'USAGE')
                 THEN format('GRANT USAGE ON SCHEMA %%I TO %%I', n.nspname, h.rolname)
@@ -36,14 +25,41 @@ SELECT n.nspname,
              WHERE NOT has_function_privilege(h.oid, u.oid, 'EXECUTE')
             HAVING count(*) > 0)), ''),
        -- those that send the caller's SQL: over a link of the session too
-       (SELECT format('REVOKE EXECUTE ON FUNCTION %%s FROM PUBLIC', string_agg(u.oid::regprocedure::text, ', ' ORDER BY u.oid))
+       (SELECT concat(CASE WHEN NOT h.rolsuper THEN
+                          (SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I; ', string_agg(w.oid::regprocedure::text, ', '), h.rolname)
+                             FROM needed AS w)
+                      END,
+                      format('REVOKE EXECUTE ON FUNCTION %%s FROM PUBLIC', string_agg(u.oid::regprocedure::text, ', ' ORDER BY u.oid)))
           FROM used AS u
          WHERE u.proname IN ('dblink', 'dblink_close', 'dblink_exec', 'dblink_fetch', 'dblink_open', 'dblink_send_query')
            AND has_function_privilege('public', u.oid, 'EXECUTE')
            AND has_schema_privilege('public', n.oid, 'USAGE')
-        HAVING count(*) > 0)
+        HAVING count(*) > 0),
+       s.remedy
   FROM pg_extension AS e
   JOIN pg_namespace AS n ON n.oid = e.extnamespace
   JOIN pg_namespace AS j ON j.nspname = %(schema)s
   JOIN pg_roles AS h ON h.oid = j.nspowner
+  LEFT JOIN LATERAL (
+        SELECT r.rolname,
+               -- what the schema's owner has had else remains
+               CASE WHEN o.function IS NULL THEN format('ALTER SCHEMA %%I OWNER TO %%I; GRANT ALL ON SCHEMA %%1$I TO %%3$I',
+                                                        n.nspname, t.superuser, r.rolname)
+                    ELSE format('ALTER FUNCTION %%s OWNER TO %%I', o.function, t.superuser)
+               END
+          FROM (SELECT CASE WHEN pg_get_userbyid(n.nspowner) = 'pg_database_owner' THEN b.datdba ELSE n.nspowner END, NULL
+                  FROM pg_database AS b
+                 WHERE b.datname = current_database()
+                 UNION ALL
+                SELECT u.proowner, u.oid::regprocedure FROM needed AS u) AS o(oid, function)
+          JOIN pg_roles AS r USING (oid)
+         CROSS JOIN LATERAL (
+                SELECT CASE WHEN current_setting('is_superuser') = 'on' THEN current_user ELSE h.rolname END
+               ) AS t(superuser)
+         WHERE NOT r.rolsuper
+           AND r.oid <> h.oid
+         LIMIT 1
+       ) AS s(rolname, remedy)
+    -- a superuser's functions call them, or a superuser's bootstrap does
+    ON h.rolsuper OR current_setting('is_superuser') = 'on'
  WHERE e.extname = 'dblink'

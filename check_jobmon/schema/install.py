@@ -10,7 +10,7 @@ from check_jobmon import __version__
 from check_jobmon.connection import Session
 from check_jobmon.layout import refuse_untrusted
 from check_jobmon.schema import link, roles
-from check_jobmon.schema.compare import contents, differences, refuse
+from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, query, tables, version
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 130000
 LOCK_SECONDS = 60
-"""How long bootstrap waits for a lock before it names who holds it."""
+"""How long bootstrap waits for a lock, at most, before it names who holds it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,9 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         )
     if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
+    # before the statement's own time is over, whose error names nobody
+    seconds = min(LOCK_SECONDS, 0.9 * connection.seconds) if connection.seconds else LOCK_SECONDS
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(int(seconds * 1000)))
     for last in (False, False, True):
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
@@ -79,7 +82,7 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         except errors.LockNotAvailable:
             found = connection.execute(query("lock_holder"), {"schema": schema}).fetchone()
             raise BootstrapError(
-                f"waited {LOCK_SECONDS} seconds for a lock, "
+                f"waited {seconds:g} seconds for a lock, "
                 + (
                     f"probably that of {found[0]}: let that end, or end it (SELECT pg_terminate_backend({found[1]})), then "
                     "run bootstrap again"
@@ -94,7 +97,6 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     with connection.transaction():
         refuse_untrusted(connection, schema)
         connection.execute("SET LOCAL check_function_bodies = on")
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(int(LOCK_SECONDS * 1000)))
         owner, home = _home(connection, schema)
         # again, because somebody else could have made it just now
         refuse_untrusted(connection, schema)
@@ -115,10 +117,9 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
             sql.SQL("REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC").format(sql.Identifier(schema))
         )
         connection.execute("RESET ROLE")
-        link.role(connection, schema)
-        if before == 0 and with_roles:
-            roles.refuse_others(connection, schema)
+        users = link.role(connection, schema)
         who = roles.ensure(connection, schema) if with_roles else roles.explanation(schema)
+        roles.revoke_excess(connection, schema, users)
         changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
         if check or not changed:
             # Leave no dead rows behind in the catalogs: cron does this every day.
@@ -152,6 +153,8 @@ def _home(connection: Session, schema: str) -> tuple[str, int]:
         try:
             # A second bootstrap waits here for the first, and then fails.
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+            # what ALTER DEFAULT PRIVILEGES gave
+            roles.revoke_excess(connection, schema, ())
         except errors.InsufficientPrivilege:
             raise BootstrapError(
                 f'role "{connection.info.user}" may not create a schema in database "{connection.info.dbname}": ask the '
@@ -183,9 +186,13 @@ def _installed_version(connection: Session, schema: str, home: int) -> int:
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(ledger))
         return int(str(_value(connection, sql.SQL("SELECT coalesce(max(version), 0) FROM ONLY {}").format(ledger))))
     if found:
+        names = [
+            name for name, thing in found.items() if thing.relation is None or name == f"relation {thing.relation}"
+        ]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise BootstrapError(
-            f'schema "{schema}" already holds {len(found)} objects that are not check_jobmon\'s, and nothing was '
-            f"touched: name another schema with --schema"
+            f'schema "{schema}" already holds what is not check_jobmon\'s ({", ".join(names[:NAMED])}{more}), and nothing was '
+            "touched: name another schema with --schema"
         )
     return 0
 
@@ -236,7 +243,7 @@ def _apply_functions(connection: Session, schema: str, dblink: str) -> None:
 
 
 def _fingerprint(connection: Session, schema: str) -> object:
-    """All that a bootstrap re-applies (functions, their rights and comments, triggers) as one value to compare."""
+    """All that a bootstrap re-applies as one value to compare: functions, rights, comments, triggers (and so foreign keys)."""
     return _value(
         connection,
         """
@@ -250,11 +257,13 @@ def _fingerprint(connection: Session, schema: str) -> object:
                   FROM pg_trigger AS g
                   JOIN pg_class AS c ON c.oid = g.tgrelid
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-                   AND NOT g.tgisinternal
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
                  UNION ALL
-                SELECT concat_ws(' ', c.relname, c.relacl) FROM pg_class AS c
+                SELECT concat_ws(' ', c.relname, c.relacl,
+                                 (SELECT string_agg(a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a
+                                   WHERE a.attrelid = c.oid))
+                  FROM pg_class AS c
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
                  UNION ALL
                 SELECT concat_ws(' ', r.rolname, r.rolcanlogin, r.rolsuper, r.rolinherit,

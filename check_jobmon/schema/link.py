@@ -43,12 +43,13 @@ def extension(connection: Session, schema: str) -> Dblink:
         _install(connection, schema)
         found = _dblink(connection, schema)
     assert found
-    home, stranger, lacking, public = found
+    home, stranger, lacking, public, remedy = found
     if stranger:
         raise BootstrapError(
             f'dblink is in schema "{home}", where role "{stranger}" could put look-alikes of its functions, which would run '
-            f"as a superuser: have a superuser run CREATE SCHEMA {schema}_dblink; ALTER EXTENSION dblink SET SCHEMA "
-            f"{schema}_dblink; and run bootstrap again"
+            f"as a superuser: have a superuser run {remedy}; then run bootstrap again. Or move dblink, and no job can be logged "
+            f"from then until bootstrap has run: CREATE SCHEMA {schema}_dblink; "
+            f"ALTER EXTENSION dblink SET SCHEMA {schema}_dblink"
         )
     if lacking:
         with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
@@ -68,7 +69,7 @@ def extension(connection: Session, schema: str) -> Dblink:
     return Dblink(home, changed or bool(lacking), said)
 
 
-def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None] | None:
+def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
     return connection.execute(query("dblink"), {"schema": schema}).fetchone()
 
 
@@ -103,8 +104,11 @@ def role_name(connection: Session, schema: str) -> str:
     return f"{schema}_link_{row[0]}"
 
 
-def role(connection: Session, schema: str) -> None:
-    """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others."""
+def role(connection: Session, schema: str) -> tuple[str, ...]:
+    """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others.
+
+    Returns the roles that have these rights: it, and that of dblink_mapping if there is one.
+    """
     name = role_name(connection, schema)
     table = sql.Identifier(schema, "link")
     recorded = connection.execute(sql.SQL("SELECT role_name FROM {}").format(table)).fetchone()
@@ -129,7 +133,8 @@ def role(connection: Session, schema: str) -> None:
             sql.Identifier(schema, "dblink_mapping")
         )
     ).fetchone()
-    for grantee in (name, *(mapped or ())):
+    users = (name, *map(str, mapped or ()))
+    for grantee in users:
         connection.execute(
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
         )
@@ -141,6 +146,7 @@ def role(connection: Session, schema: str) -> None:
                     sql.Identifier(grantee),
                 )
             )
+    return users
 
 
 def _settings(connection: Session, name: str) -> None:
@@ -246,7 +252,6 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
             _set_password(connection, table, role_name(connection, schema))
         way = ""
         with connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = '60s'")
             refuse_untrusted(connection, schema)
             connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))

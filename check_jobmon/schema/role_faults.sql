@@ -1,7 +1,7 @@
 -- What somebody else has done to a role before bootstrap gives it rights, and the statement that undoes it.
 -- `login`: whether it is the link's role, which may log in, whose settings bootstrap resets itself, and which nobody else
--- may be a member of. The members of the others are a site's own as far as a superuser or bootstrap made them, and once
--- another database of the cluster gives the role its rights.
+-- may be a member of. The other roles are looked at as long as they may not use the schema; their members are a site's own
+-- as far as a superuser or bootstrap's role made them.
 SELECT f.fault, f.remedy
   FROM pg_roles AS r
  CROSS JOIN LATERAL (
@@ -24,7 +24,7 @@ SELECT f.fault, f.remedy
            AND (g.rolname <> 'pg_monitor' OR %(login)s::boolean)
          UNION ALL
         SELECT format('has the member "%%s"%%s', g.rolname, CASE WHEN m.admin_option THEN ', who administers it' ELSE '' END),
-               format('REVOKE %%I FROM %%I GRANTED BY %%I', r.rolname, g.rolname, pg_get_userbyid(m.grantor))
+               format('REVOKE %%I FROM %%I GRANTED BY %%I CASCADE', r.rolname, g.rolname, pg_get_userbyid(m.grantor))
           FROM pg_auth_members AS m
           JOIN pg_roles AS g ON g.oid = m.member
           LEFT JOIN pg_roles AS b ON b.oid = m.grantor
@@ -32,14 +32,13 @@ SELECT f.fault, f.remedy
            AND NOT g.rolsuper
            AND g.rolname <> current_user
            AND NOT pg_has_role(g.oid, (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = %(schema)s), 'MEMBER')
-           AND (%(login)s::boolean
-                OR b.rolsuper IS NOT TRUE AND b.rolname IS DISTINCT FROM current_user
-                -- PostgreSQL 16 and newer make who creates a role its administrator, as if a superuser had done so
-                OR m.admin_option AND to_jsonb(m) ->> 'set_option' = 'false' AND to_jsonb(m) ->> 'inherit_option' = 'false'
-                OR NOT EXISTS (SELECT FROM pg_shdepend AS d
-                                WHERE d.refclassid = 'pg_authid'::regclass
-                                  AND d.refobjid = r.oid
-                                  AND d.dbid NOT IN (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
-                                  AND d.dbid <> 0))
+           -- what PostgreSQL 16 and newer record as a superuser's grant can be of who created the role: its administrator
+           AND (%(login)s::boolean OR m.admin_option OR b.rolsuper IS NOT TRUE AND b.rolname IS DISTINCT FROM current_user)
        ) AS f(fault, remedy)
  WHERE r.rolname = %(role)s
+   AND (%(login)s::boolean
+        -- of its own, not PUBLIC's
+        OR NOT EXISTS (SELECT
+                         FROM pg_namespace AS n
+                        CROSS JOIN aclexplode(n.nspacl) AS a
+                        WHERE n.nspname = %(schema)s AND a.grantee = r.oid AND a.privilege_type = 'USAGE'))

@@ -5,6 +5,7 @@ Neither can log in: grant them to the roles that do.
 """
 
 import contextlib
+from collections.abc import Sequence
 
 from psycopg import errors, sql
 
@@ -43,15 +44,20 @@ MONITORING = (
 """What {schema}_monitor may execute."""
 
 TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
-"""What {schema}_monitor may read. Never link or dblink_mapping, which hold secrets."""
+"""What {schema}_monitor may read."""
+
+SECRET = ("cancelled_job", "dblink_mapping", "job_lock", "link", "past_run", "schema_version")
+"""The other tables, which nobody but the owner may read: two of them hold secrets."""
 
 
 def ensure(connection: Session, schema: str) -> str:
     """Make the roles where they are missing and give them their rights; says what they are for, in one line.
 
-    Raises BootstrapError where a role has to be made and may not be.
+    Raises BootstrapError where a role has to be made and may not be, or has no rights here yet and somebody may have made
+    it to get them.
     """
     for name in _names(schema):
+        refuse_faults(connection, schema, name)
         _create(connection, name)
     for grant in _grants(schema):
         connection.execute(grant.encode())
@@ -62,10 +68,11 @@ def ensure(connection: Session, schema: str) -> str:
     return roles
 
 
-def refuse_others(connection: Session, schema: str) -> None:
-    """Raise BootstrapError where a role is there that somebody may have made to get its rights."""
-    for name in _names(schema):
-        refuse_faults(connection, schema, name)
+def revoke_excess(connection: Session, schema: str, link: Sequence[str]) -> None:
+    """Take away the rights that nobody should have but the owner and, for the link's functions, those roles."""
+    parameters = {"schema": schema, "secret": list(SECRET), "shown": list(TABLES), "link": list(link)}
+    for (revoke,) in connection.execute(query("excess_rights"), parameters).fetchall():
+        connection.execute(str(revoke).encode())
 
 
 def refuse_faults(connection: Session, schema: str, name: str, *, login: bool = False) -> None:

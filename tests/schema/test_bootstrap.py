@@ -127,10 +127,9 @@ def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_datab
         session.execute("CREATE VIEW jobmon.mine AS SELECT 1 AS x")
     before = catalog(empty_database)
     done = empty_database.ctl("bootstrap")
-    assert re.fullmatch(
-        r'jobmonctl bootstrap: schema "jobmon" already holds \d+ objects that are not check_jobmon\'s, and nothing was '
-        r"touched: name another schema with --schema\n",
-        done.stderr,
+    assert done.stderr == (
+        'jobmonctl bootstrap: schema "jobmon" already holds what is not check_jobmon\'s (relation mine), and nothing was '
+        "touched: name another schema with --schema\n"
     )
     assert (done.stdout, done.status) == ("", 1)
     assert catalog(empty_database) == before
@@ -458,6 +457,17 @@ def test_who_holds_a_lock_that_bootstrap_needs_is_named(
     assert bootstrap(session, "jobmon").changed is True
 
 
+def test_who_holds_a_lock_is_named_before_the_time_for_a_statement_is_over(database: Database) -> None:
+    with database.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE jobmon.schema_version IN SHARE MODE")
+        done = database.ctl("bootstrap", "--timeout", "1")
+        assert (
+            f"waited 0.9 seconds for a lock, probably that of schema_version, locked by pid {holder.info.backend_pid}"
+            in (done.stderr)
+        )
+        assert (done.stderr.count("\n"), done.status) == (1, 1)
+
+
 @pytest.fixture
 def owned_database(empty_database: Database, dba: str) -> Iterator[Database]:
     """An empty database that belongs to a role that is no superuser."""
@@ -481,7 +491,19 @@ def test_a_superuser_does_not_use_dblink_where_somebody_else_could_replace_it(
         assert said.startswith(
             f'dblink is in schema "public", where role "{dba}" could put look-alikes of its functions'
         )
-        session.execute(said.partition("superuser run ")[2].partition("; and run")[0].encode())
+        gently, _, moving = said.partition("superuser run ")[2].partition(
+            "; then run bootstrap again. Or move dblink, "
+        )
+        assert moving.startswith("and no job can be logged from then until bootstrap has run: ")
+        with session.transaction(force_rollback=True):
+            session.execute(moving.partition(": ")[2].encode())
+        session.execute(gently.encode())
+        assert bootstrap(session, "jobmon").changed is True
+        # the application can go on as before
+        assert value(session, "SELECT has_schema_privilege(%s, 'public', 'CREATE')", dba)
+        assert can_log(owned_database)
+        # and a log that is there already survives the move
+        session.execute(moving.partition(": ")[2].encode())
         assert bootstrap(session, "jobmon").changed is True
     assert can_log(owned_database)
     # and whenever somebody gets hold of it
@@ -491,9 +513,22 @@ def test_a_superuser_does_not_use_dblink_where_somebody_else_could_replace_it(
             bootstrap(session, "jobmon")
         session.execute("ALTER SCHEMA jobmon_dblink OWNER TO postgres")
         session.execute(f"ALTER FUNCTION jobmon_dblink.dblink_connect(text, text) OWNER TO {dba}".encode())
-        with pytest.raises(BootstrapError, match="could put look-alikes"):
+        with pytest.raises(BootstrapError, match="could put look-alikes") as refused:
             bootstrap(session, "jobmon")
-        session.execute("ALTER FUNCTION jobmon_dblink.dblink_connect(text, text) OWNER TO postgres")
+        session.execute(str(refused.value).partition("superuser run ")[2].partition("; then run")[0].encode())
+        assert bootstrap(session, "jobmon").changed is False
+
+
+def test_an_ordinary_owner_can_log_after_the_revoke_that_bootstrap_proposes(empty_database: Database, dba: str) -> None:
+    with empty_database.connect() as session:
+        session.execute(f"CREATE EXTENSION dblink SCHEMA public; CREATE SCHEMA jobmon AUTHORIZATION {dba}".encode())
+        session.execute(f"ALTER ROLE {dba} CREATEROLE".encode())
+        with empty_database.connect(user=dba) as owner:
+            said = bootstrap(owner, "jobmon", with_roles=False).dblink
+            session.execute(said.partition("needs that: ")[2].encode())
+            assert bootstrap(owner, "jobmon", with_roles=False).dblink == ""
+            job = value(owner, "SELECT jobmon.add_job('etl')")
+            assert value(owner, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
 
 
 def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from check_jobmon.schema import BootstrapError
 from check_jobmon.schema.compare import Thing, differences
-from tests.database import Database, bootstrap
+from tests.database import Database, bootstrap, value
 
 MARKER = "trapped by the owner"
 
@@ -79,6 +79,37 @@ TRAPS = {
     "a default": (
         "ALTER TABLE jobmon.link ALTER over SET DEFAULT trap.f()::text",
         "column over of link is text NOT NULL default (trap.f())::text",
+    ),
+    "a default in a new column of the log": (
+        "ALTER TABLE jobmon.job_log ADD mine integer; ALTER TABLE jobmon.job_log ALTER mine SET DEFAULT trap.f()",
+        "column mine of job_log",
+    ),
+    "a default that is computed": (
+        "ALTER TABLE jobmon.job_log ALTER owner SET DEFAULT query_to_xml('SELECT trap.f()', true, false, '')::text",
+        "column owner of job_log is text NOT NULL default (query_to_xml",
+    ),
+    "a column that must not be NULL": (
+        "ALTER TABLE jobmon.job_log ADD mine integer NOT NULL",
+        "column mine of job_log",
+    ),
+    "a column of a type with a check": ("ALTER TABLE jobmon.job_log ADD mine trap.text", "column mine of job_log"),
+    "a check that runs SQL": (
+        "ALTER TABLE jobmon.job_log ADD CONSTRAINT trap"
+        " CHECK (query_to_xml('SELECT trap.f()', true, false, '') IS NOT NULL) NOT VALID",
+        "constraint trap of job_log",
+    ),
+    "a check with an operator": (
+        "CREATE OPERATOR trap.== (FUNCTION = trap.same, LEFTARG = text, RIGHTARG = text);"
+        "ALTER TABLE jobmon.job_log ADD CONSTRAINT trap CHECK (job_name OPERATOR(trap.==) 'x') NOT VALID",
+        "constraint trap of job_log",
+    ),
+    "a check that casts": (
+        "ALTER TABLE jobmon.job_log ADD CONSTRAINT trap CHECK (job_name::trap.text IS NOT NULL) NOT VALID",
+        "constraint trap of job_log",
+    ),
+    "a function of the name of one of bootstrap's": (
+        "CREATE FUNCTION jobmon.may_write(integer) RETURNS boolean LANGUAGE sql AS 'SELECT trap.f() = 1'",
+        "function may_write(integer)",
     ),
     "a default in a new column": (
         "ALTER TABLE jobmon.link ADD mine integer; ALTER TABLE jobmon.link ALTER mine SET DEFAULT trap.f()",
@@ -159,8 +190,7 @@ TRAPS = {
         "cast from job_status_text to json",
     ),
     "a domain": ("CREATE DOMAIN jobmon.integer AS bigint CHECK (trap.f() = 1)", "type integer"),
-    "an enumeration": ("CREATE TYPE jobmon.mood AS ENUM ('bad')", "type mood"),
-    "a type of many columns": ("CREATE TYPE jobmon.mine AS (x integer)", "relation mine"),
+    "a range": ("CREATE TYPE jobmon.mood AS RANGE (SUBTYPE = integer)", "type mood"),
     "a collation": ('CREATE COLLATION jobmon.mine FROM "C"', "collation mine"),
     "a conversion": (
         "CREATE DEFAULT CONVERSION jobmon.mine FOR 'LATIN1' TO 'UTF8' FROM pg_catalog.iso8859_1_to_utf8",
@@ -173,6 +203,19 @@ TRAPS = {
     "the right to add triggers": (
         "GRANT ALL ON jobmon.link TO pg_monitor",
         "right of pg_monitor to make triggers on link",
+    ),
+    "the right to refer to a table": (
+        "GRANT REFERENCES ON jobmon.job_log TO pg_monitor",
+        "right of pg_monitor to make foreign keys to job_log",
+    ),
+    "the right to refer to a column": (
+        "GRANT REFERENCES (job_id) ON jobmon.job_log TO PUBLIC",
+        "right of PUBLIC to make foreign keys to job_log",
+    ),
+    "somebody else's foreign key": (
+        "CREATE TABLE trap.referring (job_id bigint REFERENCES jobmon.job_log ON DELETE CASCADE);"
+        "ALTER TABLE trap.referring OWNER TO pg_monitor",
+        'foreign key referring_job_id_fkey of trap.referring (owner "pg_monitor") to job_log',
     ),
 }
 
@@ -197,7 +240,7 @@ def test_what_differs_is_refused_by_name_before_it_can_run(
             said = str(refused.value)
             assert said.startswith('schema "jobmon" is not as bootstrap made it, and nothing was touched (')
             assert name in said
-            assert said.endswith(" (DROP, ALTER, REVOKE), or name another schema with --schema")
+            assert said.endswith(": undo that as the schema's owner (DROP, ALTER, REVOKE)")
             assert "\n" not in said
     assert traps_sprung(database) == before
 
@@ -213,7 +256,14 @@ TOLERATED = (
     "ALTER TABLE jobmon.job_log CLUSTER ON job_log_pkey; ALTER TABLE jobmon.job_log REPLICA IDENTITY FULL",
     "CREATE STATISTICS jobmon.mine ON job_name, status FROM jobmon.job_log",
     "COMMENT ON TABLE jobmon.job_log IS 'ours'",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA jobmon TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
+    "ALTER TABLE jobmon.job_log ADD host inet; ALTER TABLE jobmon.job_detail ADD rows bigint DEFAULT 0",
+    "ALTER TABLE jobmon.job_check_config ADD contact text DEFAULT 'dba', ADD tags varchar(9)[], ALTER active SET DEFAULT true",
+    "ALTER TABLE jobmon.job_log ADD CHECK (job_name = upper(job_name) AND length(job_name) < 1000)",
+    "CREATE TYPE jobmon.mood AS ENUM ('bad'); CREATE DOMAIN jobmon.name_of_job AS text; CREATE TYPE jobmon.mine AS (x integer)",
+    "CREATE FUNCTION jobmon.report() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM jobmon.job_log';"
+    "REVOKE EXECUTE ON FUNCTION jobmon.report() FROM PUBLIC",
+    "GRANT SELECT, DELETE ON jobmon.job_log TO pg_monitor; GRANT USAGE ON SCHEMA jobmon TO PUBLIC",
+    "CREATE TABLE public.referring (job_id bigint REFERENCES jobmon.job_log)",
     "CREATE VIEW jobmon.mine AS SELECT job_name, count(*) FROM jobmon.job_log GROUP BY 1",
     "CREATE TABLE jobmon.mine (id serial PRIMARY KEY, job_id bigint REFERENCES jobmon.job_log, x text CHECK (x <> ''))",
     "CREATE TABLE public.job_log (x integer); CREATE TEMPORARY TABLE job_log (x integer); CREATE TEMPORARY TABLE link ()",
@@ -228,14 +278,15 @@ def test_what_a_site_may_reasonably_add_is_left_alone(
     session.execute(statement.encode())
     report = bootstrap(session, "jobmon")
     assert (report.changed, report.before) == (False, report.after)
+    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
 
 
 def test_the_first_five_differences_are_named(database: Database, session: psycopg.Connection) -> None:
     for number in range(7):
-        session.execute(f"CREATE FUNCTION jobmon.f{number}() RETURNS void LANGUAGE sql AS ''".encode())
+        session.execute(f"CREATE POLICY p{number} ON jobmon.link".encode())
     done = database.ctl("bootstrap")
-    assert "function f0() is not check_jobmon's; function f1() is not" in done.stderr
-    assert "; function f4() is not check_jobmon's; and 2 more): undo" in done.stderr
+    assert "policy p0 of link is not check_jobmon's; policy p1 of link is not" in done.stderr
+    assert "; policy p4 of link is not check_jobmon's; and 2 more): undo" in done.stderr
     assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
 
 

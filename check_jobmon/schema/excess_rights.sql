@@ -1,0 +1,36 @@
+-- The statements that take away from everybody but the owner what nobody else may have, whoever granted it: by hand, or by
+-- ALTER DEFAULT PRIVILEGES, which gives rights on all that bootstrap makes. `secret`: the tables that nobody else may use at
+-- all; `shown`: the other tables; `link`: the roles that may call the link's functions.
+SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+  FROM pg_namespace AS n
+ CROSS JOIN LATERAL (
+        SELECT 'CREATE ON SCHEMA ' || quote_ident(n.nspname), a.grantee, n.nspowner
+          FROM aclexplode(n.nspacl) AS a
+         WHERE a.privilege_type = 'CREATE'
+         UNION
+        -- with a table's rights, those on its columns are revoked
+        SELECT format('%%s ON TABLE %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE 'TRIGGER, REFERENCES' END, n.nspname, c.relname),
+               a.grantee, c.relowner
+          FROM pg_class AS c
+         CROSS JOIN LATERAL (
+                SELECT c.relname = ANY (%(secret)s::text[])
+               ) AS s(secret)
+         CROSS JOIN LATERAL (
+                SELECT c.relacl
+                 UNION ALL
+                SELECT t.attacl FROM pg_attribute AS t WHERE t.attrelid = c.oid
+               ) AS l(acl)
+         CROSS JOIN aclexplode(l.acl) AS a
+         WHERE c.relnamespace = n.oid
+           AND (s.secret OR c.relname = ANY (%(shown)s::text[]) AND a.privilege_type IN ('TRIGGER', 'REFERENCES'))
+         UNION
+        SELECT 'ALL ON ROUTINE ' || p.oid::regprocedure, a.grantee, p.proowner
+          FROM pg_proc AS p
+         CROSS JOIN aclexplode(p.proacl) AS a
+         WHERE p.pronamespace = n.oid
+           AND p.proname LIKE 'link\_%%'
+           AND NOT EXISTS (SELECT FROM pg_roles AS k WHERE k.oid = a.grantee AND k.rolname = ANY (%(link)s::text[]))
+       ) AS o(rights, grantee, owner)
+  LEFT JOIN pg_roles AS r ON r.oid = o.grantee
+ WHERE n.nspname = %(schema)s
+   AND o.grantee <> o.owner
