@@ -150,13 +150,14 @@ class Pinned:
 
 
 class Session(Pinned):
-    """A connection that is waited for, at most `seconds` for each statement (None: for ever)."""
+    """A connection that is waited for, at most `seconds` for each statement, `lock_seconds` of it for a lock (None: for ever)."""
 
     _connection: "psycopg.Connection"
 
     def __init__(self, parameters: Mapping[str, Any], seconds: float | None = None) -> None:
         super().__init__(parameters)
         self.seconds = seconds
+        self.lock_seconds: float | None = None
 
     def __enter__(self) -> "Session":
         return self
@@ -253,7 +254,8 @@ class Session(Pinned):
 
     def _bounds(self) -> str:
         """What makes the server stop too."""
-        return "" if self.seconds is None else f"SET LOCAL statement_timeout = {max(1, round(self.seconds * 1000))};"
+        limits = {"statement_timeout": self.seconds, "lock_timeout": self.lock_seconds}
+        return "".join(f"SET LOCAL {name} = {max(1, round(n * 1000))};" for name, n in limits.items() if n is not None)
 
     @contextlib.contextmanager
     def _limited(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
     # before the statement's own time is over, whose error names nobody
     seconds = min(LOCK_SECONDS, 0.9 * connection.seconds) if connection.seconds else LOCK_SECONDS
-    connection.execute(sql.SQL("SET lock_timeout = {}").format(int(seconds * 1000)))
+    connection.lock_seconds = seconds
     for last in (False, False, True):
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
