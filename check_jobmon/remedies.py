@@ -30,7 +30,7 @@ WAYS_OUT = {
         "raise the limit, or see who holds the connections in pg_stat_activity"
     ),
     "unrecognized configuration parameter|invalid value for parameter": "correct PGOPTIONS, or the role's settings",
-    "^ out of memory|memory for (query result|input buffer)|got message type|received invalid|authentication request|COPY cannot": (
+    "^ out of memory|memory for (query result|input buffer)|got message type|received invalid|authentication request|COPY can": (
         "see that it is PostgreSQL that answers there"
     ),
     "closed the connection unexpectedly": "see in the server's log why",
