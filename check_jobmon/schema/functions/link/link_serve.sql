@@ -1,14 +1,14 @@
 -- The two ways in for the link's role, which may execute nothing else: a CALL, which costs less, and one that answers.
 -- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, for how long it may wait for a lock,
 -- and from [6] the arguments. The signature keeps others from using an open link: dblink lends it to every user of the session.
--- What nearly every call is, the owner writing to an open run, is done right here, and verified by the same statement: each
--- function more, and each statement more, costs all of them.
+-- What nearly every call is, the owner writing to an open run, is done right here: each function more costs all of them.
 CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
+    v_mac  constant text := @signature@;
 BEGIN
     IF v_call[5] <> '0' THEN
         PERFORM set_config('lock_timeout', v_call[5], true);
@@ -20,7 +20,7 @@ BEGIN
                                                  - d.start_time),
                status = v_call[7],
                message = v_call[8]
-         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
            AND d.step_id = v_call[6]::bigint
            AND d.end_time IS NULL
            AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
@@ -28,7 +28,7 @@ BEGIN
         INSERT INTO job_detail (job_id, step_id, action, start_time)
              SELECT r.job_id, v_call[6]::bigint, v_call[8], to_timestamp(v_call[4]::double precision / 1000000)
                FROM job_log AS r
-              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
                 AND r.job_id = v_call[7]::bigint
                 AND r.owner = v_call[2]
                  ON CONFLICT (step_id) DO NOTHING;
@@ -36,7 +36,7 @@ BEGIN
         INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
              SELECT v_call[6]::bigint, v_call[2], v_call[7], t.at, v_call[3]::integer
                FROM (SELECT to_timestamp(v_call[4]::double precision / 1000000) AS at) AS t
-              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
                 AND t.at >= clock_timestamp() - interval '1 hour'
                  ON CONFLICT (job_id) DO NOTHING;
     ELSIF v_call[1] = 'end_job' THEN
@@ -44,7 +44,7 @@ BEGIN
            SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), r.start_time),
                status = t.alert_text
           FROM job_status_text AS t
-         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = @signature@
+         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
            AND r.job_id = v_call[6]::bigint
            AND r.end_time IS NULL
            AND r.owner = v_call[2]
