@@ -173,6 +173,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     services = tmp_path / "services"
     services.write_text(f"[here]\nhost={trapped.server.folder}\nport={trapped.server.port}\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PGPORT", str(trapped.server.port))
     return {
         "NAME": "etl",

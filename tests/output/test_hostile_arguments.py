@@ -71,6 +71,7 @@ def test_no_argument_is_printed_raw(
     path: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = COMMAND if path == ("run",) else []
     given = [*path, *database.options, *_positional(path, NAME)]
     _silent(main, [*given, *tail], capfd)
@@ -109,6 +110,7 @@ def test_no_name_of_a_role_schema_or_database_is_printed_raw(
     path: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = COMMAND if path == ("run",) else []
     given = [*path, *hostile.options, *_positional(path, "etl")]
     for more in ([], ["-U", f"{NAME}role"], ["-U", NAME], ["-d", "postgres"]):
