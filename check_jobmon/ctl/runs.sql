@@ -20,7 +20,13 @@ SELECT r.job_id,
        END,
        concat_ws(': ', left(step.action, 500), left(step.message, 2000))
   FROM (@source@) AS n
-  JOIN @schema@.job_log AS r ON r.job_id = n.job_id
+ CROSS JOIN LATERAL (
+        SELECT l.job_id, l.job_name, l.owner, l.pid, l.start_time, l.end_time, l.status
+          FROM @schema@.job_log AS l
+         WHERE l.job_id = n.job_id
+         -- keeps this a probe for each run, whatever the planner thinks how many there are
+         OFFSET 0
+       ) AS r
   LEFT JOIN word AS w ON w.alert_text = r.status
   -- pids are reused; where the role may not see when a backend started, the pid has to do
   LEFT JOIN backend AS b ON b.pid = r.pid AND coalesce(b.backend_start <= r.start_time, true)

@@ -7,7 +7,13 @@ SELECT l.*
   FROM (
 @job_runs@
        ) AS n
-  JOIN job_log AS l ON l.job_id = n.job_id
+ CROSS JOIN LATERAL (
+        SELECT *
+          FROM job_log
+         WHERE job_id = n.job_id
+         -- keeps this a probe for each run, whatever the planner thinks how many there are
+         OFFSET 0
+       ) AS l
  ORDER BY l.job_id DESC
 $$;
 COMMENT ON FUNCTION @schema@.job_runs(text, integer) IS
