@@ -35,7 +35,7 @@ PINNED = {
 }
 """What the first statements of every transaction set, in this order, whatever the role's and the database's settings are."""
 PINNED_TO_READ = {"row_security": "off", "constraint_exclusion": "off"}
-"""And of one that only reads: no policy, and no condition of a table, is run that somebody could have added just now."""
+"""What read-only transactions set besides, so that no policy or check constraint added in the meantime is executed."""
 RESTRICTING = {17: 0, 16: 4, 15: 8, 14: 13, 13: 16}
 """By major version the minor one since which views and foreign tables can be locked out, in case a table is replaced by one."""
 POWERFUL = (
@@ -212,7 +212,7 @@ class Session(Pinned):
 
     @contextlib.contextmanager
     def transaction(self, mode: str = "READ WRITE") -> Iterator[None]:
-        """A transaction, or a savepoint where one is open. Raises psycopg.Rollback's end of it silently, as psycopg does."""
+        """A transaction, or a savepoint where one is open. psycopg.Rollback ends it without being raised on, as in psycopg."""
         if self._connection.pgconn.transaction_status == TransactionStatus.INTRANS:
             with self._connection.transaction():
                 yield
@@ -289,7 +289,10 @@ def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
 
 
 def untrusted(schema: str) -> str:
-    """A SELECT of one text: which object makes it unsafe to go on in the schema with the session's rights, else NULL."""
+    """A SELECT of the first object that makes it unsafe to go on in the schema with the session's rights, and its owner.
+
+    It gives one row with both as an array, or no row. What counts as unsafe, untrusted.sql says at its top.
+    """
     return bundled("untrusted.sql").replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
 
 

@@ -32,7 +32,7 @@ from check_jobmon.text import clean
 LOCK_SHARE = 0.9
 """The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
 LOOK = 0.2
-"""Seconds for a look at who holds a lock, where the time is up."""
+"""Seconds to find out who holds a lock, after the check's own time is over."""
 STEPS = 20
 """Steps of a run that are shown, the last ones."""
 OUT_OF_TIME = ("57014", "25P03", "25P04")
@@ -74,17 +74,16 @@ class Inquiry:
         Two round trips: the first looks whether and how the tables can be read. One more where that leaves doubts.
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
-        closer = layout.closer_query(self.schema)
         is_superuser = self.session.info.parameter_status("is_superuser") == "on"
         catalog, *more = yield from self._fetch(f"""
             {self._bounds()}
             SET LOCAL jit = off;
             SET LOCAL work_mem = '64MB';
             {layout.query(self.schema)};
-            {closer if is_superuser else ""};
+            {layout.closer_query(self.schema) if is_superuser else ""};
         """)
         if layout.in_doubt(catalog) and not more:
-            more = yield from self._fetch(f"{self._timeouts()}{closer};")
+            more = yield from self._fetch(f"{self._timeouts()}{layout.closer_query(self.schema)};")
         doubts = more[0][0] if more else ()
         found = layout.examine(catalog, doubts, self.schema, self.session.dbname, self.session.user)
         if isinstance(found, str):

@@ -1,21 +1,18 @@
 """A run of a job and its steps, as the commands show them: read from the tables, never through a function of the schema."""
 
-import re
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.table import Row, Table
-from check_jobmon.schema.scripts import job_runs
+from check_jobmon.schema.scripts import job_runs, without_head
 from check_jobmon.text import duration
 
 if TYPE_CHECKING:
     from check_jobmon.ctl.connection import JobLog
 
 RUNS, STEPS = (
-    # without the comment at its top, which names the placeholders
-    re.sub(r"\A(--.*\n)+", "", files(__package__).joinpath(name).read_text(encoding="utf-8"))
-    for name in ("runs.sql", "steps.sql")
+    without_head(files(__package__).joinpath(name).read_text(encoding="utf-8")) for name in ("runs.sql", "steps.sql")
 )
 MOST_STEPS = 1000
 """Steps of a run that are shown, the last ones."""

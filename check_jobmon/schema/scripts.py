@@ -41,11 +41,16 @@ def _bundled() -> "Traversable":
 
 @functools.cache
 def bundled(name: str) -> str:
-    """The text of a file of this folder, without the comment at its top, which names the placeholders."""
+    """The text of a file of this folder, without the comment at its top."""
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
     data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), name))
-    return re.sub(r"\A(--.*\n)+", "", data.decode())
+    return without_head(data.decode())
+
+
+def without_head(text: str) -> str:
+    """The SQL without the comment at its top, which names the placeholders and so must not be filled in."""
+    return re.sub(r"\A(--.*\n)+", "", text)
 
 
 @functools.cache
