@@ -119,7 +119,8 @@ def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:
 def signature(session: psycopg.Connection, text: str) -> str:
     """The signature of a call over the link, which only those who can read the key can make."""
     query = """
-        SELECT encode(sha256(mac_key || convert_to(%s, getdatabaseencoding()) || mac_key), 'hex') FROM jobmon.link
+        SELECT encode(sha256(convert_to(k1.last_value || %s || k2.last_value, getdatabaseencoding())), 'hex')
+          FROM jobmon.link_key_1 AS k1, jobmon.link_key_2 AS k2
     """
     return str(value(session, query, text))
 

@@ -1,6 +1,6 @@
 -- The statements that take away from everybody but the owner what nobody else may have, whoever granted it: by hand, or by
--- ALTER DEFAULT PRIVILEGES, which gives rights on all that bootstrap makes. `secret`: the tables that nobody else may use at
--- all; `shown`: the other tables; `link`: the roles that may call the link's functions.
+-- ALTER DEFAULT PRIVILEGES, which gives rights on all that bootstrap makes. `secret`: the tables and sequences that nobody else
+-- may use at all; `shown`: the other tables; `link`: the roles that may call the link's functions.
 SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.rolname), 'PUBLIC'))
   FROM pg_namespace AS n
  CROSS JOIN LATERAL (
@@ -9,7 +9,8 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
          WHERE a.privilege_type = 'CREATE'
          UNION
         -- with a table's rights, those on its columns are revoked
-        SELECT format('%%s ON TABLE %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE 'TRIGGER, REFERENCES' END, n.nspname, c.relname),
+        SELECT format('%%s ON %%s %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE 'TRIGGER, REFERENCES' END,
+                      CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname),
                a.grantee, c.relowner
           FROM pg_class AS c
          CROSS JOIN LATERAL (

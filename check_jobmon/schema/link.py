@@ -122,9 +122,9 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
                 f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
                 f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}"'
             ) from None
-    if recorded is None or recorded[0] != name or not found:
+    if recorded is None or recorded[0] != name or not found or not _has_key(connection, schema):
         # Also in a copy of a database, which has the original's secrets.
-        _new_secrets(connection, table, name)
+        _new_secrets(connection, schema, name)
     if recorded and recorded[0] != name:
         _forget(connection, schema, str(recorded[0]))
     _settings(connection, name)
@@ -179,17 +179,40 @@ def _forget(connection: Session, schema: str, name: str) -> None:
         )
 
 
-def _new_secrets(connection: Session, table: sql.Identifier, name: str) -> None:
+def _keys(schema: str) -> tuple[sql.Identifier, ...]:
+    return tuple(sql.Identifier(schema, f"link_key_{half}") for half in (1, 2))
+
+
+def _has_key(connection: Session, schema: str) -> bool:
+    """Whether both halves of the key have been made: not yet after an upgrade, nor where a dump had no data."""
+    found = [
+        connection.execute(
+            sql.SQL("SELECT pg_sequence_last_value({}) IS NOT NULL").format(sql.Literal(key.as_string(None)))
+        ).fetchone()
+        for key in _keys(schema)
+    ]
+    return found == [(True,), (True,)]
+
+
+def _new_secrets(connection: Session, schema: str, name: str) -> None:
     # The server makes the secrets (gen_random_uuid: 122 random bits each), so that no log of statements has seen them.
+    table = sql.Identifier(schema, "link")
     connection.execute(sql.SQL("DELETE FROM {}").format(table))
     connection.execute(
         sql.SQL(
-            "INSERT INTO {} (role_name, password, mac_key)"
-            " SELECT %s, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex'),"
-            " sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))"
+            "INSERT INTO {} (role_name, password)"
+            " SELECT %s, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex')"
         ).format(table),
         [name],
     )
+    for key in _keys(schema):
+        # RESTART makes the new value a part of this transaction, which setval() alone would not
+        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(key))
+        connection.execute(
+            sql.SQL(
+                "SELECT setval({}, ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint) IS NULL"
+            ).format(sql.Literal(key.as_string(None)))
+        )
     _set_password(connection, table, name)
 
 

@@ -46,8 +46,17 @@ MONITORING = (
 TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
 """What {schema}_monitor may read."""
 
-SECRET = ("cancelled_job", "dblink_mapping", "job_lock", "link", "past_run", "schema_version")
-"""The other tables, which nobody but the owner may read: two of them hold secrets."""
+SECRET = (
+    "cancelled_job",
+    "dblink_mapping",
+    "job_lock",
+    "link",
+    "link_key_1",
+    "link_key_2",
+    "past_run",
+    "schema_version",
+)
+"""The other tables, and the sequences that hold the link's key, which nobody but the owner may read."""
 
 
 def ensure(connection: Session, schema: str) -> str:

@@ -95,10 +95,11 @@ def job_runs(job_name: str, limit: str) -> str:
     return bundled("job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
-SIGNATURE = """(SELECT pg_catalog.encode(pg_catalog.sha256(
-                l.mac_key OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, pg_catalog.getdatabaseencoding())
-                OPERATOR(pg_catalog.||) l.mac_key), 'hex') FROM @schema@.link AS l)"""
-"""The signature of the text v_signed. As an expression, because a function would cost every call of the log a tenth more."""
+SIGNATURE = """pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+                pg_catalog.pg_sequence_last_value('@schema@.link_key_1')::pg_catalog.text OPERATOR(pg_catalog.||) v_signed
+                OPERATOR(pg_catalog.||) pg_catalog.pg_sequence_last_value('@schema@.link_key_2')::pg_catalog.text,
+                pg_catalog.getdatabaseencoding())), 'hex')"""
+"""The signature of the text v_signed. An expression, not a function or a query, because every call of the log evaluates it twice."""
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:

@@ -8,49 +8,43 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
-    v_mac  constant text := @signature@;
+    v_time constant timestamptz := to_timestamp(v_call[4]::double precision / 1000000);
 BEGIN
     IF v_call[5] <> '0' THEN
         PERFORM set_config('lock_timeout', v_call[5], true);
     END IF;
-    IF v_call[1] = 'update_step' THEN
-        UPDATE job_detail AS d
-           SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), d.start_time),
-               elapsed_time = date_part('epoch', greatest(to_timestamp(v_call[4]::double precision / 1000000), d.start_time)
-                                                 - d.start_time),
-               status = v_call[7],
-               message = v_call[8]
-         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
-           AND d.step_id = v_call[6]::bigint
-           AND d.end_time IS NULL
-           AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
-    ELSIF v_call[1] = 'add_step' THEN
-        INSERT INTO job_detail (job_id, step_id, action, start_time)
-             SELECT r.job_id, v_call[6]::bigint, v_call[8], to_timestamp(v_call[4]::double precision / 1000000)
-               FROM job_log AS r
-              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
-                AND r.job_id = v_call[7]::bigint
-                AND r.owner = v_call[2]
-                 ON CONFLICT (step_id) DO NOTHING;
-    ELSIF v_call[1] = 'add_job' THEN
-        INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-             SELECT v_call[6]::bigint, v_call[2], v_call[7], t.at, v_call[3]::integer
-               FROM (SELECT to_timestamp(v_call[4]::double precision / 1000000) AS at) AS t
-              WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
-                AND t.at >= clock_timestamp() - interval '1 hour'
-                 ON CONFLICT (job_id) DO NOTHING;
-    ELSIF v_call[1] = 'end_job' THEN
-        UPDATE job_log AS r
-           SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), r.start_time),
-               status = t.alert_text
-          FROM job_status_text AS t
-         WHERE transaction_timestamp() = statement_timestamp() AND p_mac = v_mac
-           AND r.job_id = v_call[6]::bigint
-           AND r.end_time IS NULL
-           AND r.owner = v_call[2]
-           AND t.alert_code = v_call[7]::integer;
-    ELSE
-        PERFORM link_refuse();
+    -- no transaction that somebody has begun on the link
+    IF p_mac = @signature@ AND transaction_timestamp() = statement_timestamp() THEN
+        IF v_call[1] = 'update_step' THEN
+            UPDATE job_detail AS d
+               SET end_time = greatest(v_time, d.start_time),
+                   elapsed_time = date_part('epoch', greatest(v_time, d.start_time) - d.start_time),
+                   status = v_call[7],
+                   message = v_call[8]
+             WHERE d.step_id = v_call[6]::bigint
+               AND d.end_time IS NULL
+               AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
+        ELSIF v_call[1] = 'add_step' THEN
+            INSERT INTO job_detail (job_id, step_id, action, start_time)
+                 SELECT r.job_id, v_call[6]::bigint, v_call[8], v_time
+                   FROM job_log AS r
+                  WHERE r.job_id = v_call[7]::bigint
+                    AND r.owner = v_call[2]
+                     ON CONFLICT (step_id) DO NOTHING;
+        ELSIF v_call[1] = 'add_job' AND v_time >= clock_timestamp() - interval '1 hour' THEN
+            INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
+                 VALUES (v_call[6]::bigint, v_call[2], v_call[7], v_time, v_call[3]::integer)
+                     ON CONFLICT (job_id) DO NOTHING;
+        ELSIF v_call[1] = 'end_job' THEN
+            UPDATE job_log AS r
+               SET end_time = greatest(v_time, r.start_time),
+                   status = t.alert_text
+              FROM job_status_text AS t
+             WHERE r.job_id = v_call[6]::bigint
+               AND r.end_time IS NULL
+               AND r.owner = v_call[2]
+               AND t.alert_code = v_call[7]::integer;
+        END IF;
     END IF;
     IF NOT FOUND THEN
         -- not what nearly every call is, or not signed
