@@ -21,8 +21,8 @@ from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query
 
 LINK_ROUTINES = (
-    "link_answer(text, text)",
-    "link_serve(text, text)",
+    "link_answer(text, bytea)",
+    "link_serve(text, bytea)",
 )
 """All that the link's role may execute."""
 

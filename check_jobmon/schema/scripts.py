@@ -95,10 +95,10 @@ def job_runs(job_name: str, limit: str) -> str:
     return bundled("job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
-SIGNATURE = """pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
-                pg_catalog.pg_sequence_last_value('@schema@.link_key_1')::pg_catalog.text OPERATOR(pg_catalog.||) v_signed
-                OPERATOR(pg_catalog.||) pg_catalog.pg_sequence_last_value('@schema@.link_key_2')::pg_catalog.text,
-                pg_catalog.getdatabaseencoding())), 'hex')"""
+SIGNATURE = """pg_catalog.sha256(
+                pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_1'))
+                OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, 'SQL_ASCII')
+                OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_2')))"""
 """The signature of the text v_signed. An expression, not a function or a query, because every call of the log evaluates it twice."""
 
 

@@ -10,3 +10,5 @@ COMMENT ON SEQUENCE @schema@.link_key_1 IS
     'Made and kept by bootstrap, for the owner''s eyes only.';
 COMMENT ON SEQUENCE @schema@.link_key_2 IS 'The other half of that key.';
 REVOKE ALL ON SEQUENCE @schema@.link_key_1, @schema@.link_key_2 FROM PUBLIC;
+DROP ROUTINE IF EXISTS @schema@.link_answer(text, text);
+DROP ROUTINE IF EXISTS @schema@.link_serve(text, text);

@@ -12,18 +12,19 @@ DECLARE
     -- waits no longer than the caller would.
     v_signed  pg_catalog.text := ARRAY[
         p_name,
-        CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN session_user::pg_catalog.text
-             ELSE pg_catalog.current_setting('role') END,
+        coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user),
         pg_catalog.pg_backend_pid()::pg_catalog.text,
         (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::pg_catalog.text,
-        CASE WHEN pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.=) '0'
-             THEN pg_catalog.current_setting('statement_timeout') ELSE pg_catalog.current_setting('lock_timeout') END
+        coalesce(nullif(pg_catalog.current_setting('lock_timeout'), '0'), pg_catalog.current_setting('statement_timeout'))
     ] OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.pg_column_size(p_arguments) OPERATOR(pg_catalog.<) 65536 THEN p_arguments
                                    ELSE @schema@.bounded_text(p_arguments) END;
     v_answer  pg_catalog.text;
 BEGIN
-    v_signed := pg_catalog.format(CASE WHEN p_answer THEN 'SELECT @schema@.link_answer(%L, %L)'
-                                       ELSE 'CALL @schema@.link_serve(%L, %L)' END, v_signed, @signature@);
+    IF p_answer THEN
+        v_signed := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+    ELSE
+        v_signed := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
+    END IF;
     IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
         BEGIN
             IF p_answer THEN

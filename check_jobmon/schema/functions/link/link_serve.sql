@@ -2,26 +2,27 @@
 -- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, for how long it may wait for a lock,
 -- and from [6] the arguments. The signature keeps others from using an open link: dblink lends it to every user of the session.
 -- What nearly every call is, the owner writing to an open run, is done right here: each function more costs all of them.
-CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac text)
+CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
-    v_time constant timestamptz := to_timestamp(v_call[4]::double precision / 1000000);
+    v_time constant timestamptz := to_timestamp(v_call[4]::double precision / '1000000');
 BEGIN
     IF v_call[5] <> '0' THEN
         PERFORM set_config('lock_timeout', v_call[5], true);
     END IF;
-    -- no transaction that somebody has begun on the link
-    IF p_mac = @signature@ AND transaction_timestamp() = statement_timestamp() THEN
+    -- a transaction that somebody has begun on the link is older than the call
+    IF p_mac = @signature@ AND v_time <= transaction_timestamp() THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
-               SET end_time = greatest(v_time, d.start_time),
-                   elapsed_time = date_part('epoch', greatest(v_time, d.start_time) - d.start_time),
+               SET end_time = v_time,
+                   elapsed_time = date_part('epoch', v_time - d.start_time),
                    status = v_call[7],
                    message = v_call[8]
              WHERE d.step_id = v_call[6]::bigint
+               AND d.start_time <= v_time
                AND d.end_time IS NULL
                AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
         ELSIF v_call[1] = 'add_step' THEN
@@ -31,16 +32,17 @@ BEGIN
                   WHERE r.job_id = v_call[7]::bigint
                     AND r.owner = v_call[2]
                      ON CONFLICT (step_id) DO NOTHING;
-        ELSIF v_call[1] = 'add_job' AND v_time >= clock_timestamp() - interval '1 hour' THEN
+        ELSIF v_call[1] = 'add_job' AND transaction_timestamp() <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
                  VALUES (v_call[6]::bigint, v_call[2], v_call[7], v_time, v_call[3]::integer)
                      ON CONFLICT (job_id) DO NOTHING;
         ELSIF v_call[1] = 'end_job' THEN
             UPDATE job_log AS r
-               SET end_time = greatest(v_time, r.start_time),
+               SET end_time = v_time,
                    status = t.alert_text
               FROM job_status_text AS t
              WHERE r.job_id = v_call[6]::bigint
+               AND r.start_time <= v_time
                AND r.end_time IS NULL
                AND r.owner = v_call[2]
                AND t.alert_code = v_call[7]::integer;
@@ -52,9 +54,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE @schema@.link_serve(text, text) IS 'Internal: the link''s side of the logging functions.';
+COMMENT ON PROCEDURE @schema@.link_serve(text, bytea) IS 'Internal: the link''s side of the logging functions.';
 
-CREATE OR REPLACE FUNCTION @schema@.link_answer(v_signed text, p_mac text) RETURNS text
+CREATE OR REPLACE FUNCTION @schema@.link_answer(v_signed text, p_mac bytea) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
@@ -73,5 +75,5 @@ BEGIN
     RETURN link_do(v_call);
 END
 $$;
-COMMENT ON FUNCTION @schema@.link_answer(text, text) IS
+COMMENT ON FUNCTION @schema@.link_answer(text, bytea) IS
     'Internal: the link''s side of those logging functions that need an answer.';
