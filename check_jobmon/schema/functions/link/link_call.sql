@@ -14,7 +14,9 @@ DECLARE
         p_name,
         CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN session_user::pg_catalog.text
              ELSE pg_catalog.current_setting('role') END,
-        pg_catalog.pg_backend_pid()::pg_catalog.text,
+        -- negative where it is no backend of the server that the log is on: dblink_mapping leads from a standby to its primary
+        (CASE WHEN pg_catalog.pg_is_in_recovery() THEN OPERATOR(pg_catalog.-) pg_catalog.pg_backend_pid()
+              ELSE pg_catalog.pg_backend_pid() END)::pg_catalog.text,
         (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::pg_catalog.text,
         CASE WHEN pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.=) '0'
              THEN pg_catalog.current_setting('statement_timeout') ELSE pg_catalog.current_setting('lock_timeout') END
