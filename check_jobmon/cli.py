@@ -20,10 +20,10 @@ from check_jobmon.result import (
     SERVER_SHARE,
     STATES,
     UNKNOWN,
-    bug,
     failed,
     judged,
     unanswered,
+    unexpected,
 )
 from check_jobmon.sparing import sparing
 from check_jobmon.targets.options import add_target_arguments, refuse_nonsense
@@ -202,10 +202,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             from check_jobmon.targets.run import run_targets
 
             status, text = run_targets(arguments)
-            _print(text)
-            return status
-        status, text = _run(arguments)
-        _print(bounded(text, arguments.max_output))
+        else:
+            status, text = _run(arguments)
+            text = bounded(text, arguments.max_output)
+    except OSError as error:
+        status, text = UNKNOWN, f"{unexpected(error).first_line}\n"
+    try:
+        _print(text)
     except OSError:
         return UNKNOWN  # nowhere to print to: no output can be trusted
     return status
@@ -269,12 +272,8 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     except MemoryError:
         raise  # and gives up what took it
     except Exception as error:
-        text = _failure(UNKNOWN, bug(error, __version__))
-        if arguments.verbose >= 3:
-            import traceback
-
-            text += "".join(clean(line) + "\n" for line in traceback.format_exc().splitlines())
-        return f"{UNKNOWN}{text}"
+        result = unexpected(error, arguments.verbose)
+        return "\n".join((f"{UNKNOWN}{result.first_line}", *result.long_output, ""))
 
 
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:

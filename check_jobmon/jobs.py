@@ -55,11 +55,12 @@ class Job(NamedTuple):
     blocker_since: str | None
     failed_action: str | None
     failed_message: str | None
+    capitalized: bool
 
     @property
     def crashed(self) -> bool:
         """Whether a run later than the last completed one has lost its backend, as far as can be known."""
-        return self.active and self.crashed_job_id is not None and not self.unverified
+        return self.active and self.crashed_job_id is not None
 
     @property
     def last_end(self) -> str:
@@ -87,7 +88,7 @@ class Job(NamedTuple):
         mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
             mistakes.append("its threshold in job_check_config is not positive, so it is always past")
-        if reasons and self.configured and self.name != self.name.upper():
+        if reasons and not self.capitalized:
             mistakes.append("its name in job_check_config is not upper case, so no run can match it")
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
@@ -101,7 +102,8 @@ class Job(NamedTuple):
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"
         if self.unverified:
-            return f"missing, or running for {ago}, which a standby can't tell{against}"
+            teller = "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
+            return f"missing, or running for {ago}, which {teller} can't tell{against}"
         if self.missing_status == "BLOCKED":
             return f"blocked by {self._blocker(length)}, still running after {ago}{against}"
         return f"still running after {ago}{against}: run {self.alive_job_id}, pid {self.alive_pid}"

@@ -3,6 +3,7 @@
 Prints nothing, and is told the jobs by whoever fetched them.
 """
 
+import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 from check_jobmon.text import clean
@@ -27,6 +28,8 @@ WAYS_OUT = {
 }
 STATES = ("ok", "warning", "critical", "unknown")
 UNKNOWN = 3
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""What the system says where there are no more files, processes or memory to be had."""
 SERVER_SHARE = 0.9
 """The part of the deadline that a query may take on the server, so that its own error comes before the alarm."""
 
@@ -69,9 +72,22 @@ def unanswered(seconds: float, stage: str, where: str) -> str:
     return f"{reason}: {WAYS_OUT.get(stage, 'look at the load of this machine')}"
 
 
-def bug(error: Exception, version: str) -> str:
-    """Why there is none where an exception came that should not."""
-    return f"a bug in check_jobmon {version}: {type(error).__name__}: {clean(str(error), 300)} (-vvv shows where)"
+def unexpected(error: Exception, verbose: int = 0) -> Result:
+    """Why there is none where an exception came that should not; with -vvv where it came from."""
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        reason = f"{error.strerror}: this machine lets the check have too little, see its limits (ulimit -n, ulimit -u)"
+    else:
+        from check_jobmon import __version__
+
+        name = type(error).__name__
+        reason = f"a bug in check_jobmon {__version__}: {name}: {clean(str(error), 300)} (-vvv shows where)"
+    result = failed(UNKNOWN, reason)
+    if verbose >= 3:
+        import traceback
+
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        result = result._replace(long_output=[clean(line) for line in lines])
+    return result
 
 
 def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace", with_jobs: bool = False) -> Result:

@@ -84,7 +84,7 @@ def duration(seconds: float, *, fraction: bool = False) -> str:
     >>> duration(0.5, fraction=True)
     '0.50s'
     """
-    if math.isinf(seconds):
+    if not math.isfinite(seconds):
         return "forever"
     if seconds < 0:
         return "-" + duration(-seconds, fraction=fraction)

@@ -117,9 +117,9 @@ def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:
 
 
 def signature(session: psycopg.Connection, text: str) -> str:
-    """The signature of a call over the link, which only those who can read the key can make."""
+    """The signature of a call over the link as a literal, which only those who can read the key can make."""
     query = """
-        SELECT encode(sha256(convert_to(k1.last_value || %s || k2.last_value, getdatabaseencoding())), 'hex')
+        SELECT sha256(int8send(k1.last_value) || convert_to(%s, getdatabaseencoding()) || int8send(k2.last_value))::text
           FROM jobmon.link_key_1 AS k1, jobmon.link_key_2 AS k2
     """
     return str(value(session, query, text))

@@ -10,8 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon import cli, ctl
+from check_jobmon.targets.nagios import _command
+from check_jobmon.targets.passive import Passive, service_of
 from tests.database import Database, Output, run_module
 from tests.output.guidelines import parse
+from tests.parsers import leaves
 
 SECRET = "hunter2-secret"
 
@@ -248,3 +252,37 @@ def test_an_ordinary_run_imports_nothing_of_argcomplete(module: str, arguments: 
     imported = re.findall(r"\| +(\S+)$", done.stdout + done.stderr, re.M)
     assert "argparse" in imported
     assert not [name for name in imported if name.startswith("argcomplete")]
+
+
+def test_an_empty_value_is_no_value(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of every option of every command: it is refused, and never stands for the current folder or the like."""
+    tried = 0
+    for module, program, refused in (
+        ("check_jobmon", cli.command_line(), 3),
+        ("check_jobmon.ctl", ctl.command_line(), 2),
+    ):
+        for path, parser in leaves(program):
+            for action in parser._actions:
+                if action.option_strings and action.nargs != 0 and action.const is None:
+                    arguments = [*path, action.option_strings[-1], ""]
+                    try:
+                        (cli if module == "check_jobmon" else ctl).main(arguments)
+                        status = None
+                    except SystemExit as end:
+                        status = end.code
+                    said = "".join(capfd.readouterr())
+                    assert (status, f"argument {'/'.join(action.option_strings)}: " in said) == (refused, True), (
+                        arguments
+                    )
+                    tried += 1
+    assert tried > 100
+
+
+def test_a_services_name_fits_into_a_command_for_nagios(tmp_path: Path) -> None:
+    output = run_module("check_jobmon", "--targets", "x", "--submit", "nagios:/nowhere", "--service-name", "x" * 5000)
+    assert output.status == 3
+    assert "a service's name has at most 200 characters, and this 5000" in output.stdout
+    longest = Passive("h" * 1000, service_of("é" * 200, "J" * 500), 2, "JOBMON CRITICAL - x" * 100, [], [], 0, 0)
+    command = _command(longest, 8192, 4096)
+    assert len(command) <= 4096
+    assert b"JOBMON CRITICAL - x" in command

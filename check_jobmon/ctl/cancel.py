@@ -124,6 +124,11 @@ def _cancellable(log: "JobLog", run: "Run") -> Backend:
 
     if run.end_time:
         raise NotDone(f"{run.named} is already over: it ended at {moment(run.end_time)} as {run.word}")
+    if run.pid < 0:
+        raise NotDone(
+            f"{run.named} is run by another server, by its pid {-run.pid}: cancel that there; if it is gone, end the run with "
+            f"SELECT {log.schema}.fail_job({run.job_id})"
+        )
     if run.state == "open":
         raise NotDone(f"{run.named} can't be cancelled from this standby: connect to the primary")
     backend = _look(log, run)

@@ -31,9 +31,9 @@ COUNT = "SELECT count(*) FROM @schema@.job_log WHERE start_time < %s::timestampt
 UNDER_WAY = """
 SELECT count(*)
   FROM @schema@.job_log AS l
-  JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
-   AND coalesce(a.backend_start <= l.start_time, true)
+   AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= l.start_time, true))
    AND l.start_time < %s::timestamptz
 """
 KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"

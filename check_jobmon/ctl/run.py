@@ -71,7 +71,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     group.add_argument(
         "--spool",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="folder for what could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool, or ~/.local/state for "
         "that; root: /var/spool/check_jobmon)",
@@ -105,6 +105,10 @@ def _name(text: str) -> str:
     if not text.strip() or len(text) > 500:
         raise argparse.ArgumentTypeError("a job's name has 1 to 500 characters")
     return filled(text)
+
+
+def _folder(text: str) -> Path:
+    return Path(filled(text))
 
 
 def _codes(text: str) -> frozenset[int]:

@@ -10,12 +10,13 @@ SELECT r.job_id,
        left(r.job_name, 500),
        left(r.owner, 100),
        r.pid,
-       to_char(r.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'),
-       to_char(r.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'),
+       -- infinity, which only a hand can have written, as a word
+       coalesce(to_char(r.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), r.start_time::text),
+       coalesce(to_char(r.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), r.end_time::text),
        left(r.status, 200),
        w.alert_code,
        state.state,
-       CASE WHEN state.state <> 'crashed'
+       CASE WHEN state.state <> 'crashed' AND isfinite(r.start_time) AND isfinite(coalesce(r.end_time, r.start_time))
             THEN extract(epoch FROM coalesce(r.end_time, clock_timestamp()) - r.start_time)::float8
        END,
        concat_ws(': ', left(step.action, 500), left(step.message, 2000))
@@ -32,7 +33,7 @@ SELECT r.job_id,
   LEFT JOIN backend AS b ON b.pid = r.pid AND coalesce(b.backend_start <= r.start_time, true)
  CROSS JOIN LATERAL (
         SELECT CASE WHEN r.end_time IS NOT NULL THEN 'ended'
-                    WHEN pg_is_in_recovery() THEN 'open'
+                    WHEN pg_is_in_recovery() OR r.pid < 0 THEN 'open'
                     WHEN b.pid IS NOT NULL THEN 'running'
                     ELSE 'crashed'
                END AS state

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.command import add_command, seconds
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from check_jobmon.ctl.connection import JobLog
     from check_jobmon.ctl.table import Table
     from check_jobmon.jobs import Job, Words
+
+
+NOW = "%Y-%m-%d %H:%M:%S %z"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         type=seconds,
         const=2.0,
         metavar="SECONDS",
-        help="look again every so many seconds (2), until Ctrl-C",
+        help="look again every so many seconds (2), until Ctrl-C, also while the server is away",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -53,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             words, jobs = _judge(log)
             show_json(json_object(job, words) for job in jobs)
         elif arguments.watch:
-            _watch(log, arguments.watch)
+            _watch(_Watched(log, arguments), arguments.watch)
         else:
             show(_look(log))
         return 0
@@ -68,10 +72,40 @@ def _judge(log: "JobLog") -> "tuple[Words, list[Job]]":
 
 def _look(log: "JobLog") -> "Table":
     words, jobs = _judge(log)
-    return table(jobs, words, time.strftime("%Y-%m-%d %H:%M:%S %z"))
+    return table(jobs, words, time.strftime(NOW))
 
 
-def _watch(log: "JobLog", pause: float) -> None:
+class _Watched:
+    """The table, again and again: where the server goes away, as it was last, with what is wrong, until it is back."""
+
+    def __init__(self, log: "JobLog", arguments: argparse.Namespace) -> None:
+        self.log: JobLog | None = log
+        self.arguments = arguments
+        self.last = _look(log)
+
+    def look(self) -> "Table":
+        import psycopg
+
+        from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
+        from check_jobmon.ctl.connection import JobLog, reason_of
+        from check_jobmon.hosts import HostsUnusable
+
+        try:
+            self.log = self.log or JobLog(self.arguments)
+            self.last = _look(self.log)
+            return self.last
+        except psycopg.Error as error:
+            reason = reason_of(error, str(self.arguments.schema), self.arguments.timeout)
+        except (DatabaseUnreachable, CheckImpossible, HostsUnusable) as error:
+            reason = str(error)
+        if self.log:
+            self.log.session.close()
+            self.log = None
+        now = time.strftime(NOW)
+        return replace(self.last, title=f"{now}: trying again, because {reason}; it was {self.last.title}")
+
+
+def _watch(watched: _Watched, pause: float) -> None:
     """On a terminal in place, elsewhere one table after the other. Ctrl-C is the way out."""
     from check_jobmon.ctl.table import coloured, console, show
 
@@ -79,15 +113,15 @@ def _watch(log: "JobLog", pause: float) -> None:
     try:
         if on is None:
             while True:
-                show(_look(log))
+                show(watched.look())
                 print(flush=True)
                 time.sleep(pause)
         from rich.live import Live
 
-        with Live(coloured(_look(log)), console=on, auto_refresh=False, screen=True) as live:
+        with Live(coloured(watched.last), console=on, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(pause)
-                live.update(coloured(_look(log)), refresh=True)
+                live.update(coloured(watched.look()), refresh=True)
     except KeyboardInterrupt:
         pass
 

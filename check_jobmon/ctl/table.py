@@ -1,6 +1,7 @@
 """Tables on a terminal or in a pipe. The one place that knows whether rich is there, and that makes texts harmless."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,8 +68,17 @@ def show_title(text: str, alert_code: int | None = None) -> None:
 
 
 def show_json(rows: Iterable[dict[str, Any]]) -> None:
-    """Print a list of objects. Texts are as they are in the log; JSON's escapes keep them harmless."""
-    print(json.dumps(list(rows), indent=2))
+    """Print a list of objects. Texts are as they are in the log; JSON's escapes keep them harmless. It has no infinity."""
+    print(json.dumps(_finite(list(rows)), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for every number that is none."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(table: Table) -> list[str]:

@@ -38,10 +38,13 @@ def differences(
     """What bootstrap did not make, or not so, in words.
 
     `scripts` is what the numbered scripts have made that were applied, `made` what is there after a bootstrap. `due` is
-    the text of the scripts that will be applied: a function that one of them drops may be there.
+    the text of the scripts that will be applied: a function or trigger that one of them drops may be there.
     """
     drops = " ".join(re.findall(r"DROP (?:FUNCTION|PROCEDURE|ROUTINE)\s([^;]*);", due))
     dropped = {f"function {signature}" for signature in re.findall(r"\w+\([^()]*\)", drops)}
+    dropped |= {
+        f"trigger {name} of {table}" for name, table in re.findall(r"DROP TRIGGER IF EXISTS (\w+) ON \S+\.(\w+);", due)
+    }
     ours = {name.partition("(")[0] for name in (*scripts, *made) if name.startswith("function ")}
     wrong = []
     for name, thing in found.items():

@@ -14,6 +14,8 @@
 --   @selected@  a condition on m.job_name
 --   @code@, @text@  the columns of job_status_text: alert_code and alert_text here, error_code and error_text in older schemas
 -- Texts are cut to what can be of use, because whoever may log can write texts of any length.
+-- A run with a time that no clock shows (infinity, the year 200000), which only a hand can have written, doesn't count: it
+-- would hide for ever that the job is missing, and sums with it leave the range of a timestamp.
 WITH word AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
@@ -57,10 +59,8 @@ recent AS MATERIALIZED (
     -- one pass over the window that the thresholds look back on, or without an index over all
     SELECT r.job_name,
            -- the run that ended last: the greatest pair of its end, in microseconds, and its number
-           (max(ARRAY[CASE r.end_time WHEN 'infinity' THEN 9223372036854775807
-                                      WHEN '-infinity' THEN -9223372036854775807
-                                      ELSE (extract(epoch FROM r.end_time) * 1000000)::bigint
-                      END, r.job_id]) FILTER (WHERE r.end_time IS NOT NULL))[2] AS job_id,
+           (max(ARRAY[(extract(epoch FROM r.end_time) * 1000000)::bigint, r.job_id])
+                FILTER (WHERE r.end_time BETWEEN '1000-01-01' AND '9999-12-31'))[2] AS job_id,
            array_agg(r.job_id) FILTER (WHERE r.end_time IS NULL) AS open_job_ids
       FROM @schema@.job_log AS r
      WHERE '@layout@' = 'scan'
@@ -77,7 +77,7 @@ latest AS (
     SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
       FROM (SELECT n.job_name, n.job_id, n.start_time, n.end_time, n.status
               FROM @schema@.job_log AS n
-             WHERE n.end_time IS NOT NULL
+             WHERE n.end_time BETWEEN '1000-01-01' AND '9999-12-31'
              ORDER BY n.end_time DESC
              LIMIT 4000) AS r
      WHERE @newest@
@@ -91,13 +91,14 @@ latest AS (
 ),
 open_run AS MATERIALIZED (
     -- A pid alone proves nothing, pids are reused: the backend must have been there when the run started. Who may not
-    -- see other sessions' backend_start gets NULL; then the pid has to do.
+    -- see other sessions' backend_start gets NULL; then the pid has to do. A negative pid is one of another server.
     SELECT r.job_name, r.job_id, r.pid, r.start_time,
-           pg_is_in_recovery() OR (a.pid IS NOT NULL AND coalesce(a.backend_start <= r.start_time, true)) AS alive
+           pg_is_in_recovery() OR r.pid < 0 OR (a.pid IS NOT NULL AND coalesce(a.backend_start <= r.start_time, true)) AS alive
       FROM @schema@.job_log AS r
       LEFT JOIN pg_stat_get_activity(NULL) AS a
         ON a.pid = r.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
      WHERE r.end_time IS NULL
+       AND r.start_time BETWEEN '1000-01-01' AND '9999-12-31'
 -- [window, scan
        AND r.job_id = ANY (ARRAY(
            SELECT unnest(w.open_job_ids) FROM recent AS w
@@ -135,7 +136,7 @@ monitored AS (
     SELECT coalesce(c.job_name, n.job_name) AS job_name,
            c.job_name IS NOT NULL AS configured,
            CASE WHEN c.job_name IS NULL THEN true ELSE coalesce(c.active, false) END AS active,
-           CASE WHEN c.job_name IS NULL THEN @failures@ - 1 ELSE coalesce(c.sensitivity, 0) END AS sensitivity,
+           CASE WHEN c.job_name IS NULL THEN @failures@ - 1 ELSE greatest(c.sensitivity, 0) END AS sensitivity,
            c.warn_threshold, c.error_threshold,
            n.criticals, coalesce(n.failures, 0) AS failures, n.failed_job_id,
            n.alive_job_id, n.alive_pid, n.alive_start, n.dead_job_id, n.dead_start
@@ -162,7 +163,7 @@ timed AS NOT MATERIALIZED (
             SELECT r.job_id, r.start_time, r.end_time, r.status
               FROM @schema@.job_log AS r
              WHERE r.job_name = m.job_name
-               AND r.end_time IS NOT NULL
+               AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
 -- [probe
                AND latest.job_id IS NULL
 -- ] [window, scan
@@ -170,7 +171,8 @@ timed AS NOT MATERIALIZED (
                AND '@layout@' = 'window'
                AND (latest.job_id IS NULL
                     OR m.dead_job_id IS NOT NULL
-                    OR latest.end_time + least(m.warn_threshold, m.error_threshold, '1000 years') < now())
+                    OR latest.end_time + greatest(least(m.warn_threshold, m.error_threshold, '1000 years'), '-1000 years')
+                       < now())
 -- ]
              ORDER BY r.end_time DESC
              LIMIT 1
@@ -211,7 +213,7 @@ SELECT -- a name that is cut stays different from others
        j.failed_code,
        j.missing_code,
        CASE WHEN j.missing_code = 1 THEN NULL
-            WHEN j.alive_job_id IS NULL OR pg_is_in_recovery() THEN 'MISSING'
+            WHEN j.alive_job_id IS NULL OR j.unverified THEN 'MISSING'
             WHEN j.blocker IS NOT NULL THEN 'BLOCKED'
             ELSE 'RUNNING'
        END AS missing_status,
@@ -219,16 +221,20 @@ SELECT -- a name that is cut stays different from others
        j.sensitivity,
        date_part('epoch', now() - j.seen_at) AS age,
        -- a month is as long as it is from that run on
-       date_part('epoch', CASE WHEN isfinite(j.warn_at) THEN j.warn_at - j.seen_at ELSE j.warn_threshold END) AS warn_after,
-       date_part('epoch', CASE WHEN isfinite(j.error_at) THEN j.error_at - j.seen_at ELSE j.error_threshold END) AS error_after,
-       date_part('epoch', j.done_end - j.done_start) AS duration,
+       date_part('epoch', CASE WHEN isfinite(j.warn_at) THEN j.warn_at - j.seen_at
+                               WHEN j.warn_threshold <= '-1000 years' THEN '-1000 years'
+                               ELSE j.warn_threshold END) AS warn_after,
+       date_part('epoch', CASE WHEN isfinite(j.error_at) THEN j.error_at - j.seen_at
+                               WHEN j.error_threshold <= '-1000 years' THEN '-1000 years'
+                               ELSE j.error_threshold END) AS error_after,
+       CASE WHEN isfinite(j.done_start) THEN date_part('epoch', j.done_end - j.done_start) END AS duration,
        j.done_job_id,
        j.done_end::text AS done_end,
        left(j.status, 200) AS status,
        j.alive_job_id,
        j.alive_pid,
        to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start,
-       pg_is_in_recovery() AS unverified,
+       j.unverified,
        CASE WHEN j.crashed THEN j.dead_job_id END AS crashed_job_id,
        CASE WHEN j.crashed THEN to_char(j.dead_start, 'YYYY-MM-DD HH24:MI:SS OF') END AS crashed_start,
        j.blocker[1]::integer AS blocker_pid,
@@ -236,11 +242,14 @@ SELECT -- a name that is cut stays different from others
        j.blocker[3] AS blocker_application,
        j.blocker[4] AS blocker_since,
        j.step[1] AS failed_action,
-       j.step[2] AS failed_message
+       j.step[2] AS failed_message,
+       -- by the server's rules, as add_job() capitalizes: in a database with the locale C, ä stays as it is
+       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized
   FROM (
         -- The two looks elsewhere, each only for the jobs that need it: in a join they would cost something for every job.
         SELECT c.*,
-               CASE WHEN c.missing_code > 1 AND c.alive_pid IS NOT NULL AND NOT pg_is_in_recovery() THEN (
+               pg_is_in_recovery() OR coalesce(c.alive_pid < 0, false) AS unverified,
+               CASE WHEN c.missing_code > 1 AND c.alive_pid > 0 AND NOT pg_is_in_recovery() THEN (
                     -- pid 0 stands for a prepared transaction, which has no backend
                     SELECT ARRAY[b.pid::text, pg_get_userbyid(a.usesysid), a.application_name,
                                  to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')]

@@ -11,7 +11,6 @@ import os
 import resource
 import threading
 import time
-import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +18,13 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from check_jobmon import __version__
 from check_jobmon.check import acquire
 from check_jobmon.config import Host
 from check_jobmon.connection import Asking, CheckImpossible, DatabaseUnreachable, Pinned, Rows, is_answer
 from check_jobmon.database import Inquiry
 from check_jobmon.deadline import OutOfMemory
 from check_jobmon.hosts import HostsUnusable, locate
-from check_jobmon.result import CONNECTING, QUERYING, STATES, UNKNOWN, Result, bug, failed, judged, unanswered
+from check_jobmon.result import CONNECTING, QUERYING, STATES, UNKNOWN, Result, failed, judged, unanswered, unexpected
 from check_jobmon.selection import Selection
 from check_jobmon.text import clean
 
@@ -41,7 +39,7 @@ RESOLVERS = 256
 STACK = 256 * 1024
 """Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
 SPARE_FILES = 64
-"""File descriptors for anything else than connections."""
+"""File descriptors for anything else than connections, where there are twice as many."""
 
 T = TypeVar("T")
 
@@ -115,15 +113,17 @@ class Checks:
             self.open += 1
             self.busy.add(number)
             tasks.append(loop.create_task(self._check(number, host)))
-        done, _ = await asyncio.wait(tasks, timeout=max(0, self.give_up - time.monotonic()))
-        for task in done:
-            task.result()  # raises what it could not tell
+        if tasks:
+            done, _ = await asyncio.wait(tasks, timeout=max(0, self.give_up - time.monotonic()))
+            for task in done:
+                task.result()  # raises what it could not tell
         for number in sorted(self.unanswered):
             self._tell(number, self._silent(number))
 
     async def _turn(self, due: float) -> None:
         """Wait until there is room for one more, or until it has to be asked all the same."""
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = limit - min(SPARE_FILES, limit // 2)
         while True:
             until = self.give_up if self.open >= most else due if len(self.busy) >= AT_ONCE else 0
             left = until - time.monotonic()
@@ -145,9 +145,7 @@ class Checks:
         except MemoryError:
             result = failed(STATES.index(self.arguments.connection_error), str(OutOfMemory()))
         except Exception as error:
-            result = failed(UNKNOWN, bug(error, __version__))
-            if self.arguments.verbose >= 3:
-                result = result._replace(long_output=[clean(line) for line in traceback.format_exc().splitlines()])
+            result = unexpected(error, self.arguments.verbose)
         finally:
             patience.cancel()
             self.open -= 1

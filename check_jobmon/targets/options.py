@@ -7,6 +7,8 @@ from check_jobmon.arguments import filled
 
 FORMATS = ("text", "json")
 SERVICE = "JOBMON"
+SERVICE_LENGTH = 200
+"""Characters. With a job's name and the host's it has to fit into a command for Nagios, of which PIPE_BUF is the bound."""
 _ONLY_FOR_TARGETS = ("--output", "--submit", "--per-job", "--service-name", "--ca-cert", "--cert", "--key")
 _ONLY_FOR_ONE = ("--host", "--service", "--config")
 
@@ -41,6 +43,10 @@ def _look_at_url(url: str) -> None:
 def _service(text: str) -> str:
     if not re.fullmatch(r"[\w.:/+#@-]+( [\w.:/+#@-]+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
+    if len(text) > SERVICE_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}"
+        )
     return text
 
 

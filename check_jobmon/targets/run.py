@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from check_jobmon.deadline import Answer, DeadlineExceeded, Died, Terminated, within
 from check_jobmon.hosts import HostsUnusable, hosts_of
 from check_jobmon.output import bounded
-from check_jobmon.result import CONFIGURING, SERVER_SHARE, STATES, UNKNOWN, Result, failed, unanswered
+from check_jobmon.result import CONFIGURING, SERVER_SHARE, STATES, UNKNOWN, Result, failed, unanswered, unexpected
 from check_jobmon.targets import printing
 from check_jobmon.targets.options import SERVICE
 from check_jobmon.targets.passive import CRITICAL, Passive, SubmissionImpossible, passive_results
@@ -32,9 +32,9 @@ Report = Callable[[str], None]
 class _Nothing(Exception):
     """There is nothing to tell but this result."""
 
-    def __init__(self, state: int, reason: str) -> None:
-        super().__init__(reason)
-        self.result = failed(state, reason)
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.summary)
+        self.result = result
 
 
 def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
@@ -64,7 +64,7 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
 def _without_results(result: Result, arguments: argparse.Namespace) -> str:
     if arguments.output == "json":
         return printing.as_json(result.state, result.summary, (), "", False)
-    return bounded(result.first_line, arguments.max_output)
+    return bounded("\n".join((result.first_line, *result.long_output)), arguments.max_output)
 
 
 def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record], str]:
@@ -74,8 +74,10 @@ def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record
     seconds = share - (time.monotonic() - started)
     with _file() as file:
         try:
-            answer = within(seconds, lambda report: _check(arguments, seconds, file, report))
-            lacking = failed(UNKNOWN, "the check ended without a result: please report it")
+            answer = within(seconds, _guarded(arguments, lambda report: _check(arguments, seconds, file, report)))
+            first, *rest = answer.text.split("\n")
+            lacking = failed(UNKNOWN, first or "the check ended without a result: please report it")
+            lacking = lacking._replace(long_output=rest)
         except DeadlineExceeded as deadline:
             answer = Answer("", "")
             reason = unanswered(share, deadline.stage, f"targets of {clean(arguments.targets, 100)}")
@@ -90,14 +92,27 @@ def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record
                 names = line["targets"]
             else:
                 found[line["number"]] = parsed(line)
-    if answer.text:
-        raise _Nothing(UNKNOWN, answer.text)
     if not names:
-        raise _Nothing(lacking.state, lacking.summary)
+        raise _Nothing(lacking)
     for number, name in enumerate(names):
         if number not in found:
             found[number] = record(name, lacking, began, time.time())
     return [found[number] for number in range(len(names))], clean(answer.stderr, 500)
+
+
+def _guarded(arguments: argparse.Namespace, work: Callable[[Report], str]) -> Callable[[Report], str]:
+    """As `work`, but an exception that should not come is its text: the reason, and with -vvv the traceback's lines."""
+
+    def guarded(report: Report) -> str:
+        try:
+            return work(report)
+        except MemoryError:
+            raise
+        except Exception as error:
+            result = unexpected(error, arguments.verbose)
+            return "\n".join((result.summary, *result.long_output))
+
+    return guarded
 
 
 def _check(arguments: argparse.Namespace, seconds: float, file: int, report: Report) -> str:
@@ -131,9 +146,13 @@ def _submitted(
     with _file() as file:
         state, lacking = UNKNOWN, "not submitted: please report it"
         try:
-            answer = within(seconds, lambda report: _submit(arguments, passives, seconds, file, report))
+            answer = within(
+                seconds, _guarded(arguments, lambda report: _submit(arguments, passives, seconds, file, report))
+            )
             if answer.text:
-                state, lacking = int(answer.text[0]), answer.text[1:]
+                lacking = answer.text.partition("\n")[0]
+                if lacking[0].isdigit():
+                    state, lacking = int(lacking[0]), lacking[1:]
         except DeadlineExceeded:
             state = CRITICAL
             lacking = (
@@ -143,7 +162,7 @@ def _submitted(
             lacking = str(death)
         told = {line["number"]: line["reason"] for line in read(file)}
     if not told:
-        raise _Nothing(state, lacking)
+        raise _Nothing(failed(state, lacking))
     refused = [(passive, told.get(n, lacking)) for n, passive in enumerate(passives) if told.get(n, lacking)]
     return printing.submission(records, len(passives), refused, arguments, time.monotonic() - started)
 

@@ -101,3 +101,12 @@ def test_who_may_not_is_told_before_being_asked(database: Database, session: psy
     assert "GRANT DELETE ON jobmon.job_check_log TO that role" in said
     assert value(session, ALERTING) == [job]
     session.execute("DROP ROLE prompt_reader")
+
+
+def test_of_many_failures_only_some_are_listed(database: Database, session: psycopg.Connection) -> None:
+    session.execute("INSERT INTO jobmon.job_check_log SELECT i, 'ETL', 3 FROM generate_series(1, 20000) AS i")
+    output = jobmonctl(database, "ack", "-y", "etl")
+    assert output.stdout.splitlines()[-1].endswith(
+        "20000 failures of ETL (job " + ", ".join(map(str, range(1, 21))) + ", …)"
+    )
+    assert value(session, ALERTING) is None

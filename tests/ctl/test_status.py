@@ -1,6 +1,9 @@
 """jobmonctl status: the check's view, worst first, once or again and again."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import psycopg
 
@@ -73,3 +76,39 @@ def test_watch_shows_what_changes_until_ctrl_c(database: Database, session: psyc
 def test_watch_and_json_together_are_refused(database: Database) -> None:
     output = jobmonctl(database, "status", "--json", "--watch")
     assert (output.status, output.stdout, output.stderr.count("\n")) == (2, "", 1)
+
+
+def test_watch_goes_on_when_the_server_comes_back(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    others = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    with on_terminal(database, "status", "--watch", "0.1") as terminal, database.connect(dbname="postgres") as admin:
+        terminal.see("no run has ever completed")
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        admin.execute(f"SELECT pg_terminate_backend(pid) {others}".encode(), [database.name])
+        terminal.see("trying again, because")
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true".encode())
+        with database.connect() as back:
+            a_run(back, "etl")
+        terminal.see("0 CRITICAL, 0 WARNING, 1 OK")
+        terminal.type("\x03")
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+
+
+def test_watch_in_a_pipe_goes_on_too(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    command = [sys.executable, "-m", "check_jobmon.ctl", "status", *database.options, "--watch", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        seen = iter(process.stdout)
+        next(line for line in seen if "no run has ever completed" in line)
+        with database.connect(dbname="postgres") as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'jobmonctl'",
+                [database.name],
+            )
+        next(line for line in seen if "trying again, because" in line)
+        next(line for line in seen if line.startswith("1 CRITICAL"))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")

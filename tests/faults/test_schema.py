@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.database import Database, bootstrap
+from tests.database import Database, bootstrap, value
 from tests.faults.conftest import MISSING
 from tests.faults.plugin import alert, gone, one_line
 
@@ -248,3 +248,35 @@ def test_check_is_the_same_for_a_role_with_no_more_rights_than_it_needs(
 ) -> None:
     output = alert(*database.options, "-U", role)
     assert (output.first_line, output.status) == (MISSING, 2)
+
+
+@pytest.fixture
+def c_database(empty_database: Database) -> Iterator[Database]:
+    """A database whose locale knows no letters but those of ASCII, with the schema."""
+    name = f"{empty_database.name}_c"
+    with empty_database.connect() as session:
+        session.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'".encode())
+        database = Database(empty_database.server, name)
+        with database.connect() as other:
+            bootstrap(other, "jobmon")
+        yield database
+        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.mark.parametrize("name", ["nächtlich", "straße", "ﬁlter", "ŉ", "ǆ", "ı"])
+@pytest.mark.parametrize("place", ["database", "c_database"])
+def test_a_name_as_the_server_capitalizes_it_is_upper_case(
+    place: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    database: Database = request.getfixturevalue(place)
+    with database.connect() as session:
+        session.execute("SELECT jobmon.fail_job(jobmon.add_job(%s))", [name])
+        session.execute(
+            "INSERT INTO jobmon.job_check_config SELECT job_name, '1 day', '2 days', true, 0 FROM jobmon.job_log"
+        )
+        said = [database.check().stdout, database.check("-j", name).stdout, database.ctl("status").stdout]
+        said.append(value(session, "SELECT alert_text FROM jobmon.check_job_status()"))
+        assert not any("not upper case" in text for text in said)
+        assert all("failed 1 time" in text for text in said)
+        session.execute("UPDATE jobmon.job_check_config SET job_name = 'Etl', warn_threshold = '0'")
+        assert "not upper case" in database.check("-x", name).stdout

@@ -180,8 +180,10 @@ def test_temporary_look_alikes_are_never_used(database: Database, session: psyco
             CREATE TEMPORARY TABLE job_detail (job_id bigint, step_id bigint);
             CREATE TEMPORARY TABLE job_status_text (alert_code integer, alert_text text);
             INSERT INTO job_status_text VALUES (1, 'pg_temp'), (3, 'pg_temp');
-            CREATE TEMPORARY TABLE link (role_name name, password text, mac_key bytea, over text);
-            INSERT INTO link VALUES ('postgres', '', '', 'socket');
+            CREATE TEMPORARY TABLE link (role_name name, password text, over text);
+            INSERT INTO link VALUES ('postgres', '', 'socket');
+            CREATE TEMPORARY SEQUENCE link_key_1;
+            CREATE TEMPORARY SEQUENCE link_key_2;
             CREATE TEMPORARY TABLE dblink_mapping (username text, port text, pwd text, host text);
             INSERT INTO dblink_mapping VALUES ('postgres', NULL, '', NULL);
             CREATE FUNCTION pg_temp.link_do(text[]) RETURNS text LANGUAGE sql AS 'SELECT ''x''';
@@ -409,16 +411,15 @@ def test_the_owner_can_not_be_forged(database: Database, session: psycopg.Connec
 
 def secrets_of(session: psycopg.Connection) -> list[str]:
     """The link's secrets in every spelling that PostgreSQL may print them in."""
-    row = session.execute("SELECT password, mac_key FROM jobmon.link").fetchone()
-    assert row is not None
-    found = []
-    for raw in (row[0].encode(), bytes(row[1])):
-        found += [
-            raw.hex(),
-            # a constant in a printed plan: signed bytes
-            " ".join(str(byte - 256 if byte > 127 else byte) for byte in raw),
-        ]
-    return [row[0], *found]
+    password = str(value(session, "SELECT password FROM jobmon.link"))
+    raw = password.encode()
+    # a constant in a printed plan: signed bytes
+    found = [password, raw.hex(), " ".join(str(byte - 256 if byte > 127 else byte) for byte in raw)]
+    for half in (1, 2):
+        number = int(value(session, f"SELECT last_value FROM jobmon.link_key_{half}"))
+        key = number.to_bytes(8, "little", signed=True)
+        found += [str(number), " ".join(str(byte - 256 if byte > 127 else byte) for byte in key), key[::-1].hex()]
+    return found
 
 
 def shown(secrets: list[str], text: str) -> list[str]:

@@ -250,7 +250,7 @@ def test_a_changed_function_is_repaired(database: Database, session: psycopg.Con
 
 
 def test_a_removed_trigger_is_repaired(database: Database, session: psycopg.Connection) -> None:
-    session.execute("DROP TRIGGER job_log_alert ON jobmon.job_log")
+    session.execute("DROP TRIGGER job_log_ended ON jobmon.job_log")
     assert database.ctl("bootstrap").stdout.startswith("repaired ")
     session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
     assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 1
@@ -436,7 +436,7 @@ def test_who_holds_a_lock_that_bootstrap_needs_is_named(
     database: Database, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, statement: str, table: str
 ) -> None:
     monkeypatch.setattr("check_jobmon.schema.install.LOCK_SECONDS", 0.2)
-    session.execute("DROP TRIGGER job_log_alert ON jobmon.job_log")
+    session.execute("DROP TRIGGER job_log_ended ON jobmon.job_log")
     with (
         database.connect(autocommit=False, application_name="etl nightly") as holder,
         database.connect(autocommit=False) as reader,

@@ -47,13 +47,13 @@ TRAPS = {
         "trigger trap of schema_version",
     ),
     "another function behind a known trigger": (
-        "DROP TRIGGER job_log_alert ON jobmon.job_log;"
-        "CREATE TRIGGER job_log_alert AFTER INSERT OR UPDATE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION trap.fires()",
-        "trigger job_log_alert of job_log is",
+        "DROP TRIGGER job_log_ended ON jobmon.job_log;"
+        "CREATE TRIGGER job_log_ended AFTER INSERT OR UPDATE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION trap.fires()",
+        "trigger job_log_ended of job_log is",
     ),
     "a trigger switched off": (
-        "ALTER TABLE jobmon.job_log DISABLE TRIGGER job_log_alert",
-        "trigger job_log_alert of job_log is",
+        "ALTER TABLE jobmon.job_log DISABLE TRIGGER job_log_ended",
+        "trigger job_log_ended of job_log is",
     ),
     "the body of a trigger that no bootstrap replaces": (
         "CREATE OR REPLACE FUNCTION jobmon.job_status_text_names() RETURNS trigger LANGUAGE plpgsql"

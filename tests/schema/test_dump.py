@@ -73,7 +73,8 @@ def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 def link(session: psycopg.Connection) -> tuple[str, str, str]:
     """The link's role and its secrets."""
-    row = session.execute("SELECT role_name, password, mac_key::text FROM jobmon.link").fetchone()
+    key = "SELECT k1.last_value || ' ' || k2.last_value FROM jobmon.link_key_1 AS k1, jobmon.link_key_2 AS k2"
+    row = session.execute(f"SELECT role_name, password, ({key}) FROM jobmon.link".encode()).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
 

@@ -200,13 +200,12 @@ def test_a_timeout_in_the_callers_own_session_leaves_the_link_usable(
     database: Database, session: psycopg.Connection, timeout: str
 ) -> None:
     with database.connect() as caller, database.connect(autocommit=False) as holder:
-        job = value(caller, "SELECT jobmon.add_job('etl')")
+        caller.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
         caller.execute(f"SET {timeout} = '300ms'".encode())
-        holder.execute("LOCK TABLE jobmon.link")  # which add_job() reads to sign what it sends
+        holder.execute("LOCK TABLE jobmon.link")  # which add_job() reads to open the link
         with pytest.raises((errors.QueryCanceled, errors.LockNotAvailable)):
             caller.execute("SELECT jobmon.add_job('blocked')")
         holder.rollback()
-        caller.execute("SELECT jobmon.close_job(%s)", [job])
         caller.execute("SELECT jobmon.close_job(jobmon.add_job('next'))")
     assert session.execute("SELECT job_name, status FROM jobmon.job_log ORDER BY job_id").fetchall() == [
         ("ETL", "OK"),

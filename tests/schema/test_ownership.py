@@ -351,6 +351,7 @@ def test_nothing_that_is_not_signed_does_anything(open_link: tuple[psycopg.Conne
     called = set()
     types: dict[str, list[object]] = {
         "text": [*texts, "", "0"],
+        "bytea": [None, "", "0", signature(session, "")],
         "bigint": [job, step],
         "integer": [1, 3],
     }

@@ -129,7 +129,7 @@ def long_log(server: Server, template: str) -> Iterator[Database]:
     with database.connect() as session:
         session.execute(
             """
-            ALTER TABLE jobmon.job_log DISABLE TRIGGER job_log_alert;
+            ALTER TABLE jobmon.job_log DISABLE TRIGGER job_log_added;
             INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
             SELECT 'etl', 'JOB ' || n % 40, now() - interval '1 minute' * (40000 - n),
                    now() - interval '1 minute' * (40000 - n), CASE n % 1001 WHEN 0 THEN 'CRITICAL' ELSE 'OK' END, 1

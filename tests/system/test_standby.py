@@ -172,3 +172,37 @@ def test_bootstrap_on_a_standby_is_refused_with_a_clear_error(standby: Standby, 
     assert output.stderr == (
         "jobmonctl bootstrap: the server is a standby: bootstrap the primary, and the schema will be replicated\n"
     )
+
+
+def test_a_run_that_a_standby_logs_on_its_primary_is_not_called_crashed(
+    standby: Standby, database: Database, session: psycopg.Connection
+) -> None:
+    _configure(session, "CUBE", "1 day", "2 days")
+    assert database.ctl("bootstrap").status == 0
+    primary = database.server
+    session.execute(
+        "INSERT INTO jobmon.dblink_mapping (host, port) VALUES (%s, %s)", [str(primary.folder), str(primary.port)]
+    )
+    with standby.of(database).connect() as running:
+        job = value(running, "SELECT jobmon.add_job('cube')")
+        assert value(running, "SELECT jobmon.lock_job(%s)", job) is None
+        assert value(session, "SELECT pid FROM jobmon.job_log WHERE job_id = %s", job) == -running.info.backend_pid
+        output = database.check("-v")
+        assert (output.status, "crash" in output.stdout.lower()) == (0, False), output
+        assert " open " in database.ctl("show").stdout.splitlines()[1]
+        session.execute("UPDATE jobmon.job_log SET start_time = start_time - interval '25 hours'")
+        assert (
+            "CUBE missing, or running for 25h, which another server than the run's can't tell"
+            in database.check().stdout
+        )
+        assert "(not verifiable on this server)" in value(session, "SELECT alert_text FROM jobmon.check_job_status()")
+        # it may be under way: it is neither deleted, nor run a second time, nor can it be cancelled from here
+        assert "of these stay 1 under way" in database.ctl("clear", "-y", "1 hour").stdout
+        assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
+        assert f"job {job} (pid -" in value(session, "SELECT jobmon.sql_job('cube', 'SELECT')")
+        refused = database.ctl("cancel", "-y", str(job))
+        assert (refused.status, "is run by another server" in refused.stderr) == (1, True)
+        with pytest.raises(psycopg.Error, match="is run by another server"):
+            session.execute("SELECT jobmon.cancel_job(%s)", [job])
+        running.execute("SELECT jobmon.close_job(%s)", [job])
+    assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"

@@ -12,3 +12,14 @@ COMMENT ON SEQUENCE @schema@.link_key_2 IS 'The other half of that key.';
 REVOKE ALL ON SEQUENCE @schema@.link_key_1, @schema@.link_key_2 FROM PUBLIC;
 DROP ROUTINE IF EXISTS @schema@.link_answer(text, text);
 DROP ROUTINE IF EXISTS @schema@.link_serve(text, text);
+
+-- job_log_ended and job_log_added take its place
+DROP TRIGGER IF EXISTS job_log_alert ON @schema@.job_log;
+
+-- A negative sensitivity would be past with no failure at all, and nothing could end that alert. Rows that have one mean what
+-- zero does: the first failure alerts.
+UPDATE @schema@.job_check_config SET sensitivity = 0 WHERE sensitivity < 0;
+ALTER TABLE @schema@.job_check_config
+    ADD CONSTRAINT job_check_config_sensitivity CHECK (sensitivity >= 0);
+COMMENT ON COLUMN @schema@.job_log.pid IS
+    'process id of the backend that ran the job; negative if that is on another server than the log, a standby of it';

@@ -48,8 +48,8 @@ BEGIN
     v_later := ARRAY(SELECT c FROM job_check_log AS c JOIN job_log AS l ON l.job_id = c.job_id
                       WHERE c.job_name = v_name AND l.end_time > v_end);
     IF v_job_id IS NULL THEN
-        INSERT INTO job_log (owner, job_name, start_time, end_time, status, pid)
-             VALUES (p_call[2], v_name, v_start, v_end, v_status, v_pid)
+        INSERT INTO job_log (job_id, owner, job_name, start_time, end_time, status, pid)
+             VALUES (link_next_id('job_log', 'job_id'), p_call[2], v_name, v_start, v_end, v_status, v_pid)
           RETURNING job_id INTO v_job_id;
     ELSE
         UPDATE job_log SET end_time = v_end, status = v_status WHERE job_id = v_job_id AND end_time IS NULL;
@@ -60,7 +60,9 @@ BEGIN
         SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     END IF;
     IF v_step_id IS NULL THEN
-        INSERT INTO job_detail (job_id, action, start_time) VALUES (v_job_id, v_run[6], v_start) RETURNING step_id INTO v_step_id;
+        INSERT INTO job_detail (job_id, step_id, action, start_time)
+             VALUES (v_job_id, link_next_id('job_detail', 'step_id'), v_run[6], v_start)
+          RETURNING step_id INTO v_step_id;
     END IF;
     UPDATE job_detail
        SET end_time = greatest(v_end, start_time),

@@ -8,22 +8,24 @@ DECLARE
     v_step_id bigint;
 BEGIN
     PERFORM link_own_run(p_call[7]::bigint, p_call);
-    v_step_id := p_call[6];
-    IF v_step_id IS NULL THEN
+    LOOP
         -- it may have been added by this very call, before the link was lost
-        SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = p_call[7]::bigint AND start_time = v_time;
-        v_step_id := coalesce(v_step_id, nextval('job_detail_step_id_seq'));
-    END IF;
-    INSERT INTO job_detail (job_id, step_id, action, start_time)
-         VALUES (p_call[7]::bigint, v_step_id, p_call[8], v_time)
-             ON CONFLICT (step_id) DO NOTHING;
-    IF NOT FOUND AND NOT EXISTS (SELECT FROM job_detail WHERE step_id = v_step_id AND job_id = p_call[7]::bigint
-                                                          AND start_time = v_time) THEN
-        RAISE EXCEPTION 'step_id % is another step''s already', v_step_id
-            USING ERRCODE = 'unique_violation',
-                  HINT = 'Rows were added with a step_id of their own: set the sequence of job_detail.step_id to their maximum.';
-    END IF;
-    p_answer := v_step_id;
+        SELECT step_id INTO p_answer
+          FROM job_detail
+         WHERE job_id = p_call[7]::bigint
+           AND start_time = v_time
+           AND step_id = coalesce(p_call[6]::bigint, step_id);
+        EXIT WHEN FOUND;
+        v_step_id := coalesce(p_call[6]::bigint, link_next_id('job_detail', 'step_id'));
+        INSERT INTO job_detail (job_id, step_id, action, start_time)
+             VALUES (p_call[7]::bigint, v_step_id, p_call[8], v_time)
+                 ON CONFLICT (step_id) DO NOTHING
+          RETURNING step_id INTO p_answer;
+        EXIT WHEN FOUND;
+        IF p_call[6] IS NOT NULL THEN
+            RAISE EXCEPTION 'step_id % is another step''s already', v_step_id USING ERRCODE = 'unique_violation';
+        END IF;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_add_step(text[]) IS 'Internal: the link''s side of add_step().';

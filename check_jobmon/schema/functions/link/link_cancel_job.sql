@@ -34,7 +34,8 @@ BEGIN
     END IF;
     SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     IF NOT FOUND THEN
-        INSERT INTO job_detail (job_id, action, start_time) VALUES (v_job_id, 'cancel_job', v_time)
+        INSERT INTO job_detail (job_id, step_id, action, start_time)
+             VALUES (v_job_id, link_next_id('job_detail', 'step_id'), 'cancel_job', v_time)
           RETURNING step_id INTO v_step_id;
     END IF;
     UPDATE job_detail

@@ -5,7 +5,8 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
-    v_status constant pg_catalog.text := (SELECT alert_text FROM job_status_text WHERE alert_code = p_call[7]::integer);
+    v_code   constant integer := p_call[7];
+    v_status constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = v_code);
 BEGIN
     IF v_status IS NULL THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[7]
@@ -17,12 +18,13 @@ BEGIN
     PERFORM link_own_run(p_call[6]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[6]::bigint;
     IF NOT FOUND THEN
-        -- not if it was sent before what is there, or is that itself; a time that is yet to come is the clock's mistake
+        -- A run that has ended keeps its end, and can only become worse; an end that is yet to come is the clock's mistake.
         UPDATE job_log
-           SET end_time = greatest(v_time, start_time),
+           SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
                status = v_status
          WHERE job_id = p_call[6]::bigint
-           AND (end_time IS NULL OR end_time < v_time OR end_time > clock_timestamp());
+           AND ((end_time <= clock_timestamp()) IS NOT TRUE
+                OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));
     END IF;
 END
 $$;

@@ -24,11 +24,12 @@ BEGIN
     -- A statement of its own, because it must see all that was committed before the row could be locked.
     SELECT format('job %s (pid %s) is under way', l.job_id, l.pid) INTO v_text
       FROM job_log AS l
-      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+      LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder
        AND l.job_id <> v_run.job_id
-       AND coalesce(a.backend_start <= l.start_time, true)
+       -- the backend of a negative pid is another server's, and can't be seen
+       AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= l.start_time, true))
        -- a cancelled run has an end, but its session may not have stopped yet
        AND (l.end_time IS NULL OR NOT c.ended);
     IF v_text IS NULL THEN

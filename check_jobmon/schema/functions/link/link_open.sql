@@ -48,7 +48,7 @@ BEGIN
         END IF;
     END IF;
 EXCEPTION
-WHEN read_only_sql_transaction THEN
+WHEN read_only_sql_transaction OR lock_not_available THEN
     RAISE;
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;

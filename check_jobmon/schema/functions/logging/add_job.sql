@@ -5,7 +5,6 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_job_id bigint;
-    v_answer text;
 BEGIN
     IF coalesce(btrim(p_job_name), '') = '' THEN
         RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
@@ -16,11 +15,11 @@ BEGIN
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name)], true);
+        -- perhaps on a standby, whose dblink_mapping leads to the primary: there no backend has this session's pid
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
     END IF;
     v_job_id := nextval('job_log_job_id_seq');
-    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)]);
-    RETURN v_job_id;
+    RETURN coalesce(link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)])::bigint, v_job_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS

@@ -5,7 +5,6 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_step_id bigint;
-    v_answer  text;
 BEGIN
     IF p_job_id IS NULL OR p_action IS NULL THEN
         RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
@@ -15,8 +14,7 @@ BEGIN
         RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, p_action], true);
     END IF;
     v_step_id := nextval('job_detail_step_id_seq');
-    v_answer := link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, p_action]);
-    RETURN v_step_id;
+    RETURN coalesce(link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, p_action])::bigint, v_step_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_step(bigint, text) IS

@@ -10,7 +10,8 @@ SELECT done.job_id, c.job_name, done.start_time
         SELECT l.job_id, l.start_time, l.end_time
           FROM job_log AS l
          WHERE l.job_name = c.job_name
-           AND l.end_time IS NOT NULL
+           -- the check counts no others
+           AND l.end_time BETWEEN '1000-01-01' AND '9999-12-31'
          ORDER BY l.end_time DESC
          LIMIT 1
        ) AS done

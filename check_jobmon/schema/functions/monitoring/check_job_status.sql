@@ -19,7 +19,7 @@ WITH reason AS (
            CASE WHEN j.missing_code > 1 THEN
                j.missing_status || ' - '
                || CASE WHEN j.alive_job_id IS NOT NULL
-                       THEN 'running since ' || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on a standby)' ELSE '' END
+                       THEN 'running since ' || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
                        WHEN j.done_job_id IS NULL THEN 'no run has ever completed'
                        ELSE 'not run for ' || make_interval(secs => floor(j.age))
                   END
@@ -31,10 +31,10 @@ WITH reason AS (
                || CASE WHEN j.missing_status = 'BLOCKED' THEN format(', blocked by pid %s (%s, %s) since %s',
                             j.blocker_pid, j.blocker_user, j.blocker_application, j.blocker_since) ELSE '' END
            END,
-           CASE WHEN j.crashed_job_id IS NOT NULL AND NOT j.unverified THEN
+           CASE WHEN j.crashed_job_id IS NOT NULL THEN
                'CRASHED - job ' || j.crashed_job_id || ' started ' || j.crashed_start || ', its backend is gone'
            END,
-           CASE WHEN j.configured AND j.job_name <> upper(j.job_name) THEN
+           CASE WHEN NOT j.capitalized THEN
                'the configured name is not upper case, so no run can match it'
            END) AS text
       FROM (

@@ -1,34 +1,65 @@
--- Trigger of job_log: keeps job_check_log.
+-- Trigger of job_log: keeps job_check_log. Which run was the later one says the time at which it ended and not the order in
+-- which the rows are written: a restore of the data alone writes them in that of the disk, and past runs are logged late.
 CREATE OR REPLACE FUNCTION @schema@.job_log_alert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_alert_code integer := (SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = NEW.status);
+    v_alert_code integer := (SELECT t.alert_code
+                               FROM job_status_text AS t
+                              WHERE t.alert_text = NEW.status
+                                -- not where job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
+                                AND pg_trigger_depth() = 1);
 BEGIN
     IF v_alert_code = 1 THEN
-        DELETE FROM job_check_log WHERE job_name = NEW.job_name;
+        -- most jobs have no failures there, and the rest is not even planned then
+        IF EXISTS (SELECT FROM job_check_log WHERE job_name = NEW.job_name) THEN
+            -- an end that is yet to come is a clock's mistake, and no later one
+            DELETE FROM job_check_log AS c
+                  WHERE c.job_name = NEW.job_name
+                    AND CASE WHEN EXISTS (SELECT FROM job_log AS l WHERE l.job_id = c.job_id)
+                             THEN NOT EXISTS (SELECT FROM job_log AS l
+                                               WHERE l.job_id = c.job_id
+                                                 AND (l.end_time, l.job_id) > (NEW.end_time, NEW.job_id)
+                                                 AND l.end_time <= clock_timestamp())
+                             -- job_log_clear() has deleted its run
+                             ELSE c.job_id < NEW.job_id
+                        END;
+        END IF;
     ELSIF v_alert_code IN (2, 3) THEN
         -- a run that is failed twice has failed once
         DELETE FROM job_check_log WHERE job_id = NEW.job_id;
-        INSERT INTO job_check_log (job_id, job_name, alert_code) VALUES (NEW.job_id, NEW.job_name, v_alert_code);
+        IF NOT EXISTS (SELECT FROM job_log AS l
+                        WHERE l.job_name = NEW.job_name
+                          AND l.end_time >= NEW.end_time
+                          AND l.end_time <= clock_timestamp()
+                          AND (l.end_time, l.job_id) > (NEW.end_time, NEW.job_id)
+                          AND l.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)) THEN
+            INSERT INTO job_check_log (job_id, job_name, alert_code) VALUES (NEW.job_id, NEW.job_name, v_alert_code);
+        END IF;
     END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_alert() IS
-    'Trigger of job_log: a failing status adds the run to job_check_log, a success clears the job''s rows there.';
+    'Trigger of job_log: a failing status adds the run to job_check_log, unless a later run went well; a success clears the '
+    'job''s rows there, but those of later runs.';
 
--- Only where it is missing: creating a trigger waits for every transaction that writes the log.
+-- Two triggers with as little of a condition as can be: PostgreSQL reads it anew for each statement.
+-- Only where they are missing: creating a trigger waits for every transaction that writes the log.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_alert') THEN
-        CREATE TRIGGER job_log_alert
-            AFTER INSERT OR UPDATE OF status ON @schema@.job_log
-            FOR EACH ROW
-            -- not when job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
-            WHEN (NEW.status IS NOT NULL AND pg_trigger_depth() = 0)
+                    WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_ended') THEN
+        CREATE TRIGGER job_log_ended
+            AFTER UPDATE OF status ON @schema@.job_log
+            FOR EACH ROW EXECUTE FUNCTION @schema@.job_log_alert();
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_added') THEN
+        CREATE TRIGGER job_log_added
+            AFTER INSERT ON @schema@.job_log
+            FOR EACH ROW WHEN (NEW.status IS NOT NULL)
             EXECUTE FUNCTION @schema@.job_log_alert();
     END IF;
 END
