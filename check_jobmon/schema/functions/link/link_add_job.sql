@@ -1,4 +1,4 @@
--- The link's side of add_job(): [6] is the job_id, NULL where the caller can't allocate one, [7] the name, and [8] 'true' if the
+-- The link's side of add_job(): [5] is the job_id, NULL where the caller can't allocate one, [6] the name, and [7] 'true' if the
 -- caller is on a standby.
 CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
@@ -7,7 +7,7 @@ AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
     -- a negative pid is one of another server, where nothing can be seen of it
-    v_pid    constant integer := CASE WHEN p_call[8]::boolean THEN -p_call[3]::integer ELSE p_call[3]::integer END;
+    v_pid    constant integer := CASE WHEN p_call[7]::boolean THEN -p_call[3]::integer ELSE p_call[3]::integer END;
     v_job_id bigint;
 BEGIN
     -- A run that job_log_clear() has deleted must not be added again.
@@ -20,20 +20,20 @@ BEGIN
         -- it may have been added by this very call, before the link was lost
         SELECT job_id INTO p_answer
           FROM job_log
-         WHERE job_name = p_call[7]
+         WHERE job_name = p_call[6]
            AND (end_time IS NULL OR end_time >= v_time)
            AND start_time = v_time
            AND pid = v_pid
            AND owner = p_call[2]
-           AND job_id = coalesce(p_call[6]::bigint, job_id);
+           AND job_id = coalesce(p_call[5]::bigint, job_id);
         EXIT WHEN FOUND;
-        v_job_id := coalesce(p_call[6]::bigint, link_next_id('job_log', 'job_id'));
+        v_job_id := coalesce(p_call[5]::bigint, link_next_id('job_log', 'job_id'));
         INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-             VALUES (v_job_id, p_call[2], p_call[7], v_time, v_pid)
+             VALUES (v_job_id, p_call[2], p_call[6], v_time, v_pid)
                  ON CONFLICT (job_id) DO NOTHING
           RETURNING job_id INTO p_answer;
         EXIT WHEN FOUND;
-        IF p_call[6] IS NOT NULL THEN
+        IF p_call[5] IS NOT NULL THEN
             RAISE EXCEPTION 'job_id % is another run''s already', v_job_id USING ERRCODE = 'unique_violation';
         END IF;
     END LOOP;

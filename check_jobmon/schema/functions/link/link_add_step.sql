@@ -1,4 +1,4 @@
--- The link's side of add_step(): [6] is the step_id, NULL where the caller can't allocate one, [7] the job_id, [8] the action.
+-- The link's side of add_step(): [5] is the step_id, NULL where the caller can't allocate one, [6] the job_id, [7] the action.
 CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -7,22 +7,22 @@ DECLARE
     v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
     v_step_id bigint;
 BEGIN
-    PERFORM link_own_run(p_call[7]::bigint, p_call);
+    PERFORM link_own_run(p_call[6]::bigint, p_call);
     LOOP
         -- it may have been added by this very call, before the link was lost
         SELECT step_id INTO p_answer
           FROM job_detail
-         WHERE job_id = p_call[7]::bigint
+         WHERE job_id = p_call[6]::bigint
            AND start_time = v_time
-           AND step_id = coalesce(p_call[6]::bigint, step_id);
+           AND step_id = coalesce(p_call[5]::bigint, step_id);
         EXIT WHEN FOUND;
-        v_step_id := coalesce(p_call[6]::bigint, link_next_id('job_detail', 'step_id'));
+        v_step_id := coalesce(p_call[5]::bigint, link_next_id('job_detail', 'step_id'));
         INSERT INTO job_detail (job_id, step_id, action, start_time)
-             VALUES (p_call[7]::bigint, v_step_id, p_call[8], v_time)
+             VALUES (p_call[6]::bigint, v_step_id, p_call[7], v_time)
                  ON CONFLICT (step_id) DO NOTHING
           RETURNING step_id INTO p_answer;
         EXIT WHEN FOUND;
-        IF p_call[6] IS NOT NULL THEN
+        IF p_call[5] IS NOT NULL THEN
             RAISE EXCEPTION 'step_id % is another step''s already', v_step_id USING ERRCODE = 'unique_violation';
         END IF;
     END LOOP;

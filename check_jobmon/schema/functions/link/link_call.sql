@@ -3,24 +3,25 @@
 -- add_job and add_step the answer is the id, if it had to be another one than p_arguments[1].
 -- Every call is safe to send twice: a link that turns out to be dead, or in the middle of a cancelled call, is opened anew
 -- and the same statement sent again. The time in it, which is the time that is logged, shows a repetition for what it is.
--- No search_path of its own: to set it at each call costs more than the rest, and every name here is qualified.
+-- While dblink waits for the link's answer the caller can't be interrupted (before PostgreSQL 17), nor can a deadlock of the two
+-- be seen. So the link waits for a lock for a short time only, and link_wait() does the rest.
+-- No search_path of its own, because its callers have one: every name is qualified. An expression costs by its parts, each anew in
+-- each transaction; so there are few.
 CREATE OR REPLACE FUNCTION @schema@.link_call(p_name text, p_arguments text[], p_answer boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 AS $$
 DECLARE
     v_link    constant pg_catalog.text := '@schema_name@_link';
-    -- While the link waits for a lock the caller can't be interrupted: dblink waits for the link's answer. So the link
-    -- waits no longer than the caller would.
     v_signed  pg_catalog.text := ARRAY[
         p_name,
         coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user),
         pg_catalog.pg_backend_pid()::pg_catalog.text,
-        (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::pg_catalog.text,
-        coalesce(nullif(pg_catalog.current_setting('lock_timeout'), '0'), pg_catalog.current_setting('statement_timeout'))
+        (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::pg_catalog.text
     ] OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.pg_column_size(p_arguments) OPERATOR(pg_catalog.<) 65536 THEN p_arguments
                                    ELSE @schema@.bounded_text(p_arguments) END;
     v_answer  pg_catalog.text;
-    v_opened  boolean := false;
+    v_new     boolean := false;
+    v_taken   boolean := false;
 BEGIN
     IF p_answer THEN
         v_signed := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
@@ -30,7 +31,10 @@ BEGIN
     LOOP
         IF v_link OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
             PERFORM @schema@.link_open(v_link);
-            v_opened := true;
+            -- until the end of the transaction; add_job() says which job it is for
+            v_answer := pg_catalog.set_config('@schema_name@.link_opener', CASE WHEN p_name OPERATOR(pg_catalog.=) 'add_job'
+                                                                                THEN 'new' ELSE '' END, true);
+            v_new := true;
         END IF;
         BEGIN
             IF p_answer THEN
@@ -40,20 +44,38 @@ BEGIN
             v_answer := @dblink@.dblink_exec(v_link, v_signed);
             RETURN NULL;
         EXCEPTION
-            WHEN connection_exception OR admin_shutdown OR crash_shutdown OR SQLSTATE '57P05' THEN
-                -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
-                IF v_opened THEN
-                    RAISE;
-                END IF;
-                PERFORM @dblink@.dblink_disconnect(v_link);
+            WHEN lock_not_available THEN
+                EXIT;
             WHEN unique_violation THEN
-                -- the id is another run's or step's: let the link's side find one that is not
                 IF p_answer THEN
                     RAISE;
                 END IF;
-                RETURN @schema@.link_call(p_name, pg_catalog.array_prepend(NULL::pg_catalog.text, p_arguments[2:]), true);
+                v_taken := true;
+                EXIT;
+            WHEN query_canceled THEN
+                -- what the caller has given up must not happen
+                v_answer := @dblink@.dblink_cancel_query(v_link);
+                v_answer := @dblink@.dblink_disconnect(v_link);
+                RAISE;
+            WHEN connection_exception OR admin_shutdown OR crash_shutdown OR SQLSTATE '57P05' THEN
+                -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
+                v_answer := @dblink@.dblink_disconnect(v_link);
+                IF v_new THEN
+                    RAISE;
+                END IF;
         END;
     END LOOP;
+    IF NOT v_taken THEN
+        BEGIN
+            RETURN @schema@.link_wait(v_link, v_signed, p_answer);
+        EXCEPTION WHEN unique_violation THEN
+            IF p_answer THEN
+                RAISE;
+            END IF;
+        END;
+    END IF;
+    -- the id is another run's or step's: the link's side finds one that is not
+    RETURN @schema@.link_call(p_name, pg_catalog.array_prepend(NULL::pg_catalog.text, p_arguments[2:]), true);
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_call(text, text[], boolean) IS

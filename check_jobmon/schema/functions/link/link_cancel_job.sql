@@ -1,10 +1,10 @@
--- The link's side of cancel_job(), for the run with job_id [6]: the note in the last step, and the end of the run, in one transaction.
+-- The link's side of cancel_job(), for the run with job_id [5]: the note in the last step, and the end of the run, in one transaction.
 CREATE OR REPLACE FUNCTION @schema@.link_cancel_job(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_job_id  constant bigint := p_call[6];
+    v_job_id  constant bigint := p_call[5];
     v_role    constant text := p_call[2];
     v_pid     constant integer := p_call[3];
     v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
@@ -30,7 +30,11 @@ BEGIN
         RETURN NULL;
     END IF;
     IF v_writes THEN
-        UPDATE job_log SET end_time = greatest(v_time, start_time), status = v_failed WHERE job_id = v_job_id;
+        UPDATE job_log
+           SET end_time = greatest(v_time, start_time),
+               -- read anew: the word may have been changed while this waited for a lock
+               status = (SELECT alert_text FROM job_status_text WHERE alert_code = 3)
+         WHERE job_id = v_job_id;
     END IF;
     SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     IF NOT FOUND THEN

@@ -1,28 +1,29 @@
--- The link's side of close_job() and fail_job(): ends the run with job_id [6] with the text of the alert code [7].
+-- The link's side of close_job() and fail_job(): ends the run with job_id [5] with the text of the alert code [6].
 CREATE OR REPLACE FUNCTION @schema@.link_end_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
-    v_code   constant integer := p_call[7];
+    v_code   constant integer := p_call[6];
     v_status constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = v_code);
 BEGIN
     IF v_status IS NULL THEN
-        RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[7]
+        RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[6]
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Levels there are: ' || coalesce(
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
     END IF;
-    PERFORM link_own_run(p_call[6]::bigint, p_call);
-    UPDATE cancelled_job SET ended = true WHERE job_id = p_call[6]::bigint;
+    PERFORM link_own_run(p_call[5]::bigint, p_call);
+    UPDATE cancelled_job SET ended = true WHERE job_id = p_call[5]::bigint;
     IF NOT FOUND THEN
         -- A run that has ended keeps its end, and can only become worse; an end that is yet to come is the clock's mistake.
         UPDATE job_log
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
-               status = v_status
-         WHERE job_id = p_call[6]::bigint
+               -- read anew: the word may have been changed while this waited for a lock
+               status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = p_call[6]::integer)
+         WHERE job_id = p_call[5]::bigint
            AND ((end_time <= clock_timestamp()) IS NOT TRUE
                 OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));
     END IF;

@@ -1,10 +1,10 @@
--- The link's side of lock_job(), for the run with job_id [6]. The lock is a row of the log, which nobody else can take, and committed at once.
+-- The link's side of lock_job(), for the run with job_id [5]. The lock is a row of the log, which nobody else can take, and committed at once.
 CREATE OR REPLACE FUNCTION @schema@.link_lock_job(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_run    job_log%ROWTYPE := link_own_run(p_call[6]::bigint, p_call);
+    v_run    job_log%ROWTYPE := link_own_run(p_call[5]::bigint, p_call);
     v_holder bigint;
     v_text   text;
 BEGIN

@@ -1,51 +1,49 @@
 -- The two ways in for the link's role, which may execute nothing else: a CALL, which costs less, and one that answers.
--- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, for how long it may wait for a lock,
--- and from [6] the arguments. The signature keeps others from using an open link: dblink lends it to every user of the session.
+-- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, and from [5] the arguments. The
+-- signature keeps others from using an open link: dblink lends it to every user of the session.
 -- What nearly every call is, the owner writing to an open run, is done right here: each function more costs all of them.
 CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
+SET lock_timeout = '300ms'
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision / '1000000');
 BEGIN
-    IF v_call[5] <> '0' THEN
-        PERFORM set_config('lock_timeout', v_call[5], true);
-    END IF;
     -- a transaction that somebody has begun on the link is older than the call
     IF p_mac = @signature@ AND v_time <= transaction_timestamp() THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
                SET end_time = v_time,
                    elapsed_time = date_part('epoch', v_time - d.start_time),
-                   status = v_call[7],
-                   message = v_call[8]
-             WHERE d.step_id = v_call[6]::bigint
+                   status = v_call[6],
+                   message = v_call[7]
+             WHERE d.step_id = v_call[5]::bigint
                AND d.start_time <= v_time
                AND d.end_time IS NULL
                AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
         ELSIF v_call[1] = 'add_step' THEN
             INSERT INTO job_detail (job_id, step_id, action, start_time)
-                 SELECT r.job_id, v_call[6]::bigint, v_call[8], v_time
+                 SELECT r.job_id, v_call[5]::bigint, v_call[7], v_time
                    FROM job_log AS r
-                  WHERE r.job_id = v_call[7]::bigint
+                  WHERE r.job_id = v_call[6]::bigint
                     AND r.owner = v_call[2]
                      ON CONFLICT (step_id) DO NOTHING;
         ELSIF v_call[1] = 'add_job' AND transaction_timestamp() <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-                 VALUES (v_call[6]::bigint, v_call[2], v_call[7], v_time, v_call[3]::integer)
+                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer)
                      ON CONFLICT (job_id) DO NOTHING;
         ELSIF v_call[1] = 'end_job' THEN
             UPDATE job_log AS r
                SET end_time = v_time,
                    status = t.alert_text
               FROM job_status_text AS t
-             WHERE r.job_id = v_call[6]::bigint
+             WHERE r.job_id = v_call[5]::bigint
                AND r.start_time <= v_time
                AND r.end_time IS NULL
                AND r.owner = v_call[2]
-               AND t.alert_code = v_call[7]::integer;
+               AND t.alert_code = v_call[6]::integer;
         END IF;
     END IF;
     IF NOT FOUND THEN
@@ -59,6 +57,7 @@ COMMENT ON PROCEDURE @schema@.link_serve(text, bytea) IS 'Internal: the link''s 
 CREATE OR REPLACE FUNCTION @schema@.link_answer(v_signed text, p_mac bytea) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
+SET lock_timeout = '300ms'
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
@@ -68,9 +67,6 @@ BEGIN
     ELSIF transaction_timestamp() <> statement_timestamp() THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
-    END IF;
-    IF v_call[5] <> '0' THEN
-        PERFORM set_config('lock_timeout', v_call[5], true);
     END IF;
     RETURN link_do(v_call);
 END
