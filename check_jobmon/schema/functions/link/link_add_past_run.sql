@@ -16,7 +16,6 @@ DECLARE
     v_status  constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = v_code);
     v_job_id  bigint;
     v_step_id bigint;
-    v_later   job_check_log[];
 BEGIN
     IF v_status IS NULL THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', v_code
@@ -43,10 +42,6 @@ BEGIN
     IF NOT FOUND THEN
         v_end := v_run[4]::timestamptz - v_ahead;
     END IF;
-    -- The trigger of job_log takes the run for the latest. Nobody else's run may end while that is put right.
-    LOCK TABLE job_check_log IN SHARE ROW EXCLUSIVE MODE;
-    v_later := ARRAY(SELECT c FROM job_check_log AS c JOIN job_log AS l ON l.job_id = c.job_id
-                      WHERE c.job_name = v_name AND l.end_time > v_end);
     IF v_job_id IS NULL THEN
         INSERT INTO job_log (owner, job_name, start_time, end_time, status, pid)
              VALUES (p_call[2], v_name, v_start, v_end, v_status, v_pid)
@@ -69,14 +64,6 @@ BEGIN
            message = v_run[7]
      WHERE step_id = v_step_id
        AND end_time IS NULL;
-    IF v_code = 1 THEN
-        INSERT INTO job_check_log SELECT (l).* FROM unnest(v_later) AS l;
-    ELSIF EXISTS (SELECT FROM job_log AS l
-                   WHERE l.job_name = v_name
-                     AND l.end_time > v_end
-                     AND l.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)) THEN
-        DELETE FROM job_check_log WHERE job_id = v_job_id;
-    END IF;
     INSERT INTO past_run (key, job_id) VALUES (v_key, v_job_id);
     RETURN v_job_id;
 END
