@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from check_jobmon import __version__
 from check_jobmon.arguments import complete
-from check_jobmon.ctl import ack, bootstrap, cancel, clear, config, demo, detail, history, run, show, status
+from check_jobmon.ctl import ack, bootstrap, cancel, clear, config, demo, detail, history, run, show, status, uninstall
 from check_jobmon.ctl.command import Parser
 from check_jobmon.text import clean
 
-COMMANDS = (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo)
+COMMANDS = (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo, uninstall)
 
 
 def command_line() -> Parser:

@@ -12,8 +12,13 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import sys
     from collections.abc import Iterator
-    from importlib.resources.abc import Traversable
+
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable  # novermin
+    else:
+        from importlib.abc import Traversable
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""

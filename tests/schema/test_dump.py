@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -204,3 +205,18 @@ def test_a_database_made_from_another_as_its_template_gets_a_link_of_its_own(ori
                 assert link(old)[0] != link(new)[0]
         finally:
             session.execute(f"DROP DATABASE {twin.name} WITH (FORCE)".encode())
+
+
+def test_the_data_alone_is_restored_as_the_readme_says(original: Database, empty_database: Database) -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.rst").read_text()
+    options = re.search("pg_dump (--data-only .*) etl", readme)
+    assert options
+    with original.connect() as session:
+        session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_name = 'ETL'")
+        session.execute("DELETE FROM jobmon.job_check_log WHERE job_name = 'SLOW'")
+    assert empty_database.ctl("bootstrap").status == 0
+    with empty_database.connect() as session:
+        session.execute("UPDATE jobmon.job_status_text SET alert_text = 'FUBAR' WHERE alert_code = 3")
+    assert harmless(copy(original, empty_database, *options[1].split())) == []
+    assert tables(empty_database) == tables(original)
+    logging_works(empty_database)

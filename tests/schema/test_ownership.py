@@ -145,7 +145,7 @@ def test_its_owner_a_member_of_that_role_and_the_logs_owner_write_to_a_run_also_
     with database.connect(user=who) as writer:
         for write in WRITES:
             writer.execute(write.format(job=job, step=step).encode())
-        assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
+        assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "WARNING"
         writer.execute("SELECT jobmon.fail_job(%s)", [job])
         writer.execute("SELECT jobmon.update_step(%s, 'CRITICAL', 'on second thoughts')", [step])
     assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "CRITICAL"

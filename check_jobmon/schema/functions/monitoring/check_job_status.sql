@@ -40,7 +40,9 @@ WITH reason AS (
       FROM (
 @job_status@
            ) AS j
+     -- a crash alone is told, and no alert: what it counts for is for the plugin to say (--crashed)
      WHERE j.alert_code > 1
+        OR j.crashed_job_id IS NOT NULL AND j.active
 )
 SELECT coalesce(max(r.alert_code), 1),
        '(' || coalesce(string_agg(r.job_name || ': ' || r.text, '; ' ORDER BY r.alert_code DESC, r.job_name),
