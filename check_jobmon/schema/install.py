@@ -75,8 +75,9 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
     for last in (False, False, True):
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
-        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
-            # Another bootstrap has made it at the same moment, and is through: now its work is seen.
+        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
+            # Another bootstrap has made it at the same moment, and is through: now its work is seen. Of the database's
+            # rights PostgreSQL says so as an internal error ("tuple concurrently updated").
             if last:
                 raise
         except errors.LockNotAvailable:
@@ -97,6 +98,8 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     with connection.transaction():
         refuse_untrusted(connection, schema)
         connection.execute("SET LOCAL check_function_bodies = on")
+        if connection.info.parameter_status("is_superuser") == "on":
+            connection.execute("SET LOCAL session_replication_role = origin")
         owner, home = _home(connection, schema)
         # again, because somebody else could have made it just now
         refuse_untrusted(connection, schema)
@@ -259,6 +262,8 @@ def _fingerprint(connection: Session, schema: str) -> object:
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
+                 UNION ALL
+                SELECT concat_ws(' ', d.datname, d.datacl) FROM pg_database AS d WHERE d.datname = current_database()
                  UNION ALL
                 SELECT concat_ws(' ', c.relname, c.relacl,
                                  (SELECT string_agg(a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a

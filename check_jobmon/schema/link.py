@@ -8,23 +8,44 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import re
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import psycopg
 from psycopg import errors, sql
 
-from check_jobmon.connection import Session
+from check_jobmon.connection import Session, one_line
 from check_jobmon.layout import refuse_untrusted
+from check_jobmon.remedies import way_out
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import query
+from check_jobmon.schema.scripts import SIGNATURE, query, quoted
 
 LINK_ROUTINES = (
     "link_answer(text, text)",
     "link_serve(text, text)",
 )
 """All that the link's role may execute."""
+
+SETTINGS = {
+    # what the logging functions send and do would mean something else
+    "array_nulls": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "session_replication_role": "origin",
+    # how long a call may take is the caller's to say
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    # keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links
+    "track_activities": "off",
+}
+"""The settings of the link's role, which win over the database's. Each costs every opening of a link a little."""
+NEEDED = ("array_nulls", "default_transaction_isolation", "default_transaction_read_only", "session_replication_role")
+"""Those without which nothing is logged, or not what the caller said, or no failure ever alerts."""
+FOR_SUPERUSERS = ("session_replication_role", "track_activities")
+"""Those that only a superuser may set, or a role with SET on the parameter."""
 
 
 class Dblink(NamedTuple):
@@ -135,6 +156,7 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
     ).fetchone()
     users = (name, *map(str, mapped or ()))
     for grantee in users:
+        _let_connect(connection, grantee)
         connection.execute(
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
         )
@@ -149,24 +171,53 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
     return users
 
 
-def _settings(connection: Session, name: str) -> None:
-    """Take away all settings of the role but one: a role may change its own, so whoever has a link open could.
+def _let_connect(connection: Session, grantee: str) -> None:
+    """Grant CONNECT to the role itself, for PUBLIC may lose it. Where bootstrap may not, ensure() says so if need be."""
+    granted = connection.execute(
+        "SELECT 1 FROM pg_database AS d CROSS JOIN aclexplode(d.datacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
+        " WHERE d.datname = current_database() AND a.privilege_type = 'CONNECT' AND r.rolname = %s",
+        [grantee],
+    ).fetchone()
+    if not granted:
+        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    sql.Identifier(connection.info.dbname), sql.Identifier(grantee)
+                )
+            )
 
-    The one keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links.
-    Only a superuser may set it (or a role with SET on the parameter); otherwise that remains.
+
+def _settings(connection: Session, name: str) -> None:
+    """Give the role its settings and no others: a role may change its own, so whoever has a link open could.
+
+    Those that only a superuser may set remain as they are where bootstrap's role is none.
     """
-    found = connection.execute(
+    settings = dict(SETTINGS)
+    if connection.info.server_version < 170000:
+        del settings["transaction_timeout"]
+    wanted = {f"{setting}={value}" for setting, value in settings.items()}
+    for database, config in _found_settings(connection, name):
+        if database or not wanted.issuperset(config):
+            where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
+            _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
+    there = [one for database, config in _found_settings(connection, name) if not database for one in config]
+    for setting, value in settings.items():
+        if f"{setting}={value}" not in there:
+            change = sql.SQL(" SET {} = {}").format(sql.Identifier(setting), sql.Literal(value))
+            if setting not in FOR_SUPERUSERS:
+                _alter(connection, name, change)
+                continue
+            with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change))
+
+
+def _found_settings(connection: Session, name: str) -> list[tuple[str | None, list[str]]]:
+    """The role's settings by database; those that it has everywhere under None."""
+    return connection.execute(
         "SELECT d.datname, s.setconfig FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole"
         " LEFT JOIN pg_database AS d ON d.oid = s.setdatabase WHERE r.rolname = %s",
         [name],
     ).fetchall()
-    if found == [(None, ["track_activities=off"])]:
-        return
-    for database, _ in found:
-        where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-        _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
-    with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-        connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
 def _forget(connection: Session, schema: str, name: str) -> None:
@@ -263,36 +314,109 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
                 raise psycopg.Rollback
         if way:
             return way, over != current or len(reasons) > 1
+    raise BootstrapError(
+        "the schema is installed, but its link does not connect, so nothing can be logged yet "
+        f"({'; '.join(dict.fromkeys(reasons))}): {_remedy(connection, schema, reasons)}; then run bootstrap again"
+    )
+
+
+def _remedy(connection: Session, schema: str, reasons: Sequence[str]) -> str:
+    """What to do about a link that does not connect."""
     name = role_name(connection, schema)
-    line = f'"{connection.info.dbname}" "{name}"'
+    database = connection.info.dbname
+    if any(re.search("too many (clients|connections)|remaining connection slots", reason) for reason in reasons):
+        return way_out("too many connections")
+    if any("permission denied for database" in reason for reason in reasons):
+        return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
+    line = f'"{database}" "{name}"'
     if any("listen_addresses" in reason for reason in reasons):
         line = f"local {line} scram-sha-256"
     else:
         line = f"host {line} 127.0.0.1/32 scram-sha-256"
-    raise BootstrapError(
-        "the schema is installed, but its link does not connect, so nothing can be logged yet "
-        f'({"; ".join(dict.fromkeys(reasons))}): let role "{name}" log in with its password from this server itself (a line '
-        f"in pg_hba.conf: {line}), or say in {schema}.dblink_mapping how to connect; then run bootstrap again"
+    return (
+        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {line}), or say in '
+        f"{schema}.dblink_mapping how to connect"
     )
 
 
+LOOK = """
+SELECT current_user, pg_catalog.current_setting('is_superuser'),
+       (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER ROLE %I SET %I = %L', current_user, s.name, s.value), '; ')
+          FROM (VALUES {settings}) AS s(name, value)
+         WHERE pg_catalog.current_setting(s.name) OPERATOR(pg_catalog.<>) s.value)
+"""
+"""Asks over the link who it is, whether a superuser, and what to run where its settings are not those."""
+
+
 def _try(connection: Session, schema: str, dblink: str) -> str:
-    """Open a link, look who it is, close it. Raises psycopg.OperationalError if it can't be opened."""
+    """Open a link, look who it is, log a run over it and take that back, close it.
+
+    Raises psycopg.OperationalError if it can't be opened, BootstrapError if it is good for nothing then.
+    """
     trial = f"{schema}_bootstrap"
     dblink_schema = sql.Identifier(dblink)
     connection.execute(sql.SQL("SELECT {}(%s::text)").format(sql.Identifier(schema, "link_open")), [trial])
+    settings = ", ".join(f"('{name}', '{SETTINGS[name]}')" for name in NEEDED)
     row = connection.execute(
-        sql.SQL(
-            "SELECT * FROM {}.dblink(%s::text, 'SELECT current_user, pg_catalog.current_setting(''is_superuser'')'::text)"
-            " AS t(who text, super text)"
-        ).format(dblink_schema),
-        [trial],
+        sql.SQL("SELECT * FROM {}.dblink(%s::text, %s::text) AS t(who text, super text, wrong text)").format(
+            dblink_schema
+        ),
+        [trial, LOOK.format(settings=settings)],
     ).fetchone()
-    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
     assert row is not None
-    if row[1] == "on":
+    who, is_superuser, wrong = row
+    if is_superuser == "on":
         raise BootstrapError(
-            f'{schema}.dblink_mapping makes the link a superuser ("{row[0]}"), and whoever logs a job could be one through '
+            f'{schema}.dblink_mapping makes the link a superuser ("{who}"), and whoever logs a job could be one through '
             "it: leave username and pwd NULL there to use the link's own role"
         )
-    return f'the link works, as role "{row[0]}"'
+    if wrong:
+        raise BootstrapError(
+            "the schema is installed, but its link's role has settings by which runs would not be logged, or not as they "
+            f"were, or no failure would alert: ask a superuser to run: {wrong}; then run bootstrap again"
+        )
+    try:
+        # whoever has locked the log keeps others waiting, and no more
+        with contextlib.suppress(errors.LockNotAvailable), connection.transaction():
+            connection.execute(
+                sql.SQL("SELECT {}.dblink_exec(%s::text, {})").format(dblink_schema, _trial_run(schema)), [trial]
+            )
+    except psycopg.Error as error:
+        raise BootstrapError(
+            f'the schema is installed, and its link connects as role "{who}", but nothing can be logged over it '
+            f"({one_line(error)}): change that, then run bootstrap again"
+        ) from None
+    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
+    return f'the link works, as role "{who}"'
+
+
+def _trial_run(schema: str) -> sql.Composed:
+    """An expression of SQL: what logs a failed run with a step, as add_job() and its siblings send it, and takes it back.
+
+    In one message, because the link's functions refuse a transaction that another message has begun. Nobody gets to see
+    the run, whose number is none that the sequence gives.
+    """
+    calls = [
+        ("add_job", "-1", "BOOTSTRAP"),
+        ("add_step", "-1", "-1", "try the link"),
+        ("update_step", "-1", "OK", "tried"),
+        ("end_job", "-1", "3"),
+    ]
+    return sql.SQL(
+        """
+        (SELECT 'BEGIN;' || string_agg(format('CALL {serve}(%%L, %%L);', s.v_signed, {signature}), '' ORDER BY s.number)
+                || 'ROLLBACK'
+           FROM (SELECT c.number,
+                        (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,
+                               (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text, '1000']
+                         || c.call[2:])::text AS v_signed
+                   FROM (VALUES {calls}) AS c(number, call)) AS s)
+        """
+    ).format(
+        serve=sql.Identifier(schema, "link_serve"),
+        signature=sql.SQL(SIGNATURE.replace("@schema@", quoted(schema))),
+        calls=sql.SQL(", ").join(
+            sql.SQL("({}, ARRAY[{}])").format(number, sql.SQL(", ").join(map(sql.Literal, call)))
+            for number, call in enumerate(calls)
+        ),
+    )

@@ -70,7 +70,7 @@ BEGIN
      WHERE step_id = v_step_id
        AND end_time IS NULL;
     IF v_code = 1 THEN
-        INSERT INTO job_check_log SELECT (l).* FROM unnest(v_later) AS l;
+        INSERT INTO job_check_log SELECT (l).* FROM unnest(v_later) AS l ON CONFLICT (job_id) DO NOTHING;
     ELSIF EXISTS (SELECT FROM job_log AS l
                    WHERE l.job_name = v_name
                      AND l.end_time > v_end
