@@ -9,7 +9,7 @@ from psycopg import Rollback, errors, sql
 from check_jobmon import __version__
 from check_jobmon.connection import Session
 from check_jobmon.layout import refuse_untrusted
-from check_jobmon.schema import link, roles
+from check_jobmon.schema import link, roles, trial
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, query, tables, version
@@ -130,7 +130,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     if check and changed:
         way, way_changed = "the link is tried once that is done", False
     else:
-        way, way_changed = link.ensure(connection, schema, dblink.schema, owner, keep=not check)
+        way, way_changed = trial.ensure(connection, schema, dblink.schema, owner, keep=not check)
     return Report(
         connection.info.dbname, schema, before, version(), changed or way_changed, way, who, dblink.said, check
     )

@@ -1,4 +1,4 @@
-"""The link's side of bootstrap: the dblink extension, the link's own role and secrets, and a way that connects.
+"""The link's side of bootstrap: the dblink extension, the link's own role, its settings and secrets. trial.py tries it.
 
 The link is the dblink connection over which the logging functions write outside the caller's transaction. Any user of a
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
@@ -8,20 +8,15 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import re
 import secrets
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import psycopg
 from psycopg import errors, sql
 
-from check_jobmon.connection import Session, one_line
-from check_jobmon.layout import refuse_untrusted
-from check_jobmon.remedies import way_out
+from check_jobmon.connection import Session
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import SIGNATURE, query, quoted
+from check_jobmon.schema.scripts import query
 
 LINK_ROUTINES = (
     "link_answer(text, text)",
@@ -42,8 +37,6 @@ SETTINGS = {
     "track_activities": "off",
 }
 """The settings of the link's role, which win over the database's. Each costs every opening of a link a little."""
-NEEDED = ("array_nulls", "default_transaction_isolation", "default_transaction_read_only", "session_replication_role")
-"""Those without which nothing is logged, or not what the caller said, or no failure ever alerts."""
 FOR_SUPERUSERS = ("session_replication_role", "track_activities")
 """Those that only a superuser may set, or a role with SET on the parameter."""
 
@@ -172,7 +165,7 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
 
 
 def _let_connect(connection: Session, grantee: str) -> None:
-    """Grant CONNECT to the role itself, for PUBLIC may lose it. Where bootstrap may not, ensure() says so if need be."""
+    """Grant CONNECT to the role itself, for PUBLIC may lose it. Where bootstrap may not, trial.py says so if need be."""
     granted = connection.execute(
         "SELECT 1 FROM pg_database AS d CROSS JOIN aclexplode(d.datacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
         " WHERE d.datname = current_database() AND a.privilege_type = 'CONNECT' AND r.rolname = %s",
@@ -241,10 +234,11 @@ def _new_secrets(connection: Session, table: sql.Identifier, name: str) -> None:
         ).format(table),
         [name],
     )
-    _set_password(connection, table, name)
+    set_password(connection, table, name)
 
 
-def _set_password(connection: Session, table: sql.Identifier, name: str) -> None:
+def set_password(connection: Session, table: sql.Identifier, name: str) -> None:
+    """Have the role's password be the recorded one."""
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
@@ -281,142 +275,3 @@ def _verifier(password: str) -> str:
     server = hmac.digest(salted, b"Server Key", "sha256")
     texts = [base64.b64encode(value).decode() for value in (salt, stored, server)]
     return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)
-
-
-def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
-    """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
-
-    It is tried as the schema's owner, as whom the functions run that log. Without `keep` the change is undone.
-    Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
-    """
-    table = sql.Identifier(schema, "link")
-    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
-    assert row is not None
-    current = str(row[0])
-    reasons: list[str] = []
-    other = "tcp" if current == "socket" else "socket"
-    for over in (current, other, current, other):
-        if len(reasons) == 2:
-            # A role may change its own password, so whoever had a link open could have done so.
-            if not (keep and any("password authentication failed" in reason for reason in reasons)):
-                break
-            _set_password(connection, table, role_name(connection, schema))
-        way = ""
-        with connection.transaction():
-            refuse_untrusted(connection, schema)
-            connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
-            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
-            try:
-                way = _try(connection, schema, dblink)
-            except psycopg.OperationalError as error:
-                reasons.append(str(error.diag.message_primary))
-            if not (way and keep):
-                raise psycopg.Rollback
-        if way:
-            return way, over != current or len(reasons) > 1
-    raise BootstrapError(
-        "the schema is installed, but its link does not connect, so nothing can be logged yet "
-        f"({'; '.join(dict.fromkeys(reasons))}): {_remedy(connection, schema, reasons)}; then run bootstrap again"
-    )
-
-
-def _remedy(connection: Session, schema: str, reasons: Sequence[str]) -> str:
-    """What to do about a link that does not connect."""
-    name = role_name(connection, schema)
-    database = connection.info.dbname
-    if any(re.search("too many (clients|connections)|remaining connection slots", reason) for reason in reasons):
-        return way_out("too many connections")
-    if any("permission denied for database" in reason for reason in reasons):
-        return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
-    line = f'"{database}" "{name}"'
-    if any("listen_addresses" in reason for reason in reasons):
-        line = f"local {line} scram-sha-256"
-    else:
-        line = f"host {line} 127.0.0.1/32 scram-sha-256"
-    return (
-        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {line}), or say in '
-        f"{schema}.dblink_mapping how to connect"
-    )
-
-
-LOOK = """
-SELECT current_user, pg_catalog.current_setting('is_superuser'),
-       (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER ROLE %I SET %I = %L', current_user, s.name, s.value), '; ')
-          FROM (VALUES {settings}) AS s(name, value)
-         WHERE pg_catalog.current_setting(s.name) OPERATOR(pg_catalog.<>) s.value)
-"""
-"""Asks over the link who it is, whether a superuser, and what to run where its settings are not those."""
-
-
-def _try(connection: Session, schema: str, dblink: str) -> str:
-    """Open a link, look who it is, log a run over it and take that back, close it.
-
-    Raises psycopg.OperationalError if it can't be opened, BootstrapError if it is good for nothing then.
-    """
-    trial = f"{schema}_bootstrap"
-    dblink_schema = sql.Identifier(dblink)
-    connection.execute(sql.SQL("SELECT {}(%s::text)").format(sql.Identifier(schema, "link_open")), [trial])
-    settings = ", ".join(f"('{name}', '{SETTINGS[name]}')" for name in NEEDED)
-    row = connection.execute(
-        sql.SQL("SELECT * FROM {}.dblink(%s::text, %s::text) AS t(who text, super text, wrong text)").format(
-            dblink_schema
-        ),
-        [trial, LOOK.format(settings=settings)],
-    ).fetchone()
-    assert row is not None
-    who, is_superuser, wrong = row
-    if is_superuser == "on":
-        raise BootstrapError(
-            f'{schema}.dblink_mapping makes the link a superuser ("{who}"), and whoever logs a job could be one through '
-            "it: leave username and pwd NULL there to use the link's own role"
-        )
-    if wrong:
-        raise BootstrapError(
-            "the schema is installed, but its link's role has settings by which runs would not be logged, or not as they "
-            f"were, or no failure would alert: ask a superuser to run: {wrong}; then run bootstrap again"
-        )
-    try:
-        # whoever has locked the log keeps others waiting, and no more
-        with contextlib.suppress(errors.LockNotAvailable), connection.transaction():
-            connection.execute(
-                sql.SQL("SELECT {}.dblink_exec(%s::text, {})").format(dblink_schema, _trial_run(schema)), [trial]
-            )
-    except psycopg.Error as error:
-        raise BootstrapError(
-            f'the schema is installed, and its link connects as role "{who}", but nothing can be logged over it '
-            f"({one_line(error)}): change that, then run bootstrap again"
-        ) from None
-    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
-    return f'the link works, as role "{who}"'
-
-
-def _trial_run(schema: str) -> sql.Composed:
-    """An expression of SQL: what logs a failed run with a step, as add_job() and its siblings send it, and takes it back.
-
-    In one message, because the link's functions refuse a transaction that another message has begun. Nobody gets to see
-    the run, whose number is none that the sequence gives.
-    """
-    calls = [
-        ("add_job", "-1", "BOOTSTRAP"),
-        ("add_step", "-1", "-1", "try the link"),
-        ("update_step", "-1", "OK", "tried"),
-        ("end_job", "-1", "3"),
-    ]
-    return sql.SQL(
-        """
-        (SELECT 'BEGIN;' || string_agg(format('CALL {serve}(%%L, %%L);', s.v_signed, {signature}), '' ORDER BY s.number)
-                || 'ROLLBACK'
-           FROM (SELECT c.number,
-                        (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,
-                               (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text, '1000']
-                         || c.call[2:])::text AS v_signed
-                   FROM (VALUES {calls}) AS c(number, call)) AS s)
-        """
-    ).format(
-        serve=sql.Identifier(schema, "link_serve"),
-        signature=sql.SQL(SIGNATURE.replace("@schema@", quoted(schema))),
-        calls=sql.SQL(", ").join(
-            sql.SQL("({}, ARRAY[{}])").format(number, sql.SQL(", ").join(map(sql.Literal, call)))
-            for number, call in enumerate(calls)
-        ),
-    )
