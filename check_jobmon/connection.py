@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PINNED = {
     "search_path": "pg_catalog, pg_temp",
+    # as of the next message: the server has split this one into tokens before it executes anything of it
+    "standard_conforming_strings": "on",
     "datestyle": "'ISO, YMD'",
     "intervalstyle": "postgres",
     "extra_float_digits": "1",

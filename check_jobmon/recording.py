@@ -1,5 +1,6 @@
 """Logs runs from Python: `check_jobmon.job` for programs, Recorder for who wants each call. Reads and judges nothing."""
 
+import codecs
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -104,13 +105,13 @@ class Recorder:
 
     def _value(self, query: str, *values: object) -> Any:
         statement = query.format(schema=quoted(self._schema).replace("%", "%%"))
-        try:
-            found = self._session.rows(statement, *values, mode="READ WRITE")
-        except errors.UntranslatableCharacter:
-            # the database's encoding lacks it: better a ? than no log
-            plain = [v.encode("ascii", "replace").decode() if isinstance(v, str) else v for v in values]
-            found = self._session.rows(statement, *plain, mode="READ WRITE")
-        return found[0][0] if found else None
+        for codec in ("utf-8", _codec(self._session.info.parameter_status("server_encoding") or ""), "ascii"):
+            # what can't be stored is escaped: better so than no log, and two names stay two
+            storable = [v.encode(codec, "backslashreplace").decode(codec) if isinstance(v, str) else v for v in values]
+            with contextlib.suppress(errors.UntranslatableCharacter):
+                found = self._session.rows(statement, *storable, mode="READ WRITE")
+                return found[0][0] if found else None
+        raise AssertionError(f"ASCII can't be stored in {self._session.dbname}")
 
 
 class Step:
@@ -221,7 +222,7 @@ class job:  # noqa: N801
             self._log(lambda: self._recorder.end_step(step_id, alert_code, message))
 
     def _connect(self) -> Recorder:
-        return Recorder(self._parameters, self._schema, f"job {self.name}"[:60])
+        return Recorder(self._parameters, self._schema, f"job {self.name}"[:60].encode("utf-8", "replace").decode())
 
     def _log(self, call: Callable[[], T]) -> T | None:
         """Log something, over a new connection if the old one is lost. Raises nothing, but keeps the first failure."""
@@ -237,6 +238,19 @@ class job:  # noqa: N801
         except psycopg.Error as error:
             self._lost = error
             return None
+
+
+def _codec(encoding: str) -> str:
+    """Python's name for an encoding of a PostgreSQL database, or "ascii" where Python lacks it.
+
+    >>> _codec("EUC_JP"), _codec("WIN1252"), _codec("KOI8R"), _codec("MULE_INTERNAL")
+    ('euc_jp', 'cp1252', 'koi8-r', 'ascii')
+    """
+    name = encoding.replace("WIN", "cp").replace("KOI8", "koi8-")
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return "ascii"
 
 
 def _said(error: BaseException) -> str:

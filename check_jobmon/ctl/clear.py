@@ -133,7 +133,12 @@ def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, bef
 
     def call() -> None:
         try:
-            clearing.rows("SELECT @schema@.job_log_clear(%s::interval)", arguments.interval, write=True)
+            # however short a time the database gives its sessions' statements
+            limits = "SET LOCAL statement_timeout = 0;"
+            if clearing.session.info.server_version >= 170000:
+                limits += "SET LOCAL transaction_timeout = 0;"
+            call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
+            clearing.rows(call, arguments.interval, write=True)
         except Exception as error:
             failure.append(error)
 

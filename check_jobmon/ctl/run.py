@@ -212,4 +212,4 @@ def _run_locked(arguments: argparse.Namespace, log: "RunLog", signals: "set[Sign
 
 def _text(text: str, length: int) -> str:
     """What came from the command line as text for the log."""
-    return clean(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), length)
+    return clean(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), length)

@@ -9,7 +9,7 @@ from psycopg import Rollback, errors, sql
 from check_jobmon import __version__
 from check_jobmon.connection import Session
 from check_jobmon.layout import refuse_untrusted
-from check_jobmon.schema import link, roles
+from check_jobmon.schema import link, roles, trial
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, query, tables, version
@@ -75,8 +75,9 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
     for last in (False, False, True):
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
-        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
-            # Another bootstrap has made it at the same moment, and is through: now its work is seen.
+        except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
+            # Another bootstrap has made it at the same moment, and is through: now its work is seen. Of the database's
+            # rights PostgreSQL says so as an internal error ("tuple concurrently updated").
             if last:
                 raise
         except errors.LockNotAvailable:
@@ -97,6 +98,8 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     with connection.transaction():
         refuse_untrusted(connection, schema)
         connection.execute("SET LOCAL check_function_bodies = on")
+        if connection.info.parameter_status("is_superuser") == "on":
+            connection.execute("SET LOCAL session_replication_role = origin")
         owner, home = _home(connection, schema)
         # again, because somebody else could have made it just now
         refuse_untrusted(connection, schema)
@@ -127,7 +130,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     if check and changed:
         way, way_changed = "the link is tried once that is done", False
     else:
-        way, way_changed = link.ensure(connection, schema, dblink.schema, owner, keep=not check)
+        way, way_changed = trial.ensure(connection, schema, dblink.schema, owner, keep=not check)
     return Report(
         connection.info.dbname, schema, before, version(), changed or way_changed, way, who, dblink.said, check
     )
@@ -259,6 +262,8 @@ def _fingerprint(connection: Session, schema: str) -> object:
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
                  UNION ALL
                 SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
+                 UNION ALL
+                SELECT concat_ws(' ', d.datname, d.datacl) FROM pg_database AS d WHERE d.datname = current_database()
                  UNION ALL
                 SELECT concat_ws(' ', c.relname, c.relacl,
                                  (SELECT string_agg(a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a

@@ -1,4 +1,4 @@
-"""The link's side of bootstrap: the dblink extension, the link's own role and secrets, and a way that connects.
+"""The link's side of bootstrap: the dblink extension, the link's own role, its settings and secrets. trial.py tries it.
 
 The link is the dblink connection over which the logging functions write outside the caller's transaction. Any user of a
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
@@ -11,11 +11,9 @@ import hmac
 import secrets
 from typing import NamedTuple
 
-import psycopg
 from psycopg import errors, sql
 
 from check_jobmon.connection import Session
-from check_jobmon.layout import refuse_untrusted
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query
@@ -25,6 +23,22 @@ LINK_ROUTINES = (
     "link_serve(text, bytea)",
 )
 """All that the link's role may execute."""
+
+SETTINGS = {
+    # what the logging functions send and do would mean something else
+    "array_nulls": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "session_replication_role": "origin",
+    # how long a call may take is the caller's to say
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    # keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links
+    "track_activities": "off",
+}
+"""The settings of the link's role, which win over the database's. Each costs every opening of a link a little."""
+FOR_SUPERUSERS = ("session_replication_role", "track_activities")
+"""Those that only a superuser may set, or a role with SET on the parameter."""
 
 
 class Dblink(NamedTuple):
@@ -135,6 +149,7 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
     ).fetchone()
     users = (name, *map(str, mapped or ()))
     for grantee in users:
+        _let_connect(connection, grantee)
         connection.execute(
             sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
         )
@@ -149,24 +164,53 @@ def role(connection: Session, schema: str) -> tuple[str, ...]:
     return users
 
 
-def _settings(connection: Session, name: str) -> None:
-    """Take away all settings of the role but one: a role may change its own, so whoever has a link open could.
+def _let_connect(connection: Session, grantee: str) -> None:
+    """Grant CONNECT to the role itself, for PUBLIC may lose it. Where bootstrap may not, trial.py says so if need be."""
+    granted = connection.execute(
+        "SELECT 1 FROM pg_database AS d CROSS JOIN aclexplode(d.datacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
+        " WHERE d.datname = current_database() AND a.privilege_type = 'CONNECT' AND r.rolname = %s",
+        [grantee],
+    ).fetchone()
+    if not granted:
+        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    sql.Identifier(connection.info.dbname), sql.Identifier(grantee)
+                )
+            )
 
-    The one keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links.
-    Only a superuser may set it (or a role with SET on the parameter); otherwise that remains.
+
+def _settings(connection: Session, name: str) -> None:
+    """Give the role its settings and no others: a role may change its own, so whoever has a link open could.
+
+    Those that only a superuser may set remain as they are where bootstrap's role is none.
     """
-    found = connection.execute(
+    settings = dict(SETTINGS)
+    if connection.info.server_version < 170000:
+        del settings["transaction_timeout"]
+    wanted = {f"{setting}={value}" for setting, value in settings.items()}
+    for database, config in _found_settings(connection, name):
+        if database or not wanted.issuperset(config):
+            where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
+            _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
+    there = [one for database, config in _found_settings(connection, name) if not database for one in config]
+    for setting, value in settings.items():
+        if f"{setting}={value}" not in there:
+            change = sql.SQL(" SET {} = {}").format(sql.Identifier(setting), sql.Literal(value))
+            if setting not in FOR_SUPERUSERS:
+                _alter(connection, name, change)
+                continue
+            with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change))
+
+
+def _found_settings(connection: Session, name: str) -> list[tuple[str | None, list[str]]]:
+    """The role's settings by database; those that it has everywhere under None."""
+    return connection.execute(
         "SELECT d.datname, s.setconfig FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole"
         " LEFT JOIN pg_database AS d ON d.oid = s.setdatabase WHERE r.rolname = %s",
         [name],
     ).fetchall()
-    if found == [(None, ["track_activities=off"])]:
-        return
-    for database, _ in found:
-        where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-        _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
-    with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-        connection.execute(sql.SQL("ALTER ROLE {} SET track_activities = off").format(sql.Identifier(name)))
 
 
 def _forget(connection: Session, schema: str, name: str) -> None:
@@ -213,10 +257,11 @@ def _new_secrets(connection: Session, schema: str, name: str) -> None:
                 "SELECT setval({}, ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint) IS NULL"
             ).format(sql.Literal(key.as_string(None)))
         )
-    _set_password(connection, table, name)
+    set_password(connection, table, name)
 
 
-def _set_password(connection: Session, table: sql.Identifier, name: str) -> None:
+def set_password(connection: Session, table: sql.Identifier, name: str) -> None:
+    """Have the role's password be the recorded one."""
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
     assert row is not None
@@ -253,69 +298,3 @@ def _verifier(password: str) -> str:
     server = hmac.digest(salted, b"Server Key", "sha256")
     texts = [base64.b64encode(value).decode() for value in (salt, stored, server)]
     return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)
-
-
-def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
-    """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
-
-    It is tried as the schema's owner, as whom the functions run that log. Without `keep` the change is undone.
-    Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
-    """
-    table = sql.Identifier(schema, "link")
-    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
-    assert row is not None
-    current = str(row[0])
-    reasons: list[str] = []
-    other = "tcp" if current == "socket" else "socket"
-    for over in (current, other, current, other):
-        if len(reasons) == 2:
-            # A role may change its own password, so whoever had a link open could have done so.
-            if not (keep and any("password authentication failed" in reason for reason in reasons)):
-                break
-            _set_password(connection, table, role_name(connection, schema))
-        way = ""
-        with connection.transaction():
-            refuse_untrusted(connection, schema)
-            connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
-            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
-            try:
-                way = _try(connection, schema, dblink)
-            except psycopg.OperationalError as error:
-                reasons.append(str(error.diag.message_primary))
-            if not (way and keep):
-                raise psycopg.Rollback
-        if way:
-            return way, over != current or len(reasons) > 1
-    name = role_name(connection, schema)
-    line = f'"{connection.info.dbname}" "{name}"'
-    if any("listen_addresses" in reason for reason in reasons):
-        line = f"local {line} scram-sha-256"
-    else:
-        line = f"host {line} 127.0.0.1/32 scram-sha-256"
-    raise BootstrapError(
-        "the schema is installed, but its link does not connect, so nothing can be logged yet "
-        f'({"; ".join(dict.fromkeys(reasons))}): let role "{name}" log in with its password from this server itself (a line '
-        f"in pg_hba.conf: {line}), or say in {schema}.dblink_mapping how to connect; then run bootstrap again"
-    )
-
-
-def _try(connection: Session, schema: str, dblink: str) -> str:
-    """Open a link, look who it is, close it. Raises psycopg.OperationalError if it can't be opened."""
-    trial = f"{schema}_bootstrap"
-    dblink_schema = sql.Identifier(dblink)
-    connection.execute(sql.SQL("SELECT {}(%s::text)").format(sql.Identifier(schema, "link_open")), [trial])
-    row = connection.execute(
-        sql.SQL(
-            "SELECT * FROM {}.dblink(%s::text, 'SELECT current_user, pg_catalog.current_setting(''is_superuser'')'::text)"
-            " AS t(who text, super text)"
-        ).format(dblink_schema),
-        [trial],
-    ).fetchone()
-    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
-    assert row is not None
-    if row[1] == "on":
-        raise BootstrapError(
-            f'{schema}.dblink_mapping makes the link a superuser ("{row[0]}"), and whoever logs a job could be one through '
-            "it: leave username and pwd NULL there to use the link's own role"
-        )
-    return f'the link works, as role "{row[0]}"'

@@ -130,6 +130,11 @@ def query(name: str) -> bytes:
     return bundled(f"{name}.sql").encode()
 
 
+def filled(name: str, schema: str, dblink: str) -> bytes:
+    """A query of bootstrap on the schema itself, by its file's name. The parameters are psycopg's."""
+    return _fill(bundled(f"{name}.sql"), schema, dblink).encode()
+
+
 def tables(schema: str, dblink: str) -> list[Script]:
     """The numbered scripts, in their order. Each is applied once in a schema's life."""
     scripts = []

@@ -285,7 +285,9 @@ def test_a_database_of_another_encoding_gets_what_it_can_store(shell: Shell, ses
             bootstrap(latin, "jobmon")
             done = Shell(shell.spool, [*shell.options, "-d", "latin"]).run("etl", "echo", "✓ ä")
             assert (done.status, done.stdout, done.stderr) == (0, "✓ ä\n", "")
-            assert latin.execute("SELECT action, message FROM jobmon.job_detail").fetchall() == [("echo '? ?'", "? ?")]
+            assert latin.execute("SELECT action, message FROM jobmon.job_detail").fetchall() == [
+                ("echo '\\u2713 ä'", "\\u2713 ä")
+            ]
             latin.execute("DROP OWNED BY jobmon_log, jobmon_monitor")
     finally:
         session.execute("DROP DATABASE latin WITH (FORCE)")

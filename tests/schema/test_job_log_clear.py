@@ -174,3 +174,27 @@ def test_an_interval_longer_than_time_deletes_nothing(session: psycopg.Connectio
     a_run(session, "old", 20)
     session.execute("SELECT jobmon.job_log_clear('100000000 years')")
     assert value(session, OTHERS) == ["OLD"]
+
+
+def test_runs_that_a_foreign_key_of_the_site_s_refers_to_are_in_use(session: psycopg.Connection) -> None:
+    for name in ("free", "run", "deferred", "step", "cascade", "free too"):
+        a_run(session, name, 11)
+    session.execute(
+        """
+        CREATE TABLE public.of_run (job_id bigint REFERENCES jobmon.job_log);
+        INSERT INTO public.of_run SELECT job_id FROM jobmon.job_log WHERE job_name = 'RUN';
+        CREATE TABLE public.deferred (job_id bigint REFERENCES jobmon.job_log DEFERRABLE INITIALLY DEFERRED);
+        INSERT INTO public.deferred SELECT job_id FROM jobmon.job_log WHERE job_name = 'DEFERRED';
+        CREATE TABLE public.of_step (step_id bigint REFERENCES jobmon.job_detail ON DELETE RESTRICT);
+        INSERT INTO public.of_step
+             SELECT d.step_id FROM jobmon.job_detail AS d JOIN jobmon.job_log USING (job_id) WHERE job_name = 'STEP';
+        CREATE TABLE public.cascading (job_id bigint REFERENCES jobmon.job_log ON DELETE CASCADE);
+        INSERT INTO public.cascading SELECT job_id FROM jobmon.job_log WHERE job_name = 'CASCADE';
+        """
+    )
+    session.execute("SELECT jobmon.job_log_clear('10 days')")
+    assert value(session, OTHERS) == ["RUN", "DEFERRED", "STEP"]
+    assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE action = 'load'") == 3
+    deleting, keeping = session.execute(STEPS).fetchall()
+    assert deleting[1:] == ("OK", "runs deleted: 3")
+    assert keeping[1:] == ("OK", "last completed runs kept: 0; runs under way or in use kept: 3")

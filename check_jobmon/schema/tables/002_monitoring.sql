@@ -48,7 +48,9 @@ CREATE TRIGGER job_status_text_names
     BEFORE INSERT OR UPDATE ON @schema@.job_status_text
     FOR EACH ROW EXECUTE FUNCTION @schema@.job_status_text_names();
 
-INSERT INTO @schema@.job_status_text (alert_code, alert_text) VALUES (1, 'OK'), (2, 'WARNING'), (3, 'CRITICAL');
+-- both pairs, because the trigger may be off (session_replication_role)
+INSERT INTO @schema@.job_status_text (alert_code, alert_text, error_code, error_text)
+     VALUES (1, 'OK', 1, 'OK'), (2, 'WARNING', 2, 'WARNING'), (3, 'CRITICAL', 3, 'CRITICAL');
 
 CREATE TABLE @schema@.job_check_config (
     job_name        text PRIMARY KEY,

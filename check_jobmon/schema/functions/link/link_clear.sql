@@ -12,8 +12,9 @@ DECLARE
     v_found   bigint;
     v_runs    bigint[];
     v_in_use  bigint[];
-    v_deleted bigint;
+    v_deleted bigint := 0;
     v_total   bigint;
+    v_job_id  bigint;
 BEGIN
     -- until the end of this batch, whoever wants to know how many are deleted waits
     SELECT coalesce(substring(message FROM '[0-9]+$')::bigint, 0) INTO v_total
@@ -57,10 +58,22 @@ BEGIN
       LEFT JOIN step AS s ON s.step_id = d.step_id
      WHERE d.job_id = ANY (v_runs)
        AND s.step_id IS NULL;
-    DELETE FROM job_log
-          WHERE job_id = ANY (v_runs)
-            AND job_id <> ALL (coalesce(v_in_use, '{}'));
-    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT unnest(v_in_use));
+    -- a foreign key of the site's own, to runs or to steps, keeps what it refers to; here and now, even if it is deferred
+    SET CONSTRAINTS ALL IMMEDIATE;
+    BEGIN
+        DELETE FROM job_log WHERE job_id = ANY (v_runs);
+        GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+        FOREACH v_job_id IN ARRAY v_runs LOOP
+            BEGIN
+                DELETE FROM job_log WHERE job_id = v_job_id;
+                v_deleted := v_deleted + 1;
+            EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+                NULL;
+            END;
+        END LOOP;
+    END;
     v_total := v_total + v_deleted;
     UPDATE job_detail SET message = format('runs deleted: %s', v_total) WHERE step_id = p_call[8]::bigint;
     RETURN ARRAY[v_upto, v_found, v_total];

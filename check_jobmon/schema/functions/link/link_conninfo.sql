@@ -56,11 +56,12 @@ BEGIN
     ];
     -- libpq's quoting: in single quotes, with backslash before a quote or a backslash. By expressions and no query: the
     -- plan of a query has its values in it, and debug_print_plan would show it to the caller. And with E, because the
-    -- caller chooses what a backslash means without (standard_conforming_strings).
+    -- caller chooses what a backslash means without (standard_conforming_strings), and whether it may precede a quote
+    -- (backslash_quote).
     FOR i IN 1 .. array_length(v_parts, 1) LOOP
         IF v_parts[i][2] IS NOT NULL THEN
-            v_text := v_text || format(E'%s=\'%s\' ', v_parts[i][1],
-                                       replace(replace(v_parts[i][2], E'\\', E'\\\\'), E'\'', E'\\\''));
+            v_text := v_text || format('%s=''%s'' ', v_parts[i][1],
+                                       replace(replace(v_parts[i][2], E'\\', E'\\\\'), '''', E'\\'''));
         END IF;
     END LOOP;
     RETURN v_text;

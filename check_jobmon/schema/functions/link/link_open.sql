@@ -56,7 +56,10 @@ WHEN OTHERS THEN
                     CASE WHEN EXISTS (SELECT FROM dblink_mapping) THEN ' as @schema_name@.dblink_mapping says' ELSE '' END,
                     btrim(coalesce(nullif(v_detail, ''), SQLERRM), E' \n')
         USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection',
-              HINT = CASE WHEN EXISTS (SELECT FROM dblink_mapping)
+              HINT = CASE WHEN v_detail ~ 'too many (clients|connections)|remaining connection slots'
+                          THEN 'Raise the limit (max_connections, or ALTER DATABASE ... CONNECTION LIMIT), or see who holds '
+                               'the connections in pg_stat_activity.'
+                          WHEN EXISTS (SELECT FROM dblink_mapping)
                           THEN 'The row in @schema_name@.dblink_mapping says how it connects: correct it, or delete it to use '
                                'what "jobmonctl bootstrap" finds.'
                           ELSE 'Run "jobmonctl bootstrap", which finds a way or says what is missing.'
