@@ -29,6 +29,15 @@ def storable(value: object) -> str:
     return str.encode(text, "utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\0")
 
 
+def unrepresented(message: str) -> str:
+    r"""A message of Python's or a library's, in which repr() has written a byte that is not UTF-8 as `\udcNN`.
+
+    >>> unrepresented(repr("caf\udce9"))
+    "'caf\\xe9'"
+    """
+    return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", message)
+
+
 def clean(text: str, length: int = 0) -> str:
     """The text in one line, with nothing that could break the output's format or act on a terminal.
 
