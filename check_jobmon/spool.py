@@ -207,12 +207,12 @@ class Spool:
                 continue
             try:
                 run.deliver(recorder)
-            except psycopg.OperationalError:
-                raise
             except psycopg.DataError as error:
                 refused.append(_set_aside(path, error.diag.message_primary or str(error)))
                 continue
             except psycopg.Error as error:
+                if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(("08", "57P")):
+                    raise
                 refused.append(f"{path} is refused: {error.diag.message_primary or error}")
                 continue
             # a crash before this makes it be delivered again, which adds nothing
