@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from check_jobmon.text import clean, storable, unrepresented
+
 
 def port(text: str) -> int:
     """A TCP port, 1 to 65535."""
@@ -14,11 +16,22 @@ def port(text: str) -> int:
     return int(text)
 
 
-def filled(text: str) -> str:
-    """A host, database, role or schema: anything but nothing."""
+def path(text: str) -> str:
+    """A file, whose name may have any bytes."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
     return text
+
+
+def filled(text: str) -> str:
+    """A host, database, role or schema: anything but nothing."""
+    # argparse converts the default too, which has to stay what it is
+    return text if isinstance(text, DefaultSchema) else storable(path(text))
+
+
+def mistake(parser: argparse.ArgumentParser, message: str) -> str:
+    """What is wrong with the arguments, in one line."""
+    return f"{clean(unrepresented(message), 500)} (see {parser.prog} --help)"
 
 
 class DefaultSchema(str):
@@ -54,7 +67,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--schema", type=filled, default=schema, help="schema of the job log (default: %(default)s)")
     group.add_argument(
         "--config",
-        type=filled,
+        type=path,
         metavar="FILE",
         help="file whose hosts: say what -H's names mean (default: CHECK_JOBMON_CONFIG, else "
         "~/.config/check_jobmon.yml, /etc/check_jobmon.yml)",

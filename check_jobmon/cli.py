@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from check_jobmon import __version__
-from check_jobmon.arguments import add_connection_arguments, complete, filled, seconds
+from check_jobmon.arguments import add_connection_arguments, complete, filled, mistake, seconds
 from check_jobmon.deadline import DeadlineExceeded, Died, OutOfMemory, Terminated, within, write_all
 from check_jobmon.hosts import HostsUnusable, locate
 from check_jobmon.output import bounded
@@ -38,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if re.search(r"unrecognized arguments:.* -[wc]\b", message):
             message += "; thresholds come from the table job_check_config"
-        _print(f"JOBMON UNKNOWN - {clean(message, 500)} (see {self.prog} --help)\n")
+        _print(f"JOBMON UNKNOWN - {mistake(self, message)}\n")
         sys.exit(UNKNOWN)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -195,7 +195,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = command_line()
         complete(parser)
-        _refuse_bytes(parser, sys.argv[1:] if argv is None else argv)
         arguments = parser.parse_args(argv)
         refuse_nonsense(parser, arguments)
         if arguments.targets:
@@ -212,13 +211,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError:
         return UNKNOWN  # nowhere to print to: no output can be trusted
     return status
-
-
-def _refuse_bytes(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """End with a usage error if an argument has bytes that are no text in the locale's encoding."""
-    for argument in argv:
-        if any("\ud800" <= character <= "\udfff" for character in argument):
-            parser.error(f"{argument!r} is no text in the encoding of this locale: correct it, or LANG")
 
 
 def _run(arguments: argparse.Namespace) -> tuple[int, str]:

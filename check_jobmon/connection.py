@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from check_jobmon.remedies import way_out
 from check_jobmon.schema.scripts import bundled
-from check_jobmon.text import clean
+from check_jobmon.text import clean, unrepresented
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -334,6 +334,6 @@ def one_line(error: psycopg.Error) -> str:
     diagnosis = error.diag
     if diagnosis.message_primary is None:
         # what psycopg was doing when the connection broke is of no interest
-        return clean(re.sub("^(consuming input|sending query) failed: ", "", str(error)), 500)
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", unrepresented(str(error))), 500)
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     return clean("; ".join(part for part in parts if part), 500)

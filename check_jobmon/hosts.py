@@ -58,7 +58,9 @@ def files(given: str | None) -> list[str]:
     named = given or os.environ.get(ENVIRONMENT)
     if named:
         return [named]
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):  # as the XDG Base Directory Specification has it
+        home = os.path.expanduser("~/.config")
     return [path for path in (os.path.join(home, NAME), SYSTEM) if os.path.exists(path)]
 
 

@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,20 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from check_jobmon.recording import Recorder
+from check_jobmon.text import clean, storable
 
 LARGEST = 1_000_000
 """Bytes. No file of ours is larger."""
+LEFT_OVER = 600
+"""Seconds after which the writer of an unfinished file is taken for dead."""
+REFUSED = "refused"
+"""The folder in the spool's for what can't be logged; beside each file its name with `.reason` has why, in one line."""
 
 
 def default_folder() -> Path:
-    """Where the spool is if not told: $XDG_STATE_HOME/check_jobmon/spool; without that variable /var/spool/check_jobmon
-    for root, ~/.local/state/check_jobmon/spool for others (XDG Base Directory Specification)."""
-    if state := os.environ.get("XDG_STATE_HOME"):
+    """Where the spool is if not told: $XDG_STATE_HOME/check_jobmon/spool; where that is not set, or relative,
+    /var/spool/check_jobmon for root, ~/.local/state/check_jobmon/spool for others (XDG Base Directory Specification)."""
+    if os.path.isabs(state := os.environ.get("XDG_STATE_HOME", "")):
         return Path(state) / "check_jobmon" / "spool"
     home = os.path.expanduser("~")
     if os.geteuid() == 0 or not os.path.isabs(home):
@@ -42,9 +48,9 @@ def target(parameters: Mapping[str, Any], schema: str) -> str:
     for option in pq.Conninfo.get_defaults():
         name = option.keyword.decode()
         if name in ("host", "hostaddr", "port", "dbname", "user", "service"):
-            default = os.environ.get("PGSERVICE", "") if name == "service" else (option.val or b"").decode()
+            default = os.environ.get("PGSERVICE", "") if name == "service" else os.fsdecode(option.val or b"")
             parts.append(f"{name}={said.get(name, default)}")
-    return " ".join(sorted(parts))
+    return storable(" ".join(sorted(parts)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ class Spool:
         unfinished = path.with_suffix(".tmp")
         try:
             with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                json.dump(asdict(run), file, indent=1)
+                values = {name: storable(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
+                json.dump(values, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(path)
@@ -158,30 +165,54 @@ class Spool:
             os.fsync(folder)
         return path
 
-    def runs(self, target: str) -> Iterator[tuple[Path, PastRun]]:
-        """The runs for a job log, the oldest first. What is no whole file of ours is passed over."""
+    def files(self) -> "Iterator[tuple[Path, PastRun | str]]":
+        """The files that wait, the oldest first: each as the run that it is, or why it is none.
+
+        What its writer was killed over is among them. What isn't a file of ours is passed over.
+        """
         with contextlib.suppress(OSError):
-            for path in sorted(self._trusted().glob("*.json")):
-                run = _read(path)
-                if run is not None and run.target == target:
-                    yield path, run
+            for path in sorted([*(folder := self._trusted()).glob("*.json"), *folder.glob("*.tmp")]):
+                found = _read(path)
+                if found is not None:
+                    yield path, found
+
+    def runs(self, target: str) -> Iterator[tuple[Path, PastRun]]:
+        """The runs for a job log, the oldest first."""
+        return ((path, run) for path, run in self.files() if isinstance(run, PastRun) and run.target == target)
+
+    def refused(self) -> list[tuple[Path, str]]:
+        """The files that were set aside, and why."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in sorted((self._trusted() / REFUSED).glob("*.reason")):
+                found.append((path.with_suffix(""), path.read_text("utf-8", "replace").strip()))
+        return found
 
     def deliver(
         self, recorder: Recorder, target: str, go_on: Callable[[], bool] = lambda: True
     ) -> tuple[int, list[str]]:
         """Log what is there for a job log, as long as `go_on` says so; how many runs, and why others were refused.
 
-        Raises psycopg.OperationalError if the server is gone; what was not delivered stays.
+        What can never be logged is set aside. What the server refuses for another reason than what is in the file stays, and
+        so does all if the server is gone: raises psycopg.OperationalError then.
         """
         delivered, refused = 0, []
-        for path, run in self.runs(target):
+        for path, run in self.files():
             if not go_on():
                 break
+            if isinstance(run, str):
+                refused.append(_set_aside(path, run))
+                continue
+            if run.target != target:
+                continue
             try:
                 run.deliver(recorder)
-            except psycopg.OperationalError:
-                raise
+            except psycopg.DataError as error:
+                refused.append(_set_aside(path, error.diag.message_primary or str(error)))
+                continue
             except psycopg.Error as error:
+                if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(("08", "57P")):
+                    raise
                 refused.append(f"{path} is refused: {error.diag.message_primary or error}")
                 continue
             # a crash before this makes it be delivered again, which adds nothing
@@ -217,12 +248,38 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read(path: Path) -> PastRun | None:
+def _read(path: Path) -> PastRun | str | None:
+    """The run in a file, or why there is none; None for what isn't a file of ours, and for what may still be written."""
     try:
         with _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
             status = os.fstat(file)
-            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
                 return None
-            return PastRun(**json.loads(os.read(file, LARGEST).decode()))
-    except (OSError, ValueError, TypeError):
+            if path.suffix == ".tmp" and time.time() - status.st_mtime < LEFT_OVER:
+                return None
+            if status.st_size > LARGEST:
+                return "it is too large for a run"
+            run = PastRun(**json.loads(os.read(file, LARGEST).decode()))
+    except OSError:
         return None
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"it is no run, or not a whole one: {error}"
+    for part in fields(run):
+        value = getattr(run, part.name)
+        if isinstance(value, bool) or not isinstance(value, part.type):  # type: ignore[arg-type]
+            return f"it is no run: its {part.name} is of type {type(value).__name__}"
+    return run
+
+
+def _set_aside(path: Path, reason: str) -> str:
+    """Put a file where it is tried no more; a line that says so."""
+    reason = clean(reason, 500)
+    aside = path.parent / REFUSED
+    try:
+        aside.mkdir(mode=0o700, exist_ok=True)
+        path.rename(aside / path.name)
+        with _opened(aside / f"{path.name}.reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW) as file:
+            os.write(file, f"{reason}\n".encode())
+    except OSError as error:
+        return f"{path} can't be logged ({reason}), nor set aside ({error.strerror})"
+    return f"{path} can't be logged ({reason}): it is set aside in {aside}"

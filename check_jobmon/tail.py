@@ -37,7 +37,7 @@ class Tail:
         >>> tail.feed(2, b"caf\\xe9\\x07\\n")
         >>> tail.feed(1, b"ed\\x1b[0m")
         >>> tail.text()
-        '100%\\ncaf�\\nred'
+        '100%\\ncaf\\\\xe9\\nred'
         """
         lines = [_harmless(line) for line in (*self._lines, *self._partial.values())]
         text = "\n".join([line for line in lines if line][-LINES:])
@@ -46,4 +46,4 @@ class Tail:
 
 def _harmless(line: bytes) -> str:
     """The line as it stood on a terminal in the end: without what it overwrote (\\r) and without escapes."""
-    return clean(_ESCAPE.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace"))
+    return clean(_ESCAPE.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "surrogateescape"))

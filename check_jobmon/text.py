@@ -8,7 +8,34 @@ import unicodedata
 _HARMLESS = str.maketrans({"|": "¦", "<": "‹", ">": "›"})
 # Control, format (RTL marks), surrogate, private and unassigned characters, line and paragraph separators.
 _UNSEEN = ("C", "Zl", "Zp")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 LABEL_LENGTH = 60
+
+
+def storable(value: object) -> str:
+    r"""Any object as text that a database can store: its str(), with `\xNN` for a byte that is not UTF-8 and `\0` for NUL.
+
+    Such bytes come as surrogates from the command line, the environment and file names (PEP 383); UTF-8 comes so too where
+    Python was started with an encoding that can't hold it. Other surrogates are written as `\uNNNN`.
+
+    >>> storable("caf\udce9, na\udcc3\udcafve, \ud800, \0"), storable(None)
+    ('caf\\xe9, naïve, \\ud800, \\0', 'None')
+    """
+    try:
+        text = str(value)
+    except Exception as error:
+        text = f"({type(value).__name__} whose str() raises {type(error).__name__})"
+    text = re.sub("[\ud800-\udc7f\udd00-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return str.encode(text, "utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\0")
+
+
+def unrepresented(message: str) -> str:
+    r"""A message of Python's or a library's, in which repr() has written a byte that is not UTF-8 as `\udcNN`.
+
+    >>> unrepresented(repr("caf\udce9"))
+    "'caf\\xe9'"
+    """
+    return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", message)
 
 
 def clean(text: str, length: int = 0) -> str:
@@ -26,7 +53,8 @@ def clean(text: str, length: int = 0) -> str:
         text = text[: 4 * length]
     if not (text.isascii() and text.isprintable()):
         text = "".join(
-            c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else "" for c in text
+            c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else ""
+            for c in (storable(text) if _SURROGATE.search(text) else text)
         )
     text = " ".join(text.split()).translate(_HARMLESS)
     if not whole or (length and len(text) > length):

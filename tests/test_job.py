@@ -2,17 +2,26 @@
 # What a job does to its body, and the body to its job, takes more than one statement in a block.
 # ruff: noqa: PT012, SIM117
 
+import contextlib
+import inspect
+import logging
+import multiprocessing
+import os
 import subprocess
 import sys
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 import check_jobmon
+from check_jobmon.recording import Recorder, Step
+from check_jobmon.text import storable
 from tests.database import Database, until, value
 
 RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
@@ -108,6 +117,185 @@ def test_the_end_of_the_program_is_an_end_of_the_job(
     assert value(session, "SELECT status FROM jobmon.job_detail") == status
 
 
+@pytest.mark.parametrize("end", [SystemExit(0), SystemExit(), ValueError("caught"), None], ids=repr)
+def test_a_warning_once_given_stays(conninfo: str, session: psycopg.Connection, end: BaseException | None) -> None:
+    with contextlib.suppress(ValueError, SystemExit), check_jobmon.job("etl", conninfo) as job:
+        with contextlib.suppress(ValueError), job.step("load") as step:
+            step.warn("3 rows rejected")
+            step.message = "45 rows"
+            if end is not None:
+                raise end
+    assert session.execute(RUNS).fetchall() == [("ETL", "WARNING")]
+    status = "CRITICAL" if isinstance(end, ValueError) else "WARNING"
+    assert value(session, "SELECT status FROM jobmon.job_detail") == status
+
+
+def test_a_job_that_is_entered_again_starts_afresh(conninfo: str, session: psycopg.Connection) -> None:
+    job = check_jobmon.job("etl", conninfo)
+    with pytest.raises(RuntimeError, match="no run of etl is under way"), job.step("too early"):
+        pass
+    with pytest.raises(ValueError, match="x"), job:
+        raise ValueError("x")
+    with job:
+        with pytest.raises(RuntimeError, match="a run of etl is under way"), job:
+            pass
+    with job, job.step("load") as step:
+        step.warn("late")
+    with job:
+        pass
+    with pytest.raises(RuntimeError, match="no run of etl is under way"), job.step("too late"):
+        pass
+    assert [status for _, status in session.execute(RUNS).fetchall()] == ["CRITICAL", "OK", "WARNING", "OK"]
+
+
+def _fork(conninfo: str, end: int) -> int:
+    """The job_id of a run from which a child is forked off that unwinds with this exit status, or an exception."""
+    with check_jobmon.job("etl", conninfo) as job, job.step("load") as step:
+        child = os.fork()
+        if child == 0:
+            with job.step("of the child") as own:
+                own.warn("not logged")
+            if end > 1:
+                raise ValueError("of the child")
+            sys.exit(end)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == end
+        step.message = "42 rows"
+    return job.job_id
+
+
+@pytest.mark.parametrize("end", [0, 1, 3])
+def test_only_the_process_that_began_a_run_logs_it(conninfo: str, session: psycopg.Connection, end: int) -> None:
+    parent = os.getpid()
+    try:
+        _fork(conninfo, end)
+    except SystemExit as ended:
+        assert os.getpid() != parent
+        os._exit(int(str(ended.code)))
+    except ValueError:
+        os._exit(3)
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    assert session.execute(STEPS).fetchall() == [("load", "OK", "42 rows")]
+
+
+def _in_a_pool(number: int) -> int:
+    return number * number
+
+
+def test_a_pool_of_forked_processes_is_no_obstacle(conninfo: str, session: psycopg.Connection) -> None:
+    with check_jobmon.job("etl", conninfo) as job:
+        with multiprocessing.get_context("fork").Pool(2) as pool, job.step("square") as step:
+            step.message = pool.map(_in_a_pool, range(4))
+    assert session.execute(STEPS).fetchall() == [("square", "OK", "[0, 1, 4, 9]")]
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+
+
+class _Unsayable:
+    """Raises at whatever one does to make a text of it."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+    __repr__ = __bool__ = __len__ = __iter__ = __str__
+
+
+class _Text(str):
+    def encode(self, *_: object) -> bytes:
+        raise LookupError("no bytes")
+
+
+HOSTILE: dict[str, Any] = {
+    "None": None,
+    "number": 42,
+    "false": False,
+    "bytes": b"\xff\0",
+    "nul": "a\0b",
+    "byte": "caf\udce9",
+    "surrogate": "\ud800",
+    "utf-8 in ASCII": "caf\udcc3\udca9",
+    "quotes": "'\"\\ %s {schema} @schema@ $$",
+    "unsayable": _Unsayable(),
+    "subclass": _Text("sub"),
+    "exception": ValueError("caf\udce9"),
+    "syntax error": SyntaxError("x", ("caf\udce9", 1, 1, None)),
+    "list": ["\0"],
+    "long": "x" * 200_000,
+    "blank": " ",
+}
+"""What may come where a text is meant."""
+
+
+@pytest.mark.parametrize("thing", HOSTILE.values(), ids=HOSTILE)
+def test_nothing_that_is_to_be_logged_disturbs_the_body(
+    conninfo: str, session: psycopg.Connection, caplog: pytest.LogCaptureFixture, thing: Any
+) -> None:
+    boom = ValueError(thing)
+    done = []
+    with pytest.raises(ValueError) as raised, check_jobmon.job("etl", conninfo) as job:  # noqa: PT011
+        with job.step(thing) as step:
+            step.message = thing
+        with job.step(thing) as step:
+            step.warn(thing)
+        done.append(thing)
+        with job.step("load") as step:
+            step.message = thing
+            raise boom
+    assert raised.value is boom
+    assert (len(done), job.log_error, caplog.records) == (1, None, [])
+    assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
+    text = storable(thing)
+    (one, two, three) = session.execute(STEPS).fetchall()
+    assert (one[1:], two[1:]) == (("OK", text[:4000]), ("WARNING", text[:4000]))
+    assert three[2].startswith(text[:4000])
+    for action, _, _ in (one, two):
+        assert action == text or len(text) > 65536
+
+
+def _texts(function: Any) -> list[str]:
+    """The parameters of a function that take a text, or an object for one."""
+    return [p.name for p in inspect.signature(function).parameters.values() if p.annotation in (str, object)]
+
+
+METHODS = [
+    (cls, name)
+    for cls in (Recorder, check_jobmon.job, Step)
+    for name, function in inspect.getmembers(cls, inspect.isfunction)
+    if not name.startswith("_") and _texts(function)
+]
+
+
+def test_every_method_that_takes_a_text_takes_any_object(database: Database, conninfo: str) -> None:
+    assert len(METHODS) > 5
+    for thing in HOSTILE.values():
+        with Recorder(database.parameters) as recorder, check_jobmon.job("other", conninfo) as job:
+            owners = {Recorder: recorder, check_jobmon.job: job, Step: Step()}
+            run = recorder.add_job("etl")
+            known = {"job_id": run, "step_id": recorder.add_step(run, "load"), "alert_code": 1, "pid": 0}
+            past = {"key": str(uuid.uuid4()), "start": "2024-01-01", "end": "2024-01-02"}
+            for cls, name in METHODS:
+                method = getattr(owners[cls], name)
+                given = {name: {**known, **past}.get(name, thing) for name in inspect.signature(method).parameters}
+                # what can't be a job's name is refused by the server
+                with contextlib.suppress(psycopg.errors.DataError):
+                    done = method(**given)
+                    if isinstance(done, contextlib.AbstractContextManager):
+                        with done:
+                            pass
+        assert job.log_error is None
+
+
+@pytest.mark.parametrize("cls", [Recorder, check_jobmon.job])
+def test_where_the_log_is_may_be_said_by_any_object(database: Database, conninfo: str, cls: type) -> None:
+    good = {"parameters": database.parameters} if cls is Recorder else {"name": "etl", "conninfo": conninfo}
+    for name in [*_texts(cls), "application_name", "user", "sslmode"]:
+        for thing in HOSTILE.values():
+            if cls is Recorder and name not in inspect.signature(cls).parameters:
+                given: dict[str, Any] = {"parameters": {**database.parameters, name: thing}}
+            else:
+                given = {**good, name: thing}
+            with contextlib.suppress(psycopg.Error), cls(**given):
+                pass
+
+
 def test_the_log_survives_the_callers_rollback(conninfo: str, database: Database, session: psycopg.Connection) -> None:
     session.execute("CREATE TABLE facts (id integer)")
     with database.connect(autocommit=False) as caller:
@@ -181,15 +369,12 @@ def role(session: psycopg.Connection) -> Iterator[str]:
     session.execute("DROP OWNED BY job_logger; DROP ROLE job_logger")
 
 
-def test_a_log_that_is_lost_is_raised_when_the_body_is_through(
-    database: Database, session: psycopg.Connection, role: str
+def test_a_log_that_is_lost_is_said_and_costs_the_body_nothing(
+    database: Database, session: psycopg.Connection, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     conninfo = make_conninfo("", **{**database.parameters, "user": role})
     done = []
-    with (
-        pytest.raises(psycopg.OperationalError, match="not permitted to log in"),
-        check_jobmon.job("etl", conninfo) as job,
-    ):
+    with check_jobmon.job("etl\n", conninfo) as job:
         with job.step("load"):
             session.execute("ALTER ROLE job_logger NOLOGIN")
             _cut(session)
@@ -197,6 +382,11 @@ def test_a_log_that_is_lost_is_raised_when_the_body_is_through(
             done.append("index")
         done.append("all")
     assert done == ["index", "all"]
+    assert isinstance(job.log_error, psycopg.OperationalError)
+    ((logger, level, message),) = caplog.record_tuples
+    assert (logger, level) == ("check_jobmon", logging.WARNING)
+    assert message.startswith(f"run {job.job_id} of etl is not logged to its end: connection")
+    assert message.endswith('role "job_logger" is not permitted to log in')
 
 
 def test_the_bodys_exception_wins_over_that_of_a_lost_log(

@@ -1,9 +1,11 @@
 """The spool and add_past_run(): what was kept is logged once, and counts as if it had been logged in time."""
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psycopg
@@ -11,7 +13,8 @@ import pytest
 from psycopg import errors
 
 from check_jobmon.recording import Recorder
-from check_jobmon.spool import FolderRefused, PastRun, Spool, target, timestamp
+from check_jobmon.spool import FolderRefused, PastRun, Spool, default_folder, target, timestamp
+from check_jobmon.text import storable
 from tests.database import Database, value
 
 RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
@@ -208,31 +211,126 @@ def test_runs_are_delivered_in_their_order_and_only_to_their_job_log(
     assert list(spool.folder.iterdir()) == [other]
 
 
-def test_what_is_refused_stays_and_does_not_hold_up_the_others(
+@pytest.mark.parametrize("state", ["23514", "40001", "42501", "53100", "54000", "55P03", "57014", "P0001", "XX000"])
+def test_what_the_server_does_not_take_now_stays_and_does_not_hold_up_the_others(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path, state: str
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    bad = spool.write(_past(0, 1))
+    spool.write(_past(2, 3, name="index"))
+    session.execute(
+        f"""
+        CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = '{state}'; END $$;
+        CREATE TRIGGER no BEFORE INSERT ON jobmon.job_log FOR EACH ROW WHEN (NEW.job_name = 'ETL') EXECUTE FUNCTION no();
+        """.encode()
+    )
+    delivered, (reason,) = spool.deliver(recorder, HERE)
+    assert delivered == 1
+    assert reason == f"{bad} is refused: not this one"
+    assert list(spool.folder.iterdir()) == [bad]
+
+
+def _written(**change: object) -> bytes:
+    """The file of a run of which something is changed."""
+    return json.dumps({**asdict(_past(0, 1)), **change}).encode()
+
+
+NEVER = {
+    "cut off": (_written()[:40], "it is no run, or not a whole one: "),
+    "empty": (b"", "it is no run, or not a whole one: "),
+    "binary": (b"\xff\x00", "it is no run, or not a whole one: 'utf-8' codec can't decode"),
+    "deep": (b"[" * 200_000, "it is no run, or not a whole one: maximum recursion depth exceeded"),
+    "list": (b"[]", "it is no run, or not a whole one: "),
+    "other keys": (b'{"a": 1}', "it is no run, or not a whole one: "),
+    "large": (b" " * 1_000_001, "it is too large for a run"),
+    "number for a name": (_written(name=1), "it is no run: its name is of type int"),
+    "true for a level": (_written(alert_code=True), "it is no run: its alert_code is of type bool"),
+    "object for a job_id": (_written(job_id={}), "it is no run: its job_id is of type dict"),
+    "no level": (_written(alert_code=4), "no alert level 4 in jobmon.job_status_text"),
+    "no number": (_written(job_id=10**30), "bigint out of range"),
+    "no key": (_written(key="x"), 'invalid input syntax for type uuid: "x"'),
+    "no time": (_written(start="x"), 'invalid input syntax for type timestamp with time zone: "x"'),
+    "no finite time": (_written(end="infinity"), "a run can't be from"),
+    "no name": (_written(name=" "), "a job's name has 1 to 500 characters"),
+    "long name": (_written(name="x" * 501), "a job's name has 1 to 500 characters"),
+}
+"""Files that can never be delivered, and why."""
+
+
+@pytest.mark.parametrize(("content", "reason"), NEVER.values(), ids=NEVER)
+def test_what_can_never_be_logged_is_set_aside_and_stops_nothing(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    last = spool.write(_past(0, 1))
+    bad = spool.folder / "0.json"
+    bad.write_bytes(content)
+    delivered, (line,) = spool.deliver(recorder, HERE)
+    assert delivered == 1
+    aside = spool.folder / "refused"
+    ((path, said),) = spool.refused()
+    assert line == f"{bad} can't be logged ({said}): it is set aside in {aside}"
+    assert said.startswith(reason.replace("|", "¦"))
+    assert (path, path.read_bytes()) == (aside / bad.name, content)
+    assert (list(spool.folder.iterdir()), last.exists()) == ([aside], False)
+    assert spool.deliver(recorder, HERE) == (0, [])
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+
+
+@pytest.mark.parametrize(
+    "text", ["caf\udce9", "a\0b", "\ud800", "\u200b", "\t", "a|b  c\n", "\U0010ffff" * 500], ids=ascii
+)
+def test_whatever_a_run_is_called_it_is_written_so_that_it_can_be_delivered(
+    session: psycopg.Connection, recorder: Recorder, tmp_path: Path, text: str
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.write(replace(_past(0, 1), name=text, action=text * 100, message=text))
+    ((_, run),) = spool.runs(HERE)
+    assert run.name == storable(text)
+    assert spool.deliver(recorder, HERE) == (1, [])
+    ((action, message),) = session.execute("SELECT action, message FROM jobmon.job_detail").fetchall()
+    assert message == storable(text)
+    assert action == storable(text * 100) or "characters left out" in action
+
+
+def test_a_file_whose_writer_was_killed_is_delivered_or_set_aside(
     session: psycopg.Connection, recorder: Recorder, tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / "spool")
-    bad = spool.write(_past(0, 1, 4))
-    spool.write(_past(2, 3))
-    delivered, (reason,) = spool.deliver(recorder, HERE)
-    assert delivered == 1
-    assert reason == f"{bad} is refused: no alert level 4 in jobmon.job_status_text"
-    assert list(spool.folder.iterdir()) == [bad]
+    for name, seconds in (("whole", 0), ("cut off", 2), ("being written", 4)):
+        path = spool.write(_past(seconds, seconds + 1, name=name))
+        left = path.rename(path.with_suffix(".tmp"))
+        if name == "cut off":
+            left.write_bytes(left.read_bytes()[:40])
+        if name != "being written":
+            os.utime(left, (0, 0))
+    delivered, (line,) = spool.deliver(recorder, HERE)
+    assert (delivered, session.execute(RUNS).fetchall()) == (1, [("WHOLE", "OK")])
+    assert "it is no run, or not a whole one" in line
+    assert sorted(spool.folder.iterdir()) == [left, spool.folder / "refused"]
 
 
 def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     path = spool.write(_past(0, 1))
-    half = path.read_bytes()[:40]
-    for name, content in (("half", half), ("list", b"[]"), ("other", b'{"a": 1}'), ("binary", b"\xff\x00")):
-        (spool.folder / f"{name}.json").write_bytes(content)
     (spool.folder / "folder.json").mkdir()
     (spool.folder / "link.json").symlink_to(path)
     os.mkfifo(spool.folder / "fifo.json")
-    assert [found for found, _ in spool.runs(HERE)] == [path]
+    assert [found for found, _ in spool.files()] == [path]
     if os.geteuid() == 0:
         os.chown(path, 65534, 65534)
-        assert list(spool.runs(HERE)) == []
+        assert list(spool.files()) == []
+
+
+@pytest.mark.parametrize("variable", ["", "state", "./state", "../state"])
+def test_a_state_folder_that_is_relative_is_ignored(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_folder() == Path("/state/check_jobmon/spool")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    default = default_folder()
+    monkeypatch.setenv("XDG_STATE_HOME", variable)
+    assert default_folder() == default
 
 
 HARM = [
@@ -295,3 +393,5 @@ def test_a_target_is_the_same_however_it_is_said_and_has_no_password(monkeypatch
     monkeypatch.setenv("PGHOST", "db")
     assert said == target({"dbname": "etl", "user": "me"}, "jobmon")
     assert said != target({"dbname": "etl", "user": "me", "host": "other"}, "jobmon")
+    monkeypatch.setenv("PGUSER", os.fsdecode(b"caf\xe9"))
+    assert r"user=caf\xe9" in target({"dbname": "etl"}, "jobmon")

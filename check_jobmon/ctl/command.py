@@ -5,9 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from check_jobmon.arguments import add_connection_arguments, filled
+from check_jobmon.arguments import add_connection_arguments, filled, mistake
 from check_jobmon.arguments import seconds as seconds_that_fit
-from check_jobmon.text import clean
 
 MOST_ROWS = 2**31 - 1
 LAST_JOB_ID = 2**63 - 1
@@ -19,7 +18,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        print(f"{self.prog}: {clean(message, 500)} (see {self.prog} --help)", file=sys.stderr)
+        print(f"{self.prog}: {mistake(self, message)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from check_jobmon.arguments import add_connection_arguments, filled
+from check_jobmon.arguments import add_connection_arguments, path
 from check_jobmon.ctl.command import add_timeout_argument
 
 if TYPE_CHECKING:
@@ -105,14 +105,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         if name == "export":
             action.add_argument(
                 "file",
-                type=filled,
+                type=path,
                 metavar="FILE",
                 nargs="?",
                 default="-",
                 help="file to write; one that is there is replaced, unless it has hosts (default: standard output)",
             )
         else:
-            action.add_argument("file", type=filled, metavar="FILE", help="file to read; - is standard input")
+            action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")
         if name in ("apply", "diff"):
             action.add_argument("--prune", action="store_true", help="remove what FILE doesn't name (default: keep it)")
         if name == "apply":

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.arguments import add_connection_arguments, connection_parameters, filled, seconds
-from check_jobmon.text import clean
+from check_jobmon.arguments import add_connection_arguments, connection_parameters, path, seconds
+from check_jobmon.text import clean, storable
 
 if TYPE_CHECKING:
     from signal import Signals
 
     from check_jobmon.ctl.run_log import RunLog
+    from check_jobmon.spool import Spool
 
 REFUSED = 75
 """Exit status of a run that would have overlapped another: EX_TEMPFAIL of sysexits.h."""
-ACTION_LENGTH = 500
+ACTION_LENGTH = 65536
+"""Characters. The server keeps 64 KiB of an action."""
 
 EPILOG = """\
 exit status:
@@ -48,7 +50,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="run a command as a logged job",
-        usage="jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n       jobmonctl run --deliver [option ...]",
+        usage="jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
+        "       jobmonctl run --deliver|--spool-status [option ...]",
         description="Run a command, and log it as a run of the job NAME. Its output is passed\n"
         "through as it comes, and signals are passed on to it.",
         epilog=EPILOG,
@@ -77,6 +80,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "that; root: /var/spool/check_jobmon)",
     )
     group.add_argument("--deliver", action="store_true", help="log what is in the spool, and run nothing")
+    group.add_argument("--spool-status", action="store_true", help="say what is in the spool, and run nothing")
     parse = parser.parse_known_args
 
     def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
@@ -85,9 +89,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         arguments, unknown = parse(own, namespace)
         if unknown:
             return arguments, unknown
-        if arguments.deliver == bool(arguments.name or command):
-            parser.error("give a NAME and after -- a COMMAND, or --deliver without either")
-        if not arguments.deliver and not (arguments.name and command and command[0]):
+        if arguments.deliver + arguments.spool_status + bool(arguments.name or command) != 1:
+            parser.error("give a NAME and after -- a COMMAND, or --deliver or --spool-status without either")
+        if not (arguments.deliver or arguments.spool_status) and not (arguments.name and command and command[0]):
             parser.error("give a NAME, and after -- the COMMAND to run")
         arguments.argv = command
         return arguments, []
@@ -102,13 +106,14 @@ def _split(args: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _name(text: str) -> str:
-    if not text.strip() or len(text) > 500:
-        raise argparse.ArgumentTypeError("a job's name has 1 to 500 characters")
-    return filled(text)
+    text = storable(text)
+    if not clean(text) or len(text) > 500:
+        raise argparse.ArgumentTypeError("a job's name has 1 to 500 characters, of which one at least can be seen")
+    return text
 
 
 def _folder(text: str) -> Path:
-    return Path(filled(text))
+    return Path(path(text))
 
 
 def _codes(text: str) -> frozenset[int]:
@@ -143,15 +148,17 @@ def run(arguments: argparse.Namespace) -> int:
     refusal = spool.refusal()
     if refusal:
         complain(refusal)
-        if arguments.deliver:
+        if arguments.deliver or arguments.spool_status:
             return 1
+    if arguments.spool_status:
+        return _show_spool(spool)
     # what was said and not what it means, so that the same options mean the same spool whatever a file says
     log = RunLog(lambda: _location(arguments), spool, target(parameters, arguments.schema))
     if arguments.deliver:
         return log.deliver_all()
     signals = command.block_signals()
-    log.name = _text(arguments.name, 500)
-    log.action = _text(shlex.join(arguments.argv), ACTION_LENGTH)
+    log.name = arguments.name
+    log.action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
     if arguments.lock:
         status = _run_locked(arguments, log, signals)
     else:
@@ -210,6 +217,20 @@ def _run_locked(arguments: argparse.Namespace, log: "RunLog", signals: "set[Sign
         return REFUSED
 
 
-def _text(text: str, length: int) -> str:
-    """What came from the command line as text for the log."""
-    return clean(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), length)
+def _show_spool(spool: "Spool") -> int:
+    """Print what waits in the spool, and what was set aside."""
+    from check_jobmon.ctl.table import Row, Table, show
+    from check_jobmon.spool import PastRun
+
+    rows = [
+        Row((found.name.upper(), found.start[:19], f"waits for {found.target}", str(path)), found.alert_code)
+        if isinstance(found, PastRun)
+        else Row(("-", "-", f"to be set aside: {found}", str(path)))
+        for path, found in spool.files()
+    ]
+    rows += [Row(("-", "-", f"set aside: {reason}", str(path))) for path, reason in spool.refused()]
+    if rows:
+        show(Table(("JOB", "STARTED (UTC)", "WHY", "FILE"), tuple(rows)))
+    else:
+        print(f"nothing is in {clean(str(spool.folder))}")
+    return 0

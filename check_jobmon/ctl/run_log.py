@@ -84,7 +84,7 @@ class RunLog:
             self._thread.join(2 * PATIENCE)
         else:
             self._keep(dataclasses.replace(past, job_id=self._job_id, pid=self._pid))
-        for refusal in self._refusals:
+        for refusal in dict.fromkeys(self._refusals):
             complain(refusal)
 
     def hangs(self) -> bool:
@@ -146,7 +146,12 @@ class RunLog:
         self._deliver(recorder, lambda: time.monotonic() < until)
 
     def _deliver(self, recorder: Recorder, go_on: Callable[[], bool]) -> None:
-        _, self._refusals = self.spool.deliver(recorder, self.target, go_on)
+        try:
+            self._refusals += self.spool.deliver(recorder, self.target, go_on)[1]
+        except (
+            Exception
+        ) as error:  # whatever others have left costs this run nothing; a lost connection its end will notice
+            self._refusals.append(f"what is in {self.spool.folder} could not be delivered: {_said(error)}")
 
     def _give_up(self) -> None:
         with self._mutex:

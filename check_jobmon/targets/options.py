@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from check_jobmon.arguments import filled
+from check_jobmon.arguments import path
 
 FORMATS = ("text", "json")
 SERVICE = "JOBMON"
@@ -58,7 +58,7 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--targets",
-        type=filled,
+        type=path,
         metavar="FILE",
         help="check each of the hosts: of this configuration file; a line for each, the worst state of all",
     )
@@ -89,17 +89,17 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--ca-cert",
-        type=filled,
+        type=path,
         metavar="FILE",
         help="CA by which Icinga's certificate is verified (default: the system's)",
     )
     group.add_argument(
         "--cert",
-        type=filled,
+        type=path,
         metavar="FILE",
         help="client certificate for Icinga (default: user and password of ~/.netrc)",
     )
-    group.add_argument("--key", type=filled, metavar="FILE", help="its private key (default: in the same file)")
+    group.add_argument("--key", type=path, metavar="FILE", help="its private key (default: in the same file)")
 
 
 def refuse_nonsense(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from check_jobmon.spool import target
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
@@ -106,7 +107,7 @@ def test_a_command_that_goes_well_is_a_run_of_one_step(shell: Shell, session: ps
     assert (done.status, done.stdout, done.stderr) == (0, "one\nthree\n", "two\n")
     assert session.execute(RUNS).fetchall() == [("NIGHTLY DUMP", "OK")]
     ((action, status, message),) = session.execute(STEPS).fetchall()
-    assert (action, status) == ("sh -c 'echo one; echo two ›&2; echo three'", "OK")
+    assert (action, status) == ("sh -c 'echo one; echo two >&2; echo three'", "OK")
     assert sorted(message.splitlines()) == ["one", "three", "two"]
     assert shell.spooled == []
 
@@ -174,6 +175,10 @@ def test_options_after_the_dashes_are_the_commands(shell: Shell, session: psycop
         ("run", "etl", "true"),
         ("run", "--", "true"),
         ("run", " ", "--", "true"),
+        ("run", "\u200b\u2060\u00a0\t", "--", "true"),
+        ("run", "x" * 501, "--", "true"),
+        ("run", "--spool-status", "--deliver"),
+        ("run", "etl", "--spool-status"),
         ("run", "etl", "--deliver"),
         ("run", "--deliver", "--", "true"),
         ("run", "etl", "--warn-on", "x", "--", "true"),
@@ -271,7 +276,7 @@ def test_only_the_last_lines_are_kept_and_made_harmless(shell: Shell, session: p
     assert done.status == 1
     message = value(session, "SELECT message FROM jobmon.job_detail")
     assert message == "exit status 1: " + "\n".join(
-        [*(str(i) for i in range(995, 1001)), "100%", "red", "ä � ‹b›¦", "last"]
+        [*(str(i) for i in range(995, 1001)), "100%", "red", r"ä \xff\0 ‹b›¦", "last"]
     )
     assert shell.run("etl", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x").status == 0
     message = value(session, "SELECT message FROM jobmon.job_detail ORDER BY step_id DESC LIMIT 1")
@@ -411,6 +416,84 @@ def test_it_does_not_overlap_sql_job_nor_sql_job_it(
     with shell.running("etl", "sh", "-c", WAIT, options=("--lock",)):
         said = value(session, "SELECT jobmon.sql_job('etl', 'SELECT 1')")
     assert re.search(r"was not run: job \d+ \(pid \d+\) is under way", said)
+
+
+NAMES = ["a|b", "two  blanks", "<b>", " etl ", "line\nbreak", "\u202eltr", "tab\t", "straße", os.fsdecode(b"caf\xe9|")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_the_name_is_the_one_that_was_given(
+    shell: Shell, cut_off: Shell, database: Database, session: psycopg.Connection, name: str
+) -> None:
+    text = name.replace("\udce9", r"\xe9")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES (upper(%s), '1 hour', '2 hours', true, 0)", [text])
+    assert shell.run(name, "true").status == 0
+    assert cut_off.run(name, "true").status == 0
+    (spooled,) = cut_off.spooled
+    assert json.loads(spooled.read_text())["name"] == text
+    spooled.write_text(spooled.read_text().replace(_target(NOWHERE), _target(shell.options)))
+    assert shell.call("run", "--deliver", *shell.options).stdout == "runs delivered: 1\n"
+    assert value(session, "SELECT array_agg(job_name = upper(%s)) FROM jobmon.job_log", text) == [True, True]
+    assert database.check().stdout.startswith("JOBMON OK - 1 ok")
+    shown = database.ctl("show", name, "--json").stdout
+    assert [run["job_name"] for run in json.loads(shown)] == [value(session, "SELECT upper(%s)", text)] * 2
+
+
+def _target(options: list[str]) -> str:
+    named = dict(zip(("host", "port", "dbname", "user"), options[1::2], strict=True))
+    return target(named, "jobmon")
+
+
+def test_it_does_not_overlap_sql_job_whatever_its_name(
+    shell: Shell, database: Database, session: psycopg.Connection
+) -> None:
+    with busy(database, "SELECT jobmon.sql_job('a|b  c', 'SELECT pg_sleep(60)')"):
+        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
+        assert shell.run("a|b  c", "echo", "run", options=("--lock",)).status == 75
+
+
+@pytest.mark.parametrize(
+    "argument", ["a|b", "two  blanks", "<", "it's", "line\nbreak", "x" * 2000, "$HOME", "\\"], ids=ascii
+)
+def test_the_command_line_that_is_logged_can_be_pasted_back(
+    shell: Shell, session: psycopg.Connection, argument: str
+) -> None:
+    first = shell.run("etl", "printf", "%s", argument)
+    action = value(session, "SELECT action FROM jobmon.job_detail")
+    again = subprocess.run(["sh", "-c", action], capture_output=True, text=True, check=True)
+    assert (first.stdout, again.stdout) == (argument, argument)
+
+
+def test_bytes_that_are_not_utf_8_reach_the_command_and_are_logged(shell: Shell, session: psycopg.Connection) -> None:
+    argument = os.fsdecode(b"caf\xe9")
+    assert shell.run("etl", "test", "caf\udce9", "=", argument).status == 0
+    assert shell.run("etl", "printf", r"\351").stdout == "\ufffd"
+    assert session.execute("SELECT action, message FROM jobmon.job_detail ORDER BY step_id").fetchall() == [
+        (r"test 'caf\xe9' = 'caf\xe9'", "exit status 0"),
+        (r"printf '\351'", r"\xe9"),
+    ]
+
+
+def test_the_spool_says_what_waits_and_what_was_set_aside(
+    shell: Shell, cut_off: Shell, session: psycopg.Connection
+) -> None:
+    assert cut_off.call("run", "--spool-status").stdout == f"nothing is in {cut_off.spool}\n"
+    cut_off.run("etl\x1b[31m", "false")
+    (waiting,) = cut_off.spooled
+    bad = cut_off.spool / "bad.json"
+    bad.write_text("[" * 200_000)
+    head, first, second = cut_off.call("run", "--spool-status").stdout.splitlines()
+    assert head.split() == ["JOB", "STARTED", "(UTC)", "WHY", "FILE"]
+    assert first.startswith("ETL[31M  20")
+    assert first.endswith(str(waiting))
+    assert "to be set aside: it is no run, or not a whole one" in second
+    done = shell.run("etl", "true")
+    assert done.status == 0
+    assert done.stderr.startswith(f"jobmonctl run: {bad} can't be logged (it is no run, or not a whole one: ")
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    listed = cut_off.call("run", "--spool-status")
+    assert re.search(r"set aside: it is no run, .*refused/bad.json\n$", listed.stdout)
+    assert (listed.status, cut_off.spooled) == (0, [waiting])
 
 
 def test_without_a_database_it_does_not_overlap_itself_either(cut_off: Shell) -> None:

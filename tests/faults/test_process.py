@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.database import Database, until, value
-from tests.faults.plugin import MARGIN, TIMEOUT, WAITING, Running, alert, at_once, gone, locked, one_line
+from tests.faults.plugin import MARGIN, TIMEOUT, WAITING, Running, alert, at_once, gone, locked
 from tests.faults.proxy import Proxy
 
 ROOT = Path(__file__).parent.parent.parent
@@ -245,13 +245,6 @@ def test_environment_that_can_t_be_right_is_named(database: Database) -> None:
         'FATAL: unrecognized configuration parameter "nonsense": correct PGOPTIONS, or the role\'s settings\n'
     )
     assert (output.status, output.stdout.count("\n")) == (2, 1)
-
-
-@pytest.mark.parametrize("option", ["-j", "-x", "-d", "-U", "-H", "--schema", "--service", "--conninfo"])
-def test_argument_that_is_no_text_is_a_usage_error(option: str) -> None:
-    output = alert(option, "caf\udcc9", LC_ALL="C.UTF-8")
-    text = r"'caf\udcc9' is no text in the encoding of this locale: correct it, or LANG (see check_jobmon --help)"
-    assert output == one_line(3, text)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 import pytest
-from psycopg import sql
+from psycopg import pq, sql
 
 from check_jobmon import cli, ctl
 from check_jobmon.embedded import Server
@@ -15,6 +15,7 @@ from tests.database import Database, bootstrap
 from tests.parsers import leaves
 
 NAME = "evil\x1b[31m\nLINE\r\u202e\x9b"
+BYTES = os.fsdecode(b"caf\xe9\xff")
 COMMAND = ["--", "true"]
 """What `jobmonctl run` is given to run."""
 Main = Callable[[list[str]], int]
@@ -59,6 +60,8 @@ def _silent(main: Main, arguments: list[str], capfd: pytest.CaptureFixture[str])
         assert not raw, (arguments, text)
         assert "\nLINE" not in text, (arguments, text)
         assert "Traceback" not in text
+        assert " a bug " not in text, (arguments, text)
+        assert r"\udc" not in text, (arguments, text)
 
 
 @every_command
@@ -78,6 +81,50 @@ def test_no_argument_is_printed_raw(
     for action in PARSERS[path]._actions:
         if action.option_strings and action.nargs in (None, "?") and action.option_strings[0] != "-h":
             _silent(main, [*given, action.option_strings[-1], NAME, *tail], capfd)
+
+
+@every_command
+def test_bytes_that_are_not_utf_8_are_no_bug_in_any_argument(
+    database: Database,
+    tmp_path: os.PathLike[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    main: Main,
+    path: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    tail = ["--", "true", BYTES] if path == ("run",) else []
+    options = [a for a in PARSERS[path]._actions if a.option_strings and a.nargs in (None, "?")]
+    for word in (BYTES, f"1{BYTES}", f"nagios:{BYTES}"):
+        for wrong in ([], [BYTES], [f"--{BYTES}"], *([option.option_strings[-1], word] for option in options)):
+            _silent(main, [*path, *database.options, *_positional(path, word), *wrong, *tail], capfd)
+
+
+VARIABLES = [default.envvar.decode() for default in pq.Conninfo.get_defaults() if default.envvar]
+OTHER_VARIABLES = ["CHECK_JOBMON_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME", "PGPASSFILE", "PGSERVICEFILE"]
+
+
+@pytest.mark.parametrize("path", [(), ("show",), ("run",), ("bootstrap",)], ids=["check", "show", "run", "bootstrap"])
+def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
+    database: Database,
+    tmp_path: os.PathLike[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    path: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    said = {"PGHOST": "-H", "PGPORT": "-p", "PGDATABASE": "-d", "PGUSER": "-U"}
+    for name in {*VARIABLES, *OTHER_VARIABLES}:
+        options = database.options
+        if name in said:
+            at = options.index(said[name])
+            del options[at : at + 2]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(name, BYTES)
+            given = [*path, *options, *(["etl", "--", "true"] if path == ("run",) else [])]
+            _silent(ctl.main if path else cli.main, given, capfd)
 
 
 @pytest.fixture(scope="module")
