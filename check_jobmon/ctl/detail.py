@@ -96,7 +96,7 @@ def timeline(run: "Run", logged: "list[Step]") -> "Table":
     from check_jobmon.ctl.table import Row, Table
 
     lasted = {
-        step.step_id: run.seconds - step.offset if step.seconds is None and run.seconds is not None else step.seconds
+        step.step_id: run.seconds - step.offset if step.end_time is None and run.seconds is not None else step.seconds
         for step in logged
     }
     whole = max([run.seconds or 0, *(step.offset + (lasted[step.step_id] or 0) for step in logged)])

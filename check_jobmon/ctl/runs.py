@@ -22,7 +22,8 @@ MOST_STEPS = 1000
 class Run:
     """A run. `state` is ended, running, crashed, or open where a standby can't tell; times are in ISO 8601.
 
-    `seconds` it took, or is running for; None where it crashed. `why` is the step that says why it failed or where it is.
+    `seconds` it took, or is running for; None where it crashed, or where its times are none that a clock shows. `why` is the
+    step that says why it failed or where it is.
     """
 
     job_id: int
@@ -60,7 +61,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a run. `offset` is its start in seconds after the run's, `seconds` it took; None while it is open."""
+    """A step of a run. `offset` is its start in seconds after the run's, 0 where the times are none that a clock shows;
+    `seconds` it took, None there and while it is open.
+    """
 
     step_id: int
     action: str
@@ -126,11 +129,13 @@ def json_object(run: Run) -> dict[str, Any]:
 
 
 def moment(time: str) -> str:
-    """A time of ISO 8601 as people read it, to the second.
+    """A time of ISO 8601 as people read it, to the second; any other as it is.
 
     >>> moment("2024-02-29T01:02:03.456789+05:30"), moment("2024-02-29T01:02:03.456789+00:00")
     ('2024-02-29 01:02:03 +05:30', '2024-02-29 01:02:03 +00')
     """
+    if time[10:11] != "T":
+        return time  # infinity, or a year before 2 or after 9998
     return f"{time[:10]} {time[11:19]} {time[26:].removesuffix(':00')}".rstrip()
 
 

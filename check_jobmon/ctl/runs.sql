@@ -10,13 +10,20 @@ SELECT r.job_id,
        left(r.job_name, 500),
        left(r.owner, 100),
        r.pid,
-       -- infinity, which only a hand can have written, as a word
-       coalesce(to_char(r.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), r.start_time::text),
-       coalesce(to_char(r.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), r.end_time::text),
+       -- what no clock shows, and only a hand can have written, as PostgreSQL has it: infinity, or a year BC or beyond 9999
+       CASE WHEN r.start_time BETWEEN '0002-01-01' AND '9999-01-01'
+            THEN to_char(r.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')
+            ELSE r.start_time::text
+       END,
+       CASE WHEN r.end_time BETWEEN '0002-01-01' AND '9999-01-01'
+            THEN to_char(r.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')
+            ELSE r.end_time::text
+       END,
        left(r.status, 200),
        w.alert_code,
        state.state,
-       CASE WHEN state.state <> 'crashed' AND isfinite(r.start_time) AND isfinite(coalesce(r.end_time, r.start_time))
+       CASE WHEN state.state <> 'crashed' AND r.start_time BETWEEN '0002-01-01' AND '9999-01-01'
+             AND coalesce(r.end_time, r.start_time) BETWEEN '0002-01-01' AND '9999-01-01'
             THEN extract(epoch FROM coalesce(r.end_time, clock_timestamp()) - r.start_time)::float8
        END,
        concat_ws(': ', left(step.action, 500), left(step.message, 2000))

@@ -4,16 +4,23 @@ WITH word AS (
 )
 SELECT d.step_id,
        left(d.action, 500),
-       coalesce(to_char(d.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), d.start_time::text),
-       coalesce(to_char(d.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'), d.end_time::text),
+       CASE WHEN d.start_time BETWEEN '0002-01-01' AND '9999-01-01'
+            THEN to_char(d.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')
+            ELSE d.start_time::text
+       END,
+       CASE WHEN d.end_time BETWEEN '0002-01-01' AND '9999-01-01'
+            THEN to_char(d.end_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')
+            ELSE d.end_time::text
+       END,
        left(d.status, 200),
        w.alert_code,
-       CASE WHEN isfinite(d.start_time) AND isfinite(r.start_time)
+       CASE WHEN d.start_time BETWEEN '0002-01-01' AND '9999-01-01' AND r.start_time BETWEEN '0002-01-01' AND '9999-01-01'
             THEN extract(epoch FROM d.start_time - r.start_time)::float8
             ELSE 0
        END,
        CASE WHEN d.elapsed_time BETWEEN -1e12 AND 1e12 AND d.end_time IS NOT NULL THEN d.elapsed_time::float8
-            WHEN isfinite(d.end_time) AND isfinite(d.start_time) THEN extract(epoch FROM d.end_time - d.start_time)::float8
+            WHEN d.end_time BETWEEN '0002-01-01' AND '9999-01-01' AND d.start_time BETWEEN '0002-01-01' AND '9999-01-01'
+            THEN extract(epoch FROM d.end_time - d.start_time)::float8
        END,
        -- all messages together in 400,000 characters, and each at least in 2,000
        CASE WHEN length(left(d.message, d.most + 1)) > d.most THEN left(d.message, d.most) || ' [...]' ELSE d.message END
