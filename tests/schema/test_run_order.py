@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.database import Database, value
-from tests.schema.test_dump import copy
+from tests.schema.test_dump import copy, harmless
 
 ENDS = {"close_job(%s)": 1, "fail_job(%s, 2)": 2, "fail_job(%s)": 3}
 """The calls that end a run, and the alert code each stands for."""
@@ -98,7 +98,7 @@ def test_a_restore_of_the_data_alone_keeps_the_failures(
     session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_id = %s", [success])
     assert empty_database.ctl("bootstrap").status == 0
     tables = [f"--table=jobmon.{table}" for table in ("job_log", "job_detail", "job_check_log")]
-    assert "ERROR" not in copy(database, empty_database, "--data-only", *tables, *options)
+    assert harmless(copy(database, empty_database, "--data-only", *tables, *options)) == []
     with empty_database.connect() as restored:
         assert restored.execute("SELECT job_id, alert_code FROM jobmon.job_check_log").fetchall() == [(failed, 3)]
 
