@@ -108,7 +108,7 @@ SIGNATURE = """pg_catalog.sha256(
                 pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_1'))
                 OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, 'SQL_ASCII')
                 OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_2')))"""
-"""The signature of the text v_signed. An expression, not a function or a query, because every call of the log evaluates it twice."""
+"""The signature of the text v_signed. An expression, not a function or a query: every call of the log evaluates it twice."""
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:

@@ -1,13 +1,13 @@
 -- Logs a failed run with a step over the open link %(link)s, as add_job() and its siblings would, and takes it back. All in one
 -- message, because link_serve() refuses a transaction that another message has begun. Nobody gets to see the run, whose
--- number is none that the sequence gives. How long it waits for a lock is in the calls, in milliseconds.
+-- number is none that the sequence gives.
 SELECT @dblink@.dblink_exec(
            %(link)s::text,
            'BEGIN;' || string_agg(format('CALL @schema@.link_serve(%%L, %%L);', s.v_signed, @signature@), '' ORDER BY s.number)
            || 'ROLLBACK')
   FROM (SELECT c.number,
                (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,
-                      (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text, '1000'] || c.call[2:])::text AS v_signed
+                      (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text] || c.call[2:])::text AS v_signed
           FROM (VALUES (1, ARRAY['add_job', '-1', 'BOOTSTRAP']),
                        (2, ARRAY['add_step', '-1', '-1', 'try the link']),
                        (3, ARRAY['update_step', '-1', 'OK', 'tried']),

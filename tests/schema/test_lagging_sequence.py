@@ -1,6 +1,7 @@
 """A sequence that lags behind the rows: no id is given twice, no run is lost or written over, and the call succeeds."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,22 +21,24 @@ CALLS = {
 }
 """One call of each kind that adds a run; sql_job() and job_log_clear() call add_step(), add_past_run() adds a step itself."""
 
+Rows = list[tuple[Any, ...]]
 
-def logged(session: psycopg.Connection) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+
+def logged(session: psycopg.Connection) -> tuple[Rows, Rows]:
     """All runs and all steps."""
     runs = session.execute("TABLE jobmon.job_log ORDER BY job_id").fetchall()
     return runs, session.execute("TABLE jobmon.job_detail ORDER BY step_id").fetchall()
 
 
 @pytest.fixture
-def old(session: psycopg.Connection) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+def old(session: psycopg.Connection) -> tuple[Rows, Rows]:
     """Twenty runs of one step."""
     for _ in range(20):
         session.execute("SELECT jobmon.sql_job('old', 'SELECT 1')")
     return logged(session)
 
 
-def is_whole(session: psycopg.Connection, old: tuple[list[tuple[object, ...]], list[tuple[object, ...]]]) -> None:
+def is_whole(session: psycopg.Connection, old: tuple[Rows, Rows]) -> None:
     """The old runs and steps are as they were, and each sequence is past the largest id."""
     runs, steps = logged(session)
     assert runs[: len(old[0])] == old[0]
@@ -50,7 +53,7 @@ def is_whole(session: psycopg.Connection, old: tuple[list[tuple[object, ...]], l
 def test_an_id_that_is_in_use_is_never_given(
     database: Database,
     session: psycopg.Connection,
-    old: tuple[list[tuple[object, ...]], list[tuple[object, ...]]],
+    old: tuple[Rows, Rows],
     call: str,
     mode: str,
 ) -> None:
@@ -65,7 +68,7 @@ def test_an_id_that_is_in_use_is_never_given(
 
 
 def test_a_job_is_logged_as_its_own_where_both_sequences_lag(
-    session: psycopg.Connection, old: tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+    session: psycopg.Connection, old: tuple[Rows, Rows]
 ) -> None:
     session.execute(LAG)
     for expected in (21, 22):
@@ -80,7 +83,7 @@ def test_a_job_is_logged_as_its_own_where_both_sequences_lag(
 
 
 def test_a_run_that_is_cancelled_gets_a_step_of_its_own(
-    database: Database, session: psycopg.Connection, old: tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+    database: Database, session: psycopg.Connection, old: tuple[Rows, Rows]
 ) -> None:
     session.execute(LAG)
     with database.connect() as other:
@@ -91,7 +94,7 @@ def test_a_run_that_is_cancelled_gets_a_step_of_its_own(
 
 
 def test_twenty_sessions_at_once_get_an_id_each(
-    database: Database, session: psycopg.Connection, old: tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+    database: Database, session: psycopg.Connection, old: tuple[Rows, Rows]
 ) -> None:
     session.execute(LAG)
 
