@@ -24,6 +24,7 @@ LOGGING = (
     "fail_job(bigint, integer)",
     "lock_job(bigint)",
     "sql_job(text, text)",
+    "sql_run(bigint, text, text, boolean)",
     "sql_step(bigint, text, text)",
     "status_text(integer)",
     "update_step(bigint, text, text)",

@@ -32,13 +32,13 @@ def test_it_says_whom_asks_cancels_and_reports(database: Database, session: psyc
             terminal.see("Cancel it? [y/N] ")
             assert f"job {job} (ETL), started 20" in terminal.text
             assert f"owner postgres, pid {run.pid} (loader, active)" in terminal.text
-            assert "step 1: run the job's SQL, since 20" in terminal.text
+            assert "step 1: Running sql: 'SELECT pg_sleep(60)', since 20" in terminal.text
             assert f"statement: {LOADING}" in terminal.text
             assert value(session, ASLEEP, run.pid)
             terminal.type("y\n")
             assert terminal.end() == 0
             assert f"job {job} (ETL) is over: CRITICAL, after " in terminal.text
-            assert "cancelled by postgres; canceling statement due to user request [57014]" in terminal.text
+            assert "cancelled by postgres; ERROR: canceling statement due to user request [57014]" in terminal.text
             assert f"pid {run.pid} has stopped" in terminal.text
         run.join()
         assert isinstance(run.error, psycopg.errors.QueryCanceled)

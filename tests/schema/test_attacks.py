@@ -130,7 +130,7 @@ def test_every_function_pins_its_search_path_but_internal_ones_and_those_that_ru
         " AND NOT coalesce('search_path=pg_catalog, jobmon, pg_temp' = ANY (proconfig), false) ORDER BY 1"
     ).fetchall()
     internal = ("bounded_text", "bounded_text", "link_call", "link_close")
-    assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_step")]
+    assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_run", "sql_step")]
 
 
 def test_look_alikes_in_the_search_path_are_never_called(database: Database, session: psycopg.Connection) -> None:

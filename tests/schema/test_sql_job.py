@@ -24,7 +24,9 @@ def test_a_job_that_goes_well(session: psycopg.Connection) -> None:
     job = value(session, "SELECT job_id FROM jobmon.job_log")
     assert text == f"job {job} (LOAD) was successful"
     assert session.execute(RUNS).fetchall() == [("LOAD", "OK")]
-    assert value(session, "SELECT message FROM jobmon.job_detail") == "rows affected: 7"
+    assert session.execute("SELECT action, message FROM jobmon.job_detail").fetchall() == [
+        ("Running sql: 'INSERT INTO facts SELECT generate_series(1, 7)'", "Rows affected: 7")
+    ]
     assert value(session, "SELECT count(*) FROM facts") == 7
     assert_nothing_left(session)
 
@@ -41,7 +43,7 @@ def test_a_job_that_fails_is_undone_and_the_transaction_goes_on(
     assert text == f"job {job} (LOAD) failed"
     assert session.execute(RUNS).fetchall() == [("LOAD", "CRITICAL")]
     assert session.execute("SELECT status, message FROM jobmon.job_detail").fetchall() == [
-        ("CRITICAL", "division by zero [22012]")
+        ("CRITICAL", "ERROR: division by zero [22012]")
     ]
     assert value(session, "SELECT array_agg(id) FROM facts") == [1]
     assert_nothing_left(session)
@@ -98,7 +100,7 @@ def test_a_statement_timeout_fails_the_job_and_leaves_nothing_behind(session: ps
     session.execute("RESET statement_timeout")
     assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
     assert value(session, "SELECT message FROM jobmon.job_detail") == (
-        "canceling statement due to statement timeout [57014]"
+        "ERROR: canceling statement due to statement timeout [57014]"
     )
     assert_nothing_left(session)
 
@@ -124,6 +126,52 @@ def test_a_statement_that_sets_a_role_does_not_keep_the_end_from_being_logged(
     assert value(session, "SELECT current_user::text") == "postgres"
     assert_nothing_left(session)
     session.execute("DROP ROLE sql_job_powerless")
+
+
+def test_a_statement_that_sets_the_session_authorization_does_not_keep_the_end_from_being_logged(
+    session: psycopg.Connection,
+) -> None:
+    session.execute("CREATE ROLE sql_job_powerless")
+    for statement, end in (("", "was successful"), ("; CREATE TABLE jobmon.mine ()", "failed")):
+        statement = f"SET SESSION AUTHORIZATION sql_job_powerless{statement}"
+        assert value(session, "SELECT jobmon.sql_job('etl', %s)", statement).endswith(end)
+        assert value(session, "SELECT session_user::text") == "postgres"
+        assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE end_time IS NULL") == 0
+        assert_nothing_left(session)
+    session.execute("DROP ROLE sql_job_powerless")
+
+
+DEFERRED = """
+    CREATE TABLE a (id integer PRIMARY KEY);
+    CREATE TABLE b (id integer REFERENCES a DEFERRABLE INITIALLY DEFERRED, CONSTRAINT once UNIQUE (id) DEFERRABLE)
+"""
+
+
+def test_a_job_that_would_fail_at_commit_for_a_deferred_constraint_has_failed(session: psycopg.Connection) -> None:
+    session.execute(DEFERRED.encode())
+    assert value(session, "SELECT jobmon.sql_job('etl', 'INSERT INTO b VALUES (1)')").endswith("failed")
+    message = 'ERROR: insert or update on table "b" violates foreign key constraint "b_id_fkey"'
+    assert value(session, "SELECT message FROM jobmon.job_detail").startswith(message)
+    assert value(session, "SELECT count(*) FROM b") == 0
+    good = "INSERT INTO b VALUES (1); INSERT INTO a VALUES (1)"
+    assert value(session, "SELECT jobmon.sql_job('etl', %s)", good).endswith("was successful")
+
+
+def test_constraints_are_deferred_after_the_job_as_before(database: Database, session: psycopg.Connection) -> None:
+    session.execute(DEFERRED.encode())
+    with database.connect(autocommit=False) as caller:
+        # broken when the job begins, and not by it
+        caller.execute("INSERT INTO b VALUES (2)")
+        assert value(caller, "SELECT jobmon.sql_job('etl', 'INSERT INTO a VALUES (1)')").endswith("was successful")
+        caller.execute("INSERT INTO a VALUES (2)")
+        assert value(caller, "SELECT jobmon.sql_job('etl', 'INSERT INTO b VALUES (1)')").endswith("was successful")
+        # initially immediate: it must not have become deferred
+        with pytest.raises(errors.UniqueViolation), caller.transaction():
+            caller.execute("INSERT INTO b VALUES (1)")
+        # initially deferred: it must not have become immediate
+        caller.execute("INSERT INTO b VALUES (3)")
+        with pytest.raises(errors.ForeignKeyViolation):
+            caller.commit()
 
 
 @pytest.mark.parametrize("name", [None, "", " ", "x" * 501])

@@ -1,4 +1,4 @@
--- Runs a statement as a whole job, never twice at once. As the caller, like sql_step() (see there).
+-- Runs a statement as a whole job, never twice at once. As the caller, like sql_run() (see there).
 CREATE OR REPLACE FUNCTION @schema@.sql_job(p_job_name text, p_sql text) RETURNS text
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
@@ -17,7 +17,7 @@ BEGIN
         PERFORM @schema@.fail_job(v_job_id, 2);
         RETURN pg_catalog.format('job %s (%s) was not run: %s', v_job_id, v_job_name, v_text);
     END IF;
-    IF @schema@.sql_step(v_job_id, 'run the job''s SQL', p_sql) THEN
+    IF @schema@.sql_run(v_job_id, pg_catalog.concat('Running sql: ''', p_sql, ''''), p_sql, true) THEN
         PERFORM @schema@.close_job(v_job_id);
         RETURN pg_catalog.format('job %s (%s) was successful', v_job_id, v_job_name);
     END IF;
@@ -32,4 +32,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.sql_job(text, text) IS
     'Runs p_sql with the caller''s rights as a job of one step, and returns a text with its job_id and whether it was '
-    'successful. While a job of the same name is under way, in any session, it is not run but logged as failed at level 2.';
+    'successful. While a job of the same name is under way, in any session, it is not run but logged as failed at level 2. '
+    'Deferred constraints are checked at its end. What fails at COMMIT only, such as 40001, is not known then: it is logged as '
+    'successful.';
