@@ -190,7 +190,8 @@ def _run(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") 
 
 def _run_locked(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") -> int:
     """Two locks: the one in the database excludes sql_job() and other machines, the file works without a database."""
-    from check_jobmon.ctl.run_log import LOCK_ACTION, complain
+    from check_jobmon.ctl.run_log import complain
+    from check_jobmon.schema.scripts import REFUSAL
 
     with contextlib.ExitStack() as locks:
         unlocked = ""
@@ -204,7 +205,7 @@ def _run_locked(arguments: argparse.Namespace, log: "RunLog", signals: "set[Sign
         if log.refused is None:
             return _run(arguments, log, signals)
         complain(f"{log.name.upper()} was not run: {log.refused}")
-        log.action = LOCK_ACTION
+        log.action = REFUSAL
         log.finish(2, f"not run: {log.refused}")
         return REFUSED
 

@@ -12,13 +12,12 @@ import psycopg
 
 from check_jobmon.connection import one_line
 from check_jobmon.recording import CONNECT_SECONDS, Recorder
+from check_jobmon.schema.scripts import REFUSAL
 from check_jobmon.spool import PastRun, Spool, timestamp
 from check_jobmon.text import clean
 
 PATIENCE = 5
 """Seconds that are waited for the database after the command, or before it with --lock."""
-LOCK_ACTION = "see that the job is not already running"
-"""What sql_job() calls the step in which it is refused."""
 NO_ANSWER = "it did not answer in time"
 
 
@@ -132,7 +131,7 @@ class RunLog:
             self.refused = recorder.lock(self._job_id)
             self.locked = self.refused is None
         self._lock_tried.set()
-        step_id = recorder.add_step(self._job_id, LOCK_ACTION if self.refused else self.action)
+        step_id = recorder.add_step(self._job_id, REFUSAL if self.refused else self.action)
         self._deliver(recorder, lambda: not self._over.is_set())
         self._over.wait()
         with self._mutex:

@@ -10,6 +10,7 @@
 --   @newest@    whether job_log has an index (end_time) of the completed runs
 --   @failures@  how many failures alert for a job without configuration
 --   @uncounted@ how many beyond a job's sensitivity are counted at least, before counting stops
+--   @refusal@   the action of the step of a run that was refused because the job was under way: no run of the job
 --   @also@      a SELECT of names to judge besides
 --   @selected@  a condition on m.job_name
 --   @code@, @text@  the columns of job_status_text: alert_code and alert_text here, error_code and error_text in older schemas
@@ -78,6 +79,9 @@ latest AS (
       FROM (SELECT n.job_name, n.job_id, n.start_time, n.end_time, n.status
               FROM @schema@.job_log AS n
              WHERE n.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+               AND (n.status IS DISTINCT FROM (SELECT w.alert_text FROM word AS w WHERE w.alert_code = 2)
+                    OR (SELECT d.action FROM @schema@.job_detail AS d WHERE d.job_id = n.job_id ORDER BY d.step_id LIMIT 1)
+                       IS DISTINCT FROM '@refusal@')
              ORDER BY n.end_time DESC
              LIMIT 4000) AS r
      WHERE @newest@
@@ -166,6 +170,9 @@ timed AS NOT MATERIALIZED (
                AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
 -- [probe
                AND latest.job_id IS NULL
+               AND (r.status IS DISTINCT FROM (SELECT w.alert_text FROM word AS w WHERE w.alert_code = 2)
+                    OR (SELECT d.action FROM @schema@.job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
+                       IS DISTINCT FROM '@refusal@')
 -- ] [window, scan
                -- In a window a longer run may hide that began before it; so who would alert by the window is probed too.
                AND '@layout@' = 'window'

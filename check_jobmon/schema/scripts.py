@@ -2,7 +2,8 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
 in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
-failures, `@signature@` the signature of the text v_signed; those of the two SELECTs are explained at their tops.
+failures, `@refusal@` the action of a refused run's step, `@signature@` the signature of the text v_signed; those of the
+two SELECTs are explained at their tops.
 """
 
 import functools
@@ -23,6 +24,8 @@ FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
 UNCOUNTED = 250
 """The check stops counting the failures of a job when they are more than this beyond its sensitivity."""
+REFUSAL = "see that the job is not already running"
+"""The action of the one step of a run that was refused because the job was under way: it counts as no run of the job."""
 
 
 class Script(NamedTuple):
@@ -88,6 +91,7 @@ def job_status(
         "schema": quoted(schema),
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
+        "refusal": REFUSAL,
         "code": words[0],
         "text": words[1],
     }
@@ -111,6 +115,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         text.replace("@job_status@", job_status(schema))
         .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
+        .replace("@refusal@", REFUSAL)
         .replace("@signature@", SIGNATURE)
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)

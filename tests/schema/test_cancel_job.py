@@ -19,7 +19,7 @@ def test_it_cancels_a_sql_job_and_notes_who_did(database: Database, session: psy
         assert isinstance(run.error, errors.QueryCanceled)
         # what the cancelled session had to say comes before the note or after it, and never instead of it
         assert session.execute("SELECT status, message FROM jobmon.job_detail").fetchall() == [
-            ("CRITICAL", "cancelled by postgres; canceling statement due to user request [57014]")
+            ("CRITICAL", "cancelled by postgres; ERROR: canceling statement due to user request [57014]")
         ]
         assert value(session, "SELECT status FROM jobmon.job_log") == "CRITICAL"
         assert value(session, "SELECT alert_code FROM jobmon.job_check_log") == 3

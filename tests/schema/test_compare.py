@@ -173,8 +173,8 @@ TRAPS = {
         "function format(text, bigint)",
     ),
     "a procedure in place of a function": (
-        "DROP FUNCTION jobmon.link_close(); CREATE PROCEDURE jobmon.link_close() LANGUAGE sql AS ''",
-        "function link_close() is procedure, arguments",
+        "DROP FUNCTION jobmon.link_close(bigint); CREATE PROCEDURE jobmon.link_close(bigint) LANGUAGE sql AS ''",
+        "function link_close(bigint) is procedure, arguments",
     ),
     "an aggregate": (
         "CREATE AGGREGATE jobmon.max(text) (SFUNC = textcat, STYPE = text)",

@@ -175,7 +175,7 @@ def test_a_timeout_of_the_caller_bounds_the_wait_for_the_log_and_the_next_call_w
     with caller, database.connect(autocommit=False) as holder:
         job = value(caller, "SELECT jobmon.add_job('etl')")
         if link == "opened by the call":
-            caller.execute("SELECT jobmon.link_close()")
+            caller.execute("SELECT jobmon.link_close(NULL)")
         caller.execute(f"SET {timeout} = '300ms'".encode())
         holder.execute("LOCK TABLE jobmon.job_detail")
         # though the lock is not the caller's own but its link's: it is never let go while this waits

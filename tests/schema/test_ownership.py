@@ -94,6 +94,7 @@ def test_no_function_lets_another_logger_change_a_run(
     before = rows(session, of=OWNER)
     pid = victim.session.info.backend_pid
     values: dict[str, list[object]] = {
+        "boolean": [True],
         "bigint": [*victim.jobs.values(), *victim.steps.values()],
         "integer": [2, 3, pid],
         "text": ["OTHER"],
@@ -305,7 +306,9 @@ KINDS: dict[str, list[str | None]] = {
         *("00000000-0000-4000-8000-000000000001", "FORGED", "2026-01-01 00:00:00+00", "2026-01-01 00:00:01+00"),
         *("3", "x", "x", None, "0"),
     ],
-    "clear": ["{job}", "2999-01-01", "0", "1000000"],
+    "clear": ["{job}", "2999-01-01", "0", "{step}"],
+    "cleared": ["{step}"],
+    "kept": ["2999-01-01"],
     "ping": [],
 }
 """The arguments of each call that link_serve() and link_answer() know."""

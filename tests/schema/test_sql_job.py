@@ -75,6 +75,32 @@ def test_a_second_call_ends_at_once_and_is_logged_as_a_warning(database: Databas
     session.execute("DROP ROLE sql_job_other")
 
 
+@pytest.mark.parametrize("jobs", [1, 600])
+def test_a_refused_run_is_no_run_of_the_job(database: Database, session: psycopg.Connection, jobs: int) -> None:
+    session.execute(
+        "INSERT INTO jobmon.job_check_config SELECT 'JOB ' || n, '1 hour', '1 hour', true, 5 FROM generate_series(1, %s) AS n",
+        [jobs],
+    )
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'x', 'JOB ' || n, now(), now() - CASE n WHEN 1 THEN interval '3 h' ELSE '0' END, 'OK', 1"
+        "   FROM generate_series(1, %s) AS n",
+        [jobs],
+    )
+    with busy(database, "SELECT jobmon.sql_job('job 1', 'SELECT pg_sleep(60)')") as first:
+        until(session, ASLEEP, first.pid)
+        for _ in range(2):
+            assert "was not run" in value(session, "SELECT jobmon.sql_job('job 1', 'SELECT 1')")
+    session.execute("DELETE FROM jobmon.job_log WHERE pid = %s", [first.pid])
+    text = value(session, "SELECT alert_text FROM jobmon.check_job_status()")
+    assert text == "(JOB 1: MISSING - not run for 03:00:00, error after 01:00:00)"
+    assert database.check().first_line.endswith("JOB 1 missing, last run 3h ago (critical 60m)")
+    # nor must the last real run be cleared, from which it is counted
+    session.execute("UPDATE jobmon.job_check_config SET error_threshold = '1 year'")
+    kept = "SELECT job_id FROM jobmon.job_log_kept() WHERE job_name = 'JOB 1'"
+    assert value(session, kept) == value(session, "SELECT min(job_id) FROM jobmon.job_log WHERE job_name = 'JOB 1'")
+
+
 def test_a_job_that_calls_itself_is_refused_too(session: psycopg.Connection) -> None:
     session.execute("CREATE TABLE texts (text text)")
     nested = "INSERT INTO texts SELECT jobmon.sql_job('ETL', 'SELECT 1')"

@@ -31,9 +31,7 @@ def test_a_failing_step_is_undone_and_the_transaction_goes_on(database: Database
         caller.execute("INSERT INTO facts VALUES (3)")
         caller.commit()
     assert value(session, "SELECT array_agg(id ORDER BY id) FROM facts") == [1, 3]
-    message = (
-        'ERROR: duplicate key value violates unique constraint "facts_pkey" DETAIL: Key (id)=(1) already exists. [23505]'
-    )
+    message = 'ERROR: duplicate key value violates unique constraint "facts_pkey" DETAIL: Key (id)=(1) already exists. [23505]'
     assert session.execute(STEP).fetchall() == [("load", "CRITICAL", message, True)]
     assert value(session, "SELECT end_time FROM jobmon.job_log") is None
 

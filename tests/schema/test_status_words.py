@@ -5,6 +5,7 @@ import pytest
 from psycopg import errors
 
 from tests.database import Database, value
+from tests.schema.sessions import busy, until
 
 WORDS = "SELECT array_agg(alert_text ORDER BY alert_code) FROM jobmon.job_status_text"
 
@@ -74,6 +75,41 @@ def test_two_words_can_be_swapped(session: psycopg.Connection) -> None:
     assert value(session, WORDS) == ["OK", "CRITICAL", "WARNING"]
     assert statuses(session)[0] == ["WARNING", "CRITICAL"]
     assert value(session, "SELECT array_agg(alert_code ORDER BY job_id) FROM jobmon.job_check_log") == [3, 2]
+
+
+@pytest.mark.parametrize("last", ["jobmon.close_job(%s)", "jobmon.fail_job(%s)"])
+def test_runs_that_end_while_words_are_swapped_have_the_new_ones(
+    database: Database, session: psycopg.Connection, last: str
+) -> None:
+    a_run(session, "etl", "fail_job(%s)")
+    a_run(session, "etl", "fail_job(%s, 2)")
+    ending = value(session, "SELECT jobmon.add_job('etl')")
+    swapping = """
+        UPDATE jobmon.job_status_text
+           SET alert_text = (ARRAY['WARNING', 'CRITICAL', 'OK'])[alert_code]
+    """
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)"
+    with database.connect(autocommit=False) as writer:
+        # by hand, and so with the word that it has before the change
+        writer.execute(
+            "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+            " VALUES ('x', 'LATE', now(), now(), 'CRITICAL', 1)"
+        )
+        with busy(database, swapping) as admin:
+            until(session, waits, admin.pid)
+            with busy(database, f"SELECT {last % ending}") as run:
+                link = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmon link of ' || %s"
+                until(session, f"SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid IN ({link}))", run.pid)
+                writer.commit()
+                admin.join()
+                run.join()
+                assert (admin.error, run.error) == (None, None)
+    end = "WARNING" if "close" in last else "OK"
+    assert statuses(session)[0] == ["OK", "CRITICAL", end, "OK"]
+    failing = value(
+        session, "SELECT array_agg(job_id ORDER BY job_id) FROM jobmon.job_check_log WHERE job_name = 'ETL'"
+    )
+    assert failing == (None if "close" in last else [1, 2, 3])
 
 
 def test_a_change_that_is_rolled_back_changes_no_history(database: Database, session: psycopg.Connection) -> None:

@@ -7,3 +7,6 @@ ALTER TABLE @schema@.job_check_config
     ADD CONSTRAINT job_check_config_sensitivity CHECK (sensitivity >= 0);
 COMMENT ON COLUMN @schema@.job_log.pid IS
     'process id of the backend that ran the job; negative if that is on another server than the log, a standby of it';
+
+-- link_close(bigint) takes its place.
+DROP ROUTINE IF EXISTS @schema@.link_close();

@@ -44,10 +44,16 @@ BEGIN
     END IF;
     IF v_job_id IS NULL THEN
         INSERT INTO job_log (owner, job_name, start_time, end_time, status, pid)
-             VALUES (p_call[2], v_name, v_start, v_end, v_status, v_pid)
+             VALUES (p_call[2], v_name, v_start, v_end,
+                     -- read anew: the word may have been changed while this waited for a lock
+                     (SELECT alert_text FROM job_status_text WHERE alert_code = v_code), v_pid)
           RETURNING job_id INTO v_job_id;
     ELSE
-        UPDATE job_log SET end_time = v_end, status = v_status WHERE job_id = v_job_id AND end_time IS NULL;
+        UPDATE job_log
+           SET end_time = v_end,
+               status = (SELECT alert_text FROM job_status_text WHERE alert_code = v_code)
+         WHERE job_id = v_job_id
+           AND end_time IS NULL;
         IF NOT FOUND THEN
             INSERT INTO past_run (key, job_id) VALUES (v_key, v_job_id);
             RETURN v_job_id;

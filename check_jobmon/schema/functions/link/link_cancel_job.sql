@@ -30,7 +30,11 @@ BEGIN
         RETURN NULL;
     END IF;
     IF v_writes THEN
-        UPDATE job_log SET end_time = greatest(v_time, start_time), status = v_failed WHERE job_id = v_job_id;
+        UPDATE job_log
+           SET end_time = greatest(v_time, start_time),
+               -- read anew: the word may have been changed while this waited for a lock
+               status = (SELECT alert_text FROM job_status_text WHERE alert_code = 3)
+         WHERE job_id = v_job_id;
     END IF;
     SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     IF NOT FOUND THEN

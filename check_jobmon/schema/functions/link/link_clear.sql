@@ -1,23 +1,40 @@
--- The link's side of job_log_clear(): deletes the runs after job_id [8] and up to [9] that started before [7], and
--- returns how many. [6] is the run that does so. Never waits for a logger: what somebody is writing stays until next time.
+-- The link's side of job_log_clear(): deletes a batch of the runs after job_id [8], NULL for the first, that started before [7].
+-- [6] is the run that does so, [9] its step, whose message says how many are deleted, so that it is known whatever becomes of this
+-- call. Returns the batch's last job_id, how many runs it looked at, and how many are deleted in all. Never waits for a logger: what somebody is writing stays until
+-- next time.
 CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
+    v_batch   constant integer := 1000;
+    v_upto    bigint;
+    v_found   bigint;
     v_runs    bigint[];
     v_in_use  bigint[];
     v_deleted bigint;
+    v_total   bigint;
 BEGIN
+    -- until the end of this batch, whoever wants to know how many are deleted waits
+    SELECT coalesce(substring(message FROM '[0-9]+$')::bigint, 0) INTO v_total
+      FROM job_detail WHERE step_id = p_call[9]::bigint FOR UPDATE;
     IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[6]::bigint AND end_time IS NULL) THEN
         RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[6]
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call job_log_clear() again.';
     END IF;
+    SELECT max(o.job_id), count(*)
+      INTO v_upto, v_found
+      FROM (SELECT l.job_id
+              FROM job_log AS l
+             WHERE l.job_id > coalesce(p_call[8]::bigint, (SELECT min(f.job_id) - 1 FROM job_log AS f))
+               AND l.start_time < p_call[7]::timestamptz
+             ORDER BY l.job_id
+             LIMIT v_batch) AS o;
     v_runs := ARRAY(
         SELECT l.job_id
           FROM job_log AS l
-         WHERE l.job_id > p_call[8]::bigint
-           AND l.job_id <= p_call[9]::bigint
+         WHERE l.job_id > coalesce(p_call[8]::bigint, (SELECT min(f.job_id) - 1 FROM job_log AS f))
+           AND l.job_id <= v_upto
            AND l.start_time < p_call[7]::timestamptz
            AND (l.end_time IS NOT NULL
                 -- the backend of a negative pid is another server's, and can't be seen
@@ -44,7 +61,9 @@ BEGIN
           WHERE job_id = ANY (v_runs)
             AND job_id <> ALL (coalesce(v_in_use, '{}'));
     GET DIAGNOSTICS v_deleted = ROW_COUNT;
-    RETURN v_deleted;
+    v_total := v_total + v_deleted;
+    UPDATE job_detail SET message = format('runs deleted: %s', v_total) WHERE step_id = p_call[9]::bigint;
+    RETURN ARRAY[v_upto, v_found, v_total];
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_clear(text[]) IS 'Internal: the link''s side of job_log_clear().';

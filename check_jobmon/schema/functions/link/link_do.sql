@@ -13,6 +13,11 @@ BEGIN
         WHEN 'cancel_job' THEN link_cancel_job(p_call)
         WHEN 'add_past_run' THEN link_add_past_run(p_call)
         WHEN 'clear' THEN link_clear(p_call)
+        -- waits for the batch that a job_log_clear() was cancelled in
+        WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[6]::bigint FOR UPDATE)
+        WHEN 'kept' THEN (SELECT ARRAY[count(*)::text, string_agg(k.job_name || ' (job ' || k.job_id || ')', ', ' ORDER BY k.job_name)]
+                            FROM job_log_kept() AS k
+                           WHERE k.start_time < p_call[6]::timestamptz)::text
         WHEN 'ping' THEN 'pong'
         ELSE link_refuse()
     END;

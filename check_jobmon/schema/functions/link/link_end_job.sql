@@ -21,7 +21,8 @@ BEGIN
         -- A run that has ended keeps its end, and can only become worse; an end that is yet to come is the clock's mistake.
         UPDATE job_log
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
-               status = v_status
+               -- read anew: the word may have been changed while this waited for a lock
+               status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = p_call[7]::integer)
          WHERE job_id = p_call[6]::bigint
            AND ((end_time <= clock_timestamp()) IS NOT TRUE
                 OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));

@@ -8,11 +8,10 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
+    -- before anything that may wait for a lock
+    v_wait constant text := set_config('lock_timeout', v_call[5], true);
     v_mac  constant text := @signature@;
 BEGIN
-    IF v_call[5] <> '0' THEN
-        PERFORM set_config('lock_timeout', v_call[5], true);
-    END IF;
     IF v_call[1] = 'update_step' THEN
         UPDATE job_detail AS d
            SET end_time = greatest(to_timestamp(v_call[4]::double precision / 1000000), d.start_time),
@@ -66,15 +65,13 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
+    v_wait constant text := set_config('lock_timeout', v_call[5], true);
 BEGIN
     IF (p_mac = @signature@) IS NOT TRUE THEN
         PERFORM link_refuse();
     ELSIF transaction_timestamp() <> statement_timestamp() THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
-    END IF;
-    IF v_call[5] <> '0' THEN
-        PERFORM set_config('lock_timeout', v_call[5], true);
     END IF;
     RETURN link_do(v_call);
 END

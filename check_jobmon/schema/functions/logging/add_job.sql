@@ -16,10 +16,15 @@ BEGIN
                   HINT = 'Name the job shortly, and put what varies from run to run into a step.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name)], true);
+        v_job_id := link_call('add_job', ARRAY[NULL, upper(p_job_name)], true);
+    ELSE
+        v_job_id := nextval('job_log_job_id_seq');
+        v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)]);
     END IF;
-    v_job_id := nextval('job_log_job_id_seq');
-    v_answer := link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)]);
+    IF current_setting('@schema_name@.link_opener', true) = 'new' THEN
+        -- link_close() leaves it to this job
+        v_answer := set_config('@schema_name@.link_opener', v_job_id::text, true);
+    END IF;
     RETURN v_job_id;
 END
 $$;

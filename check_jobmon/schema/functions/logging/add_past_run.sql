@@ -27,7 +27,7 @@ BEGIN
                                 to_char(p_end_time AT TIME ZONE 'UTC', v_format), p_alert_code::text,
                                 p_action, p_message, p_job_id::text, coalesce(p_pid, 0)::text],
                           true);
-    PERFORM link_close();
+    PERFORM link_close(0);
     RETURN v_job_id;
 END
 $$;

@@ -11,7 +11,7 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
     v_answer := link_call('end_job', ARRAY[p_job_id::text, '1']);
-    PERFORM link_close();
+    PERFORM link_close(p_job_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.close_job(bigint) IS 'Ends the run as successful, which clears the job''s earlier failures.';

@@ -15,7 +15,7 @@ BEGIN
                   HINT = 'Use 2 for a warning, 3 for a critical failure, and close_job() for a success.';
     END IF;
     v_answer := link_call('end_job', ARRAY[p_job_id::text, p_fail_level::text]);
-    PERFORM link_close();
+    PERFORM link_close(p_job_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.fail_job(bigint, integer) IS

@@ -12,6 +12,10 @@ SELECT done.job_id, c.job_name, done.start_time
          WHERE l.job_name = c.job_name
            -- the check counts no others
            AND l.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+           -- as in the check, a run that was refused is none
+           AND (l.status IS DISTINCT FROM (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 2)
+                OR (SELECT d.action FROM job_detail AS d WHERE d.job_id = l.job_id ORDER BY d.step_id LIMIT 1)
+                   IS DISTINCT FROM '@refusal@')
          ORDER BY l.end_time DESC
          LIMIT 1
        ) AS done

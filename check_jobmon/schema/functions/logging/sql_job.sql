@@ -11,7 +11,7 @@ BEGIN
     v_job_id := @schema@.add_job(p_job_name);
     v_text := @schema@.lock_job(v_job_id);
     IF v_text IS NOT NULL THEN
-        v_step_id := @schema@.add_step(v_job_id, 'see that the job is not already running');
+        v_step_id := @schema@.add_step(v_job_id, '@refusal@');
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(2), pg_catalog.format('not run: %s', v_text));
         -- not a success: that would clear the job's failures
         PERFORM @schema@.fail_job(v_job_id, 2);

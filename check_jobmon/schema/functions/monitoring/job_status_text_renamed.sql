@@ -3,6 +3,10 @@ CREATE OR REPLACE FUNCTION @schema@.job_status_text_renamed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
+DECLARE
+    -- what the rows have that this has already changed: where words are swapped, nothing else tells them from the rest
+    v_changed constant xid := (SELECT s.xmin FROM job_status_text AS s JOIN new_words AS n ON n.alert_code = s.alert_code LIMIT 1);
+    v_runs    bigint[];
 BEGIN
     -- All of a statement's changes at once, so that words can be swapped.
     UPDATE job_log AS l
@@ -16,6 +20,26 @@ BEGIN
       FROM old_words AS o
       JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
      WHERE d.status = o.alert_text;
+    -- The runs that have ended meanwhile. From here on none ends until this is committed, and then by the new word.
+    LOCK TABLE job_log IN SHARE ROW EXCLUSIVE MODE;
+    WITH changed AS (
+        UPDATE job_log AS l
+           SET status = n.alert_text
+          FROM old_words AS o
+          JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
+         WHERE l.status = o.alert_text
+           AND l.end_time IS NOT NULL
+           AND l.xmin <> v_changed
+     RETURNING l.job_id
+    )
+    SELECT array_agg(job_id) INTO v_runs FROM changed;
+    UPDATE job_detail AS d
+       SET status = n.alert_text
+      FROM old_words AS o
+      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
+     WHERE d.status = o.alert_text
+       AND d.job_id = ANY (v_runs)
+       AND d.xmin <> v_changed;
     RETURN NULL;
 END
 $$;
