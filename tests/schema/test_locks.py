@@ -8,7 +8,7 @@ import pytest
 from psycopg import errors, sql
 
 from tests.database import Database, value
-from tests.schema.sessions import busy, until
+from tests.schema.sessions import Busy, busy, until
 
 MODES = (
     "ACCESS EXCLUSIVE",
@@ -158,3 +158,175 @@ def test_no_lock_on_any_table_makes_any_call_wait_for_ever(
                     caller.rollback()
     # each of them writes something, so that one that is never refused wasn't tried
     assert refused >= calls.names - {"jobmon.status_text"}
+
+
+RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "REINDEX TABLE jobmon.job_log",
+        "CREATE INDEX ON jobmon.job_log (owner)",
+        "TRUNCATE jobmon.job_check_log",
+        "DELETE FROM jobmon.job_check_log",
+    ],
+)
+def test_a_job_whose_statement_locks_the_log_fails_and_says_why(session: psycopg.Connection, statement: str) -> None:
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
+    session.execute("SET statement_timeout = '20s'")
+    try:
+        text = value(session, "SELECT jobmon.sql_job('etl', %s)", statement)
+    except errors.DeadlockDetected as error:
+        text = f"{error} failed"
+    assert text.endswith("failed")
+    assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")] * 2
+    assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 2
+    session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1')")
+    assert session.execute("SELECT alert_text FROM jobmon.check_job_status()").fetchall() == [
+        ("(All jobs run successfully)",)
+    ]
+
+
+def test_two_sessions_whose_links_wait_for_the_other_one_do_not_wait_for_ever(
+    database: Database, session: psycopg.Connection
+) -> None:
+    jobs = [value(session, "SELECT jobmon.add_job(%s)", name) for name in "ab"]
+    for job in jobs:
+        session.execute("SELECT jobmon.fail_job(%s)", [job])
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(database.connect(autocommit=False)) for _ in jobs]
+        for one, job in zip(sessions, jobs, strict=True):
+            one.execute("DELETE FROM jobmon.job_check_log WHERE job_id = %s", [job])
+        work = []
+        for one, name in zip(sessions, "ba", strict=True):
+            one.execute("SET LOCAL statement_timeout = '20s'")
+            work.append(Busy(one, f"SELECT jobmon.close_job(jobmon.add_job('{name}'))"))
+        for session_at_work in work:
+            session_at_work.join()
+        ends = {type(session_at_work.error) for session_at_work in work}
+        assert {errors.DeadlockDetected} <= ends <= {errors.DeadlockDetected, type(None)}
+
+
+def test_a_past_run_and_a_delete_by_hand_keep_no_job_from_ending(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
+    past = """
+        SELECT jobmon.add_past_run(gen_random_uuid(), '{}', now() - interval '2 h', now() - interval '1 h', 3, 'x', 'y')
+    """
+    with database.connect(autocommit=False) as admin:
+        admin.execute("DELETE FROM jobmon.job_check_log WHERE job_name = 'ETL'")
+        with busy(database, past.format("etl")):
+            session.execute("SET statement_timeout = '20s'")
+            session.execute("SELECT jobmon.fail_job(jobmon.add_job('another'))")
+            session.execute(past.format("a third").encode())
+    assert value(session, "SELECT array_agg(job_name ORDER BY job_name) FROM jobmon.job_check_log") == [
+        "A THIRD",
+        "ANOTHER",
+        "ETL",
+    ]
+
+
+def test_what_a_cancelled_caller_had_its_link_do_does_not_happen(
+    database: Database, session: psycopg.Connection
+) -> None:
+    with database.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE jobmon.job_log IN SHARE MODE")
+        with busy(database, "SELECT jobmon.add_job('abandoned')") as caller:
+            until(session, LINK_WAITING, caller.pid)
+            session.execute("SELECT pg_cancel_backend(%s)", [caller.pid])
+            # at once, and not when the lock is let go
+            caller.join()
+            assert isinstance(caller.error, errors.QueryCanceled)
+            until(
+                session, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'jobmon link%%')"
+            )
+        holder.rollback()
+    assert session.execute(RUNS).fetchall() == []
+
+
+HELD_BATCH = """
+    CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END';
+    CREATE TRIGGER hold BEFORE DELETE ON jobmon.job_log FOR EACH STATEMENT EXECUTE FUNCTION public.hold();
+    INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
+         SELECT 'x', 'OLD', now() - interval '1 year', now(), 'OK', 1 FROM generate_series(1, 2500)
+"""
+LEFT = "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'OLD'"
+
+
+def test_clearing_does_not_deadlock_with_a_vacuum_of_all_tables(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute(HELD_BATCH.encode())
+    tables = [table for (table,) in session.execute(TABLES).fetchall()]
+    with database.connect() as holder, contextlib.ExitStack() as stack:
+        holder.execute("SELECT pg_advisory_lock(4711)")
+        clearing = stack.enter_context(busy(database, "SELECT jobmon.job_log_clear('1 day')"))
+        # a deleting batch waits for nothing else
+        until(session, LINK_WAITING, clearing.pid)
+        vacuums = [stack.enter_context(busy(database, f"VACUUM FULL jobmon.{table}")) for table in tables]
+        until(session, "SELECT count(*) > 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted")
+        holder.execute("SELECT pg_advisory_unlock(4711)")
+        for work in (clearing, *vacuums):
+            work.join()
+            assert work.error is None
+    assert value(session, LEFT) == 0
+
+
+def test_a_cancelled_clearing_logs_what_it_has_deleted(database: Database, session: psycopg.Connection) -> None:
+    session.execute(HELD_BATCH.encode())
+    session.execute(
+        f"""
+        CREATE OR REPLACE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF ({LEFT}) < 2500 THEN
+                PERFORM pg_advisory_xact_lock_shared(4711);
+            END IF;
+            RETURN NULL;
+        END
+        $$
+        """.encode()
+    )
+    with database.connect() as holder:
+        holder.execute("SELECT pg_advisory_lock(4711)")
+        with busy(database, "SELECT jobmon.job_log_clear('1 day')") as clearing:
+            until(session, LINK_WAITING, clearing.pid)
+            session.execute("SELECT pg_cancel_backend(%s)", [clearing.pid])
+            # the batch that was given up goes on neither before nor after the lock is let go
+            clearing.join()
+            assert isinstance(clearing.error, errors.QueryCanceled)
+            holder.execute("SELECT pg_advisory_unlock(4711)")
+            until(
+                session, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'jobmon link%%')"
+            )
+    assert value(session, LEFT) == 1500
+    message = value(session, "SELECT message FROM jobmon.job_detail ORDER BY step_id DESC LIMIT 1")
+    assert message == "runs deleted: 1000, then: canceling statement due to user request [57014]"
+
+
+def test_an_inner_job_leaves_the_link_to_the_outer_one_which_closes_it(
+    database: Database, session: psycopg.Connection
+) -> None:
+    link = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmon link of ' || %s"
+    with database.connect() as caller:
+        caller.execute(
+            """
+            CREATE TABLE links (pid integer);
+            CREATE FUNCTION seen() RETURNS void LANGUAGE sql AS $$
+                SELECT pg_stat_clear_snapshot();
+                INSERT INTO links SELECT pid FROM pg_stat_activity
+                                   WHERE application_name = 'jobmon link of ' || pg_backend_pid()
+            $$
+            """
+        )
+        inner = "SELECT seen(); SELECT jobmon.sql_job('inner', 'SELECT 1'); SELECT seen()"
+        assert value(caller, "SELECT jobmon.sql_job('outer', %s)", inner).endswith("was successful")
+        assert value(session, "SELECT array_agg(n) FROM (SELECT count(*) AS n FROM links GROUP BY pid) AS l") == [2]
+        until(session, f"SELECT NOT EXISTS ({link})", caller.info.backend_pid)
+        # nor is it left open by a job that is given up
+        with caller.transaction():
+            caller.execute("SELECT jobmon.add_job('given up')")
+        caller.execute("SELECT jobmon.sql_job('next', 'SELECT 1')")
+        until(session, f"SELECT NOT EXISTS ({link})", caller.info.backend_pid)
