@@ -43,12 +43,12 @@ SELECT 'DROP ROUTINE ' || string_agg(p.oid::regprocedure::text, ', ')
    AND p.proname = ANY (%(routines)s)
 HAVING count(*) > 0
  UNION ALL
-SELECT 'DROP TABLE ' || string_agg(c.oid::regclass::text, ', ')
+SELECT CASE c.relkind WHEN 'S' THEN 'DROP SEQUENCE ' ELSE 'DROP TABLE ' END || string_agg(c.oid::regclass::text, ', ')
   FROM pg_class AS c
  WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
    AND c.relname = ANY (%(tables)s)
-   AND c.relkind = 'r'
-HAVING count(*) > 0
+   AND c.relkind IN ('r', 'S')
+ GROUP BY c.relkind
 """
 ROLES = """
 SELECT r.rolname::text,
@@ -132,7 +132,10 @@ def _made(schema: str, keep_data: bool) -> dict[str, object]:
 
     once = "".join(script.sql for script in tables(schema, schema))
     again = "".join(script.sql for script in functions(schema, schema))
-    routine, table = r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)', r'^CREATE TABLE "\w+"\.(\w+)'
+    routine, table = (
+        r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)',
+        r'^CREATE (?:TABLE|SEQUENCE) "\w+"\.(\w+)',
+    )
     return {
         "schema": schema,
         "routines": re.findall(routine, again if keep_data else once + again, re.MULTILINE),
@@ -177,6 +180,9 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
                 session.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(home, sql.Identifier(name)))
         else:
             session.execute(sql.SQL("DROP SCHEMA {}").format(home))
+        database = sql.Identifier(dbname)
+        for name, *_ in roles:
+            session.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, sql.Identifier(name)))
         kept = [name for name, _, others in roles if not others and not _dropped(session, name)]
         _drop_dblink(session, f"{schema}_dblink")
     print(f'removed {"all but the tables" if keep else "the job log"} from schema "{schema}" of database "{dbname}"')

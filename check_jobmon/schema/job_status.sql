@@ -250,7 +250,7 @@ SELECT -- a name that is cut stays different from others
        j.blocker[4] AS blocker_since,
        j.step[1] AS failed_action,
        j.step[2] AS failed_message,
-       -- by the server's rules, as add_job() capitalizes: in a database with the locale C, ä stays as it is
+       -- by the server's rules, as add_job() capitalizes: in a database with the locale C, only the letters of ASCII change
        NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized
   FROM (
         -- The two looks elsewhere, each only for the jobs that need it: in a join they would cost something for every job.

@@ -55,9 +55,10 @@ VALUES: dict[str, object] = {
 def caller(database: Database) -> Iterator[psycopg.Connection]:
     """A session that keeps its link, and whose link loses its patience soon; it must come to an end in any case."""
     with database.connect(autocommit=False) as caller:
-        definition = str(value(caller, "SELECT pg_get_functiondef('jobmon.link_call'::regproc)"))
-        assert "'300ms'" in definition
-        caller.execute(definition.replace("'300ms'", "'60ms'").encode())
+        for routine in ("link_serve", "link_answer"):
+            settings = value(caller, f"SELECT proconfig FROM pg_proc WHERE proname = '{routine}'")
+            assert "lock_timeout=300ms" in settings
+            caller.execute(f"ALTER ROUTINE jobmon.{routine} SET lock_timeout = '60ms'".encode())
         caller.execute("SET jobmon.keep_link = on; SET statement_timeout = '20s'")
         caller.commit()
         yield caller

@@ -1,7 +1,7 @@
 -- The link's side of job_log_clear(): deletes a batch of the runs after job_id [7], NULL for the first, that started before [6].
 -- [5] is the run that does so, [8] its step, whose message says how many are deleted, so that it is known whatever becomes of this
--- call. Returns the batch's last job_id, how many runs it looked at, and how many are deleted in all. Never waits for a logger: what somebody is writing stays until
--- next time.
+-- call. Returns the batch's last job_id, how many runs it looked at, and how many are deleted in all. Never waits for a logger:
+-- what somebody is writing stays until next time.
 CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -76,7 +76,8 @@ BEGIN
     END;
     v_total := v_total + v_deleted;
     UPDATE job_detail SET message = format('runs deleted: %s', v_total) WHERE step_id = p_call[8]::bigint;
-    RETURN ARRAY[v_upto, v_found, v_total];
+    -- no NULL: the caller's array_nulls may be off
+    RETURN ARRAY[coalesce(v_upto, 0), v_found, v_total];
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_clear(text[]) IS 'Internal: the link''s side of job_log_clear().';

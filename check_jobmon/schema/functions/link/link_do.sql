@@ -15,7 +15,8 @@ BEGIN
         WHEN 'clear' THEN link_clear(p_call)
         -- waits for the batch that a job_log_clear() was cancelled in
         WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[5]::bigint FOR UPDATE)
-        WHEN 'kept' THEN (SELECT ARRAY[count(*)::text, string_agg(k.job_name || ' (job ' || k.job_id || ')', ', ' ORDER BY k.job_name)]
+        WHEN 'kept' THEN (SELECT ARRAY[count(*)::text,
+                                        coalesce(string_agg(k.job_name || ' (job ' || k.job_id || ')', ', ' ORDER BY k.job_name), '')]
                             FROM job_log_kept() AS k
                            WHERE k.start_time < p_call[5]::timestamptz)::text
         WHEN 'ping' THEN 'pong'

@@ -58,7 +58,7 @@ BEGIN
     v_step_id := add_step(v_job_id, 'keep the last completed run of a job whose thresholds reach back to it, and runs in use');
     PERFORM update_step(v_step_id, status_text(1),
                         format('last completed runs kept: %s; runs under way or in use kept: %s',
-                               concat_ws(', ', v_kept[1], v_kept[2]), greatest(v_old - v_batch[3] - v_kept[1]::bigint, 0)));
+                               concat_ws(', ', v_kept[1], nullif(v_kept[2], '')), greatest(v_old - v_batch[3] - v_kept[1]::bigint, 0)));
     PERFORM close_job(v_job_id);
 END
 $$;
