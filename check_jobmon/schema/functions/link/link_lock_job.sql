@@ -5,6 +5,8 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_run    job_log%ROWTYPE := link_own_run(p_call[6]::bigint, p_call);
+    v_pid    constant integer := p_call[3];
+    v_time   constant timestamptz := clock_timestamp();
     v_holder bigint;
     v_text   text;
 BEGIN
@@ -13,7 +15,9 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
     LOOP
-        INSERT INTO job_lock (job_name, job_id) VALUES (v_run.job_name, v_run.job_id) ON CONFLICT (job_name) DO NOTHING;
+        INSERT INTO job_lock (job_name, job_id, pid, taken)
+             VALUES (v_run.job_name, v_run.job_id, v_pid, v_time)
+        ON CONFLICT (job_name) DO NOTHING;
         IF FOUND THEN
             RETURN NULL;
         END IF;
@@ -22,17 +26,19 @@ BEGIN
         EXIT WHEN FOUND;
     END LOOP;
     -- A statement of its own, because it must see all that was committed before the row could be locked.
-    SELECT format('job %s (pid %s) is under way', l.job_id, l.pid) INTO v_text
+    SELECT format('job %s (pid %s) is under way', l.job_id, a.pid) INTO v_text
       FROM job_log AS l
-      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+      JOIN job_lock AS k ON k.job_name = v_run.job_name
+      -- of a lock that is older than these columns the run's own session
+      JOIN pg_stat_activity AS a ON a.pid = coalesce(k.pid, l.pid) AND a.datname = current_database()
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder
        AND l.job_id <> v_run.job_id
-       AND coalesce(a.backend_start <= l.start_time, true)
+       AND coalesce(a.backend_start <= coalesce(k.taken, l.start_time), true)
        -- a cancelled run has an end, but its session may not have stopped yet
        AND (l.end_time IS NULL OR NOT c.ended);
     IF v_text IS NULL THEN
-        UPDATE job_lock SET job_id = v_run.job_id WHERE job_name = v_run.job_name;
+        UPDATE job_lock SET job_id = v_run.job_id, pid = v_pid, taken = v_time WHERE job_name = v_run.job_name;
     END IF;
     RETURN v_text;
 END
