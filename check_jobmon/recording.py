@@ -32,13 +32,17 @@ class Recorder:
     """
 
     def __init__(
-        self, parameters: Mapping[str, Any], schema: str = "jobmon", application: str = "check_jobmon"
+        self,
+        parameters: Mapping[str, Any],
+        schema: str = "jobmon",
+        application: str = "check_jobmon",
+        seconds: float | None = None,
     ) -> None:
         self._schema = schema
         defaults = {"application_name": application, "connect_timeout": CONNECT_SECONDS}
         # taken apart, because what is given beside a connection string would win over it
         given: dict[str, Any] = conninfo_to_dict(**parameters)
-        self._session = Session({**defaults, **KEPT_ALIVE, **given})
+        self._session = Session({**defaults, **KEPT_ALIVE, **given}, seconds)
         try:
             self._session.connect()
         except (DatabaseUnreachable, CheckImpossible) as error:
@@ -70,6 +74,10 @@ class Recorder:
     def pid(self) -> int:
         """The backend's process id."""
         return self._session.info.backend_pid
+
+    def lost(self) -> bool:
+        """Whether the server has ended the session; it is asked nothing."""
+        return self._session.lost()
 
     def add_job(self, name: str) -> int:
         """Start a run; its job_id."""
