@@ -220,22 +220,27 @@ class Command:
 
     def wait(self) -> End:
         """Wait until it has ended, and what it has written is read by whoever reads it."""
-        while True:
-            info = self._signals.next(self._over, self._until)
-            if info is not None:
-                if info.si_code == _FROM_KERNEL:
-                    continue
-                if self._status is None:
-                    self._send(info.si_signo)
-                    continue
-                # it would have been in its last write still
-                number = info.si_signo
-                return End(128 + number, f"{self._how().how}, then {_name(number)}, before its output was read", number)
-            if self._over():
-                return self._how()
-            left = self._end_all()
-            how = f"timed out after {self._timeout:g} s" + (f", and {left} of its processes live on" if left else "")
-            return End(TIMED_OUT, how)
+        while not self._reaped():
+            info = self._signals.next(self._reaped, self._until)
+            if info is None and not self._reaped():
+                return self._timed_out()
+            if info is not None and info.si_code != _FROM_KERNEL:
+                self._send(info.si_signo)
+        end = self._how()
+        # without us it would be in its last write still, unless it was killed
+        until = time.monotonic() + HURRY if end.signal else self._until
+        info = self._signals.next(lambda: self._streams.drained, until)
+        if info is not None:
+            number = info.si_signo
+            return End(128 + number, f"{end.how}, then {_name(number)}, before its output was read", number)
+        return end if self._streams.drained or end.signal else self._timed_out()
+
+    def _timed_out(self) -> End:
+        left = self._end_all()
+        return End(
+            TIMED_OUT,
+            f"timed out after {self._timeout:g} s" + (f", and {left} of its processes live on" if left else ""),
+        )
 
     def text(self) -> str:
         """The last lines of its output."""
@@ -255,9 +260,9 @@ class Command:
         """What it left behind keeps its output."""
         self._streams.leave_behind(self._signals.mask)
 
-    def _over(self) -> bool:
+    def _reaped(self) -> bool:
         self._reap()
-        return self._status is not None and self._streams.drained
+        return self._status is not None
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -296,7 +301,7 @@ class Command:
                 while info := self._signals.next(self._nothing_lives, pause):
                     if info.si_code != _FROM_KERNEL:
                         self._send(info.si_signo)
-        self._signals.next(self._over, time.monotonic() + HURRY)
+        self._signals.next(lambda: self._streams.drained, time.monotonic() + HURRY)
         return len(_descendants())
 
     def _nothing_lives(self) -> bool:

@@ -26,15 +26,15 @@ ACTION_LENGTH = 500
 
 EPILOG = """\
 exit status:
-  the command's own, or killed by the same signal; 124 if it timed out, 126 if it
-  can't be executed, 127 if it isn't found; 75 if --lock kept it from running;
-  2 wrong arguments. With --deliver: 0 all delivered, 1 not.
+  the command's own, or killed by the same signal; 124 if it timed out, 126 if
+  it can't be executed, 127 if it isn't found; 75 if --lock kept it from
+  running; 2 wrong arguments. With --deliver: 0 all delivered, 1 not.
 
 what is logged:
   a run of one step: the command line (no place for a password), and as its
   message the last lines of the output, but not of what it prints at a terminal.
-  Exit status 0 ends it as successful, one of --warn-on at level 2, any other and
-  a signal at level 3.
+  Exit status 0 ends it as successful, one of --warn-on at level 2, any other
+  and a signal at level 3.
 
 without the database:
   the command runs all the same. Its log is kept in the spool folder, one file a
