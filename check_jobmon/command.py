@@ -138,7 +138,8 @@ class Command:
         # With a terminal it stays in our process group, and without in the one that we leave: what is sent to the group,
         # it gets as without us. Only a leader can't leave its group, so then the command leads another.
         self._has_terminal = _has_terminal()
-        self._leads = not self._has_terminal and os.getpgrp() == os.getpid()
+        self._group = os.getpgrp()
+        self._leads = not self._has_terminal and self._group == os.getpid()
 
     def start(self) -> End | None:
         """Start it; gives its end if it can't be. Raises OSError if no process can be had at all."""
@@ -171,13 +172,15 @@ class Command:
         finally:
             for output in set(outputs.values()):
                 os.close(output)
-        if not self._has_terminal and not self._leads:
-            with contextlib.suppress(OSError):
-                os.setpgid(0, 0)
         return None
 
     def _spawned(self, outputs: Mapping[int, int]) -> int:
         group: dict[str, Any] = {"setpgroup": 0} if self._leads else {}
+        if not self._has_terminal and not self._leads:
+            with contextlib.suppress(OSError):
+                os.setpgid(0, 0)
+                os.killpg(self._group, 0)  # or there is nobody left in it, and it is no more
+                group = {"setpgroup": self._group}
 
         def spawned(argv: list[str]) -> int:
             return os.posix_spawnp(
@@ -198,6 +201,8 @@ class Command:
 
         Raises OSError.
         """
+        with contextlib.suppress(OSError):
+            os.setpgid(0, self._group)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._signals.mask)
