@@ -7,6 +7,7 @@ the session, because behind PgBouncer the next transaction may be another sessio
 
 import contextlib
 import re
+import select
 import signal
 import threading
 import time
@@ -176,6 +177,15 @@ class Session(Pinned):
     def close(self) -> None:
         """End the session."""
         self._connection.close()
+
+    def lost(self) -> bool:
+        """Whether the server has ended it, as far as that has arrived; it is asked nothing."""
+        try:
+            if select.select([self._connection], [], [], 0)[0]:
+                self._connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return self._connection.closed
 
     def cancel(self) -> None:
         """Cancel the statement that the session is at, from another thread."""

@@ -38,14 +38,18 @@ class Recorder:
     """
 
     def __init__(
-        self, parameters: Mapping[str, Any], schema: str = "jobmon", application: str = "check_jobmon"
+        self,
+        parameters: Mapping[str, Any],
+        schema: str = "jobmon",
+        application: str = "check_jobmon",
+        seconds: float | None = None,
     ) -> None:
         self._schema = schema = storable(schema)
         self._process = os.getpid()
         defaults = {"application_name": storable(application), "connect_timeout": CONNECT_SECONDS}
         # taken apart, because what is given beside a connection string would win over it
         given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
-        self._session = Session({**defaults, **KEPT_ALIVE, **given})
+        self._session = Session({**defaults, **KEPT_ALIVE, **given}, seconds)
         try:
             self._session.connect()
         except (DatabaseUnreachable, CheckImpossible) as error:
@@ -78,6 +82,10 @@ class Recorder:
     def pid(self) -> int:
         """The backend's process id."""
         return self._session.info.backend_pid
+
+    def lost(self) -> bool:
+        """Whether the server has ended the session; it is asked nothing."""
+        return self._session.lost()
 
     def add_job(self, name: object) -> int:
         """Start a run; its job_id."""

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import resource
 import stat
 import time
 import uuid
@@ -22,6 +23,8 @@ from psycopg.conninfo import conninfo_to_dict
 from check_jobmon.recording import Recorder
 from check_jobmon.text import clean, storable
 
+INHERITED = 100
+"""The lock's descriptor in a command that holds it, or more."""
 LARGEST = 1_000_000
 """Bytes. No file of ours is larger."""
 LEFT_OVER = 600
@@ -223,7 +226,10 @@ class Spool:
 
     @contextlib.contextmanager
     def lock(self, target: str, name: str) -> Iterator[str | None]:
-        """Hold a job's lock on this machine, for this user; gives None, or who has it instead. Raises OSError."""
+        """Hold a job's lock on this machine, for this user; gives None, or who has it instead. Raises OSError.
+
+        What is started meanwhile inherits it, and holds it on if this process is killed.
+        """
         place = self._made()
         digest = hashlib.sha256(f"{target} {name.upper()}".encode("utf-8", "surrogatepass")).hexdigest()
         # never deleted: who waits for the deletion of a file locks a file that is no more
@@ -236,7 +242,14 @@ class Spool:
                 return
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-            yield None
+            # not where a script expects a descriptor of its own
+            held = fcntl.fcntl(file, fcntl.F_DUPFD, min(INHERITED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1))
+            try:
+                yield None
+            finally:
+                # for all that have inherited it: the command has ended
+                fcntl.flock(held, fcntl.LOCK_UN)
+                os.close(held)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,11 @@ class Tail:
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque(maxlen=LINES)
         self._partial: dict[int, bytes] = {}
+        self._before: list[bytes] = []
+
+    def precede(self, data: bytes) -> None:
+        """Take what stands before all that was fed, because it isn't known when it was written."""
+        self._before += [line[-LINE_BYTES:] for line in data.rsplit(b"\n", LINES + 1) if line.strip()]
 
     def feed(self, stream: int, data: bytes) -> None:
         """Take what came from a stream."""
@@ -39,7 +44,7 @@ class Tail:
         >>> tail.text()
         '100%\\ncaf\\\\xe9\\nred'
         """
-        lines = [_harmless(line) for line in (*self._lines, *self._partial.values())]
+        lines = [_harmless(line) for line in (*self._before, *self._lines, *self._partial.values())]
         text = "\n".join([line for line in lines if line][-LINES:])
         return text if len(text) <= length else "…" + text[len(text) - length + 1 :]
 

@@ -3,6 +3,7 @@
 Parsed from PyYAML's events, so that nothing is ever constructed: no tag acts, no alias expands, nesting stays shallow.
 """
 
+import errno
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -87,6 +88,8 @@ Node: TypeAlias = Scalar | Pairs | Items | Broken
 def read_bytes(path: str) -> bytes:
     """The file's bytes, those of standard input for `-`; at most one more than LIMIT. Raises OSError."""
     if path == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "standard input is closed")
         return sys.stdin.buffer.read(LIMIT + 1)
     with open(path, "rb") as file:
         return file.read(LIMIT + 1)

@@ -3,20 +3,47 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from check_jobmon import __version__
-from check_jobmon.arguments import complete
-from check_jobmon.ctl import ack, bootstrap, cancel, clear, config, demo, detail, history, run, show, status, uninstall
-from check_jobmon.ctl.command import Parser
-from check_jobmon.text import clean
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
-COMMANDS = (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo, uninstall)
+    from check_jobmon.ctl.command import Parser
 
 
-def command_line() -> Parser:
+class _Stderr(io.FileIO):
+    """Standard error: what can't be written there is lost, and changes nothing else."""
+
+    def write(self, data: "Buffer") -> int:
+        """Write it, or not."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def command_line() -> "Parser":
     """The parser of all commands."""
+    from check_jobmon import __version__
+    from check_jobmon.ctl import (
+        ack,
+        bootstrap,
+        cancel,
+        clear,
+        config,
+        demo,
+        detail,
+        history,
+        run,
+        show,
+        status,
+        uninstall,
+    )
+    from check_jobmon.ctl.command import Parser
+
     parser = Parser(
         prog="jobmonctl",
         description="Set up the PostgreSQL job log that check_jobmon reads, see what is in it, and act on it.",
@@ -24,23 +51,31 @@ def command_line() -> Parser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo, uninstall):
         command.add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script `jobmonctl`."""
-    parser = command_line()
-    complete(parser)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a job's name may not fit the terminal's encoding
+    interrupting = signal.getsignal(signal.SIGINT)
+    if interrupting == signal.default_int_handler:
+        # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_streams()
+    from check_jobmon.arguments import complete
+    from check_jobmon.text import clean
+
     try:
-        arguments = parser.parse_args(argv)
-        done = int(arguments.run(arguments))
-        sys.stdout.flush()
-        return done
+        try:
+            parser = command_line()
+            complete(parser)
+            arguments = parser.parse_args(argv)
+            if getattr(arguments, "command", "") != "run":
+                signal.signal(signal.SIGINT, interrupting)
+            return int(arguments.run(arguments))
+        finally:
+            sys.stdout.flush()  # help, too
     except OSError as error:
         # nobody reads any longer, or the disk is full; Python must not try again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -57,14 +92,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = clean(str(error), 300)
         print(f"jobmonctl: a bug ({type(error).__name__}: {said}); python -X dev shows where", file=sys.stderr)
         return 1
-    finally:
-        _give_up_unread()
 
 
-def _give_up_unread() -> None:
-    """Nobody may read stderr. Python must not try again at its end, and fail with a status of its own."""
-    try:
-        if sys.stderr:
-            sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+def _open_streams() -> None:
+    """Have /dev/null where stdout or stderr is closed, or the next file to be opened would take its place.
+
+    Not inheritable, so that it is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is sys.__stderr__:
+        raw: io.RawIOBase = _Stderr(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), encoding=sys.stdout.encoding, line_buffering=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a job's name may not fit the terminal's encoding

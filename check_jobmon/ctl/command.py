@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from check_jobmon.arguments import add_connection_arguments, filled, mistake
 from check_jobmon.arguments import seconds as seconds_that_fit
@@ -14,7 +14,10 @@ STATUS = "0 done, 1 not done (stderr says why in one line), 2 wrong arguments"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is told in one line."""
+    """argparse, but a mistake is told in one line, and help that can't be written is an OSError."""
+
+    def _print_message(self, message: str, file: "IO[str] | None" = None) -> None:  # type: ignore[override]
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
@@ -95,7 +98,7 @@ def agreed(question: str, arguments: argparse.Namespace) -> bool:
     """Whether -y was given, or the person at the terminal says yes; says so if not."""
     if arguments.yes:
         return True
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         print(f"jobmonctl {arguments.command}: not done: there is no terminal to ask at, so give -y", file=sys.stderr)
         return False
     try:

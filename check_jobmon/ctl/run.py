@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,14 @@ from check_jobmon.arguments import add_connection_arguments, connection_paramete
 from check_jobmon.text import clean, storable
 
 if TYPE_CHECKING:
-    from signal import Signals
-
+    from check_jobmon.command import Command, End
     from check_jobmon.ctl.run_log import RunLog
     from check_jobmon.spool import Spool
 
+SECONDS = 30.0
+"""How long the server may take for a run that is delivered, unless --timeout says otherwise."""
+OK, WARNING, CRITICAL = 1, 2, 3
+"""recording.py's, which takes psycopg: that waits until the command works."""
 REFUSED = 75
 """Exit status of a run that would have overlapped another: EX_TEMPFAIL of sysexits.h."""
 ACTION_LENGTH = 65536
@@ -25,14 +27,15 @@ ACTION_LENGTH = 65536
 
 EPILOG = """\
 exit status:
-  the command's own; 128 + n if signal n killed it; 124 if it timed out, 126 if
+  the command's own, or killed by the same signal; 124 if it timed out, 126 if
   it can't be executed, 127 if it isn't found; 75 if --lock kept it from
   running; 2 wrong arguments. With --deliver: 0 all delivered, 1 not.
 
 what is logged:
   a run of one step: the command line (no place for a password), and as its
-  message the last lines of the output. Exit status 0 ends it as successful, one
-  of --warn-on at level 2, any other and a signal at level 3.
+  message the last lines of the output, but not of what it prints at a terminal.
+  Exit status 0 ends it as successful, one of --warn-on at level 2, any other
+  and a signal at level 3.
 
 without the database:
   the command runs all the same. Its log is kept in the spool folder, one file a
@@ -52,8 +55,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="run a command as a logged job",
         usage="jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
         "       jobmonctl run --deliver|--spool-status [option ...]",
-        description="Run a command, and log it as a run of the job NAME. Its output is passed\n"
-        "through as it comes, and signals are passed on to it.",
+        description="Run a command, and log it as a run of the job NAME. For the command all is as\n"
+        "without: output, signals, environment, terminal.",
         epilog=EPILOG,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=27, width=80),
     )
@@ -70,7 +73,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="end the command after so long: TERM, and KILL 10 seconds later",
+        help="end the command after so long, with all its descendants: TERM, and KILL 10 seconds later; with --deliver how "
+        "long the server may take for a run (default: 30)",
     )
     group.add_argument(
         "--spool",
@@ -97,7 +101,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         return arguments, []
 
     parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, command="run")
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str]]:
@@ -129,45 +133,41 @@ def _seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and log it, or deliver; returns the exit status."""
-    from check_jobmon import command
-    from check_jobmon.connection import CheckImpossible, refuse_password
+    from check_jobmon.command import Command, Signals
     from check_jobmon.ctl.run_log import RunLog, complain
-    from check_jobmon.spool import Spool, default_folder, target
 
-    command.open_standard_streams()
-    # None where they were closed
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-    parameters = connection_parameters(arguments)
-    try:
-        refuse_password(parameters)
-    except CheckImpossible as error:
-        complain(str(error))
-        return 2
-    spool = Spool(arguments.spool or default_folder())
-    refusal = spool.refusal()
-    if refusal:
-        complain(refusal)
-        if arguments.deliver or arguments.spool_status:
-            return 1
+    if arguments.conninfo:
+        from check_jobmon.connection import CheckImpossible, refuse_password
+
+        try:
+            refuse_password(connection_parameters(arguments))
+        except CheckImpossible as error:
+            complain(str(error))
+            return 2
     if arguments.spool_status:
-        return _show_spool(spool)
-    # what was said and not what it means, so that the same options mean the same spool whatever a file says
-    log = RunLog(lambda: _location(arguments), spool, target(parameters, arguments.schema))
+        return _show_spool(_place(arguments)[0])
+    signals = Signals()
+    log = RunLog(lambda: _place(arguments), lambda: _location(arguments), signals.wait, signals.wake)
     if arguments.deliver:
-        return log.deliver_all()
-    signals = command.block_signals()
+        signals.release()
+        return log.deliver_all(arguments.timeout or SECONDS)
     log.name = arguments.name
     log.action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
-    if arguments.lock:
-        status = _run_locked(arguments, log, signals)
-    else:
-        log.start()
-        status = _run(arguments, log, signals)
+    command = Command(arguments.argv, signals, arguments.timeout)
+    end = _run_locked(arguments, log, command) if arguments.lock else _run(arguments, log, command)
+    status = end.leave()
     if log.hangs():
         # in the server's silence, or the resolver's, and there is nothing left to wait for
         os._exit(status)
     return status
+
+
+def _place(arguments: argparse.Namespace) -> "tuple[Spool, str]":
+    """The spool, and what the job log is called in it: by what was said and not what it means, so that the same options mean
+    the same spool whatever a file says."""
+    from check_jobmon.spool import Spool, default_folder, target
+
+    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), arguments.schema)
 
 
 def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -178,50 +178,66 @@ def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return location.parameters, location.schema
 
 
-def _run(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") -> int:
-    from check_jobmon import command
+def _run(arguments: argparse.Namespace, log: "RunLog", command: "Command") -> "End":
+    """The command is started first, and what its log needs comes after."""
     from check_jobmon.ctl.run_log import complain
-    from check_jobmon.recording import CRITICAL, OK, WARNING
-    from check_jobmon.tail import Tail
 
-    tail = Tail()
-    end = command.run(arguments.argv, signals, arguments.timeout, tail.feed)
+    try:
+        end = command.start()
+    except OSError as error:
+        complain(f"{log.name.upper()} runs without a log: no process can be started for it ({error.strerror})")
+        command.become()
+        raise
+    if not arguments.lock:
+        log.start()
+    if end is not None:
+        complain(end.how)
+    else:
+        if command.problem:
+            complain(command.problem)
+        end = command.wait()
     failed = WARNING if end.regular and end.status in arguments.warn_on else CRITICAL
     level = OK if end.status == 0 else failed
-    if end.status in (command.NOT_FOUND, command.NOT_EXECUTABLE) and not end.regular:
-        complain(end.how)
-    said = tail.text()
-    log.finish(level, said if end.status == 0 and said else f"{end.how}: {said}" if said else end.how)
-    return end.status
+    said, unread = command.text(), f" ({command.unread})" if command.unread else ""
+    log.finish(level, said if end.status == 0 and said else f"{end.how}: {said}" if said else end.how + unread)
+    command.leave_behind()
+    return end
 
 
-def _run_locked(arguments: argparse.Namespace, log: "RunLog", signals: "set[Signals]") -> int:
+def _run_locked(arguments: argparse.Namespace, log: "RunLog", command: "Command") -> "End":
     """Two locks: the one in the database excludes sql_job() and other machines, the file works without a database."""
+    from check_jobmon.command import End
     from check_jobmon.ctl.run_log import complain
     from check_jobmon.schema.scripts import REFUSAL
 
     with contextlib.ExitStack() as locks:
         unlocked = ""
         try:
-            log.refused = locks.enter_context(log.spool.lock(log.target, log.name))
-        except OSError as error:
-            unlocked = f"neither the database nor a file in {log.spool.folder} can lock it ({error.strerror})"
+            spool, target = log.spool()
+            log.refused = locks.enter_context(spool.lock(target, log.name))
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or error
+            unlocked = f"neither the database nor a file in the spool folder can lock it ({reason})"
         log.start(lock=True)
         if unlocked and log.refused is None and not log.locked:
             log.refused = unlocked
         if log.refused is None:
-            return _run(arguments, log, signals)
+            return _run(arguments, log, command)
         complain(f"{log.name.upper()} was not run: {log.refused}")
         log.action = REFUSAL
-        log.finish(2, f"not run: {log.refused}")
-        return REFUSED
+        log.finish(WARNING, f"not run: {log.refused}")
+        return End(REFUSED, log.refused)
 
 
 def _show_spool(spool: "Spool") -> int:
     """Print what waits in the spool, and what was set aside."""
+    from check_jobmon.ctl.run_log import complain
     from check_jobmon.ctl.table import Row, Table, show
     from check_jobmon.spool import PastRun
 
+    if refusal := spool.refusal():
+        complain(refusal)
+        return 1
     rows = [
         Row((found.name.upper(), found.start[:19], f"waits for {found.target}", str(path)), found.alert_code)
         if isinstance(found, PastRun)

@@ -123,8 +123,8 @@ def test_a_silent_command_has_its_exit_status_for_a_message(shell: Shell, sessio
         ("echo boom >&2; exit 3", (), 3, "CRITICAL", "exit status 3: boom"),
         ("echo partial; exit 24", ("--warn-on", "23,24"), 24, "WARNING", "exit status 24: partial"),
         ("exit 25", ("--warn-on", "23,24"), 25, "CRITICAL", "exit status 25"),
-        ("kill -KILL $$", ("--warn-on", "137"), 137, "CRITICAL", "killed by signal 9 (SIGKILL)"),
-        ("kill -SEGV $$", (), 139, "CRITICAL", "killed by signal 11 (SIGSEGV)"),
+        ("kill -KILL $$", ("--warn-on", "137"), -9, "CRITICAL", "killed by signal 9 (SIGKILL)"),
+        ("kill -SEGV $$", (), -11, "CRITICAL", "killed by signal 11 (SIGSEGV)"),
         ("exit 137", ("--warn-on", "137"), 137, "WARNING", "exit status 137"),
         ("exit 75", (), 75, "CRITICAL", "exit status 75"),
     ],
@@ -318,9 +318,11 @@ def test_a_reader_that_leaves_ends_the_command_as_without_us(shell: Shell, sessi
 
 
 def test_a_process_that_is_left_behind_is_not_waited_for(shell: Shell, session: psycopg.Connection) -> None:
-    done = shell.run("etl", "sh", "-c", "sleep 1000 & echo $!")
-    assert done.status == 0
-    os.kill(int(done.stdout), signal.SIGKILL)
+    with shell.running("etl", "sh", "-c", "echo ready; sleep 1000 & echo $!") as process:
+        assert process.stdout is not None
+        left = int(process.stdout.readline())
+        assert process.wait(60) == 0
+        os.kill(left, signal.SIGKILL)
     assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
 
 
@@ -334,11 +336,11 @@ def test_signals_are_passed_on(shell: Shell, session: psycopg.Connection, number
     assert session.execute(STEPS).fetchall()[0][1:] == ("CRITICAL", "exit status 7: ready\ngot it")
 
 
-def test_a_command_that_a_signal_kills_gives_128_and_more(shell: Shell, session: psycopg.Connection) -> None:
+def test_what_kills_the_command_kills_jobmonctl_too(shell: Shell, session: psycopg.Connection) -> None:
     with shell.running("etl", "sh", "-c", "echo ready; exec sleep 1000") as process:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == -signal.SIGTERM
     until(lambda: session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")])
 
 
@@ -643,17 +645,6 @@ def test_a_spool_that_others_may_write_costs_no_run(shell: Shell, cut_off: Shell
     assert (cut_off.spooled, sorted(shell.spool.iterdir())) == (kept, kept)
 
 
-def test_closed_streams_are_no_obstacle(shell: Shell, session: psycopg.Connection) -> None:
-    script = 'exec "$@" <&- >&- 2>&-'
-    command = ["sh", "-c", "cat; echo out; echo err >&2; exit 3"]
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", *shell.arguments("etl", *command)], env=shell.environment, check=False, timeout=60
-    )
-    assert done.returncode == 3
-    message = value(session, "SELECT message FROM jobmon.job_detail")
-    assert sorted(message.removeprefix("exit status 3: ").splitlines()) == ["err", "out"]
-
-
 # of a program that isn't there jobmonctl has something to say itself
 @pytest.mark.parametrize(("command", "status"), [(["sh", "-c", "exit 3"], 3), (["/no/such/program"], 127)])
 def test_a_stderr_that_nobody_reads_is_no_obstacle(cut_off: Shell, command: list[str], status: int) -> None:
@@ -669,6 +660,112 @@ def test_a_stderr_that_nobody_reads_is_no_obstacle(cut_off: Shell, command: list
         )
     assert done.returncode == status
     assert len(cut_off.spooled) == 1
+
+
+TREE = (
+    "trap '' TERM; sh -c 'trap \"\" TERM; setsid sleep 1000 & set -m; sleep 1000 & echo $! >&2; sleep 1000' & "
+    "echo ready; while :; do sleep 0.05; done"
+)
+HASTY = "import sys, check_jobmon.command as c; c.KILL_AFTER = 0.5; from check_jobmon.ctl import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize("at_terminal", [False, True])
+def test_a_timeout_leaves_nothing_alive(shell: Shell, session: psycopg.Connection, at_terminal: bool) -> None:
+    """Neither what ignores TERM, nor what has left the process group, nor what has left the session."""
+    mark = f"MARK={shell.spool}"
+    arguments = shell.arguments("etl", "env", mark, "sh", "-c", TREE, options=("--timeout", "1"))[1:]
+    argv = [sys.executable, "-c", HASTY, *arguments]
+    if at_terminal:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execvpe(argv[0], argv, shell.environment)
+        with contextlib.suppress(OSError):
+            while os.read(terminal, 4096):
+                pass
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(terminal)
+    else:
+        status = subprocess.run(argv, env=shell.environment, check=False, timeout=60, capture_output=True).returncode
+    assert status == 124
+    living = [path for path in Path("/proc").glob("[0-9]*/environ") if mark in _environ(path)]
+    assert living == []
+    assert str(value(session, "SELECT message FROM jobmon.job_detail")).startswith("timed out after 1 s")
+
+
+def _environ(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_reader_that_has_stalled_holds_up_no_signal(shell: Shell, number: signal.Signals) -> None:
+    """Nor does it hold up the timeout: the command has ended, and its output is not read."""
+    for options in ((), ("--timeout", "1")):
+        process = subprocess.Popen(
+            shell.arguments("etl", "sh", "-c", "head -c 100000 /dev/zero; : >$DONE", options=options),
+            stdout=subprocess.PIPE,
+            env={**shell.environment, "DONE": str(shell.spool.parent.parent / "done")},
+        )
+        until((shell.spool.parent.parent / "done").exists)
+        if not options:
+            process.send_signal(number)
+        assert process.wait(60) == (124 if options else -number)
+        assert process.stdout is not None
+        process.stdout.close()
+        (shell.spool.parent.parent / "done").unlink()
+
+
+def test_a_command_whose_jobmonctl_was_killed_has_the_lock(cut_off: Shell) -> None:
+    with cut_off.running("etl", "sh", "-c", WAIT, options=("--lock",)) as process:
+        (command,) = _children(process.pid)
+        process.kill()
+        process.wait(60)
+        try:
+            done = cut_off.run("etl", "echo", "run", options=("--lock",))
+        finally:
+            os.kill(command, signal.SIGKILL)
+        assert (done.status, done.stdout) == (75, "")
+    until(lambda: cut_off.run("etl", "echo", "run", options=("--lock",)).stdout == "run\n")
+
+
+def test_what_a_command_left_behind_does_not_have_the_lock(cut_off: Shell) -> None:
+    with cut_off.running("etl", "sh", "-c", "echo ready; sleep 1000 & echo $!", options=("--lock",)) as process:
+        assert process.stdout is not None
+        left = int(process.stdout.readline())
+        assert process.wait(60) == 0
+        done = cut_off.run("etl", "echo", "run", options=("--lock",))
+        os.kill(left, signal.SIGKILL)
+    assert done.stdout == "run\n"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_session_that_is_lost_gets_the_lock_again(shell: Shell, session: psycopg.Connection) -> None:
+    elsewhere = ("--lock", "--spool", str(shell.spool / "other"))
+    with shell.running("etl", "sh", "-c", WAIT, options=("--lock",)):
+        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
+        (first,) = session.execute("SELECT pid FROM jobmon.job_lock").fetchall()
+        session.execute("SELECT pg_terminate_backend(pid) FROM jobmon.job_lock")
+        until(lambda: session.execute("SELECT pid FROM jobmon.job_lock").fetchall() != [first])
+        again = value(session, "SELECT pid FROM jobmon.job_lock")
+        done = shell.run("etl", "echo", "run", options=elsewhere)
+        assert (done.status, done.stdout) == (75, "")
+        assert f"(pid {again}) is under way" in done.stderr
+    assert shell.run("etl", "echo", "run", options=elsewhere).stdout == "run\n"
+
+
+def test_deliver_does_not_wait_for_ever(cut_off: Shell, shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        options = ["-H", "127.0.0.1", "-p", str(silent.getsockname()[1]), "-d", "etl", "-U", "x"]
+        mute = Shell(shell.spool, options)
+        assert mute.run("etl", "true").status == 0
+        done = mute.call("run", "--deliver", "--timeout", "1", *options)
+    assert (done.status, done.stdout) == (1, "")
+    assert "did not answer within 1s" in done.stderr
 
 
 def _in_terminal(shell: Shell, *command: str, keys: bytes = b"", after: bytes = b"") -> tuple[int, bytes]:
@@ -693,7 +790,9 @@ def test_at_a_terminal_the_command_has_one_too(shell: Shell, session: psycopg.Co
         shell, "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && printf 'a\\nb\\n'; exit 3"
     )
     assert (status, printed) == (3, b"a\r\nb\r\n")
-    assert value(session, "SELECT message FROM jobmon.job_detail") == "exit status 3: a\nb"
+    assert value(session, "SELECT message FROM jobmon.job_detail") == (
+        "exit status 3 (its output went to the terminal)"
+    )
 
 
 def test_ctrl_c_reaches_the_command_once(shell: Shell, session: psycopg.Connection) -> None:

@@ -26,6 +26,7 @@ COMMENT ON COLUMN @schema@.job_log.pid IS
 
 -- link_close(bigint) takes its place.
 DROP ROUTINE IF EXISTS @schema@.link_close();
+
 -- A key for every table: where a publication has all tables, those without can be neither updated nor deleted from. So until
 -- job_check_log has its key, its whole rows do. A run is there once; its worst level counts.
 ALTER TABLE @schema@.job_check_log REPLICA IDENTITY FULL;
@@ -38,3 +39,7 @@ DROP INDEX @schema@.job_check_log_job_id_idx;
 ALTER TABLE @schema@.link ADD PRIMARY KEY (role_name);
 -- any of its columns can be NULL
 ALTER TABLE @schema@.dblink_mapping REPLICA IDENTITY FULL;
+
+-- A job's lock lasts as long as the session that took it, which need not be the one that began the run: jobmonctl run takes it
+-- again when its session was lost.
+ALTER TABLE @schema@.job_lock ADD COLUMN pid integer, ADD COLUMN taken timestamptz;

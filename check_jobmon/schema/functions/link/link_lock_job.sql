@@ -1,10 +1,14 @@
--- The link's side of lock_job(), for the run with job_id [5]. The lock is a row of the log, which nobody else can take, and committed at once.
+-- The link's side of lock_job(), for the run with job_id [5]. The lock is a row of the log, which nobody else can take, and
+-- committed at once.
 CREATE OR REPLACE FUNCTION @schema@.link_lock_job(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_run    job_log%ROWTYPE := link_own_run(p_call[5]::bigint, p_call);
+    -- negative as the run's where that is another server's
+    v_pid    constant integer := sign(v_run.pid) * p_call[3]::integer;
+    v_time   constant timestamptz := clock_timestamp();
     v_holder bigint;
     v_text   text;
 BEGIN
@@ -13,7 +17,9 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Pass the job_id that add_job() returned.';
     END IF;
     LOOP
-        INSERT INTO job_lock (job_name, job_id) VALUES (v_run.job_name, v_run.job_id) ON CONFLICT (job_name) DO NOTHING;
+        INSERT INTO job_lock (job_name, job_id, pid, taken)
+             VALUES (v_run.job_name, v_run.job_id, v_pid, v_time)
+        ON CONFLICT (job_name) DO NOTHING;
         IF FOUND THEN
             RETURN NULL;
         END IF;
@@ -22,18 +28,20 @@ BEGIN
         EXIT WHEN FOUND;
     END LOOP;
     -- A statement of its own, because it must see all that was committed before the row could be locked.
-    SELECT format('job %s (pid %s) is under way', l.job_id, l.pid) INTO v_text
+    SELECT format('job %s (pid %s) is under way', l.job_id, coalesce(k.pid, l.pid)) INTO v_text
       FROM job_log AS l
-      LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+      JOIN job_lock AS k ON k.job_name = v_run.job_name
+      -- of a lock that is older than these columns the run's own session
+      LEFT JOIN pg_stat_activity AS a ON a.pid = coalesce(k.pid, l.pid) AND a.datname = current_database()
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder
        AND l.job_id <> v_run.job_id
        -- the backend of a negative pid is another server's, and can't be seen
-       AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= l.start_time, true))
+       AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= coalesce(k.taken, l.start_time), true))
        -- a cancelled run has an end, but its session may not have stopped yet
        AND (l.end_time IS NULL OR NOT c.ended);
     IF v_text IS NULL THEN
-        UPDATE job_lock SET job_id = v_run.job_id WHERE job_name = v_run.job_name;
+        UPDATE job_lock SET job_id = v_run.job_id, pid = v_pid, taken = v_time WHERE job_name = v_run.job_name;
     END IF;
     RETURN v_text;
 END

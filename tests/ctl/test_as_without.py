@@ -1,0 +1,324 @@
+"""jobmonctl run, compared with the same command run bare: same bytes, status, files, environment, signals and job control."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import resource
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.ctl.test_run import JOBMONCTL, NOWHERE
+from tests.database import Database, value
+
+PROBE = r"""
+import fcntl, os, resource, signal, stat, sys, termios
+names = sorted(os.listdir("/proc/self/fd"), key=int)
+with open("/proc/self/environ", "rb") as file:
+    print(file.read())
+with open("/proc/self/status") as file:
+    # Python itself ignores two of them
+    print([line for line in file if line.startswith("SigBlk")])
+print([s for s in signal.valid_signals() if signal.getsignal(s) == signal.SIG_IGN])
+for name in names:
+    try:
+        print(name, stat.S_IFMT(os.fstat(int(name)).st_mode))
+    except OSError:
+        pass  # it was that of the listing
+print(os.umask(0), os.getcwd(), sys.argv, os.nice(0), os.getpgrp() == os.getpid(), os.getsid(0) == os.getpid())
+print([resource.getrlimit(limit) for limit in range(16)])
+for number in range(3):
+    try:
+        print(os.isatty(number), termios.tcgetattr(number), os.get_terminal_size(number), fcntl.fcntl(number, fcntl.F_GETFL))
+    except (OSError, termios.error) as error:
+        print(error)
+"""
+CRON = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "nobody", "HOME": "/", "ODD": "\udcff = x"}
+ENVIRONMENTS = {
+    "cron": CRON,
+    "cron with a locale": {**CRON, "LC_CTYPE": "C.UTF-8", "LANG": "C"},
+    "a terminal's": {**CRON, "LANG": "C.UTF-8", "TERM": "xterm"},
+}
+SCRIPTS = {
+    "bytes": r"printf '\000\377\n\r\n'; printf '\001' >&2; exit 4",
+    "stdin": "cat; exit 5",
+    "signal": "kill -TERM $$",
+    "crash": "kill -SEGV $$",
+    "realtime signal": "kill -40 $$",
+    "session of its own": "exec setsid sh -c 'echo in; exit 6'",
+    "left behind": "(read x <$GATE; echo late) & echo now; echo $! >$GATE",
+    "no stdout": "exec >&-; echo out; exit 7",
+    "group": "trap 'echo got it; exit 8' TERM; kill -TERM 0; sleep 10",
+    "ignored": "trap '' CHLD HUP; exec python3 -c 'import signal as s; print(s.getsignal(s.SIGCHLD), s.getsignal(s.SIGHUP))'",
+}
+
+
+@pytest.fixture
+def through(database: Database, tmp_path: Path) -> list[str]:
+    """What comes before a command."""
+    return [JOBMONCTL, "run", "etl", *database.options, "--spool", str(tmp_path / "spool"), "--"]
+
+
+def piped(argv: list[str], **options: Any) -> tuple[int, bytes, bytes]:
+    """Run it without a terminal, as cron does: what came of it."""
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False, input=b"in\0\xff", **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def terminal(argv: list[str], **environment: str) -> "Iterator[tuple[int, int, Callable[[bytes], bytes]]]":
+    """Have it run at a terminal of its own; gives the process, the terminal, and what reads until something is printed."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execvpe(argv[0], argv, {**os.environ, **environment})
+    printed = bytearray()
+
+    def read(what: bytes = b"") -> bytes:
+        with contextlib.suppress(OSError):
+            while (not what or what not in printed) and select.select([master], [], [], 30)[0]:
+                data = os.read(master, 4096)
+                if not data:
+                    break
+                printed.extend(data)
+        assert what in printed, bytes(printed)
+        at = printed.index(what) + len(what) if what else len(printed)
+        found = bytes(printed[:at])
+        del printed[:at]
+        return found
+
+    try:
+        yield pid, master, read
+    finally:
+        os.close(master)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("leads", [False, True], ids=["in a group", "a leader"])
+def test_all_that_a_process_is_given_is_the_same(through: list[str], environment: str, leads: bool) -> None:
+    probe = ["/usr/bin/python3", "-S", "-c", PROBE, "an argument", "\udcfe"]
+    extra, other = os.pipe()
+    options: dict[str, Any] = {"env": ENVIRONMENTS[environment], "pass_fds": [extra], "umask": 0o027, "cwd": "/usr"}
+    options["start_new_session"] = leads
+    bare = piped(probe, **options)
+    assert bare[0] == 0
+    given = piped([*through, *probe], **options)
+    os.close(extra)
+    os.close(other)
+    if leads:  # of a group as without us, but of no session
+        given = (given[0], given[1].replace(b"True False\n", b"True True\n"), given[2])
+    assert given == bare
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_output_and_status_are_the_same(through: list[str], tmp_path: Path, script: str) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    environment = {**os.environ, "GATE": str(gate)}
+    outer = ["sh", "-c", '"$@"; s=$?; exit $s', "sh"]
+    bare, given = (
+        piped([*before, "sh", "-c", SCRIPTS[script]], env=environment, start_new_session=script == "group")
+        for before in (outer if script == "group" else [], [*(outer if script == "group" else []), *through])
+    )
+    assert given == bare
+
+
+@pytest.mark.parametrize("to", ["/dev/full", "a limit", "file", "appended", "both"])
+def test_a_file_is_the_commands_own(through: list[str], session: psycopg.Connection, tmp_path: Path, to: str) -> None:
+    """It sees what it would have seen: where it is in the file, that the disk is full; and the log has its end nevertheless."""
+    script = "import os, sys; n = 0\n"
+    script += "for i in range(30):\n try: n += os.write(1, b'line %d\\n' % i)\n except OSError as e: n = -e.errno\n"
+    script += "f = os.fstat(1); print(n, f.st_size, os.lseek(1, 0, 1), file=sys.stderr); sys.exit(9)"
+    seen = []
+    for number, before in enumerate(([], through)):
+        file = tmp_path / f"out{number}"
+        file.write_text("before\n")
+        where = {"appended": f'>>"{file}"', "both": f'>"{file}" 2>&1', "/dev/full": ">/dev/full"}.get(to, f'>"{file}"')
+        limit = "ulimit -f 0; " if to == "a limit" else ""
+        code = f'{limit}"$@" {where}'
+        seen.append((piped(["sh", "-c", code, "sh", *before, sys.executable, "-c", script]), file.read_bytes()))
+    if to == "a limit":  # nobody may have more than nothing
+        assert [found[0][0] for found in seen] == [153, 153] or seen[0] == seen[1]
+        return
+    assert seen[1] == seen[0]
+    assert seen[0][0][0] == 9
+    message = str(value(session, "SELECT message FROM jobmon.job_detail"))
+    if to == "/dev/full":
+        assert message.startswith("exit status 9: -28 ")
+    else:
+        assert message.splitlines()[-3 if to != "both" else -2].endswith("line 28" if to != "both" else "line 29")
+
+
+def test_streams_that_are_closed_are_so_for_the_command(through: list[str], tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    for number in range(1, 8):
+        closed = " ".join(word for bit, word in ((1, "<&-"), (2, ">&-"), (4, "2>&-")) if number & bit)
+        script = f'ls /proc/self/fd >"{told}"; cat; echo out; echo err >&2; exit 3'
+        seen = []
+        for before in ([], through):
+            done = piped(["sh", "-c", f'"$@" {closed}', "sh", *before, "sh", "-c", script])
+            seen.append((done, told.read_text()))
+        assert seen[1] == seen[0], closed
+
+
+def test_a_script_without_an_interpreter_is_the_shells(through: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "$0" "$@"; exit 3\n')
+    script.chmod(0o755)
+    for name in (str(script), "script"):
+        options = {"env": {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}}
+        bare = piped(["sh", "-c", 'exec "$@"', "sh", name, "a  b"], **options)
+        assert bare[0] == 3
+        assert piped([*through, name, "a  b"], **options) == bare
+
+
+def test_many_inherited_descriptors_are_no_obstacle(through: list[str]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("too few descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+    null = os.open(os.devnull, os.O_RDWR)
+    many = [os.dup(null) for _ in range(1100)]
+    try:
+        bare = piped(["sh", "-c", "ls /proc/self/fd; exit 3"], pass_fds=many)
+        assert piped([*through, "sh", "-c", "ls /proc/self/fd; exit 3"], pass_fds=many) == bare
+    finally:
+        for descriptor in (*many, null):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("limit", "amount"), [("NPROC", 1), ("NPROC", 2), ("NPROC", 3), ("NOFILE", 5), ("NOFILE", 7), ("AS", 80 * 2**20)]
+)
+def test_what_can_not_be_had_costs_the_log_alone(tmp_path: Path, limit: str, amount: int) -> None:
+    """Processes and threads, descriptors, memory: the command works, and one line says what is missing."""
+
+    def limited() -> None:
+        resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (amount, amount))
+
+    # root may have any number of processes, but root's Python may not be for others to execute
+    other = ["setpriv", "--reuid", "54321", "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
+    user = other if os.geteuid() == 0 else []
+    command = ["/bin/sh", "-c", "echo out; exit 3"]
+    where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--"]
+    status, stdout, stderr = piped([*user, JOBMONCTL, "run", "etl", *where, *command], preexec_fn=limited, cwd="/")
+    assert (status, stdout) == (3, b"out\n"), stderr
+    assert stderr.startswith(b"jobmonctl run: ")
+    assert 1 <= stderr.count(b"\n") <= 2
+    assert b"Traceback" not in stderr
+
+
+PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "ALRM", "ABRT", "VTALRM")
+
+
+@pytest.mark.parametrize("to", ["process", "group"])
+@pytest.mark.parametrize("names", [PASSED_ON, ("KILL",)], ids=["handled", "deadly"])
+def test_signals_have_the_same_effect(through: list[str], to: str, names: tuple[str, ...]) -> None:
+    """Sent to the process, or to the group that it is in and doesn't lead, as under cron: once each, to the same processes."""
+    traps = "".join(f"trap 'echo {name}' {name};" for name in names)
+    shell = f"exec 2>/dev/null; {traps} echo ready; while read x; do echo $x; done; exit 5"
+    # a leader that outlives them; in it the child that the signals are sent to
+    outer = f'trap : {" ".join(PASSED_ON)}; sh -c \'echo $$; exec "$@"\' sh "$@"; echo = $?'
+    seen = []
+    for before in ([], through):
+        with subprocess.Popen(
+            ["bash", "-c", outer, "bash", *before, "bash", "-c", shell],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            target = int(process.stdout.readline())
+            assert process.stdout.readline() == b"ready\n"
+            lines = []
+            for name in names:
+                number = signal.Signals[f"SIG{name}"]
+                if to == "process":
+                    os.kill(target, number)
+                elif number != signal.SIGKILL:
+                    os.killpg(process.pid, number)
+                else:  # all but the leader, which says how they ended
+                    for pid in _group(process.pid) - {process.pid}:
+                        os.kill(pid, number)
+                if number != signal.SIGKILL:
+                    lines.append(process.stdout.readline())
+            process.stdin.write(b"over\n")
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            seen.append((lines, process.stdout.read()))
+    assert seen[1] == seen[0]
+
+
+def _group(leader: int) -> set[int]:
+    found = subprocess.run(["pgrep", "-g", str(leader)], capture_output=True, check=False, text=True).stdout
+    return {int(pid) for pid in found.split()}
+
+
+def test_a_signal_at_any_moment_leaves_no_traceback(through: list[str]) -> None:
+    """From when the program has begun, which is what Python allows."""
+    driver = "import os, runpy, signal, sys\nfrom check_jobmon.ctl import main\n"
+    driver += "import builtins\nreal, counter = builtins.__import__, [int(sys.argv.pop(1))]\n"
+    driver += "def importing(*a, **k):\n counter[0] -= 1\n counter[0] or os.kill(os.getpid(), signal.SIGINT)\n"
+    driver += " return real(*a, **k)\n"
+    driver += "builtins.__import__ = importing\nsys.exit(main())\n"
+    for moment in (1, 5, 20, 60, 150, 400):
+        status, _, stderr = piped([sys.executable, "-c", driver, str(moment), *through[1:], "sleep", "0.2"])
+        assert b"Traceback" not in stderr
+        assert status in (-signal.SIGINT, 0), (moment, stderr)
+
+
+RAW = "import os, termios, tty; tty.setcbreak(0); print('ready', flush=True); print(os.read(0, 1)); "
+RAW += "print(os.get_terminal_size(1)); os._exit(3)"
+
+
+def test_a_program_that_sets_the_terminals_modes_can(through: list[str]) -> None:
+    seen = []
+    for before in ([], through):
+        with terminal([*before, sys.executable, "-c", RAW]) as (pid, master, read):
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+            read(b"ready")
+            modes = termios.tcgetattr(master)
+            os.write(master, b"k")
+            seen.append((modes, read(b")\r\n"), os.waitpid(pid, 0)[1]))
+    assert seen[1] == seen[0]
+    assert not seen[0][0][3] & (termios.ICANON | termios.ECHO)
+
+
+@pytest.mark.parametrize("stop", ["key", "itself"])
+def test_job_control_is_the_same(through: list[str], tmp_path: Path, stop: str) -> None:
+    script = tmp_path / "program"
+    own = "os.kill(os.getpid(), signal.SIGTSTP)" if stop == "itself" else ""
+    script.write_text(
+        "import os, signal\nsignal.signal(signal.SIGCONT, lambda *_: print('contin' + 'ued', flush=True))\n"
+        f"print('rea' + 'dy', flush=True)\n{own}\nprint('en' + 'd:', input(), flush=True)\n"
+    )
+    seen = []
+    for before in ([], through):
+        line = " ".join([*before, sys.executable, str(script)])
+        with terminal(["bash", "--norc", "-i"], PS1="$ ", line=line) as (_, master, read):
+            os.write(master, b"stty -echo; eval $line\n")
+            read(b"ready")
+            if stop == "key":
+                os.write(master, b"\x1a")
+            read(b"Stopped")
+            read(b"$ ")
+            os.write(master, b"fg\n")
+            read(b"continued")
+            os.write(master, b"word\n")
+            read(b"end: word")
+            os.write(master, b"echo stat''us $?; jobs; exit\n")
+            seen.append(read(b"status 0"))
+    assert seen[1] == seen[0]

@@ -1,0 +1,67 @@
+"""jobmonctl with closed and full streams: the work's own exit status, and one line where there is somewhere to write it."""
+
+import subprocess
+
+import pytest
+
+from tests.ctl.test_run import JOBMONCTL
+from tests.database import Database
+from tests.parsers import commands
+
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"]
+ARGUMENTS = {
+    "like": ["e"],
+    "detail": ["etl"],
+    "history": ["etl"],
+    "cancel": ["-y", "1"],
+    "clear": ["-y", "1 day"],
+    "ack": ["-y", "etl"],
+    "config apply": ["-"],
+    "config diff": ["-"],
+    "config check": ["-"],
+    "run": ["etl", "--", "true"],
+}
+
+
+def _shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", JOBMONCTL, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [" ".join(words) for words in commands() if words not in (("demo",), ("bootstrap",))]
+)
+def test_closed_streams_change_no_exit_status(database: Database, command: str) -> None:
+    at = [] if command == "config check" else database.options
+    given = [*command.split(), *at, *ARGUMENTS.get(command, [])]
+    # a file that is read from a stdin which is closed is another matter
+    closed = [words for words in CLOSED if "-" not in given or "<&-" not in words]
+    open_status = _shell("", *given).returncode
+    for redirection in closed:
+        done = _shell(redirection, *given)
+        assert (done.returncode, "bug" in done.stderr) == (open_status, False), (redirection, done.stderr)
+
+
+def test_a_file_from_a_stdin_that_is_closed_is_told(database: Database) -> None:
+    done = _shell("<&-", "config", "diff", *database.options, "-")
+    assert "standard input is closed" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["show", "--help"]])
+def test_a_full_stdout_is_no_success(arguments: list[str]) -> None:
+    done = _shell(">/dev/full", *arguments)
+    assert (done.returncode, done.stderr) == (1, "jobmonctl: No space left on device\n")
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-"])
+def test_a_stderr_that_takes_nothing_changes_no_exit_status(stderr: str) -> None:
+    assert _shell(stderr, "--nonsense").returncode == 2
+    assert _shell(stderr, "show", "-H", "127.0.0.1", "-p", "1").returncode == 1
+    assert _shell(f">/dev/full {stderr}", "--help").returncode == 1
