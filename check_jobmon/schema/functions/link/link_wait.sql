@@ -8,6 +8,7 @@ AS $$
 DECLARE
     v_patience constant interval := current_setting('lock_timeout');
     v_since    constant timestamptz := clock_timestamp();
+    v_sent     timestamptz;
     v_pause    double precision;
     v_cycles   integer := 0;
     v_blockers text;
@@ -15,6 +16,7 @@ DECLARE
     v_answer   text;
 BEGIN
     LOOP
+        v_sent := clock_timestamp();
         v_pause := 0.01;
         v_busy := @dblink@.dblink_send_query(p_link, p_signed) = 1;
         WHILE @dblink@.dblink_is_busy(p_link) = 1 LOOP
@@ -59,6 +61,10 @@ BEGIN
             PERFORM FROM @dblink@.dblink_get_result(p_link) AS r(answer text);
             RETURN CASE WHEN p_answer THEN v_answer END;
         EXCEPTION WHEN lock_not_available THEN
+            -- that is not from waiting, but from a trigger of the site's, say, with NOWAIT
+            IF clock_timestamp() < v_sent + interval '50 ms' THEN
+                RAISE;
+            END IF;
             PERFORM FROM @dblink@.dblink_get_result(p_link, false) AS r(answer text);
         END;
     END LOOP;
