@@ -56,10 +56,10 @@ class Streams:
             if outputs:
                 self._asked, self._ask = os.pipe()
                 self._thread = threading.Thread(target=self._copy, daemon=True)
+                self.drained = False  # before the thread begins: where nobody reads, it has ended at once
                 self._thread.start()
-                self.drained = False
         except (OSError, RuntimeError) as error:
-            self._thread = None
+            self._thread, self.drained = None, True
             for descriptor in {*self._to, *outputs.values()}:
                 os.close(descriptor)
             self._to, outputs = {}, {}
