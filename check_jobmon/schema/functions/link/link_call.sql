@@ -11,7 +11,6 @@ CREATE OR REPLACE FUNCTION @schema@.link_call(p_name text, p_arguments text[], p
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_link    constant pg_catalog.text := '@schema_name@_link';
     v_signed  pg_catalog.text := ARRAY[
         p_name,
         coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user),
@@ -20,8 +19,9 @@ DECLARE
     ] OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.pg_column_size(p_arguments) OPERATOR(pg_catalog.<) 65536 THEN p_arguments
                                    ELSE @schema@.bounded_text(p_arguments) END;
     v_answer  pg_catalog.text;
-    v_new     boolean := false;
-    v_taken   boolean := false;
+    v_new     boolean;
+    v_waits   boolean;
+    v_taken   boolean;
 BEGIN
     IF p_answer THEN
         v_signed := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
@@ -29,22 +29,24 @@ BEGIN
         v_signed := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
     END IF;
     LOOP
-        IF v_link OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
-            PERFORM @schema@.link_open(v_link);
-            -- until the end of the transaction; add_job() says which job it is for
+        IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
+            PERFORM @schema@.link_open('@schema_name@_link');
+            -- link_close() leaves it to this job, until the end of the transaction
             v_answer := pg_catalog.set_config('@schema_name@.link_opener', CASE WHEN p_name OPERATOR(pg_catalog.=) 'add_job'
-                                                                                THEN 'new' ELSE '' END, true);
+                                                                                THEN p_arguments[1] END, true);
             v_new := true;
         END IF;
         BEGIN
             IF p_answer THEN
-                SELECT r.answer INTO v_answer FROM @dblink@.dblink(v_link, v_signed) AS r(answer pg_catalog.text);
-                RETURN v_answer;
+                SELECT r.answer INTO v_answer
+                  FROM @dblink@.dblink('@schema_name@_link', v_signed) AS r(answer pg_catalog.text);
+                EXIT;
             END IF;
-            v_answer := @dblink@.dblink_exec(v_link, v_signed);
+            v_answer := @dblink@.dblink_exec('@schema_name@_link', v_signed);
             RETURN NULL;
         EXCEPTION
             WHEN lock_not_available THEN
+                v_waits := true;
                 EXIT;
             WHEN unique_violation THEN
                 IF p_answer THEN
@@ -54,28 +56,35 @@ BEGIN
                 EXIT;
             WHEN query_canceled THEN
                 -- what the caller has given up must not happen
-                v_answer := @dblink@.dblink_cancel_query(v_link);
-                v_answer := @dblink@.dblink_disconnect(v_link);
+                v_answer := @dblink@.dblink_cancel_query('@schema_name@_link');
+                v_answer := @dblink@.dblink_disconnect('@schema_name@_link');
                 RAISE;
             WHEN connection_exception OR admin_shutdown OR crash_shutdown OR SQLSTATE '57P05' THEN
                 -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
-                v_answer := @dblink@.dblink_disconnect(v_link);
+                v_answer := @dblink@.dblink_disconnect('@schema_name@_link');
                 IF v_new THEN
                     RAISE;
                 END IF;
         END;
     END LOOP;
-    IF NOT v_taken THEN
+    IF v_waits THEN
         BEGIN
-            RETURN @schema@.link_wait(v_link, v_signed, p_answer);
+            v_answer := @schema@.link_wait('@schema_name@_link', v_signed, p_answer);
         EXCEPTION WHEN unique_violation THEN
             IF p_answer THEN
                 RAISE;
             END IF;
+            v_taken := true;
         END;
     END IF;
-    -- the id is another run's or step's: the link's side finds one that is not
-    RETURN @schema@.link_call(p_name, pg_catalog.array_prepend(NULL::pg_catalog.text, p_arguments[2:]), true);
+    IF v_taken THEN
+        -- the id is another run's or step's: the link's side finds one that is not
+        v_answer := @schema@.link_call(p_name, pg_catalog.array_prepend(NULL::pg_catalog.text, p_arguments[2:]), true);
+    END IF;
+    IF v_answer IS NOT NULL AND p_name OPERATOR(pg_catalog.=) 'add_job' AND v_new THEN
+        PERFORM pg_catalog.set_config('@schema_name@.link_opener', v_answer, true);
+    END IF;
+    RETURN v_answer;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_call(text, text[], boolean) IS

@@ -4,19 +4,17 @@
 CREATE OR REPLACE FUNCTION @schema@.link_close(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
-DECLARE
-    v_link constant pg_catalog.text := '@schema_name@_link';
-    v_opener constant pg_catalog.text := pg_catalog.current_setting('@schema_name@.link_opener', true);
-    v_keep constant pg_catalog.text := pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true));
 BEGIN
-    IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
+    IF pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true))
+       OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
         RETURN;
     END IF;
-    IF v_opener OPERATOR(pg_catalog.<>) ALL (ARRAY['', 'new', p_job_id::pg_catalog.text]) THEN
+    IF pg_catalog.current_setting('@schema_name@.link_opener', true)
+       OPERATOR(pg_catalog.<>) ALL (ARRAY['', p_job_id::pg_catalog.text]) THEN
         RETURN;
     END IF;
-    IF v_link OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
-        PERFORM @dblink@.dblink_disconnect(v_link);
+    IF '@schema_name@_link' OPERATOR(pg_catalog.=) ANY (@dblink@.dblink_get_connections()) THEN
+        PERFORM @dblink@.dblink_disconnect('@schema_name@_link');
         PERFORM pg_catalog.set_config('@schema_name@.link_opener', '', true);
     END IF;
 END

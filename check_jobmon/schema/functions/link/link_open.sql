@@ -9,10 +9,12 @@ DECLARE
     v_answer   text;
     v_detail   text;
 BEGIN
-    -- unless dblink_mapping leads to the primary, say
-    IF pg_is_in_recovery() AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL) THEN
-        RAISE EXCEPTION 'this server is a standby, and no job can be logged on it'
-            USING ERRCODE = 'read_only_sql_transaction', HINT = 'Run the job on the primary; its log is replicated to here.';
+    IF pg_is_in_recovery() THEN
+        -- unless dblink_mapping leads to the primary, say
+        IF NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL) THEN
+            RAISE EXCEPTION 'this server is a standby, and no job can be logged on it'
+                USING ERRCODE = 'read_only_sql_transaction', HINT = 'Run the job on the primary; its log is replicated to here.';
+        END IF;
     END IF;
     v_conninfo := link_conninfo();
     IF current_setting('server_version_num')::integer < 160000 THEN
@@ -30,22 +32,25 @@ BEGIN
     v_started := clock_timestamp();
     -- an assignment and not a PERFORM: an expression never reaches the executor, so no log of statements shows its values
     v_answer := @dblink@.dblink_connect(p_link, v_conninfo);
-    -- whoever sits at that address and takes all that comes is not this server: its backend would be seen here
-    IF NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL OR m.port IS NOT NULL) THEN
-        PERFORM pg_stat_clear_snapshot();
-        -- what pg_stat_activity shows, without its joins: they cost a session's first call more than all the rest here
-        IF NOT EXISTS (SELECT
-                         FROM pg_stat_get_activity(NULL) AS a
-                        WHERE a.application_name = 'jobmon link of ' || pg_backend_pid()
-                          AND a.usesysid = to_regrole(quote_ident(coalesce(
-                              (SELECT nullif(m.username, '') FROM dblink_mapping AS m),
-                              (SELECT l.role_name::text FROM link AS l))))
-                          -- NULL for who isn't in pg_read_all_stats
-                          AND coalesce(a.backend_start >= v_started, true)) THEN
-            v_answer := @dblink@.dblink_disconnect(p_link);
-            RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
-                USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
-        END IF;
+    -- Whoever sits at that address and takes all that comes is not this server: its backend would be seen here, unless
+    -- dblink_mapping says that it is another. A transaction keeps what it has seen of other sessions.
+    IF pg_stat_clear_snapshot() IS NULL OR NOT EXISTS (
+            SELECT
+              FROM dblink_mapping AS m
+             WHERE m.host IS NOT NULL OR m.port IS NOT NULL
+             UNION ALL
+            -- what pg_stat_activity shows, without its joins: they cost a session's first call more than all the rest here
+            SELECT
+              FROM pg_stat_get_activity(NULL) AS a
+             WHERE a.application_name = 'jobmon link of ' || pg_backend_pid()
+               AND a.usesysid = to_regrole(quote_ident(coalesce(
+                   (SELECT nullif(m.username, '') FROM dblink_mapping AS m),
+                   (SELECT l.role_name::text FROM link AS l))))
+               -- NULL for who isn't in pg_read_all_stats
+               AND coalesce(a.backend_start >= v_started, true)) THEN
+        v_answer := @dblink@.dblink_disconnect(p_link);
+        RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
+            USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     END IF;
 EXCEPTION
 WHEN read_only_sql_transaction OR lock_not_available THEN

@@ -16,16 +16,10 @@ BEGIN
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
         -- perhaps on a standby, whose dblink_mapping leads to the primary: there no backend has this session's pid
-        v_job_id := link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
-    ELSE
-        v_job_id := nextval('job_log_job_id_seq');
-        v_job_id := coalesce(link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)])::bigint, v_job_id);
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
     END IF;
-    IF current_setting('@schema_name@.link_opener', true) = 'new' THEN
-        -- link_close() leaves it to this job
-        PERFORM set_config('@schema_name@.link_opener', v_job_id::text, true);
-    END IF;
-    RETURN v_job_id;
+    v_job_id := nextval('job_log_job_id_seq');
+    RETURN coalesce(link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)])::bigint, v_job_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS
