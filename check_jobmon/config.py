@@ -253,13 +253,8 @@ class _Fields:
             self.reader.mistake(scalar, f"active is true or false, and this is {_quoted(scalar.text)}")
         elif name == "sensitivity":
             # a leading zero would be octal to other readers of YAML
-            if scalar.plain and re.fullmatch(r"0|-?[1-9][0-9]{0,4}", scalar.text):
-                number = int(scalar.text)
-                if -_SMALLINT - 1 <= number <= _SMALLINT:
-                    if number < 0:
-                        what = "a sensitivity below 0 alerts even if nothing has failed"
-                        self.reader.mistake(scalar, what, warning=True)
-                    return number
+            if scalar.plain and re.fullmatch(r"0|[1-9][0-9]{0,4}", scalar.text) and int(scalar.text) <= _SMALLINT:
+                return int(scalar.text)
             what = f"sensitivity is a number of failures, 0 to {_SMALLINT}, and this is {_quoted(scalar.text)}"
             self.reader.mistake(scalar, what)
         else:

@@ -164,6 +164,8 @@ def _without_tabs(text: str, guess: Callable[[str, str], str]) -> tuple[str, lis
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
+    if "nesting depth" in str(error.problem):  # PyYAML's own limit, since 6.0.4
+        return "nested too deep"
     text = f"this is no YAML: {error.problem}"
     if error.context:
         text += f" {error.context}"

@@ -194,7 +194,11 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     }
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
+LAST = ("uninstall",)
+"""The command after which there is nothing left for others."""
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command != LAST], ids=" ".join)
 def test_no_command_runs_a_look_alike(
     trapped: Database, values: dict[str, str], command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +207,7 @@ def test_no_command_runs_a_look_alike(
     for line in command_lines("jobmonctl", trapped.options, values, command):
         given = ["here" if line[number - 1] == "--service" else word for number, word in enumerate(line)]
         if command == ("run",):
-            rest = given[1:-1] if "--deliver" in given else [*given[1:], "--", "true"]
+            rest = given[1:-1] if {"--deliver", "--spool-status"} & {*given} else [*given[1:], "--", "true"]
             done = run_module("check_jobmon.ctl", "run", *rest).status
         else:
             if command in (("ack",), ("clear",)):
@@ -273,3 +277,12 @@ EXAMPLES = {
     "uuid": "pg_catalog.gen_random_uuid()",
 }
 """Arguments by their type."""
+
+
+def test_the_last_command_runs_no_look_alike(trapped: Database, values: dict[str, str]) -> None:
+    before = sprung(trapped.server)
+    for line in command_lines("jobmonctl", trapped.options, values, LAST):
+        given = ["here" if line[number - 1] == "--service" else word for number, word in enumerate(line)]
+        assert _status(["bootstrap", *trapped.options]) == 0
+        assert _status([*given, "-y"]) in (0, 1), given
+        assert sprung(trapped.server) == before, given

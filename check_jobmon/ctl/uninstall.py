@@ -60,6 +60,8 @@ SELECT r.rolname::text,
   FROM pg_roles AS r
  WHERE r.rolname = ANY (%s)
    AND NOT r.rolsuper
+   -- bootstrap makes one that may log in, and no other
+   AND (NOT r.rolcanlogin OR r.rolname ~ '_link_[0-9]+$')
  ORDER BY r.rolname
 """
 ORPHANS = """
@@ -159,9 +161,9 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
     under_way = f", {alive} of them under way," if alive else ""
     amount = f"{counted(runs, 'run')}{under_way} with {counted(steps, 'step')}, and {counted(jobs, 'configured job')}"
     if keep:
-        print(f'of schema "{schema}" of database "{dbname}" would go all but its tables, which keep {amount}')
+        print(clean(f'of schema "{schema}" of database "{dbname}" would go all but its tables, which keep {amount}'))
     else:
-        print(f'schema "{schema}" of database "{dbname}" would go: {amount}')
+        print(clean(f'schema "{schema}" of database "{dbname}" would go: {amount}'))
     for name, members, others in roles:
         stays = f" stays, as it is used in {others}" if others else " would go"
         print(clean(f"role {name}{stays}" + (f", with {counted(members, 'member')}" if members and not others else "")))
@@ -181,11 +183,14 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
         else:
             session.execute(sql.SQL("DROP SCHEMA {}").format(home))
         database = sql.Identifier(dbname)
+        # a link that is open would be refused from now on; one that is gone is opened anew
+        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [names[0]])
         for name, *_ in roles:
             session.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, sql.Identifier(name)))
         kept = [name for name, _, others in roles if not others and not _dropped(session, name)]
         _drop_dblink(session, f"{schema}_dblink")
-    print(f'removed {"all but the tables" if keep else "the job log"} from schema "{schema}" of database "{dbname}"')
+    what = "all but the tables" if keep else "the job log"
+    print(clean(f'removed {what} from schema "{schema}" of database "{dbname}"'))
     for name in kept:
         print(clean(f"role {name} is left: it has rights elsewhere, or you may not drop it"))
     return 0

@@ -13,7 +13,8 @@ WITH used AS MATERIALIZED (
       FROM used AS u
      WHERE u.signature IN ('dblink(text, text)', 'dblink_connect(text, text)', 'dblink_disconnect(text)',
                            'dblink_exec(text, text)', 'dblink_get_connections()', 'dblink_send_query(text, text)',
-                           'dblink_is_busy(text)', 'dblink_get_result(text, boolean)', 'dblink_cancel_query(text)')
+                           'dblink_is_busy(text)', 'dblink_get_result(text)', 'dblink_get_result(text, boolean)',
+                           'dblink_cancel_query(text)')
 )
 SELECT n.nspname,
        s.rolname,

@@ -1,6 +1,7 @@
 """Bootstrap: installs and upgrades the bundled schema, and makes sure that its link works. Prints nothing."""
 
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 130000
 LOCK_SECONDS = 60
 """How long bootstrap waits for a lock, at most, before it names who holds it."""
+LOCK_AT_ONCE = 2
+"""How much of that it waits at once: meanwhile every logger waits behind it, and the holder may wait for a logger."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,22 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
     # before the statement's own time is over, whose error names nobody
     seconds = min(LOCK_SECONDS, 0.9 * connection.seconds) if connection.seconds else LOCK_SECONDS
-    connection.lock_seconds = seconds
-    for last in (False, False, True):
+    connection.lock_seconds = min(LOCK_AT_ONCE, seconds)
+    until = time.monotonic() + seconds
+    made_meanwhile = 0
+    while True:
         try:
             return _bootstrap(connection, schema, with_roles=with_roles, check=check)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
             # Another bootstrap has made it at the same moment, and is through: now its work is seen. Of the database's
             # rights PostgreSQL says so as an internal error ("tuple concurrently updated").
-            if last:
+            made_meanwhile += 1
+            if made_meanwhile == 3:
                 raise
         except errors.LockNotAvailable:
+            if time.monotonic() < until:
+                time.sleep(0.5)
+                continue
             found = connection.execute(query("lock_holder"), {"schema": schema}).fetchone()
             raise BootstrapError(
                 f"waited {seconds:g} seconds for a lock, "
@@ -91,7 +100,6 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
                     else "and its holder is gone by now: run bootstrap again"
                 )
             ) from None
-    raise AssertionError
 
 
 def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool) -> Report:

@@ -16,7 +16,7 @@ from psycopg import errors, sql
 from check_jobmon.connection import Session
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import query
+from check_jobmon.schema.scripts import query, quoted
 
 LINK_ROUTINES = (
     "link_answer(text, bytea)",
@@ -223,19 +223,17 @@ def _forget(connection: Session, schema: str, name: str) -> None:
         )
 
 
-def _keys(schema: str) -> tuple[sql.Identifier, ...]:
-    return tuple(sql.Identifier(schema, f"link_key_{half}") for half in (1, 2))
+def _keys(schema: str) -> tuple[str, str]:
+    return f"{quoted(schema)}.link_key_1", f"{quoted(schema)}.link_key_2"
 
 
 def _has_key(connection: Session, schema: str) -> bool:
     """Whether both halves of the key have been made: not yet after an upgrade, nor where a dump had no data."""
-    found = [
-        connection.execute(
-            sql.SQL("SELECT pg_sequence_last_value({}) IS NOT NULL").format(sql.Literal(key.as_string(None)))
-        ).fetchone()
-        for key in _keys(schema)
-    ]
-    return found == [(True,), (True,)]
+    found = connection.execute(
+        "SELECT num_nulls(pg_sequence_last_value(%s::text::regclass), pg_sequence_last_value(%s::text::regclass)) = 0",
+        _keys(schema),
+    ).fetchone()
+    return found == (True,)
 
 
 def _new_secrets(connection: Session, schema: str, name: str) -> None:
@@ -251,11 +249,11 @@ def _new_secrets(connection: Session, schema: str, name: str) -> None:
     )
     for key in _keys(schema):
         # RESTART makes the new value a part of this transaction, which setval() alone would not
-        connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(key))
+        connection.execute(f"ALTER SEQUENCE {key} RESTART".encode())
         connection.execute(
-            sql.SQL(
-                "SELECT setval({}, ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint) IS NULL"
-            ).format(sql.Literal(key.as_string(None)))
+            "SELECT setval(%s::text::regclass, ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint)"
+            " IS NULL",
+            [key],
         )
     set_password(connection, table, name)
 

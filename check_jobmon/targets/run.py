@@ -5,6 +5,7 @@ Each may hang or die without taking away what is known by then: what it found is
 
 import argparse
 import contextlib
+import fcntl
 import os
 import tempfile
 import time
@@ -197,6 +198,8 @@ def _file() -> Iterator[int]:
     """A file without a name, which a child process writes and this one reads."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("check_jobmon")  # no disk that could be full
+        # several threads write: without this, one line can take another's place
+        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
         try:
             yield file
         finally:

@@ -97,7 +97,9 @@ def test_actions_messages_and_statuses_are_shown_harmless(database: Database, se
         )
         session.execute("UPDATE jobmon.job_log SET status = %s WHERE job_id = %s", [text, job])
         session.execute(
-            "INSERT INTO jobmon.job_check_log SELECT %s, %s, 3 FROM generate_series(1, 3)", [job, f"JOB {number:03}"]
+            "INSERT INTO jobmon.job_check_log SELECT %s, %s, 3"
+            " UNION ALL SELECT 1000000 + 10 * %s::bigint + n, %s, 3 FROM generate_series(1, 2) AS n",
+            [job, f"JOB {number:03}"] * 2,
         )
     for verbosity in ([], ["-v"], ["-vvv"]):
         output = database.check("--max-output", ALL, *verbosity)

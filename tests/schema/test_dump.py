@@ -1,6 +1,7 @@
 """pg_dump | psql: the copy of a database has a working job log, and a link of its own."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -217,6 +218,6 @@ def test_the_data_alone_is_restored_as_the_readme_says(original: Database, empty
     assert empty_database.ctl("bootstrap").status == 0
     with empty_database.connect() as session:
         session.execute("UPDATE jobmon.job_status_text SET alert_text = 'FUBAR' WHERE alert_code = 3")
-    assert harmless(copy(original, empty_database, *options[1].split())) == []
+    assert harmless(copy(original, empty_database, *shlex.split(options[1]))) == []
     assert tables(empty_database) == tables(original)
     logging_works(empty_database)

@@ -523,3 +523,38 @@ def test_a_text_of_64_kib_is_kept_as_it_is(session: psycopg.Connection) -> None:
 def test_a_word_for_an_alert_code_has_a_sensible_length(session: psycopg.Connection) -> None:
     with pytest.raises(errors.CheckViolation):
         session.execute("UPDATE jobmon.job_status_text SET alert_text = repeat('x', 101) WHERE alert_code = 3")
+
+
+def test_no_plan_that_the_caller_can_see_has_a_signed_call(database: Database, session: psycopg.Connection) -> None:
+    with database.connect() as caller:
+        seen: list[str] = []
+        caller.add_notice_handler(lambda notice: seen.append(str(notice.message_primary) + str(notice.message_detail)))
+        caller.execute(
+            "SET client_min_messages = log; SET debug_pretty_print = off; SET debug_print_plan = on;"
+            "SET debug_print_parse = on; SET debug_print_rewritten = on; SET plan_cache_mode = force_custom_plan"
+        )
+        job = value(caller, "SELECT jobmon.add_job('etl')")
+        value(caller, "SELECT jobmon.add_step(%s, 'x')", job)
+        value(caller, "SELECT jobmon.lock_job(%s)", job)
+        caller.execute("SELECT jobmon.cancel_job_note(%s), jobmon.job_log_clear('1 year')", [job])
+    assert len(seen) > 50
+    # a constant is printed as its bytes
+    calls = [" ".join(str(byte) for byte in f".{name}('{{".encode()) for name in ("link_answer", "link_serve")]
+    assert not [text for text in seen if any(call in text for call in calls)]
+
+
+def test_a_transaction_that_has_begun_in_the_same_message_is_refused(
+    open_link: tuple[psycopg.Connection, psycopg.Connection],
+) -> None:
+    """What is done in it before would else be done, as the log's owner, with what the call does."""
+    session, attacker = open_link
+    job = value(session, "SELECT jobmon.add_job('clear')")
+    call, mac = signed(session, "clear", "postgres", job=job, step=1, new=1)
+    with pytest.raises(psycopg.Error, match="somebody has begun a transaction"):
+        send(
+            attacker,
+            "BEGIN; CREATE TEMPORARY TABLE mine (n integer); DO $d$ BEGIN PERFORM 1; END $d$; "
+            f"SELECT jobmon.link_answer($x${call}$x$, '{mac}')",
+        )
+    with contextlib.suppress(psycopg.Error):
+        send(attacker, "ROLLBACK")

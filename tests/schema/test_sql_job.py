@@ -208,3 +208,43 @@ def test_a_bad_name_is_refused_and_nothing_run(session: psycopg.Connection, name
     assert value(session, "SELECT to_regclass('facts') IS NOT NULL")
     assert value(session, "SELECT count(*) FROM jobmon.job_log") == 0
     assert_nothing_left(session)
+
+
+def test_a_job_of_a_security_definer_function_runs_no_trigger_that_others_have_deferred(
+    database: Database, session: psycopg.Connection
+) -> None:
+    """Before PostgreSQL 18 SET CONSTRAINTS would run it with the rights of the function's owner."""
+    session.execute(
+        "CREATE FUNCTION public.nightly() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog"
+        " AS $$SELECT jobmon.sql_job('nightly', 'SELECT 1')$$;"
+        "CREATE ROLE deferrer LOGIN; CREATE SCHEMA deferrer AUTHORIZATION deferrer"
+    )
+    try:
+        with database.connect(user="deferrer", autocommit=False) as attacker:
+            attacker.execute(
+                "CREATE TABLE deferrer.seen (who text); CREATE TABLE deferrer.bait (n integer);"
+                "CREATE FUNCTION deferrer.look() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$BEGIN INSERT INTO deferrer.seen VALUES (current_user); RETURN NULL; END$$;"
+                "CREATE CONSTRAINT TRIGGER look AFTER INSERT ON deferrer.bait DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION deferrer.look()"
+            )
+            attacker.commit()
+            attacker.execute("INSERT INTO deferrer.bait VALUES (1)")
+            assert value(attacker, "SELECT public.nightly()").endswith("was successful")
+            assert value(attacker, "SELECT count(*) FROM deferrer.seen") == 0
+            attacker.commit()
+            assert value(attacker, "SELECT who FROM deferrer.seen") == "deferrer"
+    finally:
+        session.execute("DROP OWNED BY deferrer; DROP ROLE deferrer")
+
+
+def test_no_error_of_the_jobs_own_is_taken_for_a_passed_check(session: psycopg.Connection) -> None:
+    session.execute(
+        "CREATE TABLE public.t (n integer);"
+        "CREATE FUNCTION public.fails() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'JM000'; END$$;"
+        "CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON public.t DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION public.fails()"
+    )
+    assert value(session, "SELECT jobmon.sql_job('etl', 'INSERT INTO public.t VALUES (1)')").endswith("failed")
+    assert value(session, "SELECT message FROM jobmon.job_detail") == "ERROR: no [JM000]"

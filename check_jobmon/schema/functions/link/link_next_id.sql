@@ -29,7 +29,13 @@ BEGIN
     END IF;
     -- never back: an id that somebody has just taken is not in the table yet
     PERFORM setval(v_sequence, greatest(v_largest, pg_sequence_last_value(v_sequence)));
-    RETURN nextval(v_sequence);
+    v_id := nextval(v_sequence);
+    EXECUTE v_taken INTO v_is_taken USING v_id;
+    IF v_is_taken THEN
+        RAISE EXCEPTION 'the sequence % leads to no number that is free', v_sequence
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SEQUENCE %s INCREMENT BY 1.', v_sequence);
+    END IF;
+    RETURN v_id;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_next_id(text, text) IS

@@ -16,6 +16,7 @@ DECLARE
     v_answer   text;
 BEGIN
     LOOP
+        PERFORM FROM @dblink@.dblink_get_result(p_link, false) AS r(answer text);
         v_sent := clock_timestamp();
         v_pause := 0.01;
         v_busy := @dblink@.dblink_send_query(p_link, p_signed) = 1;
@@ -24,7 +25,7 @@ BEGIN
             PERFORM pg_sleep(v_pause), pg_stat_clear_snapshot();
             v_pause := least(2 * v_pause, 0.05);
             WITH RECURSIVE client AS MATERIALIZED (
-                SELECT a.pid, substring(a.application_name FROM '^jobmon link of ([0-9]+)$')::integer AS of
+                SELECT a.pid, substring(a.application_name FROM '^jobmon link of ([0-9]{1,9})$')::integer AS of
                   FROM pg_stat_get_activity(NULL) AS a
                  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
                    -- anybody could have that name

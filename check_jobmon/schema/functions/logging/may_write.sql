@@ -9,11 +9,12 @@ SELECT p_run.owner = p_role
                   AND (pg_has_role(r.oid, current_user, 'MEMBER')
                        OR EXISTS (SELECT FROM pg_roles AS o
                                    WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, 'MEMBER'))))
-    -- pids are reused
+    -- pids are reused, and another server has the same ones
     OR p_run.pid = p_pid AND EXISTS (SELECT FROM pg_stat_activity AS a
                                       WHERE a.pid = p_pid
                                         AND a.datname = current_database()
                                         AND a.backend_start <= p_run.start_time)
+                         AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
 $$;
 COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
     'Internal: whether a role, in the session with this pid, may write to a run: its owner, a member of that role, the '

@@ -9,6 +9,7 @@ DECLARE
     v_role     pg_catalog.text := pg_catalog.current_setting('role');
     v_fraction pg_catalog.text := pg_catalog.current_setting('cursor_tuple_fraction');
     v_checks   boolean := false;
+    v_held     boolean := false;
     v_cursor   pg_catalog.refcursor;
     v_step_id  bigint;
     v_rows     bigint;
@@ -18,16 +19,17 @@ DECLARE
     v_hint     pg_catalog.text;
 BEGIN
     v_step_id := @schema@.add_step(p_job_id, p_action);
-    IF p_whole_job THEN
-        -- Not where the transaction has something to mend already: that is no fault of this job's.
+    -- Not where a SECURITY DEFINER function has called this: triggers that others have made wait for COMMIT, and would be run
+    -- here with its owner's rights (before PostgreSQL 18).
+    IF p_whole_job AND current_user OPERATOR(pg_catalog.=) (CASE WHEN v_role OPERATOR(pg_catalog.=) 'none' THEN v_session
+                                                                 ELSE v_role END) THEN
+        -- Nor where the transaction has something to mend already: that is no fault of this job's.
         BEGIN
             SET CONSTRAINTS ALL IMMEDIATE;
+            v_checks := true;
             RAISE EXCEPTION USING ERRCODE = 'JM000';
-        EXCEPTION
-            WHEN SQLSTATE 'JM000' THEN
-                v_checks := true;
-            WHEN OTHERS OR assert_failure THEN
-                NULL;
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
+            NULL;
         END;
     END IF;
     BEGIN
@@ -61,9 +63,12 @@ BEGIN
             -- What would fail at COMMIT, when the job is logged as successful. Rolled back, so that it is deferred as before.
             BEGIN
                 SET CONSTRAINTS ALL IMMEDIATE;
+                v_held := true;
                 RAISE EXCEPTION USING ERRCODE = 'JM000';
             EXCEPTION WHEN SQLSTATE 'JM000' THEN
-                NULL;
+                IF NOT v_held THEN
+                    RAISE;
+                END IF;
             END;
         END IF;
         -- within the block, because what the statement has locked may keep the link from logging this
