@@ -16,6 +16,11 @@ DECLARE
     v_total   bigint;
     v_job_id  bigint;
 BEGIN
+    -- what somebody has done before in this transaction could have deferred triggers, which SET CONSTRAINTS would run as the owner
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
+    END IF;
     -- until the end of this batch, whoever wants to know how many are deleted waits
     SELECT coalesce(substring(message FROM '[0-9]+$')::bigint, 0) INTO v_total
       FROM job_detail WHERE step_id = p_call[8]::bigint FOR UPDATE;

@@ -64,7 +64,7 @@ DECLARE
 BEGIN
     IF (p_mac = @signature@) IS NOT TRUE THEN
         PERFORM link_refuse();
-    ELSIF transaction_timestamp() <> statement_timestamp() OR pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    ELSIF transaction_timestamp() <> statement_timestamp() THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
     END IF;
