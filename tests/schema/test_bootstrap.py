@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from check_jobmon.connection import CheckImpossible, Session
 from check_jobmon.schema import BootstrapError, install
 from check_jobmon.schema.scripts import version
-from tests.database import Database, bootstrap, value
+from tests.database import Database, bootstrap, until, value
 from tests.schema.conftest import NewServer
 
 VERSION = version()
@@ -580,3 +581,22 @@ def test_a_schema_that_somebody_makes_at_the_last_moment_is_not_taken(
         with pytest.raises(CheckImpossible, match=f'belongs to role "{dba}": connect as that role'):
             bootstrap(session, "jobmon")
         assert value(session, "SELECT count(*) FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace") == 0
+
+
+def test_a_bootstrap_that_waits_for_a_job_lets_it_log(database: Database, session: psycopg.Connection) -> None:
+    """PostgreSQL can't see that the job's session, which bootstrap waits for, waits for its link, which waits for bootstrap."""
+    session.execute("DROP TRIGGER job_log_ended ON jobmon.job_log")
+    with database.connect(autocommit=False) as caller, ThreadPoolExecutor(1) as pool:
+        caller.execute("SET statement_timeout = '30s'")
+        job = value(caller, "SELECT jobmon.add_job('etl')")
+        caller.execute(
+            "SELECT count(*) FROM jobmon.job_log; INSERT INTO jobmon.job_check_config VALUES ('X', '1 d', '2 d')"
+        )
+        caller.execute("LOCK TABLE jobmon.job_log IN ROW EXCLUSIVE MODE")
+        running = pool.submit(database.ctl, "bootstrap")
+        until(lambda: value(session, "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        step = value(caller, "SELECT jobmon.add_step(%s, 'beside it')", job)
+        caller.execute("SELECT jobmon.update_step(%s, 'OK', '')", [step])
+        caller.commit()
+        assert running.result().stdout.startswith("repaired ")
+    assert value(session, "SELECT status FROM jobmon.job_detail") == "OK"

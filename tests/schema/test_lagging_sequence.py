@@ -174,3 +174,12 @@ def test_the_end_of_the_ids_is_a_clear_error(
     assert refused.value.diag.message_hint == (
         f"Delete that row, or give it another {column}; add_job() and its siblings count on from the largest."
     )
+
+
+def test_a_sequence_that_counts_down_is_said_and_not_tried_for_ever(
+    session: psycopg.Connection, old: tuple[Rows, Rows]
+) -> None:
+    session.execute("ALTER SEQUENCE jobmon.job_log_job_id_seq INCREMENT BY -1; SET statement_timeout = '20s'")
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="leads to no number that is free"):
+        session.execute("SELECT jobmon.add_job('new')")
+    assert logged(session) == old

@@ -134,3 +134,12 @@ def test_the_links_of_dropped_databases_are_found(database: Database, new_server
     logged = Database(server, "stays")
     with logged.connect() as session:
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
+
+
+def test_a_session_whose_link_was_open_logs_on_after_the_next_bootstrap(database: Database) -> None:
+    assert database.ctl("bootstrap").status == 0  # the link's role is its own then
+    with database.connect() as caller:
+        caller.execute("SET jobmon.keep_link = on; SELECT jobmon.sql_job('etl', 'SELECT')")
+        assert database.ctl("uninstall", "--keep-data", "-y").status == 0
+        assert database.ctl("bootstrap").status == 0
+        assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
