@@ -34,7 +34,10 @@ def _as_a_stranger() -> Iterator[None]:
 
 def addresses(pid: int) -> list[tuple[str, str]]:
     """Where a process of PostgreSQL's or PgBouncer's listens, as libpq's host and port."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(link))
     inodes = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
     found = []
     for name, host in (("tcp", "127.0.0.1"), ("tcp6", "::1")):
