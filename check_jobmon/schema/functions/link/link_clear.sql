@@ -8,6 +8,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_batch   constant integer := 1000;
+    v_after   constant bigint := coalesce(p_call[7]::bigint, (SELECT min(job_id) - 1 FROM job_log));
     v_upto    bigint;
     v_found   bigint;
     v_runs    bigint[];
@@ -32,14 +33,14 @@ BEGIN
       INTO v_upto, v_found
       FROM (SELECT l.job_id
               FROM job_log AS l
-             WHERE l.job_id > coalesce(p_call[7]::bigint, (SELECT min(f.job_id) - 1 FROM job_log AS f))
+             WHERE l.job_id > v_after
                AND l.start_time < p_call[6]::timestamptz
              ORDER BY l.job_id
              LIMIT v_batch) AS o;
     v_runs := ARRAY(
         SELECT l.job_id
           FROM job_log AS l
-         WHERE l.job_id > coalesce(p_call[7]::bigint, (SELECT min(f.job_id) - 1 FROM job_log AS f))
+         WHERE l.job_id > v_after
            AND l.job_id <= v_upto
            AND l.start_time < p_call[6]::timestamptz
            AND (l.end_time IS NOT NULL
