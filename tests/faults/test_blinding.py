@@ -1,6 +1,5 @@
 """One logger, or the owner of the tables, writes so much that nobody else's failure would be seen: everything answers."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,15 +61,22 @@ class Ended(NamedTuple):
     peak: int
 
 
+MEASURED = """
+import resource, subprocess, sys
+with open(sys.argv[1], "wb") as out, open(sys.argv[2], "wb") as err:
+    status = subprocess.call([sys.executable, "-m", *sys.argv[3:]], stdout=out, stderr=err)
+print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""Runs a program and prints its exit status and peak. In a small process, because Linux counts what a process had before exec,
+and a child of pytest's begins with all that pytest has."""
+
+
 def run(folder: Path, *arguments: str) -> Ended:
     """`python -m arguments`, and what it took."""
-    with open(folder / "out", "w+b") as out, open(folder / "err", "w+b") as err:
-        process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        return Ended(process.returncode, out.read().decode(), err.read().decode(), usage.ru_maxrss)
+    out, err = folder / "out", folder / "err"
+    command = [sys.executable, "-c", MEASURED, str(out), str(err), *arguments]
+    status, peak = map(int, subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split())
+    return Ended(status, out.read_text(), err.read_text(), peak)
 
 
 @pytest.fixture(params=ATTACKS)

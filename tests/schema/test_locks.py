@@ -218,10 +218,13 @@ def test_a_past_run_and_a_delete_by_hand_keep_no_job_from_ending(
     """
     with database.connect(autocommit=False) as admin:
         admin.execute("DELETE FROM jobmon.job_check_log WHERE job_name = 'ETL'")
-        with busy(database, past.format("etl")):
+        with busy(database, past.format("etl")) as work:
             session.execute("SET statement_timeout = '20s'")
             session.execute("SELECT jobmon.fail_job(jobmon.add_job('another'))")
             session.execute(past.format("a third").encode())
+            # while the admin's transaction is open yet
+            work.join()
+            assert work.error is None
     assert value(session, "SELECT array_agg(job_name ORDER BY job_name) FROM jobmon.job_check_log") == [
         "A THIRD",
         "ANOTHER",
