@@ -15,7 +15,7 @@ def command() -> NoReturn:
     gc.disable()
     if sys.executable and sys.path[:1] == [os.path.dirname(sys.executable)]:
         del sys.path[0]
-    from check_jobmon.cli import main
+    from check_jobmon.plugin.cli import main
 
     os._exit(main())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon.embedded import Server, wheel_binaries
+from check_jobmon.demo.server import Server, wheel_binaries
 from tests.database import Database, bootstrap
 from tests.strangers import gains
 

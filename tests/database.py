@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from check_jobmon.connection import Session
-from check_jobmon.embedded import Server
+from check_jobmon.connection.session import Session
+from check_jobmon.demo.server import Server
 from check_jobmon.schema import Report
 from check_jobmon.schema import bootstrap as bootstrap_session
 

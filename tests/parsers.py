@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Iterator, Mapping
 
-from check_jobmon import cli, ctl
+from check_jobmon import ctl
+from check_jobmon.plugin import cli
 
 NOT_TRIED = {
     "--help": "prints a page",

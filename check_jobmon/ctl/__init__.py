@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from check_jobmon.ctl.command import Parser
+    from check_jobmon.ctl.parser import Parser
 
 
 class _Stderr(io.FileIO):
@@ -28,21 +28,11 @@ class _Stderr(io.FileIO):
 def command_line() -> "Parser":
     """The parser of all commands."""
     from check_jobmon import __version__
-    from check_jobmon.ctl import (
-        ack,
-        bootstrap,
-        cancel,
-        clear,
-        config,
-        demo,
-        detail,
-        history,
-        run,
-        show,
-        status,
-        uninstall,
-    )
-    from check_jobmon.ctl.command import Parser
+    from check_jobmon.ctl import ack, bootstrap, cancel, clear, detail, history, show, status, uninstall
+    from check_jobmon.ctl import configure as config
+    from check_jobmon.ctl import shell_job as run
+    from check_jobmon.ctl.parser import Parser
+    from check_jobmon.demo import main as demo
 
     parser = Parser(
         prog="jobmonctl",
@@ -63,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_streams()
-    from check_jobmon.arguments import complete
+    from check_jobmon.config.connection_options import complete
     from check_jobmon.text import clean
 
     try:

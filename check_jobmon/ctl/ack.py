@@ -3,11 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from check_jobmon.ctl.command import add_command, add_yes_argument, agreed, job_id_or_name
+from check_jobmon.ctl.parser import add_command, add_yes_argument, agreed, job_id_or_name
 from check_jobmon.text import clean, counted
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
+    from check_jobmon.ctl.runner import JobLog
 
 SEEN = "SELECT l.job_id, l.alert_code FROM @schema@.job_check_log AS l WHERE {} ORDER BY l.job_id"
 NAME = "SELECT left(l.job_name, 500) FROM @schema@.job_check_log AS l WHERE l.job_id = %s LIMIT 1"
@@ -52,7 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Say, ask, remove, report."""
-    from check_jobmon.ctl.connection import talk
+    from check_jobmon.ctl.runner import talk
 
     def work(log: "JobLog") -> int:
         seen = _seen(log, arguments.which)
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _seen(log: "JobLog", which: int | str) -> list[tuple[int, int]]:
     """The failures meant. Raises NotDone for a run or a name that is not known."""
-    from check_jobmon.ctl.connection import NotDone
-    from check_jobmon.ctl.runs import run_with_id
+    from check_jobmon.ctl.run_queries import run_with_id
+    from check_jobmon.ctl.runner import NotDone
 
     condition = "l.job_id = %s" if isinstance(which, int) else "l.job_name = upper(%s)"
     seen = [(row[0], row[1]) for row in log.rows(SEEN.format(condition), which)]
@@ -99,7 +99,7 @@ def _seen(log: "JobLog", which: int | str) -> list[tuple[int, int]]:
 
 def _list(log: "JobLog", job_ids: list[int]) -> None:
     """The failed runs, newest first; job_log_clear may have deleted some."""
-    from check_jobmon.ctl.runs import runs, table
+    from check_jobmon.ctl.run_queries import runs, table
     from check_jobmon.ctl.table import show
 
     newest = (

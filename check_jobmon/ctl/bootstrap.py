@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from check_jobmon.arguments import add_connection_arguments
-from check_jobmon.ctl.command import add_timeout_argument
+from check_jobmon.config.connection_options import add_connection_arguments
+from check_jobmon.ctl.parser import add_timeout_argument
 from check_jobmon.text import clean
 
 
@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Bootstrap, and say in one line what was done or why it can't be."""
     import psycopg
 
-    from check_jobmon.connection import CheckImpossible, DatabaseUnreachable, one_line
-    from check_jobmon.ctl.connection import connect
-    from check_jobmon.hosts import HostsUnusable, locate
+    from check_jobmon.config.hosts import HostsUnusable, locate
+    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable, one_line
+    from check_jobmon.ctl.runner import connect
     from check_jobmon.schema import bootstrap
     from check_jobmon.schema.errors import BootstrapError
 

@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from check_jobmon.ctl.command import add_command, add_yes_argument, agreed, job_id, seconds
+from check_jobmon.ctl.parser import add_command, add_yes_argument, agreed, job_id, seconds
 from check_jobmon.text import clean, duration
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
-    from check_jobmon.ctl.runs import Run
+    from check_jobmon.ctl.run_queries import Run
+    from check_jobmon.ctl.runner import JobLog
 
 BACKEND = """
 SELECT a.application_name, host(a.client_addr), a.state, left(a.query, 2000)
@@ -74,8 +74,8 @@ class Backend:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say, ask, cancel, wait, report."""
-    from check_jobmon.ctl.connection import NotDone, talk
-    from check_jobmon.ctl.runs import run_with_id, steps
+    from check_jobmon.ctl.run_queries import run_with_id, steps
+    from check_jobmon.ctl.runner import NotDone, talk
 
     def work(log: "JobLog") -> int:
         one = run_with_id(log, arguments.job_id)
@@ -119,8 +119,8 @@ def _look(log: "JobLog", run: "Run") -> "Backend | None":
 
 def _cancellable(log: "JobLog", run: "Run") -> Backend:
     """The run's backend. Raises NotDone where there is nothing to cancel."""
-    from check_jobmon.ctl.connection import NotDone
-    from check_jobmon.ctl.runs import moment
+    from check_jobmon.ctl.run_queries import moment
+    from check_jobmon.ctl.runner import NotDone
 
     if run.end_time:
         raise NotDone(f"{run.named} is already over: it ended at {moment(run.end_time)} as {run.word}")
@@ -142,7 +142,7 @@ def _cancellable(log: "JobLog", run: "Run") -> Backend:
 
 def _describe(log: "JobLog", run: "Run", backend: Backend) -> list[str]:
     """Whom it hits."""
-    from check_jobmon.ctl.runs import moment, steps
+    from check_jobmon.ctl.run_queries import moment, steps
 
     lines = [
         f"{run.named}, started {moment(run.start_time)}, running for {run.took}",

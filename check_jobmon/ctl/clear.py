@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from check_jobmon.arguments import filled
-from check_jobmon.ctl.command import add_command, add_yes_argument, agreed
+from check_jobmon.config.connection_options import filled
+from check_jobmon.ctl.parser import add_command, add_yes_argument, agreed
 from check_jobmon.text import clean, counted
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
+    from check_jobmon.ctl.runner import JobLog
 
 PLAN = """
 SELECT i.i::text, i.i < '0',
@@ -77,7 +77,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Preview, ask, delete and show how far it is, report."""
-    from check_jobmon.ctl.connection import JobLog, talk
+    from check_jobmon.ctl.runner import JobLog, talk
 
     def work(log: "JobLog") -> int:
         before, old, preview = _plan(log, arguments.interval)
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(log: "JobLog", interval: str) -> tuple[str, int, str]:
     """Before when a run must have started to go, how many have, and what to say of them. Raises NotDone."""
-    from check_jobmon.ctl.connection import NotDone
+    from check_jobmon.ctl.runner import NotDone
 
     text, negative, shown, before, may_clear, may_see_kept = log.rows(PLAN, interval)[0]
     if negative:
@@ -127,7 +127,7 @@ def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, bef
     """Call job_log_clear() in a thread and watch it. Raises NotDone if it was told to stop."""
     from psycopg import errors
 
-    from check_jobmon.ctl.connection import NotDone
+    from check_jobmon.ctl.runner import NotDone
 
     failure: list[Exception] = []
 

@@ -4,11 +4,11 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.ctl.command import add_command, add_list_arguments, job_id_or_name
+from check_jobmon.ctl.parser import add_command, add_list_arguments, job_id_or_name
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
-    from check_jobmon.ctl.runs import Run, Step
+    from check_jobmon.ctl.run_queries import Run, Step
+    from check_jobmon.ctl.runner import JobLog
     from check_jobmon.ctl.table import Table
 
 FAILED = "!!"
@@ -36,8 +36,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the run, then its steps."""
-    from check_jobmon.ctl.connection import talk
-    from check_jobmon.ctl.runs import run_with_id, runs_of, steps
+    from check_jobmon.ctl.run_queries import run_with_id, runs_of, steps
+    from check_jobmon.ctl.runner import talk
     from check_jobmon.ctl.table import show, show_json, show_title
 
     def work(log: "JobLog") -> int:
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _json_object(run: "Run", logged: "list[Step]", earlier: bool) -> dict[str, Any]:
     """The run and its steps for JSON; `steps_left_out` where it has more steps than are listed."""
-    from check_jobmon.ctl.runs import json_object
+    from check_jobmon.ctl.run_queries import json_object
 
     return {
         **json_object(run),
@@ -84,7 +84,7 @@ def _headline(run: "Run") -> str:
 
 
 def _origin(run: "Run") -> str:
-    from check_jobmon.ctl.runs import moment
+    from check_jobmon.ctl.run_queries import moment
 
     end = f", ended {moment(run.end_time)}" if run.end_time else ""
     return f"started {moment(run.start_time)}{end}, by {run.owner}, pid {run.pid}"
@@ -92,7 +92,7 @@ def _origin(run: "Run") -> str:
 
 def timeline(run: "Run", logged: "list[Step]") -> "Table":
     """The steps as a table. An open step of a run under way has lasted until now; of a crashed one nobody knows."""
-    from check_jobmon.ctl.runs import took
+    from check_jobmon.ctl.run_queries import took
     from check_jobmon.ctl.table import Row, Table
 
     lasted = {

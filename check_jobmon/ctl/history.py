@@ -4,12 +4,12 @@ import argparse
 import statistics
 from typing import TYPE_CHECKING
 
-from check_jobmon.arguments import filled
-from check_jobmon.ctl.command import add_command, add_list_arguments
+from check_jobmon.config.connection_options import filled
+from check_jobmon.ctl.parser import add_command, add_list_arguments
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
-    from check_jobmon.ctl.runs import Run
+    from check_jobmon.ctl.run_queries import Run
+    from check_jobmon.ctl.runner import JobLog
     from check_jobmon.ctl.table import Table
 
 WIDTH = 30
@@ -33,8 +33,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the chart."""
-    from check_jobmon.ctl.connection import talk
-    from check_jobmon.ctl.runs import json_object, runs_of
+    from check_jobmon.ctl.run_queries import json_object, runs_of
+    from check_jobmon.ctl.runner import talk
     from check_jobmon.ctl.table import show, show_json
 
     def work(log: "JobLog") -> int:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def chart(found: "list[Run]") -> "Table":
     """The runs as a table with bars, and in its title what they have in common."""
-    from check_jobmon.ctl.runs import moment
+    from check_jobmon.ctl.run_queries import moment
     from check_jobmon.ctl.table import Row, Table
 
     longest = max((run.seconds or 0 for run in found), default=0)
@@ -69,7 +69,7 @@ def chart(found: "list[Run]") -> "Table":
 
 
 def _summary(found: "list[Run]") -> str:
-    from check_jobmon.ctl.runs import took
+    from check_jobmon.ctl.run_queries import took
 
     words = [run.word for run in found]
     counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))

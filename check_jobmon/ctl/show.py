@@ -3,12 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from check_jobmon.arguments import filled
-from check_jobmon.ctl.command import add_command, add_list_arguments
+from check_jobmon.config.connection_options import filled
+from check_jobmon.ctl.parser import add_command, add_list_arguments
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
-    from check_jobmon.ctl.runs import Run
+    from check_jobmon.ctl.run_queries import Run
+    from check_jobmon.ctl.runner import JobLog
 
 COLUMNS = """\
 WHY is the failing step and its message, or the step that an open run is at.
@@ -69,8 +69,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the runs."""
-    from check_jobmon.ctl.connection import talk
-    from check_jobmon.ctl.runs import json_object, table
+    from check_jobmon.ctl.run_queries import json_object, table
+    from check_jobmon.ctl.runner import talk
     from check_jobmon.ctl.table import show, show_json
 
     def work(log: "JobLog") -> int:
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
-    from check_jobmon.ctl.runs import runs, runs_of
+    from check_jobmon.ctl.run_queries import runs, runs_of
 
     if arguments.name:
         return runs_of(log, arguments.name, arguments.n)
@@ -95,10 +95,10 @@ def _show(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
 
 
 def _like(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
-    from check_jobmon.ctl.connection import NotDone
-    from check_jobmon.ctl.runs import runs
+    from check_jobmon.ctl.run_queries import runs
+    from check_jobmon.ctl.runner import NotDone
+    from check_jobmon.judging.selection import all_names
     from check_jobmon.schema.scripts import job_runs
-    from check_jobmon.selection import all_names
 
     # matching in any case, and not by the text's upper(), leaves \\d and its like what they are
     source = f"""
@@ -116,7 +116,7 @@ def _like(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
 
 
 def _failed(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
-    from check_jobmon.ctl.runs import runs
+    from check_jobmon.ctl.run_queries import runs
 
     name = ("AND l.job_name = upper(%s)", [arguments.name]) if arguments.name else ("", [])
     source = f"""
@@ -140,7 +140,7 @@ def _failed(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
 
 
 def _running(log: "JobLog", arguments: argparse.Namespace) -> "list[Run]":
-    from check_jobmon.ctl.runs import runs
+    from check_jobmon.ctl.run_queries import runs
 
     source = """
         SELECT l.job_id

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.ctl.command import add_command, seconds
+from check_jobmon.ctl.parser import add_command, seconds
 
 if TYPE_CHECKING:
-    from check_jobmon.ctl.connection import JobLog
+    from check_jobmon.ctl.runner import JobLog
     from check_jobmon.ctl.table import Table
-    from check_jobmon.jobs import Job, Words
+    from check_jobmon.judging.job import Job, Words
 
 
 NOW = "%Y-%m-%d %H:%M:%S %z"
@@ -43,7 +43,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, once or again and again."""
-    from check_jobmon.ctl.connection import talk
+    from check_jobmon.ctl.runner import talk
     from check_jobmon.ctl.table import show, show_json
 
     if arguments.watch and arguments.json:
@@ -86,9 +86,9 @@ class _Watched:
     def look(self) -> "Table":
         import psycopg
 
-        from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
-        from check_jobmon.ctl.connection import JobLog, reason_of
-        from check_jobmon.hosts import HostsUnusable
+        from check_jobmon.config.hosts import HostsUnusable
+        from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+        from check_jobmon.ctl.runner import JobLog, reason_of
 
         try:
             self.log = self.log or JobLog(self.arguments)
@@ -137,7 +137,7 @@ def _word(job: "Job", words: "Words") -> str:
 
 def table(jobs: "list[Job]", words: "Words", title: str) -> "Table":
     """The jobs as a table, under a line that counts them."""
-    from check_jobmon.ctl.runs import took
+    from check_jobmon.ctl.run_queries import took
     from check_jobmon.ctl.table import Row, Table
 
     counts = Counter(_code(job) for job in jobs if job.active)

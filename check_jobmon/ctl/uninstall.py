@@ -5,11 +5,11 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from check_jobmon.ctl.command import add_command, add_yes_argument, agreed
+from check_jobmon.ctl.parser import add_command, add_yes_argument, agreed
 from check_jobmon.text import clean, counted
 
 if TYPE_CHECKING:
-    from check_jobmon.connection import Session
+    from check_jobmon.connection.session import Session
 
 OURS = """
 SELECT pg_has_role(n.nspowner, 'USAGE'), pg_get_userbyid(n.nspowner)::text, current_database()::text,
@@ -104,9 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Say, ask, remove, report."""
     import psycopg
 
-    from check_jobmon.connection import CheckImpossible, DatabaseUnreachable
-    from check_jobmon.ctl.connection import NotDone, connect, reason_of
-    from check_jobmon.hosts import HostsUnusable, locate
+    from check_jobmon.config.hosts import HostsUnusable, locate
+    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+    from check_jobmon.ctl.runner import NotDone, connect, reason_of
 
     schema = str(arguments.schema)
     try:
@@ -148,7 +148,7 @@ def _made(schema: str, keep_data: bool) -> dict[str, object]:
 def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -> int:
     from psycopg import sql
 
-    from check_jobmon.layout import refuse_untrusted
+    from check_jobmon.judging.catalog import refuse_untrusted
     from check_jobmon.schema.link import role_name
 
     refuse_untrusted(session, schema)
@@ -198,7 +198,7 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
 
 def _refuse_others(session: "Session", schema: str) -> str:
     """The database's name. Raises NotDone where there is no schema that bootstrap has made, or it is somebody else's."""
-    from check_jobmon.ctl.connection import NotDone
+    from check_jobmon.ctl.runner import NotDone
 
     found = session.rows(OURS, schema)
     if not found:
@@ -238,7 +238,7 @@ def _drop_dblink(session: "Session", home: str) -> None:
 
 
 def _drop_orphans(session: "Session", schema: str, arguments: argparse.Namespace) -> int:
-    from check_jobmon.ctl.connection import NotDone
+    from check_jobmon.ctl.runner import NotDone
 
     found = [row[0] for row in session.rows(ORPHANS, re.escape(schema))]
     if not found:

@@ -9,7 +9,7 @@ from check_jobmon.schema.scripts import query
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from check_jobmon.connection import Session
+    from check_jobmon.connection.session import Session
 
 NAMED = 5
 """How many differences the error names."""

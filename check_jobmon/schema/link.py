@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from psycopg import errors, sql
 
-from check_jobmon.connection import Session
+from check_jobmon.connection.session import Session
 from check_jobmon.schema import roles
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query, quoted

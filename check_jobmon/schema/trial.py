@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import errors, sql
 
-from check_jobmon.connection import Session, one_line
-from check_jobmon.layout import refuse_untrusted
-from check_jobmon.remedies import way_out
+from check_jobmon.connection.hints import way_out
+from check_jobmon.connection.session import Session, one_line
+from check_jobmon.judging.catalog import refuse_untrusted
 from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.link import SETTINGS, role_name, set_password
 from check_jobmon.schema.scripts import filled

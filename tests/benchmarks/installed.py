@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database, bootstrap
 
 SOURCES = Path(__file__).parent.parent.parent

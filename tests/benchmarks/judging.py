@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import psycopg
 
-from check_jobmon.connection import Session
-from check_jobmon.database import Inquiry
-from check_jobmon.embedded import Server
+from check_jobmon.connection.session import Session
+from check_jobmon.demo.server import Server
+from check_jobmon.judging.job_log import Inquiry
 from tests.database import Database, bootstrap
 
 FILL = """

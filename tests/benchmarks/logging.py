@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from check_jobmon.embedded import Server, wheel_binaries
+from check_jobmon.demo.server import Server, wheel_binaries
 from tests.database import Database, bootstrap
 
 AUTHENTICATION = "local all postgres trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"

@@ -11,7 +11,7 @@ Then each thing that the plugin does to be cheap is left out in turn. What was t
 - `-I` (isolated), a [c] or a pure Python psycopg in place of [binary]: no difference that can be told from noise, but that
   pure Python needs ctypes. Which psycopg is up to the user.
 - importlib.util.LazyLoader: 3 ms. It runs a module as soon as a second one imports it, or at once for a name of it
-  (`from json import dumps`). check_jobmon/sparing.py does without it.
+  (`from json import dumps`). check_jobmon/plugin/lazy_imports.py does without it.
 - connecting in another way (gssencmode, fewer SETs in a script): all of it takes 1.5 ms of CPU, both round trips 2.
 - no fork: 5 ms, for pages that the two processes share until one writes to them. It is the price of a deadline that holds
   whatever hangs; the parent imports nothing that the child doesn't need.
@@ -60,7 +60,8 @@ DRIVER = """
 import contextlib, gc, os, sys
 parent, leave = os.getpid(), os._exit
 {early}
-from check_jobmon import __main__, cli
+from check_jobmon import __main__
+from check_jobmon.plugin import cli
 {late}
 __main__.command()
 """

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database, bootstrap
 
 CHECK_PGSQL = "/usr/lib/nagios/plugins/check_pgsql"

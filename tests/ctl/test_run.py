@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from check_jobmon.spool import target
+from check_jobmon.recording.spool import target
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
@@ -666,7 +666,12 @@ TREE = (
     "trap '' TERM; sh -c 'trap \"\" TERM; setsid sleep 1000 & set -m; sleep 1000 & echo $! >&2; sleep 1000' & "
     "echo ready; while :; do sleep 0.05; done"
 )
-HASTY = "import sys, check_jobmon.command as c; c.KILL_AFTER = 0.5; from check_jobmon.ctl import main; sys.exit(main())"
+HASTY = """
+import sys, check_jobmon.recording.child_process as c
+c.KILL_AFTER = 0.5
+from check_jobmon.ctl import main
+sys.exit(main())
+"""
 
 
 @pytest.mark.parametrize("at_terminal", [False, True])

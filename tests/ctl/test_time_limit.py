@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from check_jobmon import ctl
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database
 from tests.parsers import commands
 

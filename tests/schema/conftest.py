@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database
 
 NewServer = Callable[..., Server]

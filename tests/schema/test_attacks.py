@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from check_jobmon.schema.link import LINK_ROUTINES
 from check_jobmon.schema.roles import LOGGING, MONITORING, TABLES
 from tests.database import Database, bootstrap, value

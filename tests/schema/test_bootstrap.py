@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from check_jobmon.connection import CheckImpossible, Session
+from check_jobmon.connection.session import CheckImpossible, Session
 from check_jobmon.schema import BootstrapError, install
 from check_jobmon.schema.scripts import version
 from tests.database import Database, bootstrap, until, value

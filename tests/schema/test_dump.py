@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon.embedded import wheel_binaries
+from check_jobmon.demo.server import wheel_binaries
 from tests.database import Database, value
 from tests.schema.conftest import NewServer
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from check_jobmon.embedded import wheel_binaries
+from check_jobmon.demo.server import wheel_binaries
 from tests.database import Database, bootstrap, until, value
 from tests.schema.conftest import NewServer
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from check_jobmon.jobs import Job, Words
+from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.scripts import job_status
 from tests.database import Database, until, value
 

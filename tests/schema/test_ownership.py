@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database, bootstrap, signature, value
 from tests.schema.sessions import busy, until
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database
 
 SPECIAL: dict[str, Sequence[str]] = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database, value
 from tests.schema.sessions import until
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from check_jobmon.embedded import Server
+from check_jobmon.demo.server import Server
 from tests.database import Database, value
 from tests.system.daemons import Place, Plugin, install_plugin, new_place
 

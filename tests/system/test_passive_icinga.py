@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from tests.database import Database, Output, run_module
+from tests.plugin.targets.conftest import Targets, services_of_hostile_names
+from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Plugin
 from tests.system.test_icinga import PASSWORD, Icinga, _answers
 from tests.system.test_icinga import icinga as icinga
-from tests.targets.conftest import Targets, services_of_hostile_names
-from tests.targets.conftest import targets as targets
 
 CLIENT = "check_jobmon"
 
@@ -283,7 +283,7 @@ def test_an_icinga_that_is_not_there(database: Database, targets: Targets, tmp_p
 
 
 def test_without_the_http_client_it_is_said_what_to_install(database: Database, targets: Targets) -> None:
-    code = "import sys; sys.modules['urllib3'] = None; from check_jobmon.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; sys.modules['urllib3'] = None; from check_jobmon.plugin.cli import main; sys.exit(main(sys.argv[1:]))"
     options = ["--targets", targets({"db": database.parameters}), "--submit", "icinga:https://localhost:1"]
     done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=False)
     assert done.stdout == (

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from tests.database import Database, run_module
+from tests.plugin.targets.conftest import Targets, services_of_hostile_names
+from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Place, Plugin
 from tests.system.test_nagios import _configuration, _unescaped
 from tests.system.test_nagios import nagios as nagios
-from tests.targets.conftest import Targets, services_of_hostile_names
-from tests.targets.conftest import targets as targets
 
 SUBMITTED = ["-t", "40", "-x", "LOAD [1-9]*"]
 """Options for results that fit whole into one command."""

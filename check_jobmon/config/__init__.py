@@ -1,0 +1,1 @@
+"""What a site sets: connection options, the hosts file, the configuration file, job_check_config."""

@@ -1,0 +1,349 @@
+"""The one way to a database: connects, and begins every transaction by pinning the settings that a statement's meaning needs.
+
+Nothing is ever sent outside such a transaction, because whoever may create a function, operator or type in a schema of the
+session's search_path could otherwise have it run with the rights of the role that connects. By the transaction and not by
+the session, because behind PgBouncer the next transaction may be another session's. Judges and prints nothing.
+"""
+
+import contextlib
+import re
+import select
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from check_jobmon.connection.hints import way_out
+from check_jobmon.schema.scripts import bundled
+from check_jobmon.text import clean, unrepresented
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+PINNED = {
+    "search_path": "pg_catalog, pg_temp",
+    # as of the next message: the server has split this one into tokens before it executes anything of it
+    "standard_conforming_strings": "on",
+    "datestyle": "'ISO, YMD'",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "quote_all_identifiers": "off",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+}
+"""What the first statements of every transaction set, in this order, whatever the role's and the database's settings are."""
+PINNED_TO_READ = {"row_security": "off", "constraint_exclusion": "off"}
+"""What read-only transactions set besides, so that no policy or check constraint added in the meantime is executed."""
+RESTRICTING = {17: 0, 16: 4, 15: 8, 14: 13, 13: 16}
+"""By major version the minor one since which views and foreign tables can be locked out, in case a table is replaced by one."""
+POWERFUL = (
+    "(su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))"
+)
+"""Which roles su have a superuser's rights, or can take them."""
+SETTING = "setting"
+"""The name of the column of a SELECT that only sets something: its rows are no answer."""
+SECONDS = 30.0
+"""How long a statement may take unless the caller says otherwise."""
+
+T = TypeVar("T")
+Statement: TypeAlias = "LiteralString | bytes | psycopg.sql.SQL | psycopg.sql.Composed"
+Rows: TypeAlias = list[tuple[Any, ...]]
+Asking: TypeAlias = Generator[str, list[Rows], T]
+"""Yields scripts of statements, is sent the rows of each statement that returned any, and returns what came of it."""
+
+
+class DatabaseUnreachable(Exception):
+    """The server can't be reached, refuses, or does not answer in time. One line: what, where, what to do."""
+
+
+class CheckImpossible(Exception):
+    """The server answers, but there is nothing to go on with: no schema, no right, a broken or untrusted table. One line."""
+
+
+class _TimeIsUp(Exception):
+    """The time limit has passed; raised by a signal's handler."""
+
+
+class _LenientText(psycopg.adapt.Loader):
+    """Text from a database of encoding SQL_ASCII, which may hold bytes that are not UTF-8."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode("utf-8", "replace")
+
+
+class _LenientBinary(_LenientText):
+    """The same, fetched in binary format."""
+
+    format = psycopg.pq.Format.BINARY
+
+
+class Pinned:
+    """A connection, whether it is waited for or awaited, and the beginning of each transaction on it.
+
+    `parameters` are libpq's. Once connected, `dbname` and `user` are known, and `connect_seconds`. Nobody but the two kinds
+    of session touches `_connection`.
+    """
+
+    _connection: "psycopg.BaseConnection[Any]"
+    dbname: str
+    user: str
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = parameters
+        self.connect_seconds = 0.0
+        self._encoded = True
+
+    @contextlib.contextmanager
+    def connecting(self) -> Iterator[dict[str, Any]]:
+        """Gives the parameters with which `_connection` has to be made meanwhile; says why it can't be.
+
+        Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right.
+        """
+        started = time.monotonic()
+        refuse_password(self.parameters)
+        try:
+            yield {
+                # the encoding in which names and messages come, whatever the database's
+                "client_encoding": "utf8",
+                "application_name": "check_jobmon",
+                **self.parameters,
+                "autocommit": True,
+                "prepare_threshold": None,
+            }
+        except (psycopg.ProgrammingError, psycopg.InterfaceError) as error:
+            raise CheckImpossible(f"the connection parameters are wrong: {one_line(error)}") from error
+        except UnicodeError as error:
+            host = self.parameters.get("host", "")
+            raise CheckImpossible(f"\"{clean(host, 100)}\" can't be a host's name: correct -H, or PGHOST") from error
+        except psycopg.Error as error:
+            raise _unconnected(error) from error
+        self.connect_seconds = time.monotonic() - started
+        self.dbname = self._connection.pgconn.db.decode("utf-8", "replace")
+        self.user = self._connection.pgconn.user.decode("utf-8", "replace")
+        self._encoded = self.info.parameter_status("server_encoding") != "SQL_ASCII"
+        if not self._encoded:
+            for type_name in ("text", "name", "varchar"):
+                self._connection.adapters.register_loader(type_name, _LenientText)
+                self._connection.adapters.register_loader(type_name, _LenientBinary)
+
+    @property
+    def info(self) -> psycopg.ConnectionInfo:
+        """What libpq knows of the connection."""
+        return self._connection.info
+
+    def _begun(self, script: str = "", mode: str = "READ ONLY") -> bytes:
+        """The script as it is to be sent: with the beginning of a pinned transaction, unless it goes on in one."""
+        status = self._connection.pgconn.transaction_status
+        if status == TransactionStatus.INTRANS:
+            return script.encode()
+        settings = PINNED if mode != "READ ONLY" else {**PINNED, **PINNED_TO_READ}
+        pins = "".join(f"SET LOCAL {name} = {value};" for name, value in settings.items())
+        major, minor = divmod(self.info.server_version, 10000)
+        if mode == "READ ONLY" and minor >= RESTRICTING.get(major, 0):
+            pins += "SET LOCAL restrict_nonsystem_relation_kind = 'view, foreign-table';"
+        if not self._encoded:
+            pins += "SET LOCAL client_encoding = 'SQL_ASCII';"
+        over = "ROLLBACK;" if status == TransactionStatus.INERROR else ""
+        return f"{over}BEGIN ISOLATION LEVEL READ COMMITTED {mode};{pins}{script}".encode()
+
+
+class Session(Pinned):
+    """A connection that is waited for, at most `seconds` for each statement, `lock_seconds` of it for a lock (None: for ever)."""
+
+    _connection: "psycopg.Connection"
+
+    def __init__(self, parameters: Mapping[str, Any], seconds: float | None = None) -> None:
+        super().__init__(parameters)
+        self.seconds = seconds
+        self.lock_seconds: float | None = None
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self) -> "Session":
+        """Connect. Raises as `connecting`."""
+        with self._limited(), self.connecting() as parameters:
+            self._connection = psycopg.connect(**parameters)
+        return self
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+
+    def lost(self) -> bool:
+        """Whether the server has ended it, as far as that has arrived; it is asked nothing."""
+        try:
+            if select.select([self._connection], [], [], 0)[0]:
+                self._connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+        return self._connection.closed
+
+    def cancel(self) -> None:
+        """Cancel the statement that the session is at, from another thread."""
+        self._connection.cancel()
+
+    @property
+    def adapters(self) -> "psycopg.adapt.AdaptersMap":
+        """How values are converted, to register more."""
+        return self._connection.adapters
+
+    def ask(self, asking: Asking[T]) -> T:
+        """What comes of the questions. Raises what they raise."""
+        try:
+            script = next(asking)
+            while True:
+                try:
+                    answers = self.script(script)
+                except psycopg.Error as error:
+                    script = asking.throw(error)
+                else:
+                    script = asking.send(answers)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def script(self, script: str, mode: str = "READ ONLY") -> list[Rows]:
+        """The rows of each statement that returns any, in one round trip. The transaction stays open unless it ends it."""
+        answers: list[Rows] = []
+        with self._limited():
+            cursor = self._connection.execute(self._begun(script, mode))
+            while True:
+                if is_answer(cursor):
+                    answers.append(cursor.fetchall())
+                if not cursor.nextset():
+                    return answers
+
+    @contextlib.contextmanager
+    def transaction(self, mode: str = "READ WRITE") -> Iterator[None]:
+        """A transaction, or a savepoint where one is open. psycopg.Rollback ends it without being raised on, as in psycopg."""
+        if self._connection.pgconn.transaction_status == TransactionStatus.INTRANS:
+            with self._connection.transaction():
+                yield
+            return
+        self.script(self._bounds(), mode)
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("ROLLBACK")
+            if not isinstance(error, psycopg.Rollback):
+                raise
+        else:
+            self.execute("COMMIT")
+
+    def execute(
+        self, query: "Statement", parameters: Sequence[Any] | Mapping[str, Any] | None = None, **options: Any
+    ) -> "psycopg.Cursor":
+        """One statement, in the open transaction or in one of its own."""
+        if self._connection.pgconn.transaction_status != TransactionStatus.INTRANS:
+            with self.transaction():
+                return self.execute(query, parameters, **options)
+        with self._limited():
+            return self._connection.execute(query, parameters, **options)
+
+    def rows(self, query: str, *parameters: Any, mode: str = "READ ONLY") -> Rows:
+        """The rows that a query gives, in the open transaction, or in one of its own and then in one round trip."""
+        text = psycopg.ClientCursor(self._connection).mogrify(query, parameters) if parameters else query
+        if self._connection.pgconn.transaction_status == TransactionStatus.INTRANS:
+            answers = self.script(text)
+        else:
+            try:
+                answers = self.script(f"{self._bounds()}{text};COMMIT", mode)
+            except psycopg.Error:
+                if self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return answers[0] if answers else []
+
+    def _bounds(self) -> str:
+        """What makes the server stop too."""
+        limits = {"statement_timeout": self.seconds, "lock_timeout": self.lock_seconds}
+        return "".join(f"SET LOCAL {name} = {max(1, round(n * 1000))};" for name, n in limits.items() if n is not None)
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Wait no longer than that for a server that says nothing. Only the main thread can be interrupted."""
+        if self.seconds is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, _time_is_up)
+        try:
+            # a little later than the server's own limit, which says more
+            signal.setitimer(signal.ITIMER_REAL, self.seconds + 1)
+            yield
+        except _TimeIsUp:
+            raise DatabaseUnreachable(
+                f"the server did not answer within {self.seconds:g}s: see that it is up and not overloaded, or give more "
+                "time with --timeout"
+            ) from None
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _time_is_up(*_: object) -> NoReturn:
+    raise _TimeIsUp
+
+
+def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
+    """Whether the cursor's current result is an answer, and not from a statement that only sets something."""
+    result = cursor.pgresult  # not `description`, which describes all columns for the name of one
+    return result is not None and result.nfields > 0 and result.fname(0) != SETTING.encode()
+
+
+def untrusted(schema: str) -> str:
+    """A SELECT of the first object that makes it unsafe to go on in the schema with the session's rights, and its owner.
+
+    It gives one row with both as an array, or no row. What counts as unsafe, untrusted.sql says at its top.
+    """
+    return bundled("untrusted.sql").replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
+
+
+def literal(text: str) -> str:
+    """The text as a literal of SQL."""
+    return psycopg.sql.Literal(text).as_string(None)
+
+
+def refuse_password(parameters: Mapping[str, Any]) -> None:
+    """Raise CheckImpossible for a --conninfo with a password, which would be there for everybody to see."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(parameters.get("conninfo", ""))
+    except psycopg.Error:
+        # libpq's message would quote the string, and who knows what is in it
+        raise CheckImpossible(
+            "--conninfo is neither a connection string nor a URI of libpq's: give host=... dbname=... or postgresql://..."
+        ) from None
+    if any(given.get(secret) for secret in ("password", "sslpassword", "oauth_client_secret")):
+        raise CheckImpossible(
+            "--conninfo has a password, which everybody on this machine can see: put it into ~/.pgpass or a service file"
+        )
+
+
+def _unconnected(error: psycopg.Error) -> Exception:
+    # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
+    said = error.pgconn.error_message if error.pgconn else b""
+    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
+    if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
+        return CheckImpossible(
+            f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
+        )
+    return DatabaseUnreachable(f"{text}: {way_out(text)}")
+
+
+def one_line(error: psycopg.Error) -> str:
+    """A PostgreSQL error in one line, with its hint; never the statement or its position."""
+    diagnosis = error.diag
+    if diagnosis.message_primary is None:
+        # what psycopg was doing when the connection broke is of no interest
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", unrepresented(str(error))), 500)
+    parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
+    return clean("; ".join(part for part in parts if part), 500)

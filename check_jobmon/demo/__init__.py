@@ -1,0 +1,1 @@
+"""jobmonctl demo, and the PostgreSQL server of a Python package that it and the tests use."""

@@ -1,0 +1,214 @@
+"""What the catalog says of a job log: whether its tables are there, readable and whole, and which indexes they have."""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from check_jobmon.connection.session import POWERFUL, CheckImpossible, Session, literal, untrusted
+from check_jobmon.schema.scripts import bundled, quoted
+
+INTEGER = ("smallint", "integer", "bigint")
+TEXT = ("text", "character varying")
+TIME = ("timestamp with time zone",)
+INTERVAL = ("interval",)
+COLUMNS = {
+    "job_log": {
+        "job_id": INTEGER,
+        "owner": TEXT,
+        "job_name": TEXT,
+        "start_time": TIME,
+        "end_time": TIME,
+        "status": TEXT,
+        "pid": INTEGER,
+    },
+    "job_detail": {
+        "job_id": INTEGER,
+        "step_id": INTEGER,
+        "action": TEXT,
+        "start_time": TIME,
+        "end_time": TIME,
+        "elapsed_time": ("real", "double precision", "numeric"),
+        "status": TEXT,
+        "message": TEXT,
+    },
+    "job_check_config": {
+        "job_name": TEXT,
+        "warn_threshold": INTERVAL,
+        "error_threshold": INTERVAL,
+        "active": ("boolean",),
+        "sensitivity": INTEGER,
+    },
+    "job_check_log": {"job_id": INTEGER, "job_name": TEXT, "alert_code": INTEGER},
+    "job_status_text": {"alert_code": INTEGER, "alert_text": TEXT},
+}
+"""The tables that are read, their columns, and the types that these may have: built in, so that reading runs nobody's code."""
+OLDER_NAMES = {"alert_code": "error_code", "alert_text": "error_text"}
+"""Columns of job_status_text under their older names, which will do."""
+
+DONE = "(end_time IS NOT NULL)"
+OPEN = "(end_time IS NULL)"
+"""Conditions of partial indexes, in PostgreSQL's spelling."""
+
+WORDS = ("alert_code", "alert_text")
+"""The columns of job_status_text."""
+
+
+class Layout(NamedTuple):
+    """How the check query finds its way here: job_status.sql's @layout@ and @newest@, and the names that the columns of
+    job_status_text have; `notes` are for -v."""
+
+    kind: str
+    newest: bool
+    notes: tuple[str, ...]
+    words: tuple[str, str]
+
+
+def query(schema: str) -> str:
+    """The catalog query for a schema; its rows are for `in_doubt` and `examine`."""
+    return _filled("catalog.sql", schema)
+
+
+def closer_query(schema: str) -> str:
+    """The query whose row is `doubts` to `examine`, where `in_doubt` says that it is needed."""
+    return _filled("doubts.sql", schema)
+
+
+def _filled(name: str, schema: str) -> str:
+    tables = ", ".join(f"'{table}'" for table in COLUMNS)
+    text = bundled(name).replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
+    return text.replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
+
+
+def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether it takes a closer look: by who has a superuser's rights, or at a table that isn't as plain as they come."""
+    return bool(rows) and (rows[0][2] or any(row[9] is False for row in rows))
+
+
+def examine(
+    rows: Sequence[tuple[Any, ...]],
+    doubts: Sequence[Any],
+    schema: str,
+    dbname: str,
+    user: str,
+    needed: Collection[str] = COLUMNS.keys(),
+) -> Layout | str:
+    """The layout, or in one line why there is nothing to judge, or it isn't safe to look. `needed` are the tables to read."""
+    bootstrap = f'run "jobmonctl bootstrap -d {dbname}", or name it with --schema'
+    if not rows:
+        return f'no jobmon schema in database "{dbname}" (looked for "{schema}"): {bootstrap}'
+    distrusted, strange, code = doubts or (None, None, None)
+    if distrusted:
+        return distrust(distrusted, schema, dbname, user)
+    found = {row[3]: row[4:] for row in rows if row[3]}
+    if not found:
+        return f'no jobmon schema in database "{dbname}" ("{schema}" is there, but has no job log): {bootstrap}'
+    if not rows[0][0]:
+        return (
+            f'role "{user}" may not use schema "{schema}" of database "{dbname}": '
+            f"GRANT {schema}_monitor TO that role, or name another role with -U"
+        )
+    missing = [table for table in COLUMNS if table not in found]
+    if missing:
+        return f'schema "{schema}" of database "{dbname}" lacks the table {missing[0]}: {bootstrap}'
+    for table, expected in COLUMNS.items():
+        kind, readable, hidden, columns, _, _ = found[table]
+        where = f'{schema}.{table} in database "{dbname}"'
+        if kind not in "rp":
+            return f"{where} is not a table: put the table back, or {bootstrap}"
+        types = dict(columns)
+        for column, allowed in expected.items():
+            name = column if column in types else OLDER_NAMES.get(column, column)
+            if name not in types:
+                return f"{where} lacks the column {column}: put it back, or {bootstrap}"
+            if types[name] not in allowed:
+                return f"{where} is not read: its column {name} is {types[name]}, not {allowed[-1]}: put the table back"
+        if not readable and table in needed:
+            return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
+        if hidden:
+            return (
+                f'row-level security hides rows of {where} from role "{user}", so the check would miss jobs: '
+                "ALTER ROLE that role BYPASSRLS, or name another role with -U"
+            )
+    if strange:
+        table, what = strange
+        return (
+            f'{schema}.{table} in database "{dbname}" is not read: {what}, a part of it, is no plain table: detach that'
+        )
+    if code:
+        table, what = code
+        return (
+            f'{schema}.{table} in database "{dbname}" is not read, because that could run {what}, which is not a '
+            "superuser's: drop the index, constraint or statistics that uses it"
+        )
+    layout = _layout(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][1])
+    names = dict(found["job_status_text"][3])
+    code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
+    return layout._replace(words=(code_name, text_name))
+
+
+def refuse_untrusted(session: Session, schema: str) -> None:
+    """Raise CheckImpossible where the session must not go on in the schema."""
+    if found := session.rows(untrusted(schema)):
+        raise CheckImpossible(distrust(found[0][0], schema, session.dbname, session.user))
+
+
+def distrust(found: Sequence[str | None], schema: str, dbname: str, user: str) -> str:
+    """In one line why the session doesn't go on: `found` is what untrusted.sql says."""
+    what, owner = found
+    whose = f'belongs to role "{owner}"' if owner else "belongs to everybody (PUBLIC)"
+    danger = f'role "{user}" has a superuser\'s rights, and whoever owns a part of the schema could use them'
+    if owner and what == f"schema {schema}":
+        return f'schema "{schema}" of database "{dbname}" {whose}: connect as that role (-U {owner}), because {danger}'
+    return (
+        f'{what} in database "{dbname}" {whose}, not to a superuser: take that away, or connect as a role with fewer '
+        f"rights (-U), because {danger}"
+    )
+
+
+def _layout(
+    log_indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool
+) -> Layout:
+    notes = []
+    name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
+    if not sees_all:
+        notes.append(
+            f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
+            "pid is, and who blocks it is not told"
+        )
+    log, check_log = _keys(log_indexes), _keys(check_log_indexes)
+    probes = any(
+        re.fullmatch("job_name, end_time( DESC)?(, .*)?", keys) and condition in ("", DONE) for keys, condition in log
+    )
+    open_runs = any(condition == OPEN for _, condition in log)
+    failures = any(re.fullmatch("job_name(, .*)?", keys) and not condition for keys, condition in check_log)
+    newest = any(re.fullmatch("end_time( DESC)?", keys) and condition in ("", DONE) for keys, condition in log)
+    lacking = [
+        index
+        for there, index in (
+            (probes, "job_log (job_name, end_time)"),
+            (open_runs, "job_log (job_name) WHERE end_time IS NULL"),
+            (failures, "job_check_log (job_name, alert_code, job_id)"),
+        )
+        if not there
+    ]
+    if not lacking:
+        return Layout("probe", newest, tuple(notes), WORDS)
+    notes.extend(
+        f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
+    )
+    first = {keys.split(",")[0] for keys, condition in log if not condition}
+    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", False, tuple(notes), WORDS)
+
+
+def _keys(definitions: Sequence[str]) -> list[tuple[str, str]]:
+    """The keys of each b-tree index among these CREATE INDEX statements, and its condition, "" if there is none.
+
+    A key of another collation or order has these with it, and so isn't taken for one that serves.
+
+    >>> _keys(["CREATE INDEX i ON s.t USING btree (upper(a), b DESC) INCLUDE (c) WHERE (d IS NULL)"])
+    [('upper(a), b DESC', '(d IS NULL)')]
+    """
+    found = (
+        re.search(r" USING btree \((.*?)\)( INCLUDE .*?)?( WITH .*?)?( WHERE (.*))?$", text) for text in definitions
+    )
+    return [(match[1], match[5] or "") for match in found if match]

@@ -1,0 +1,274 @@
+"""What is asked of a job log, and what an answer or an error means: one deadline, one read-only transaction. Judges nothing.
+
+The queries are generators that do no I/O: each yields a script and is sent its rows, or has psycopg's error thrown in. A
+session (connection.py) drives them.
+"""
+
+import time
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors
+
+from check_jobmon.connection.hints import way_out
+from check_jobmon.connection.session import (
+    SETTING,
+    Asking,
+    CheckImpossible,
+    DatabaseUnreachable,
+    Pinned,
+    Rows,
+    literal,
+    one_line,
+)
+from check_jobmon.judging import catalog as layout
+from check_jobmon.judging.job import Job, Step, Words
+from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
+from check_jobmon.schema.scripts import FAILURES, job_status, quoted
+from check_jobmon.text import clean
+
+LOCK_SHARE = 0.9
+"""The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
+LOOK = 0.2
+"""Seconds to find out who holds a lock, after the check's own time is over."""
+STEPS = 20
+"""Steps of a run that are shown, the last ones."""
+OUT_OF_TIME = ("57014", "25P03", "25P04")
+"""SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
+
+
+Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
+"""The words for the alert codes, the monitored jobs, and the steps of their last runs by job_id."""
+
+
+class Inquiry:
+    """What there is to ask of the job log of one database, over a session of any kind.
+
+    `deadline` is the time.monotonic() by which the server has to have answered. `query_seconds`, `rows` and `notes` become
+    known as the steps are done.
+    """
+
+    def __init__(self, session: Pinned, schema: str, deadline: float) -> None:
+        self.session = session
+        self.schema = schema
+        self.deadline = deadline
+        self.query_seconds = 0.0
+        self.rows = 0
+        self.notes: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """The connection, for people."""
+        info = self.session.info
+        return (
+            f'"{self.session.dbname}" at {info.host or "the default socket"}:{info.port} as "{self.session.user}", '
+            f"PostgreSQL {info.parameter_status('server_version')}"
+        )
+
+    def judging(
+        self, selection: Selection = EVERY_JOB, failures: int = FAILURES, steps: bool = False
+    ) -> Asking[Judgement]:
+        """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
+
+        Two round trips: the first looks whether and how the tables can be read. One more where that leaves doubts.
+        """
+        # One transaction, so that PgBouncer in transaction mode can have it.
+        is_superuser = self.session.info.parameter_status("is_superuser") == "on"
+        catalog, *more = yield from self._fetch(f"""
+            {self._bounds()}
+            SET LOCAL jit = off;
+            SET LOCAL work_mem = '64MB';
+            {layout.query(self.schema)};
+            {layout.closer_query(self.schema) if is_superuser else ""};
+        """)
+        if layout.in_doubt(catalog) and not more:
+            more = yield from self._fetch(f"{self._timeouts()}{layout.closer_query(self.schema)};")
+        doubts = more[0][0] if more else ()
+        found = layout.examine(catalog, doubts, self.schema, self.session.dbname, self.session.user)
+        if isinstance(found, str):
+            raise CheckImpossible(found)
+        self.notes = found.notes
+        query = job_status(
+            self.schema,
+            failures,
+            found.kind,
+            found.newest,
+            selection.also(self.schema),
+            selection.selected(),
+            found.words,
+        )
+        code, text = found.words
+        started = time.monotonic()
+        answers = yield from self._fetch(f"""
+            {self._timeouts()}
+            SELECT s.{code}, left(s.{text}, 200)
+              FROM {quoted(self.schema)}.job_status_text AS s
+             WHERE s.{code} IN (1, 2, 3)
+             LIMIT 3;
+            {self._timeouts_again()}
+            {query};
+            {self._timeouts_again() + self._steps(query) if steps else ""}
+            COMMIT;
+        """)
+        self.query_seconds = time.monotonic() - started
+        self.rows = len(answers[1])
+        jobs = list(map(Job._make, answers[1]))
+        jobs.sort(key=attrgetter("name"))
+        jobs.sort(key=attrgetter("alert_code"), reverse=True)
+        details: dict[int, list[Step]] = {}
+        for row in answers[2] if steps else ():
+            details.setdefault(row[0], []).append(Step(*row[1:]))
+        return self._words(answers[0]), jobs, details
+
+    def naming(self) -> Asking[list[str]]:
+        """All names that were ever logged or configured, sorted. One more round trip."""
+        script = f"""
+            {self._bounds()}
+            SELECT left(j.job_name, 500) AS job_name FROM {quoted(self.schema)}.job_check_config AS j
+             UNION
+            SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j
+             ORDER BY job_name;
+            COMMIT;
+        """
+        answers = yield from self._fetch(script)
+        return [row[0] for row in answers[0]]
+
+    def _steps(self, query: str) -> str:
+        """The last steps of each job's last run, and one more where there are more."""
+        return f"""
+            SELECT d.job_id, d.action, d.status, d.elapsed_time, d.message
+              FROM (SELECT DISTINCT greatest(j.alive_job_id, j.crashed_job_id, j.done_job_id) AS job_id
+                      FROM ({query}) AS j) AS r
+             CROSS JOIN LATERAL (
+                    SELECT n.job_id, n.step_id, left(n.action, 500) AS action, left(n.status, 200) AS status,
+                           n.elapsed_time, left(n.message, 2000) AS message
+                      FROM {quoted(self.schema)}.job_detail AS n
+                     WHERE n.job_id = r.job_id
+                     ORDER BY n.step_id DESC
+                     LIMIT {STEPS + 1}
+                   ) AS d
+             ORDER BY d.job_id, d.step_id;
+        """
+
+    def _bounds(self) -> str:
+        """What the server does ends by the deadline, even if this process is gone by then."""
+        return f"""
+            {self._timeouts()}
+            SET LOCAL idle_in_transaction_session_timeout = {self._left()};
+            {self._transaction_timeout()}
+        """
+
+    def _transaction_timeout(self) -> str:
+        if self.session.info.server_version < 170000:
+            return ""
+        # To the server a running timeout changes only by way of 0. A little longer than a statement's, which says more.
+        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left() + 100};"
+
+    def _left(self) -> int:
+        """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
+        return max(1, round((self.deadline - time.monotonic()) * 1000))
+
+    def _timeouts(self) -> str:
+        left = self._left()
+        return f"SET LOCAL statement_timeout = {left}; SET LOCAL lock_timeout = {max(1, round(left * LOCK_SHARE))};"
+
+    def _timeouts_again(self) -> str:
+        """What is left for the next statement of a script, so that all together end by the deadline."""
+        left = f"{self._left()} - extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000"
+        return "".join(
+            f"SELECT set_config('{name}', greatest(1, (({left}) * {share})::integer)::text, true) AS {SETTING};"
+            for name, share in (("statement_timeout", 1), ("lock_timeout", LOCK_SHARE))
+        )
+
+    def _fetch(self, script: str) -> Asking[list[Rows]]:
+        """The answers to a script, or DatabaseUnreachable or CheckImpossible for an error."""
+        try:
+            return (yield script)
+        except psycopg.Error as error:
+            failure = yield from self._failure(error)
+            raise failure from error
+
+    def _failure(self, error: psycopg.Error) -> Asking[Exception]:
+        dbname = self.session.dbname
+        state = error.sqlstate or ""
+        if isinstance(error, errors.InsufficientPrivilege):
+            return CheckImpossible(
+                f'role "{self.session.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
+                f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
+            )
+        out_of_time = state in OUT_OF_TIME and "user request" not in str(error)
+        if isinstance(error, errors.LockNotAvailable) or (out_of_time and isinstance(error, errors.QueryCanceled)):
+            # the first query waits for one lock after the other, each for its own time
+            self.deadline = max(self.deadline, time.monotonic() + LOOK)
+            lock = yield from self._lock()
+            if lock or isinstance(error, errors.LockNotAvailable):
+                lock = (
+                    lock
+                    or "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+                )
+                return DatabaseUnreachable(f'a table of schema "{self.schema}" in database "{dbname}" is locked {lock}')
+        if out_of_time:
+            return DatabaseUnreachable(
+                f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
+                "with -t"
+            )
+        # What has no SQLSTATE and is not about one value, libpq found: what came was no answer of PostgreSQL's.
+        no_answer = not (state or isinstance(error, psycopg.DataError))
+        if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME or no_answer:
+            text = one_line(error)
+            return DatabaseUnreachable(
+                f'database "{dbname}" broke off the check: {text}: {way_out(text, error.sqlstate or "")}'
+            )
+        return CheckImpossible(
+            f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '
+            "schema (jobmonctl bootstrap), or see the server's log"
+        )
+
+    def _lock(self) -> Asking[str]:
+        """Which table is locked, by whom, and what to do, as far as there is time to ask; empty if none is seen to be."""
+        try:
+            answers = yield (
+                f"""
+                {self._bounds()}
+                SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
+                       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')
+                  FROM pg_locks AS l
+                  JOIN pg_class AS c ON c.oid = l.relation
+                  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+                 WHERE l.mode = 'AccessExclusiveLock'
+                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                   AND n.nspname = {literal(self.schema)}
+                   AND c.relname IN ({", ".join(f"'{table}'" for table in layout.COLUMNS)})
+                 ORDER BY l.granted DESC, a.xact_start
+                 LIMIT 1;
+                COMMIT;
+            """
+            )
+            rows = answers[0]
+        except psycopg.Error:
+            rows = []
+        if not rows:
+            return ""
+        table, granted, pid, *names, since = rows[0]
+        if pid is None:
+            return f"({table} by a prepared transaction): see pg_prepared_xacts, and commit it or roll it back"
+        who = ", ".join([f"pid {pid}", *(clean(name, 60) for name in names if name)])
+        whose = f"{who}, in a transaction since {since}" if since else who
+        if not granted:
+            return (
+                f"({table}: {whose}, waits to lock it, and all others behind): see what that one waits for, or end it"
+            )
+        return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
+
+    def _words(self, rows: Sequence[tuple[Any, ...]]) -> Words:
+        cleaned = ((code, clean(text or "", 40)) for code, text in rows)
+        found = {code: text for code, text in cleaned if text}
+        lacking = [str(code) for code in (1, 2, 3) if code not in found]
+        if lacking:
+            raise CheckImpossible(
+                f'{self.schema}.job_status_text in database "{self.session.dbname}" has no text for alert code '
+                f"{lacking[0]}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
+            )
+        return Words(found[1], found[2], found[3])

@@ -1,0 +1,50 @@
+"""Performance data: which figures, under which labels. Its grammar is nagiosplugin's Performance."""
+
+import math
+
+from nagiosplugin import Performance
+
+from check_jobmon.judging.job import Job
+from check_jobmon.text import label
+
+
+def job_perfdata(job: Job) -> str:
+    """A job's three figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s).
+
+    What a job that has never run has not is left out: `U`, the guidelines' sign for it, is an error to Icinga 2.
+    """
+    name = label(job.name)
+    figures = []
+    if job.age is not None and math.isfinite(job.age):
+        figures.append(_seconds(f"{name} age", job.age, job.warn_after, job.error_after))
+    figures.append(Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0))
+    if job.duration is not None and math.isfinite(job.duration):
+        figures.append(_seconds(f"{name} duration", job.duration, None, None))
+    return " ".join(str(figure) for figure in figures)
+
+
+def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float) -> str:
+    """The counts by state, and how long the query took (s)."""
+    figures = [
+        Performance("critical", critical),
+        Performance("warning", warning),
+        Performance("ok", ok),
+        _seconds("query", query_seconds, None, None),
+    ]
+    return " ".join(str(figure) for figure in figures)
+
+
+def _seconds(name: str, value: float, warn: float | None, crit: float | None) -> Performance:
+    return Performance(name, _number(max(value, 0)), "s", _limit(warn), _limit(crit), 0)
+
+
+def _limit(value: float | None) -> str:
+    """The range that is fine: up to this value. A bare number means `0:number`, so one below zero has to say more."""
+    if value is None or math.isinf(value):
+        return ""
+    return _number(value) if value >= 0 else f"~:{_number(value)}"
+
+
+def _number(value: float) -> str:
+    """A decimal number without an exponent: milliseconds are enough."""
+    return f"{round(value, 3) + 0:.3f}".rstrip("0").rstrip(".")  # + 0 makes 0 of -0

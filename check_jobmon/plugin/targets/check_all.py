@@ -1,0 +1,291 @@
+"""Checks many databases at once, in one thread: psycopg's asyncio connections, a bounded number of them, one deadline.
+
+Runs in a process of its own that may be killed at any time, so each result is written down as soon as it is there.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import os
+import resource
+import threading
+import time
+import types
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
+
+from check_jobmon.config.file import Host
+from check_jobmon.config.hosts import HostsUnusable, locate
+from check_jobmon.connection.session import Asking, CheckImpossible, DatabaseUnreachable, Pinned, Rows, is_answer
+from check_jobmon.judging.check import acquire
+from check_jobmon.judging.job_log import Inquiry
+from check_jobmon.judging.result import (
+    CONNECTING,
+    QUERYING,
+    STATES,
+    UNKNOWN,
+    Result,
+    failed,
+    judged,
+    unanswered,
+    unexpected,
+)
+from check_jobmon.judging.selection import Selection
+from check_jobmon.plugin.deadline import OutOfMemory
+from check_jobmon.text import clean
+
+AT_ONCE = 20
+"""Targets that are asked at the same time, as long as they answer."""
+PATIENCE = 1.0
+"""Seconds after which a target no longer counts as one of these."""
+STARTED_BY = 0.5
+"""The part of the time by which each target has been asked, however many don't answer."""
+RESOLVERS = 256
+"""Names that can be looked up at the same time; each that is not answered holds a thread."""
+STACK = 256 * 1024
+"""Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
+SPARE_FILES = 64
+"""File descriptors for anything else than connections, where there are twice as many."""
+
+T = TypeVar("T")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks each name up once, and in threads enough, so that one that is not answered hinders no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        threading.stack_size(STACK)
+        self.set_default_executor(ThreadPoolExecutor(RESOLVERS))
+        self._lookups: dict[Any, asyncio.Future[Any]] = {}
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        """As everywhere."""
+        key = (host, port, *options.values())
+        if key not in self._lookups:
+            self._lookups[key] = self.create_task(super().getaddrinfo(host, port, **options))
+        return await asyncio.shield(self._lookups[key])
+
+
+class Checks:
+    """The checks of all targets.
+
+    `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when nobody is waited
+    for any longer. `tell` is told each target's number and result, and when (seconds since 1970) its check began.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        hosts: Sequence[Host],
+        deadline: float,
+        give_up: float,
+        tell: Callable[[int, Result, float], None],
+    ) -> None:
+        if not (arguments.submit or arguments.output):
+            # nobody would see the figures of each job
+            arguments = argparse.Namespace(**{**vars(arguments), "perfdata": "none"})
+        self.arguments, self.hosts, self.deadline, self.give_up, self.tell = arguments, hosts, deadline, give_up, tell
+        self.selection = Selection(tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job)
+        self.began: dict[int, float] = {}
+        self.stages: dict[int, tuple[str, str]] = {}
+        self.unanswered = set(range(len(hosts)))
+        self.busy: set[int] = set()
+        self.open = 0
+        self.freed = asyncio.Event()
+
+    def run(self) -> None:
+        """All of them. Raises KeyboardInterrupt if told to stop, OSError if there is nobody to tell."""
+        _allow_files(len(self.hosts) + SPARE_FILES)
+        loop = _Loop()
+        # Not asyncio.run(), which would wait for a resolver that never answers.
+        try:
+            loop.run_until_complete(self._all(loop))
+        except KeyboardInterrupt:
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()  # and with it its query
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            raise
+
+    async def _all(self, loop: asyncio.AbstractEventLoop) -> None:
+        started = time.monotonic()
+        pace = (self.give_up - started) * STARTED_BY / len(self.hosts)
+        tasks = []
+        for number, host in enumerate(self.hosts):
+            await self._turn(started + number * pace)
+            if time.monotonic() >= self.give_up:
+                break
+            self.open += 1
+            self.busy.add(number)
+            tasks.append(loop.create_task(self._check(number, host)))
+        if tasks:
+            done, _ = await asyncio.wait(tasks, timeout=max(0, self.give_up - time.monotonic()))
+            for task in done:
+                task.result()  # raises what it could not tell
+        for number in sorted(self.unanswered):
+            self._tell(number, self._silent(number))
+
+    async def _turn(self, due: float) -> None:
+        """Wait until there is room for one more, or until it has to be asked all the same."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = limit - min(SPARE_FILES, limit // 2)
+        while True:
+            until = self.give_up if self.open >= most else due if len(self.busy) >= AT_ONCE else 0
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self.freed.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.freed.wait(), left)
+
+    async def _check(self, number: int, host: Host) -> None:
+        self.began[number] = time.time()
+        patience = asyncio.get_running_loop().call_later(PATIENCE, self._make_room, number)
+        try:
+            result = await self._sparing(self._result(number, host))
+        except DatabaseUnreachable as error:
+            result = failed(STATES.index(self.arguments.connection_error), str(error))
+        except (CheckImpossible, HostsUnusable) as error:
+            result = failed(UNKNOWN, str(error))
+        except MemoryError:
+            result = failed(STATES.index(self.arguments.connection_error), str(OutOfMemory()))
+        except Exception as error:
+            result = unexpected(error, self.arguments.verbose)
+        finally:
+            patience.cancel()
+            self.open -= 1
+            self._make_room(number)
+        self._tell(number, result)
+
+    @types.coroutine
+    def _sparing(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+        """As `work`, which gets a MemoryError once it has taken more memory than it leaves for all others."""
+        taken, resume = 0, functools.partial(work.send, None)
+        while True:
+            before = _memory()
+            try:
+                awaited = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            after = _memory()
+            taken += after - before
+            try:
+                if taken > resource.getrlimit(resource.RLIMIT_DATA)[0] - after:
+                    taken = 0
+                    raise MemoryError
+                resume = functools.partial(work.send, (yield awaited))
+            except BaseException as error:
+                resume = functools.partial(work.throw, error)
+
+    def _make_room(self, number: int) -> None:
+        self.busy.discard(number)
+        self.freed.set()
+
+    async def _result(self, number: int, host: Host) -> Result:
+        location = locate(argparse.Namespace(**{**vars(self.arguments), "host": host.name}), (host,))
+        places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
+        where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
+        self.stages[number] = (CONNECTING, where)
+        session = _AwaitedSession(_with_services_host(location.parameters))
+        log = Inquiry(session, location.schema, self.deadline)
+        await session.connect()
+        try:
+            self.stages[number] = (QUERYING, where)
+            asking = acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2)
+            jobs = await session.ask(asking)
+            return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
+        finally:
+            await session.close()
+
+    def _silent(self, number: int) -> Result:
+        stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
+        seconds = round(time.time() - self.began.get(number, time.time()), 1)
+        return failed(STATES.index(self.arguments.connection_error), unanswered(seconds, stage, where))
+
+    def _tell(self, number: int, result: Result) -> None:
+        self.unanswered.discard(number)
+        self.tell(number, result, self.began.get(number, time.time()))
+
+
+class _AwaitedSession(Pinned):
+    """As connection.Session, but awaited."""
+
+    _connection: "psycopg.AsyncConnection"
+
+    async def connect(self) -> None:
+        with self.connecting() as parameters:
+            self._connection = await psycopg.AsyncConnection.connect(**parameters)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def ask(self, asking: Asking[T]) -> T:
+        try:
+            script = next(asking)
+            while True:
+                try:
+                    rows = await self._rows(script)
+                except psycopg.Error as error:
+                    script = asking.throw(error)
+                else:
+                    script = asking.send(rows)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _rows(self, script: str) -> list[Rows]:
+        rows: list[Rows] = []
+        cursor = await self._connection.execute(self._begun(script))
+        while True:
+            if is_answer(cursor):
+                rows.append(await cursor.fetchall())
+            if not cursor.nextset():
+                return rows
+
+
+def _memory() -> int:
+    """Bytes of this process that RLIMIT_DATA bounds; 0 where that can't be known (proc(5), /proc/pid/statm)."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as figures:
+            return int(figures.read().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _allow_files(number: int) -> None:
+    """Raise this process's limit of open files, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def _with_services_host(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, with the host that their service stands for, so that psycopg can look it up.
+
+    libpq would do it too, and let all others wait meanwhile.
+    """
+    found = dict(parameters)
+    inherited = os.environ.get("PGSERVICE")
+    service = found.get("service", inherited)
+    if not service or found.keys() & {"host", "hostaddr", "conninfo"}:
+        return found
+    os.environ["PGSERVICE"] = service
+    try:
+        defaults = psycopg.pq.Conninfo.get_defaults()
+    finally:
+        if inherited is None:
+            del os.environ["PGSERVICE"]
+        else:
+            os.environ["PGSERVICE"] = inherited
+    for option in defaults:
+        keyword = option.keyword.decode()
+        if keyword in ("host", "hostaddr", "port") and option.val:
+            found.setdefault(keyword, option.val.decode())
+    return found

@@ -1,0 +1,208 @@
+"""Passive results for Icinga 2, through its API's process-check-result, by HTTPS whose certificates are verified.
+
+Source: the manual of Icinga 2, "Icinga 2 API": "Authentication", "process-check-result".
+"""
+
+import argparse
+import base64
+import json
+import netrc
+import os
+import socket
+import ssl
+import stat
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from check_jobmon.plugin.targets.passive import UNKNOWN, Passive, SubmissionImpossible, Told
+from check_jobmon.text import clean
+
+if TYPE_CHECKING:
+    import urllib3
+
+CONNECTIONS = 4
+"""Requests that are under way at the same time."""
+ANSWER = 100_000
+"""Bytes of an answer that are looked at; one of Icinga's has a few hundred."""
+ACTION = "/v1/actions/process-check-result"
+REMEDY = "see the ApiUser there"
+
+
+def submit(url: str, results: Sequence[Passive], arguments: argparse.Namespace, deadline: float, told: Told) -> None:
+    """Post them all. Raises SubmissionImpossible."""
+    api = _Api(url, arguments, deadline)
+
+    def post(number: int) -> None:
+        try:
+            told(number, api.post(results[number]))
+        except SubmissionImpossible as error:
+            told(number, str(error))
+
+    if results:
+        # the first alone: what goes wrong with all of them is said once
+        told(0, api.post(results[0]))
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        list(threads.map(post, range(1, len(results))))
+
+
+class _Api:
+    """Icinga's API, over connections that are kept."""
+
+    def __init__(self, url: str, arguments: argparse.Namespace, deadline: float) -> None:
+        try:
+            import urllib3
+        except ImportError:
+            reason = "the package urllib3 is not installed: pip install 'check_jobmon[icinga]', or python3-urllib3"
+            raise SubmissionImpossible(reason, UNKNOWN) from None
+        self.urllib3 = urllib3
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname or "", parts.port or 443
+        self.path = parts.path.rstrip("/").removesuffix("/v1") + ACTION
+        self.max_bytes, self.deadline = arguments.max_output, deadline
+        self.source = socket.gethostname()
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if not arguments.cert:
+            headers["Authorization"] = "Basic " + base64.b64encode(_credentials(self.host).encode()).decode()
+        self.pool = urllib3.HTTPSConnectionPool(
+            self.host,
+            self.port,
+            maxsize=CONNECTIONS,
+            block=True,
+            headers=headers,
+            cert_reqs="CERT_REQUIRED",
+            ssl_context=_trust(arguments),
+        )
+
+    def post(self, result: Passive) -> str:
+        """Why Icinga didn't take it; empty if it did. Raises SubmissionImpossible if it would take no other either."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise SubmissionImpossible("no time was left: see what Icinga is busy with, or give more with -t")
+        try:
+            answer = self.pool.urlopen(
+                "POST",
+                self.path,
+                body=self._body(result),
+                timeout=left,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,  # little can become much
+            )
+            code, said = _answered(_beginning(answer))
+        except self.urllib3.exceptions.HTTPError as error:
+            raise SubmissionImpossible(self._broken(error)) from None
+        if answer.status == 401:
+            raise SubmissionImpossible(
+                f"Icinga lets nobody in with these credentials ({answer.status} {said}): {REMEDY}"
+            )
+        if answer.status == code == 200:
+            return ""
+        if answer.status == 404:
+            return f"Icinga has no such service, or this ApiUser may not submit ({answer.status} {said})"
+        return f"Icinga refused it ({answer.status} {said}): see its log"
+
+    def _body(self, result: Passive) -> bytes:
+        first_line, _, long_output = result.text(self.max_bytes).partition("\n")
+        text, _, perfdata = first_line.partition(" | ")
+        body: dict[str, Any] = {
+            "type": "Service",
+            "service": result.name,
+            "exit_status": result.state,
+            "plugin_output": f"{text}\n{long_output}" if long_output else text,
+            "performance_data": perfdata,
+            "check_source": self.source,
+            "execution_start": result.began,
+            "execution_end": result.ended,
+        }
+        return json.dumps(body).encode()
+
+    def _broken(self, error: Exception) -> str:
+        """What came between, and what to do."""
+        where = f"{self.host}:{self.port}"
+        cause: BaseException = error
+        while True:
+            reason = getattr(cause, "reason", None)
+            deeper = reason if isinstance(reason, Exception) else cause.__cause__ or cause.__context__
+            if deeper is None:
+                break
+            cause = deeper
+        said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
+        said = clean(said, 300) or type(cause).__name__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate of {where} can't be trusted: {said}: see --ca-cert, and the name in the URL"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS with {where}: {said}: see --cert and --key, and that this is Icinga's port"
+        return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
+
+
+def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
+    """At most ANSWER bytes. The connection is closed if there are more, else kept."""
+    data = b""
+    try:
+        while len(data) < ANSWER and (piece := answer.read(ANSWER - len(data))):
+            data += piece
+    finally:
+        answer.close()
+        answer.release_conn()
+    return data
+
+
+def _answered(data: bytes) -> tuple[float, str]:
+    """The code and the words of Icinga's answer; code 0 if it is none."""
+    try:
+        answer = json.loads(data)
+        found = answer["results"][0] if "results" in answer else answer
+        return float(found["code" if "code" in found else "error"]), clean(str(found["status"]), 200)
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
+        return 0, "an answer that is not Icinga's"
+
+
+def _trust(arguments: argparse.Namespace) -> ssl.SSLContext:
+    """Verifies certificate and name, against the system's CAs or the one that is given; shows ours if there is one."""
+    try:
+        trust = ssl.create_default_context(cafile=arguments.ca_cert)
+    except OSError as error:
+        raise SubmissionImpossible(f"--ca-cert {clean(arguments.ca_cert, 200)}: {_why(error)}", UNKNOWN) from None
+    if arguments.cert:
+        try:
+            # never ask at a terminal for what an encrypted key would need
+            trust.load_cert_chain(arguments.cert, arguments.key, password=lambda: "")
+        except OSError as error:
+            files = " --key ".join(clean(name, 200) for name in (arguments.cert, arguments.key) if name)
+            raise SubmissionImpossible(f"--cert {files}: {_why(error)}", UNKNOWN) from None
+    return trust
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "not the certificate or the key that it should be, in PEM format and without a passphrase"
+    return str(error.strerror)
+
+
+def _credentials(host: str) -> str:
+    """`user:password` for the host, from ~/.netrc or the file that NETRC names. Never says what is in there."""
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    shown = clean(path, 200)
+    try:
+        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            raise SubmissionImpossible(f"{shown} can be read by others: chmod 600 it", UNKNOWN)
+        found = netrc.netrc(path).authenticators(host)
+    except OSError as error:
+        raise SubmissionImpossible(
+            f"no --cert, and no user and password for Icinga: {shown}: {error.strerror}", UNKNOWN
+        ) from None
+    except netrc.NetrcParseError as error:
+        raise SubmissionImpossible(f"{shown} has a mistake in line {error.lineno}", UNKNOWN) from None
+    except UnicodeError:
+        raise SubmissionImpossible(f"{shown} is not text in UTF-8", UNKNOWN) from None
+    if found is None:
+        raise SubmissionImpossible(
+            f'no --cert, and {shown} has no user and password for "{clean(host, 100)}": write "machine ... login ... '
+            'password ..." there',
+            UNKNOWN,
+        )
+    return f"{found[0]}:{found[2]}"

@@ -1,0 +1,155 @@
+"""Passive results for Nagios 4, Naemon and their kin: through the external command file, or as a check result file.
+
+Sources: the manual of Nagios Core 4, "Passive Checks" and "External Commands"; the formats are tried on a real Nagios.
+"""
+
+import errno
+import os
+import re
+import secrets
+import select
+import stat
+import string
+import time
+from collections.abc import Sequence
+
+from check_jobmon.plugin.targets.passive import UNKNOWN, Passive, SubmissionImpossible, Told
+from check_jobmon.text import clean
+
+_ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
+"""What Nagios takes in no name (illegal_object_name_chars), and what ends a field or a line."""
+_LEAST = 200
+"""Bytes of output that remain for the longest of names."""
+
+
+def submit(path: str, results: Sequence[Passive], max_bytes: int, deadline: float, told: Told) -> None:
+    """Hand them all over. Raises SubmissionImpossible."""
+    try:
+        if os.path.isdir(path):
+            _as_file(path, results, max_bytes, told)
+        else:
+            _as_commands(path, results, max_bytes, deadline, told)
+    except OSError as error:
+        raise SubmissionImpossible(f"{clean(path, 200)} can't be written: {error.strerror}") from None
+
+
+def _illegal(result: Passive) -> str:
+    """Why Nagios can't have such a service; empty if it can."""
+    found = _ILLEGAL.search(result.host)
+    if found:
+        return f"no host of Nagios's can have {found[0]!r} in its name: rename the target"
+    return "" if len(result.host.encode()) <= 1000 else "no host of Nagios's can have so long a name: rename the target"
+
+
+def _escaped(text: str) -> bytes:
+    """The output in one line, as Nagios takes it: `\\n` for a newline, and so a backslash twice."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "replace")
+
+
+def _fitting(result: Passive, max_bytes: int, room: int) -> bytes:
+    """The output in one line, in at most so many bytes as it is and in so much room as it is written."""
+    max_bytes = min(max_bytes, room)
+    while True:
+        line = _escaped(result.text(max_bytes))
+        if len(line) <= room or max_bytes <= _LEAST:
+            return line
+        max_bytes = max(_LEAST, max_bytes - (len(line) - room))
+
+
+def _as_commands(path: str, results: Sequence[Passive], max_bytes: int, deadline: float, told: Told) -> None:
+    try:
+        pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise SubmissionImpossible(
+            f"there is no {clean(path, 200)}: see that Nagios runs, and command_file in its nagios.cfg"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise SubmissionImpossible(f"nobody reads {clean(path, 200)}: see that Nagios runs") from None
+    try:
+        if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
+            raise SubmissionImpossible(f"{clean(path, 200)} is neither Nagios's command file nor a directory", UNKNOWN)
+        most = os.fpathconf(pipe, "PC_PIPE_BUF")
+        for number, result in enumerate(results):
+            reason = _illegal(result)
+            if not reason:
+                _write(pipe, _command(result, max_bytes, most), deadline, path)
+            told(number, reason)
+    finally:
+        os.close(pipe)
+
+
+def _command(result: Passive, max_bytes: int, most: int) -> bytes:
+    """One command of at most so many bytes as are written at once, so that those of others don't mix with it."""
+    head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.state};".encode()
+    return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
+
+
+def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
+    while True:
+        try:
+            os.write(pipe, command)
+            return
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SubmissionImpossible(
+                    f"{clean(path, 200)} is full, and nobody reads on: see that Nagios is not stopped"
+                ) from None
+            # ready is also who has room for less than this command
+            select.select([], [pipe], [], min(left, 0.05))
+            time.sleep(0.005)
+        except BrokenPipeError:
+            raise SubmissionImpossible(
+                f"nobody reads {clean(path, 200)} any longer: see why Nagios has stopped"
+            ) from None
+
+
+def _as_file(folder: str, results: Sequence[Passive], max_bytes: int, told: Told) -> None:
+    reasons = [_illegal(result) for result in results]
+    blocks = [_block(result, max_bytes) for result, reason in zip(results, reasons, strict=True) if not reason]
+    if blocks:
+        _deliver(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))
+    for number, reason in enumerate(reasons):
+        told(number, reason)
+
+
+def _block(result: Passive, max_bytes: int) -> bytes:
+    """One result. A line may not end in a backslash, which would go on in the next."""
+    fields = {
+        "host_name": result.host,
+        "service_description": result.service,
+        "check_type": 1,  # passive
+        "check_options": 0,
+        "scheduled_check": 0,
+        "reschedule_check": 0,
+        "latency": 0,
+        "start_time": f"{result.began:.6f}",
+        "finish_time": f"{result.ended:.6f}",
+        "early_timeout": 0,
+        "exited_ok": 1,
+        "return_code": result.state,
+    }
+    head = "".join(f"{name}={value}\n" for name, value in fields.items()).encode("utf-8", "replace")
+    return head + b"output=" + _escaped(result.text(max_bytes)) + b"\\n\n\n"
+
+
+def _deliver(folder: str, data: bytes) -> None:
+    """A file under a name that Nagios takes, and then the empty one that says that it is complete."""
+    alphabet = string.ascii_letters + string.digits
+    while True:
+        path = os.path.join(folder, "c" + "".join(secrets.choice(alphabet) for _ in range(6)))
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            break
+        except FileExistsError:
+            continue
+    try:
+        with os.fdopen(file, "wb") as opened:
+            os.fchmod(file, 0o644)  # Nagios is another user; the folder keeps others out
+            opened.write(data)
+        os.close(os.open(path + ".ok", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    except OSError:
+        os.unlink(path)
+        raise

@@ -1,0 +1,1 @@
+"""Logging runs from outside of SQL: check_jobmon.job(), jobmonctl run's command, and the spool."""

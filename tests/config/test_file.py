@@ -1,0 +1,316 @@
+"""The configuration file: what it means, and that all that is wrong with it is said at once, with its place."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from check_jobmon.config.durations import Duration, parse
+from check_jobmon.config.file import ConfigError, JobConfig, located, read, read_hosts, write
+from check_jobmon.config.yaml_nodes import DEPTH, LIMIT
+from tests.config.test_durations import DURATIONS
+from tests.database import run_module
+
+
+def mistakes(text: str | bytes) -> list[str]:
+    """All that is wrong with a file, as it is printed."""
+    with pytest.raises(ConfigError) as refused:
+        read("f", text.encode() if isinstance(text, str) else text)
+    return [located("f", mistake) for mistake in refused.value.mistakes]
+
+
+def job(text: str) -> JobConfig:
+    """The one job of a file."""
+    jobs = read("f", text.encode()).jobs
+    assert jobs is not None
+    (only,) = jobs
+    return only
+
+
+def test_the_files_of_the_manual_are_read() -> None:
+    text = b"""
+defaults: {warn: 25h, error: 2d, sensitivity: 0}
+jobs:
+  Nightly ETL: {warn: 26h, error: 30h}
+  CUBE REFRESH: {sensitivity: 2, active: false}
+  PURGE:
+"""
+    assert read("f", text).jobs == (
+        JobConfig("NIGHTLY ETL", parse("26h"), parse("30h"), 0, True),
+        JobConfig("CUBE REFRESH", parse("25h"), parse("2d"), 2, False),
+        JobConfig("PURGE", parse("25h"), parse("2d"), 0, True),
+    )
+
+
+def test_defaults_hold_for_all_four_fields_and_a_job_overrules_each() -> None:
+    defaults = "defaults: {warn: 1h, error: 2h, sensitivity: 3, active: false}\n"
+    assert job(defaults + "jobs: {A: }") == JobConfig("A", parse("1h"), parse("2h"), 3, False)
+    own = "jobs: {A: {warn: 3h, error: 4h, sensitivity: 0, active: yes}}"
+    assert job(defaults + own) == JobConfig("A", parse("3h"), parse("4h"), 0, True)
+
+
+@pytest.mark.parametrize("name", ["NO", "null", "~", "12:30", "007", "1e3", "true", "2024-01-01", "<<", "=", "0x10"])
+def test_a_name_is_a_text_whatever_yaml_makes_of_it(name: str) -> None:
+    assert job(f"jobs: {{{name}: {{warn: 1h, error: 2h}}}}").name == name.upper()
+
+
+def test_names_are_capitalized_as_the_server_does_it_never_to_more_characters() -> None:
+    assert job("jobs: {straße é: {warn: 1h, error: 2h}}").name == "STRAßE É"
+    assert job("jobs: {!exact nightly: {warn: 1h, error: 2h}}").name == "nightly"
+
+
+MISTAKES: list[tuple[str | bytes, list[str]]] = [
+    ("jbos: {}", ['f:1:1: unknown key "jbos": did you mean "jobs"?']),
+    (
+        "jobs: {A: {wran: 1h, error: 2h}}",
+        [
+            'f:1:8: job "A" has no warn, neither of its own nor from defaults',
+            'f:1:12: unknown key "wran": did you mean "warn"?',
+        ],
+    ),
+    ("jobs: {A: }", ['f:1:8: job "A" has no warn and no error, neither of its own nor from defaults']),
+    ("jobs: {A: {warn: 3h, error: 2h}}", ['f:1:18: job "A": warn 3h is above error 2h']),
+    ("jobs: {A: {warn: 1mon, error: 29d}}", ['f:1:18: job "A": warn 1mon is above error 29d']),
+    ("defaults: {warn: 3h}\njobs: {A: {error: 2h}}", ['f:2:19: job "A": warn 3h is above error 2h']),
+    ("defaults: {error: 2h, warn: 3h}\njobs: {A: , B: }", ["f:1:29: defaults: warn 3h is above error 2h"]),
+    (
+        "jobs:\n  Etl: {warn: 1h, error: 2h}\n  ETL: {warn: 1h, error: 2h}",
+        ['f:3:3: duplicate job "ETL": "ETL" is in line 2 already'],
+    ),
+    ("jobs: {A: {warn: 1h, error: 2h, warn: 1h}}", ['f:1:33: "warn" is there twice']),
+    ("jobs: {}\njobs: {}", ['f:2:1: "jobs" is there twice']),
+    (
+        "jobs: {A: {warn: soon, error: 90}}",
+        [
+            'f:1:18: warn: "soon" is no duration: write 90m, 25h, 1d 12h, PT90M, say',
+            'f:1:31: error: "90" has no unit: write 90s, 90m, 90h or 90d',
+        ],
+    ),
+    ("jobs: {A: {warn: '', error: 2h}}", ['f:1:18: warn: "" is empty: write 90m, 25h, 1d 12h, say']),
+    ("jobs: {A: {warn: [1h], error: 2h}}", ['f:1:18: warn of job "A" can\'t be a list']),
+    ("jobs: [A]", ["f:1:7: jobs has to be a mapping (name: value), and this is a list"]),
+    ("jobs: {A: 25h}", ['f:1:11: job "A" has to be a mapping (name: value), and this is a text']),
+    ("jobs: {[A]: {}}", ["f:1:8: a list can't be a name"]),
+    ("- jobs", ["f:1:1: the file has to be a mapping (name: value), and this is a list"]),
+    (
+        "defaults: {active: maybe, sensitivity: 1.5}",
+        [
+            'f:1:20: active is true or false, and this is "maybe"',
+            'f:1:40: sensitivity is a number of failures, 0 to 32767, and this is "1.5"',
+        ],
+    ),
+    ("defaults: {active: 'true'}", ['f:1:20: active is true or false, and this is "true"']),
+    (
+        "defaults: {sensitivity: 32768}",
+        ['f:1:25: sensitivity is a number of failures, 0 to 32767, and this is "32768"'],
+    ),
+    (
+        "defaults: {sensitivity: 010}",
+        ['f:1:25: sensitivity is a number of failures, 0 to 32767, and this is "010"'],
+    ),
+    ("jobs: {' ': {warn: 1h, error: 2h}}", ["f:1:8: a job needs a name, and this one is empty"]),
+    (
+        f"jobs: {{? {'x' * 501} : {{warn: 1h, error: 2h}}}}",
+        ["f:1:10: a job's name has at most 500 characters, and this one has 501"],
+    ),
+    (
+        'jobs: {"A\\0": {warn: 1h, error: 2h}}',
+        ["f:1:8: a character that no text can hold in PostgreSQL"],
+    ),
+    ("jobs: {A: &x {warn: 1h, error: 2h}, B: *x}", ["f:1:40: an alias: write the value out, or use defaults"]),
+    (
+        "jobs: {A: {warn: !!python/object/apply:os.system [id], error: 2h}}",
+        [
+            "f:1:18: the tag tag:yaml.org,2002:python/object/apply:os.system: no tags here",
+            'f:1:18: warn of job "A" can\'t be a list',
+        ],
+    ),
+    ("jobs: {A: {warn: !exact 1h, error: 2h}}", ["f:1:18: !exact stands before a job's name only"]),
+    ("jobs: {}\n---\njobs: {}", ["f:2:1: a second document: the configuration is one"]),
+    ("jobs:\n  A\a: {}", ["f:2:4: a control character, U+0007: in a name, write it as an escape in double quotes"]),
+    (b"jobs:\n  \xe9t\xe9: {}", ["f:2:3: this is not UTF-8: save the file as UTF-8"]),
+    ("hosts: {a/b: {}}", ["f:1:9: \"a/b\" can't be a host's name: -H takes it for a socket directory or nothing"]),
+    ("hosts: {a: {hots: x}}", ['f:1:13: unknown key "hots": did you mean "host"?']),
+    ("hosts: {a: {zzz: x}}", ['f:1:13: unknown key "zzz": libpq has no such parameter']),
+    ("hosts: {a: {port: http}}", ["f:1:19: port is a number from 1 to 65535"]),
+    ("hosts: {a: {user: ' '}}", ["f:1:19: user has no value: leave it out for libpq's default"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[str(text)[:50] for text, _ in MISTAKES])
+def test_a_mistake_is_said_with_its_place(text: str | bytes, expected: list[str]) -> None:
+    assert mistakes(text) == expected
+
+
+def test_mistakes_of_every_kind_are_said_at_once_and_exit_1(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yml"
+    file.write_text(
+        "defaults: {wran: 1h, warn: 3h, error: 2h}\n"
+        "jobs:\n"
+        "  ETL: {}\n"
+        "\tCUBE: {warn: 1 fortnight}\n"
+        "  etl: {sensitivity: -1}\n"
+        "hosts:\n"
+        "  db: {password: geheim}\n"
+    )
+    output = run_module("check_jobmon.ctl", "config", "check", str(file))
+    assert (output.status, output.stdout) == (1, "")
+    assert output.stderr.splitlines() == [
+        f'{file}:1:12: unknown key "wran": did you mean "warn"?',
+        f"{file}:1:28: defaults: warn 3h is above error 2h",
+        f"{file}:4:1: a tab: YAML is indented with spaces",
+        f"{file}:4:15: warn: \"1 fortnight\" is no duration: there is no unit 'fortnight'",
+        f'{file}:5:3: duplicate job "etl": "ETL" is in line 3 already',
+        f'{file}:5:22: sensitivity is a number of failures, 0 to 32767, and this is "-1"',
+        f"{file}:7:8: no password here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user that "
+        "connects, or into the file that passfile names",
+    ]
+
+
+def test_other_mistakes_are_said_beside_tabs_with_their_true_columns() -> None:
+    assert mistakes("jobs:\n\tA: {warn: 1h, error: x}\n\tB: {wran: 1h, warn: 1h, error: 2h}\n") == [
+        "f:2:1: a tab: YAML is indented with spaces",
+        'f:2:23: error: "x" is no duration: write 90m, 25h, 1d 12h, PT90M, say',
+        "f:3:1: a tab: YAML is indented with spaces",
+        'f:3:6: unknown key "wran": did you mean "warn"?',
+    ]
+    assert read("f", b"jobs: {}\n\t# a comment may have tabs\t\n").jobs == ()
+
+
+def test_broken_yaml_says_where() -> None:
+    (mistake,) = mistakes("jobs:\n  A: {warn: 1h\n  B: {}\n")
+    assert mistake.startswith("f:3:4: this is no YAML: ")
+    assert mistake.endswith("that starts in line 2")
+
+
+@pytest.mark.parametrize("key", ["password", "sslpassword", "oauth_client_secret"])
+def test_a_password_is_refused_without_being_repeated(key: str) -> None:
+    (mistake,) = mistakes(f"hosts: {{db: {{host: db, {key}: geheim}}}}")
+    assert mistake == (
+        f"f:1:24: no {key} here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user that "
+        "connects, or into the file that passfile names"
+    )
+
+
+@pytest.mark.parametrize("dbname", ["postgresql://me:geheim@db/etl", "host=db password=geheim", "x password = geheim"])
+def test_a_password_in_a_connection_string_is_refused_without_being_repeated(dbname: str) -> None:
+    (mistake,) = mistakes(f"hosts: {{db: {{dbname: '{dbname}'}}}}")
+    assert "the password in ~/.pgpass" in mistake
+    (mistake,) = mistakes(f"hosts: {{db: '{dbname}'}}")
+    assert "geheim" not in mistake
+
+
+def test_what_is_odd_but_possible_is_a_warning() -> None:
+    found = read("f", b"jobs: {!exact etl: {warn: 0s, error: -1h, sensitivity: 1}}".replace(b"0s", b"-2h"))
+    assert [located("f", warning) for warning in sorted(found.warnings, key=lambda warning: warning.position)] == [
+        'f:1:8: warning: job "etl" is !exact, so it matches no run: names in the log are upper case',
+        'f:1:27: warning: warn: "-2h" is not more than nothing, so the job is always missing',
+        'f:1:39: warning: error: "-1h" is not more than nothing, so the job is always missing',
+    ]
+
+
+def test_hosts_are_read_whatever_is_wrong_with_the_jobs() -> None:
+    (host,) = read_hosts("f", b"jobs: {A: nonsense}\nhosts: {db: {host: h, port: 5433, sslmode: require, schema: jm}}")
+    assert host.parameters == {"host": "h", "port": "5433", "sslmode": "require"}
+    assert host.schema == "jm"
+    with pytest.raises(ConfigError) as refused:
+        read_hosts("f", b"host: {db: {}}\nhosts: {db: {prot: 1}}")
+    assert str(refused.value) == 'f:1:1: unknown key "host": did you mean "hosts"? (and 1 more)'
+
+
+BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (i + 1, i + 1, i, i) for i in range(ord("a"), ord("z")))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"x" * (LIMIT + 1), f"the file is larger than {LIMIT} bytes, which is the limit"),
+        (b"[" * LIMIT, "nested too deep"),
+        (b"{a: " * (DEPTH + 1), "nested too deep"),
+        (b"- " * (LIMIT // 2), "nested too deep"),
+        (BOMB, "an alias: write the value out, or use defaults"),
+        (b"jobs: [" + b"*a," * (LIMIT // 4), "too many mistakes to go on"),
+    ],
+    ids=["large", "brackets", "braces", "dashes", "bomb", "aliases"],
+)
+def test_what_would_exhaust_the_reader_is_refused(data: bytes, reason: str) -> None:
+    assert any(mistake.endswith(reason) for mistake in mistakes(data))
+
+
+def test_no_more_of_a_huge_file_is_read_than_it_takes_to_refuse_it(tmp_path: Path) -> None:
+    sparse = tmp_path / "huge.yml"
+    with sparse.open("wb") as file:
+        file.truncate(10**13)  # more than memory, and hours to read
+    output = run_module("check_jobmon.ctl", "config", "check", str(sparse))
+    assert (output.status, output.stdout) == (1, "")
+    assert output.stderr == f"{sparse}:1:1: the file is larger than {LIMIT} bytes, which is the limit\n"
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.sampled_from(
+    [
+        "NO",
+        "null",
+        "~",
+        "12:30",
+        "",
+        " ",
+        "a b",
+        "- x",
+        "? x",
+        "x: y",
+        "#",
+        "'",
+        '"',
+        "*a",
+        "&a",
+        "!t",
+        "%",
+        "@",
+        "`",
+        "<<",
+    ]
+)
+JOBS = st.builds(JobConfig, NAMES, DURATIONS, DURATIONS, st.integers(0, 32767), st.booleans()).filter(
+    lambda job: job.warn.length <= job.error.length
+)
+
+
+@given(st.lists(JOBS, unique_by=lambda job: job.name))
+@settings(max_examples=300, deadline=None)
+def test_what_is_written_is_read_as_the_same(jobs: list[JobConfig]) -> None:
+    text = write(jobs)
+    assert read("f", text.encode()).jobs == tuple(sorted(jobs, key=lambda job: job.name))
+
+
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+@given(st.lists(JOBS, unique_by=lambda job: job.name))
+@settings(max_examples=100, deadline=None)
+def test_other_readers_of_yaml_find_the_same_names_in_what_is_written(jobs: list[JobConfig]) -> None:
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!exact", _text)
+    found = yaml.load(write(jobs), Loader=Loader)["jobs"]
+    assert list(found) == sorted(job.name for job in jobs)
+
+
+def test_a_name_longer_than_a_yaml_key_may_be_is_written_and_read() -> None:
+    jobs = [
+        JobConfig("\a" * 500, Duration(0, 1), Duration(0, 2)),
+        JobConfig("X" * 2000, Duration(0, 1), Duration(0, 2)),
+    ]
+    assert read("f", write(jobs).encode()).jobs == tuple(jobs)
+
+
+def test_both_parsers_of_pyyaml_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text for text, _ in MISTAKES]
+    if not hasattr(yaml, "CSafeLoader"):
+        pytest.skip("PyYAML has no libyaml here, so the other tests have tried what there is")
+    fast = [mistakes(text) for text in texts]
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    assert [mistakes(text) for text in texts] == fast

@@ -1,0 +1,1 @@
+"""What is judged, and on which tables."""

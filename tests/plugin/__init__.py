@@ -1,0 +1,1 @@
+"""The plugin, run as a monitoring server runs it."""

@@ -1,0 +1,97 @@
+"""Values that a column's type takes and no job would log: that job is odd, and all others are judged and told as ever."""
+
+import json
+from typing import Any, NoReturn
+
+import psycopg
+import pytest
+
+from check_jobmon import ctl
+from check_jobmon.plugin import cli
+from tests.database import Database, value
+
+ODD = {
+    "timestamp with time zone": ("infinity", "-infinity", "294276-12-31", "4714-11-24 BC"),
+    "interval": ("infinity", "-infinity", "178000000 years", "-178000000 years"),
+    "real": ("infinity", "-infinity", "NaN", "1e38"),
+    "integer": ("2147483647", "-2147483648", "0"),
+    "smallint": ("32767",),
+}
+TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config")
+READERS = (
+    ["status"],
+    ["show"],
+    ["show", "odd"],
+    ["like", "odd"],
+    ["failed"],
+    ["running"],
+    ["detail", "odd"],
+    ["detail", "open"],
+    ["history", "odd"],
+)
+ROWS = """
+    TRUNCATE jobmon.job_log CASCADE;
+    TRUNCATE jobmon.job_check_log, jobmon.job_check_config;
+    INSERT INTO jobmon.job_check_config
+    SELECT name, '1 hour', '2 hours', true, 0 FROM unnest(ARRAY['VICTIM', 'ODD', 'OPEN']) AS name;
+    INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, end_time, status, pid)
+         VALUES (1, 'x', 'ODD', now() - interval '2 days', now() - interval '1 day', 'CRITICAL', 1),
+                (2, 'x', 'OPEN', now() - interval '1 day', NULL, NULL, pg_backend_pid());
+    INSERT INTO jobmon.job_detail (job_id, action, start_time, end_time, elapsed_time)
+         SELECT job_id, 'load', start_time, end_time, 1 FROM jobmon.job_log
+"""
+
+
+def no_json(constant: str) -> NoReturn:
+    """What Python's parser accepts, and no other."""
+    raise AssertionError(constant)
+
+
+def answers(database: Database, capfd: pytest.CaptureFixture[str], *lines: list[str]) -> list[str]:
+    """What the programs print, each of which does what it is for."""
+    printed = []
+    for line in lines:
+        plugin = not line or line[0].startswith("-")
+        if plugin:
+            status = cli.main([*(() if "--targets" in line else database.options), *line])
+        else:
+            status = ctl.main([line[0], *database.options, *line[1:]])
+        output = capfd.readouterr()
+        assert (status, output.err) == (2 if plugin else 0, ""), (line, output)
+        printed.append(output.out)
+    return printed
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_one_odd_row_hides_no_other_job(
+    database: Database, session: psycopg.Connection, table: str, capfd: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    targets = tmp_path / "targets.yml"
+    place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
+    targets.write_text(f"hosts: {{here: {{{place}}}}}\n")
+    columns = session.execute(
+        "SELECT quote_ident(a.attname), format_type(a.atttypid, NULL) FROM pg_attribute AS a"
+        " WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND format_type(a.atttypid, NULL) = ANY (%s)",
+        [f"jobmon.{table}", list(ODD)],
+    ).fetchall()
+    assert columns
+    for column, type_name in columns:
+        for odd in ODD[type_name]:
+            if odd.endswith("infinity") and type_name == "interval" and session.info.server_version < 170000:
+                continue  # there it has none
+            session.execute(ROWS.encode())
+            names = "WHERE job_name <> 'VICTIM'" if table != "job_detail" else ""
+            change = f"UPDATE jobmon.{table} SET {column} = '{odd}' {names}"
+            session.execute(change.encode())
+            plugin, long, many = answers(
+                database, capfd, [], ["-vv"], ["--targets", str(targets), "--output", "json", "--per-job"]
+            )
+            assert "VICTIM missing, no run has ever completed" in plugin, (change, plugin)
+            assert "a bug" not in plugin + long, change
+            assert "VICTIM" in json.dumps(json.loads(many, parse_constant=no_json)), change
+            told = answers(database, capfd, *READERS)
+            assert "VICTIM" in told[0], change
+            for line in READERS:
+                (text,) = answers(database, capfd, [*line, "--json"])
+                json.loads(text, parse_constant=no_json)
+            assert "VICTIM: MISSING" in value(session, "SELECT alert_text FROM jobmon.check_job_status()"), change

@@ -1,0 +1,1 @@
+"""Runs logged from Python, and the spool."""
