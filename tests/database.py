@@ -13,8 +13,8 @@ import psycopg
 
 from check_jobmon.connection.session import Session
 from check_jobmon.demo.server import Server
-from check_jobmon.schema import Report
-from check_jobmon.schema import bootstrap as bootstrap_session
+from check_jobmon.schema.install import Report
+from check_jobmon.schema.install import bootstrap as bootstrap_session
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from psycopg.adapt import Dumper, Loader
 
 from check_jobmon.config.durations import Duration
 from check_jobmon.config.file import JobConfig
-from check_jobmon.connection.session import Session, one_line
+from check_jobmon.connection.errors import one_line
+from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
 
 _INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send() of PostgreSQL

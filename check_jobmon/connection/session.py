@@ -6,7 +6,6 @@ the session, because behind PgBouncer the next transaction may be another sessio
 """
 
 import contextlib
-import re
 import select
 import signal
 import threading
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from check_jobmon.connection.hints import way_out
-from check_jobmon.schema.scripts import bundled
-from check_jobmon.text import clean, unrepresented
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, connection_error, one_line
+from check_jobmon.text import clean
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -41,10 +39,6 @@ PINNED_TO_READ = {"row_security": "off", "constraint_exclusion": "off"}
 """What read-only transactions set besides, so that no policy or check constraint added in the meantime is executed."""
 RESTRICTING = {17: 0, 16: 4, 15: 8, 14: 13, 13: 16}
 """By major version the minor one since which views and foreign tables can be locked out, in case a table is replaced by one."""
-POWERFUL = (
-    "(su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))"
-)
-"""Which roles su have a superuser's rights, or can take them."""
 SETTING = "setting"
 """The name of the column of a SELECT that only sets something: its rows are no answer."""
 SECONDS = 30.0
@@ -55,14 +49,6 @@ Statement: TypeAlias = "LiteralString | bytes | psycopg.sql.SQL | psycopg.sql.Co
 Rows: TypeAlias = list[tuple[Any, ...]]
 Asking: TypeAlias = Generator[str, list[Rows], T]
 """Yields scripts of statements, is sent the rows of each statement that returned any, and returns what came of it."""
-
-
-class DatabaseUnreachable(Exception):
-    """The server can't be reached, refuses, or does not answer in time. One line: what, where, what to do."""
-
-
-class CheckImpossible(Exception):
-    """The server answers, but there is nothing to go on with: no schema, no right, a broken or untrusted table. One line."""
 
 
 class _TimeIsUp(Exception):
@@ -121,7 +107,7 @@ class Pinned:
             host = self.parameters.get("host", "")
             raise CheckImpossible(f"\"{clean(host, 100)}\" can't be a host's name: correct -H, or PGHOST") from error
         except psycopg.Error as error:
-            raise _unconnected(error) from error
+            raise connection_error(error) from error
         self.connect_seconds = time.monotonic() - started
         self.dbname = self._connection.pgconn.db.decode("utf-8", "replace")
         self.user = self._connection.pgconn.user.decode("utf-8", "replace")
@@ -300,19 +286,6 @@ def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
     return result is not None and result.nfields > 0 and result.fname(0) != SETTING.encode()
 
 
-def untrusted(schema: str) -> str:
-    """A SELECT of the first object that makes it unsafe to go on in the schema with the session's rights, and its owner.
-
-    It gives one row with both as an array, or no row. What counts as unsafe, untrusted.sql says at its top.
-    """
-    return bundled("untrusted.sql").replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
-
-
-def literal(text: str) -> str:
-    """The text as a literal of SQL."""
-    return psycopg.sql.Literal(text).as_string(None)
-
-
 def refuse_password(parameters: Mapping[str, Any]) -> None:
     """Raise CheckImpossible for a --conninfo with a password, which would be there for everybody to see."""
     try:
@@ -326,24 +299,3 @@ def refuse_password(parameters: Mapping[str, Any]) -> None:
         raise CheckImpossible(
             "--conninfo has a password, which everybody on this machine can see: put it into ~/.pgpass or a service file"
         )
-
-
-def _unconnected(error: psycopg.Error) -> Exception:
-    # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
-    said = error.pgconn.error_message if error.pgconn else b""
-    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
-    if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
-        return CheckImpossible(
-            f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
-        )
-    return DatabaseUnreachable(f"{text}: {way_out(text)}")
-
-
-def one_line(error: psycopg.Error) -> str:
-    """A PostgreSQL error in one line, with its hint; never the statement or its position."""
-    diagnosis = error.diag
-    if diagnosis.message_primary is None:
-        # what psycopg was doing when the connection broke is of no interest
-        return clean(re.sub("^(consuming input|sending query) failed: ", "", unrepresented(str(error))), 500)
-    parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
-    return clean("; ".join(part for part in parts if part), 500)

@@ -36,10 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     import psycopg
 
     from check_jobmon.config.hosts import HostsUnusable, locate
-    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable, one_line
+    from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
     from check_jobmon.ctl.runner import connect
-    from check_jobmon.schema import bootstrap
-    from check_jobmon.schema.errors import BootstrapError
+    from check_jobmon.schema.install import bootstrap
 
     try:
         location = locate(arguments)

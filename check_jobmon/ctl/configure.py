@@ -215,7 +215,7 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
 
     from check_jobmon.config.hosts import HostsUnusable, locate
     from check_jobmon.config.thresholds import ConfigTable
-    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+    from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
     from check_jobmon.ctl.runner import JobLog, reason_of
 
     try:
@@ -244,7 +244,7 @@ def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[
     import psycopg
 
     from check_jobmon.config.yaml_nodes import Mistake, Position
-    from check_jobmon.connection.session import one_line
+    from check_jobmon.connection.errors import one_line
     from check_jobmon.text import clean
 
     try:

@@ -1,19 +1,17 @@
 """A run of a job and its steps, as the commands show them: read from the tables, never through a function of the schema."""
 
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from check_jobmon.ctl.table import Row, Table
-from check_jobmon.schema.scripts import job_runs, without_head
+from check_jobmon.schema.scripts import job_runs
+from check_jobmon.sql_files import sql_file
 from check_jobmon.text import duration
 
 if TYPE_CHECKING:
     from check_jobmon.ctl.runner import JobLog
 
-RUNS, STEPS = (
-    without_head(files(__package__).joinpath(name).read_text(encoding="utf-8")) for name in ("runs.sql", "steps.sql")
-)
+RUNS, STEPS = sql_file("ctl/runs.sql"), sql_file("ctl/steps.sql")
 MOST_STEPS = 1000
 """Steps of a run that are shown, the last ones."""
 

@@ -10,11 +10,12 @@ import psycopg
 from psycopg import errors
 
 from check_jobmon.config.hosts import HostsUnusable, Location, locate
-from check_jobmon.connection.session import SECONDS, CheckImpossible, DatabaseUnreachable, Rows, Session, one_line
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, one_line
+from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.judging import catalog as layout
 from check_jobmon.judging.job_log import Inquiry, Judgement
 from check_jobmon.judging.selection import nearest
-from check_jobmon.schema.scripts import quoted
+from check_jobmon.sql_files import quoted
 from check_jobmon.text import clean
 
 

@@ -137,7 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.recording.run_recorder import RunLog, complain
 
     if arguments.conninfo:
-        from check_jobmon.connection.session import CheckImpossible, refuse_password
+        from check_jobmon.connection.errors import CheckImpossible
+        from check_jobmon.connection.session import refuse_password
 
         try:
             refuse_password(connection_parameters(arguments))

@@ -87,7 +87,7 @@ class _Watched:
         import psycopg
 
         from check_jobmon.config.hosts import HostsUnusable
-        from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+        from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
         from check_jobmon.ctl.runner import JobLog, reason_of
 
         try:

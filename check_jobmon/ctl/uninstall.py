@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     import psycopg
 
     from check_jobmon.config.hosts import HostsUnusable, locate
-    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+    from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
     from check_jobmon.ctl.runner import NotDone, connect, reason_of
 
     schema = str(arguments.schema)
@@ -148,7 +148,7 @@ def _made(schema: str, keep_data: bool) -> dict[str, object]:
 def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -> int:
     from psycopg import sql
 
-    from check_jobmon.judging.catalog import refuse_untrusted
+    from check_jobmon.connection.trust import refuse_untrusted
     from check_jobmon.schema.link import role_name
 
     refuse_untrusted(session, schema)

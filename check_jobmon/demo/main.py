@@ -26,11 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 if the plugin said what such jobs deserve, which is CRITICAL."""
     import psycopg
 
-    from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable, Session
+    from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable
+    from check_jobmon.connection.session import Session
     from check_jobmon.demo.example_jobs import jobs_in_every_state
     from check_jobmon.demo.server import EmbeddedServerError, Server, wheel_binaries
-    from check_jobmon.schema import bootstrap
-    from check_jobmon.schema.errors import BootstrapError
+    from check_jobmon.schema.install import bootstrap
 
     try:
         server = Server()

@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from check_jobmon.connection.session import POWERFUL, CheckImpossible, Session, literal, untrusted
-from check_jobmon.schema.scripts import bundled, quoted
+from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
+from check_jobmon.sql_files import literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
 TEXT = ("text", "character varying")
@@ -75,7 +75,7 @@ def closer_query(schema: str) -> str:
 
 def _filled(name: str, schema: str) -> str:
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
-    text = bundled(name).replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
+    text = sql_file(f"judging/{name}").replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
     return text.replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
 
 
@@ -144,25 +144,6 @@ def examine(
     names = dict(found["job_status_text"][3])
     code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
     return layout._replace(words=(code_name, text_name))
-
-
-def refuse_untrusted(session: Session, schema: str) -> None:
-    """Raise CheckImpossible where the session must not go on in the schema."""
-    if found := session.rows(untrusted(schema)):
-        raise CheckImpossible(distrust(found[0][0], schema, session.dbname, session.user))
-
-
-def distrust(found: Sequence[str | None], schema: str, dbname: str, user: str) -> str:
-    """In one line why the session doesn't go on: `found` is what untrusted.sql says."""
-    what, owner = found
-    whose = f'belongs to role "{owner}"' if owner else "belongs to everybody (PUBLIC)"
-    danger = f'role "{user}" has a superuser\'s rights, and whoever owns a part of the schema could use them'
-    if owner and what == f"schema {schema}":
-        return f'schema "{schema}" of database "{dbname}" {whose}: connect as that role (-U {owner}), because {danger}'
-    return (
-        f'{what} in database "{dbname}" {whose}, not to a superuser: take that away, or connect as a role with fewer '
-        f"rights (-U), because {danger}"
-    )
 
 
 def _layout(

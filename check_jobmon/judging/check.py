@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
 
-from check_jobmon.connection.session import Asking, CheckImpossible
+from check_jobmon.connection.errors import CheckImpossible
+from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, Inquiry
 from check_jobmon.judging.selection import EVERY_JOB, Selection, nearest

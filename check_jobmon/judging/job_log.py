@@ -12,21 +12,13 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import errors
 
-from check_jobmon.connection.hints import way_out
-from check_jobmon.connection.session import (
-    SETTING,
-    Asking,
-    CheckImpossible,
-    DatabaseUnreachable,
-    Pinned,
-    Rows,
-    literal,
-    one_line,
-)
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, hint_for, one_line
+from check_jobmon.connection.session import SETTING, Asking, Pinned, Rows
 from check_jobmon.judging import catalog as layout
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
-from check_jobmon.schema.scripts import FAILURES, job_status, quoted
+from check_jobmon.schema.scripts import FAILURES, job_status
+from check_jobmon.sql_files import literal, quoted
 from check_jobmon.text import clean
 
 LOCK_SHARE = 0.9
@@ -218,7 +210,7 @@ class Inquiry:
         if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME or no_answer:
             text = one_line(error)
             return DatabaseUnreachable(
-                f'database "{dbname}" broke off the check: {text}: {way_out(text, error.sqlstate or "")}'
+                f'database "{dbname}" broke off the check: {text}: {hint_for(text, error.sqlstate or "")}'
             )
         return CheckImpossible(
             f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '

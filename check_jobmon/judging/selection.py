@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from check_jobmon.schema.scripts import quoted
+from check_jobmon.sql_files import quoted
 
 NO_NAMES = "SELECT NULL WHERE false"
 

@@ -252,7 +252,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     started = time.monotonic()
     report("loading libraries")
     with sparing():
-        from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable
+        from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 
     try:
         return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)

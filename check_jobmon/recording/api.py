@@ -13,9 +13,10 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from check_jobmon.connection.session import CheckImpossible, DatabaseUnreachable, Session, one_line, untrusted
-from check_jobmon.judging.catalog import distrust
-from check_jobmon.schema.scripts import quoted
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, one_line
+from check_jobmon.connection.session import Session
+from check_jobmon.connection.trust import distrust, untrusted
+from check_jobmon.sql_files import quoted
 from check_jobmon.text import clean, storable
 
 OK, WARNING, CRITICAL = 1, 2, 3

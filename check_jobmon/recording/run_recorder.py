@@ -257,7 +257,7 @@ def _said(error: BaseException) -> str:
     if hasattr(error, "diag"):  # psycopg is there, then
         import psycopg
 
-        from check_jobmon.connection.session import one_line
+        from check_jobmon.connection.errors import one_line
 
         if isinstance(error, psycopg.Error):
             return one_line(error)

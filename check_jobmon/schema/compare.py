@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.schema.scripts import query
 
 if TYPE_CHECKING:

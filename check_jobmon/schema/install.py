@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from psycopg import Rollback, errors, sql
 
 from check_jobmon import __version__
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
-from check_jobmon.judging.catalog import refuse_untrusted
+from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema import link, roles, trial
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
-from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import functions, query, tables, version
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from psycopg import errors, sql
 
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
 from check_jobmon.schema import roles
-from check_jobmon.schema.errors import BootstrapError
-from check_jobmon.schema.scripts import query, quoted
+from check_jobmon.schema.scripts import query
+from check_jobmon.sql_files import quoted
 
 LINK_ROUTINES = (
     "link_answer(text, bytea)",

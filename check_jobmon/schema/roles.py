@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from psycopg import errors, sql
 
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
-from check_jobmon.schema.errors import BootstrapError
 from check_jobmon.schema.scripts import query
 
 LOGGING = (

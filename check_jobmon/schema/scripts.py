@@ -7,9 +7,8 @@ two SELECTs are explained at their tops.
 """
 
 import functools
-import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import sys
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
         from importlib.resources.abc import Traversable  # novermin
     else:
         from importlib.abc import Traversable
+
+from check_jobmon.sql_files import quoted, sql_file
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
@@ -36,11 +37,6 @@ class Script(NamedTuple):
     sql: str
 
 
-def quoted(identifier: str) -> str:
-    """The identifier in double quotes, any inside doubled (PostgreSQL manual, 4.1.1)."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
 def _bundled() -> "Traversable":
     from importlib.resources import files  # half of the standard library, which a check does without
 
@@ -48,23 +44,9 @@ def _bundled() -> "Traversable":
 
 
 @functools.cache
-def bundled(name: str) -> str:
-    """The text of a file of this folder, without the comment at its top."""
-    # asked of the loader as importlib.resources would, without all that this imports
-    loader: Any = __spec__.loader
-    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), name))
-    return without_head(data.decode())
-
-
-def without_head(text: str) -> str:
-    """The SQL without the comment at its top, which names the placeholders and so must not be filled in."""
-    return re.sub(r"\A(--.*\n)+", "", text)
-
-
-@functools.cache
 def _check_query(layout: str) -> str:
     kept, wanted = [], True
-    for line in bundled("job_status.sql").splitlines(keepends=True):
+    for line in sql_file("schema/job_status.sql").splitlines(keepends=True):
         bracket = re.fullmatch(r"-- (?:\] )?\[(.+)\n|-- \]\n", line)
         if bracket:
             wanted = bracket[1] is None or layout in bracket[1].split(", ")
@@ -101,7 +83,7 @@ def job_status(
 
 def job_runs(job_name: str, limit: str) -> str:
     """A SELECT of the job_ids of a job's latest runs; both are expressions of SQL, and @schema@ is still to be filled in."""
-    return bundled("job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
+    return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
 SIGNATURE = """pg_catalog.sha256(
@@ -127,12 +109,12 @@ def _fill(text: str, schema: str, dblink: str) -> str:
 @functools.cache
 def query(name: str) -> bytes:
     """A catalog query of bootstrap, by its file's name. The parameters are psycopg's."""
-    return bundled(f"{name}.sql").encode()
+    return sql_file(f"schema/{name}.sql").encode()
 
 
 def filled(name: str, schema: str, dblink: str) -> bytes:
     """A query of bootstrap on the schema itself, by its file's name. The parameters are psycopg's."""
-    return _fill(bundled(f"{name}.sql"), schema, dblink).encode()
+    return _fill(sql_file(f"schema/{name}.sql"), schema, dblink).encode()
 
 
 def tables(schema: str, dblink: str) -> list[Script]:

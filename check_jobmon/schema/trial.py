@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import errors, sql
 
-from check_jobmon.connection.hints import way_out
-from check_jobmon.connection.session import Session, one_line
-from check_jobmon.judging.catalog import refuse_untrusted
-from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.connection.errors import BootstrapError, hint_for, one_line
+from check_jobmon.connection.session import Session
+from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.link import SETTINGS, role_name, set_password
 from check_jobmon.schema.scripts import filled
 
@@ -67,7 +66,7 @@ def _remedy(connection: Session, schema: str, reasons: Sequence[str]) -> str:
     name = role_name(connection, schema)
     database = connection.info.dbname
     if any(re.search("too many (clients|connections)|remaining connection slots", reason) for reason in reasons):
-        return way_out("too many connections")
+        return hint_for("too many connections")
     if any("permission denied for database" in reason for reason in reasons):
         return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
     line = f'"{database}" "{name}"'

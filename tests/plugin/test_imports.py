@@ -37,9 +37,10 @@ command()
 """
 """The plugin, as its console script runs it, but that each of its processes tells what it has imported when it ends."""
 OURS = """
-__main__ config config.connection_options config.hosts connection connection.hints connection.session judging
+__main__ config config.connection_options config.hosts connection connection.errors connection.session connection.trust judging
 judging.catalog judging.check judging.job judging.job_log judging.perfdata judging.result judging.selection plugin
 plugin.cli plugin.deadline plugin.lazy_imports plugin.output plugin.targets plugin.targets.options schema schema.scripts
+sql_files
 text
 """
 PACKAGES = {"cython_runtime", "nagiosplugin", "psycopg", "psycopg_binary", "psycopg_c", "typing_extensions"}

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from check_jobmon.connection.session import CheckImpossible, Session
-from check_jobmon.schema import BootstrapError, install
+from check_jobmon.connection.errors import BootstrapError, CheckImpossible
+from check_jobmon.connection.session import Session
+from check_jobmon.schema import install
 from check_jobmon.schema.scripts import version
 from tests.database import Database, bootstrap, until, value
 from tests.schema.conftest import NewServer

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon.schema import BootstrapError
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.schema.compare import Thing, differences
 from tests.database import Database, bootstrap, value
 

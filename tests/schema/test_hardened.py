@@ -9,7 +9,7 @@ import pytest
 from psycopg import errors, sql
 
 import check_jobmon
-from check_jobmon.schema.errors import BootstrapError
+from check_jobmon.connection.errors import BootstrapError
 from tests.database import Database, bootstrap, value
 from tests.schema.test_upgrade import install_version
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon.schema import BootstrapError
+from check_jobmon.connection.errors import BootstrapError
 from tests.database import Database, bootstrap, value
 from tests.schema.conftest import NewServer
 

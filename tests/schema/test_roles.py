@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.demo.server import Server
 from check_jobmon.schema import roles
-from check_jobmon.schema.errors import BootstrapError
 from tests.database import Database, bootstrap, pinned, value
 
 

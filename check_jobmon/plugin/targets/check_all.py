@@ -20,7 +20,8 @@ import psycopg
 
 from check_jobmon.config.file import Host
 from check_jobmon.config.hosts import HostsUnusable, locate
-from check_jobmon.connection.session import Asking, CheckImpossible, DatabaseUnreachable, Pinned, Rows, is_answer
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
+from check_jobmon.connection.session import Asking, Pinned, Rows, is_answer
 from check_jobmon.judging.check import acquire
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import (

@@ -1,8 +1,12 @@
-"""What to do where the server can't be reached or refuses: the second half of the message. Knows no connection."""
+"""The exceptions that end a command with one line, and what psycopg's errors mean. Knows no connection."""
 
 import re
 
-WAYS_OUT = {
+import psycopg
+
+from check_jobmon.text import clean, unrepresented
+
+HINTS = {
     "57P05|idle-session timeout": "ALTER ROLE the check's role SET idle_session_timeout = 0",
     "57P0[123]|terminating connection": "see in the server's log who or what ended it",
     "conflict with recovery": "a standby puts replay first: see max_standby_streaming_delay and hot_standby_feedback",
@@ -38,13 +42,47 @@ WAYS_OUT = {
 """What to do, by a pattern in the server's or libpq's message, or by SQLSTATE; the first that matches."""
 
 
-def way_out(message: str, sqlstate: str = "") -> str:
+class DatabaseUnreachable(Exception):
+    """The server can't be reached, refuses, or does not answer in time. One line: what, where, what to do."""
+
+
+class CheckImpossible(Exception):
+    """The server answers, but there is nothing to go on with: no schema, no right, a broken or untrusted table. One line."""
+
+
+class BootstrapError(Exception):
+    """Why the schema can't be installed here, and what to do about it, in one line."""
+
+
+def hint_for(message: str, sqlstate: str = "") -> str:
     """What to do about an error of the server's or of libpq's.
 
-    >>> way_out("FATAL: the database system is shutting down")
+    >>> hint_for("FATAL: the database system is shutting down")
     "see why it stops in the server's log"
     """
-    for symptom, remedy in WAYS_OUT.items():
-        if re.search(symptom, f"{sqlstate} {message}"):
-            return remedy
+    for pattern, hint in HINTS.items():
+        if re.search(pattern, f"{sqlstate} {message}"):
+            return hint
     return "look into the server's log"
+
+
+def connection_error(error: psycopg.Error) -> CheckImpossible | DatabaseUnreachable:
+    """The exception to raise for a connection that psycopg could not make."""
+    # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
+    said = error.pgconn.error_message if error.pgconn else b""
+    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
+    if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
+        return CheckImpossible(
+            f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
+        )
+    return DatabaseUnreachable(f"{text}: {hint_for(text)}")
+
+
+def one_line(error: psycopg.Error) -> str:
+    """A PostgreSQL error in one line, with its hint; never the statement or its position."""
+    diagnosis = error.diag
+    if diagnosis.message_primary is None:
+        # what psycopg was doing when the connection broke is of no interest
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", unrepresented(str(error))), 500)
+    parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
+    return clean("; ".join(part for part in parts if part), 500)

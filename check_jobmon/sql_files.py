@@ -1,0 +1,30 @@
+"""The package's .sql files as texts, and how names and texts are quoted in SQL. Knows no file in particular."""
+
+import functools
+import os
+import re
+from typing import Any
+
+
+@functools.cache
+def sql_file(path: str) -> str:
+    """The text of a file, by its path below check_jobmon/, without the comment at its top.
+
+    That comment names the placeholders, which must not be filled in there.
+    """
+    # asked of the loader as importlib.resources would, without all that this imports
+    loader: Any = __spec__.loader
+    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), path))
+    return re.sub(r"\A(--.*\n)+", "", data.decode())
+
+
+def quoted(identifier: str) -> str:
+    """The identifier in double quotes, any inside doubled (PostgreSQL manual, 4.1.1)."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """The text as a literal of SQL."""
+    import psycopg
+
+    return psycopg.sql.Literal(text).as_string(None)

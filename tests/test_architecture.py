@@ -1,0 +1,79 @@
+"""The rooms of the package: which there are, and that imports point one way."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import check_jobmon
+
+PACKAGE = Path(check_jobmon.__file__).parent
+LAYERS = (
+    {"text", "sql_files"},
+    {"connection"},
+    {"schema"},
+    {"judging"},
+    {"recording", "config"},
+    {"plugin", "demo"},
+    {"ctl"},
+)
+"""The entries of check_jobmon/, lowest first. A module imports from its own room and from lower layers, from no other."""
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+MOST_LINES = 390
+
+
+def modules() -> dict[str, Path]:
+    """Each module's file by the module's dotted name below check_jobmon."""
+    return {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(file: Path) -> Iterator[str]:
+    """What a file imports of the package, wherever in the file, by dotted names below check_jobmon."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: name the package in each import"
+            names = (
+                [node.module or ""] if node.module != "check_jobmon" else [f"check_jobmon.{a.name}" for a in node.names]
+            )
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name.removeprefix("check_jobmon.") for name in names if name.startswith("check_jobmon."))
+
+
+def test_the_listing_is_the_architecture() -> None:
+    entries = {entry.name for entry in PACKAGE.iterdir() if entry.name != "__pycache__"}
+    entries -= {"__init__.py", "__main__.py", "py.typed"}
+    assert entries == {room if (PACKAGE / room).is_dir() else f"{room}.py" for room in LEVEL}
+    assert len(entries) <= 10
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for module, file in modules().items()
+        for name in imported(file)
+        if (room := module.split(".")[0]) in LEVEL
+        and (other := name.split(".")[0]) in LEVEL
+        and other != room
+        and LEVEL[other] >= LEVEL[room]
+    ]
+    assert wrong == []
+
+
+def test_no_two_modules_have_names_that_could_be_mistaken() -> None:
+    seen: dict[str, str] = {}
+    for module in modules():
+        name = module.split(".")[-1]
+        if name.startswith("__"):
+            continue
+        stem = name.removesuffix("s")
+        assert stem not in seen, f"{module} and {seen[stem]}"
+        seen[stem] = module
+
+
+def test_a_module_is_read_in_one_sitting_and_says_what_belongs_in_it() -> None:
+    for module, file in modules().items():
+        text = file.read_text()
+        assert len(text.splitlines()) <= MOST_LINES, module
+        assert ast.get_docstring(ast.parse(text)), module
