@@ -55,10 +55,8 @@ def default_folder() -> Path:
 def target(parameters: Mapping[str, Any], schema: str) -> str:
     """What names the job log that a run belongs to: where it is, as far as that was said, and as whom. No password."""
     said = {**_parsed(parameters.get("conninfo", "")), **parameters}
-    parts = [f"schema={schema}"]
-    for name, variable in VARIABLES.items():
-        parts.append(f"{name}={said.get(name, os.environ.get(variable, ''))}")
-    return storable(" ".join(sorted(parts)))
+    where = {name: said.get(name, os.environ.get(variable, "")) for name, variable in VARIABLES.items()}
+    return storable(" ".join(sorted(f"{name}={value}" for name, value in {**where, "schema": schema}.items() if value)))
 
 
 def _parsed(conninfo: str) -> dict[str, Any]:

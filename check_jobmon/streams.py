@@ -1,7 +1,7 @@
 """What a command writes to stdout and stderr, for the log: copied on its way through a pipe, or read afterwards from a file.
 
 The command gets our own descriptor wherever it could tell the difference: a file can be full, and has a position; a terminal
-has modes; grep and tar do less where stdout is /dev/null. Only a pipe and a socket are replaced by a pipe, and /dev/null as
+has modes; tar reads no file where stdout is /dev/null. Only a pipe and a socket are replaced by a pipe, and /dev/null as
 stderr: nothing looks at what that is, and a failed command says there why. Prints nothing.
 """
 

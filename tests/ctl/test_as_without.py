@@ -145,7 +145,7 @@ NULL += "print('why', file=sys.stderr); sys.exit(9)"
 def test_what_is_discarded_costs_the_log_no_message(
     through: list[str], session: psycopg.Connection, tmp_path: Path, where: str
 ) -> None:
-    """Nor has the command another stdout: grep and tar do less where that is /dev/null."""
+    """Nor has the command another stdout: tar reads no file where that is /dev/null."""
     seen = []
     for before in ([], through):
         told = tmp_path / "told"
@@ -399,7 +399,7 @@ def test_what_the_command_sends_to_its_group_comes_once(through: list[str]) -> N
     seen = []
     for before in ([], through):
         with terminal([*before, "bash", "-c", script]) as (_, _, read):
-            seen.append(read())
+            seen.append(read(b""))
     assert seen[1] == seen[0]
 
 
