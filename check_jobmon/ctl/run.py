@@ -34,8 +34,8 @@ exit status:
 what is logged:
   a run of one step: the command line (no place for a password), and as its
   message the last lines of the output, but not of what it prints at a terminal
-  or, with >/dev/null, on stdout. With 2>/dev/null too it has those of stderr, for
-  which the command then has a pipe: to discard them, redirect inside sh -c '...'.
+  or, with >/dev/null, on stdout. With 2>/dev/null it still has those of stderr,
+  where the command has a pipe then: to discard them, redirect in sh -c '...'.
   Exit status 0 ends it as successful, one of --warn-on at level 2, any other
   and a signal at level 3.
 
