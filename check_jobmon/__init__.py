@@ -1,6 +1,6 @@
 """check_jobmon: a Nagios/Icinga plugin and the PostgreSQL job log that it reads. Nothing here but the version and job()."""
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as mypy knows it, without the import
 
 if TYPE_CHECKING:
     from check_jobmon.recording.api import job as job

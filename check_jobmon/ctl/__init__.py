@@ -48,8 +48,8 @@ def command_line() -> "Parser":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script `jobmonctl`."""
-    interrupting = signal.getsignal(signal.SIGINT)
-    if interrupting == signal.default_int_handler:
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored:
         # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_streams()
@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser = command_line()
             complete(parser)
             arguments = parser.parse_args(argv)
-            if getattr(arguments, "command", "") != "run":
-                signal.signal(signal.SIGINT, interrupting)
+            if not ignored and getattr(arguments, "command", "") != "run":
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(arguments.run(arguments))
         finally:
             sys.stdout.flush()  # help, too

@@ -33,7 +33,9 @@ exit status:
 
 what is logged:
   a run of one step: the command line (no place for a password), and as its
-  message the last lines of the output, but not of what it prints at a terminal.
+  message the last lines of the output, but not of what it prints at a terminal
+  or, with >/dev/null, on stdout. With 2>/dev/null it still has those of stderr,
+  where the command has a pipe then: to discard them, redirect in sh -c '...'.
   Exit status 0 ends it as successful, one of --warn-on at level 2, any other
   and a signal at level 3.
 
@@ -133,18 +135,13 @@ def _seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and log it, or deliver; returns the exit status."""
-    from check_jobmon.recording.child_process import Command, Signals
+    from check_jobmon.recording.child_process import Command
     from check_jobmon.recording.run_recorder import RunLog, complain
+    from check_jobmon.recording.signals import Signals
 
-    if arguments.conninfo:
-        from check_jobmon.connection.errors import CheckImpossible
-        from check_jobmon.connection.session import refuse_password
-
-        try:
-            refuse_password(connection_parameters(arguments))
-        except CheckImpossible as error:
-            complain(str(error))
-            return 2
+    if arguments.conninfo and (refusal := _refusal(arguments)):
+        complain(refusal)
+        return 2
     if arguments.spool_status:
         return _show_spool(_place(arguments)[0])
     signals = Signals()
@@ -161,6 +158,20 @@ def run(arguments: argparse.Namespace) -> int:
         # in the server's silence, or the resolver's, and there is nothing left to wait for
         os._exit(status)
     return status
+
+
+def _refusal(arguments: argparse.Namespace) -> str:
+    """Why the connection string is not used."""
+    try:
+        from check_jobmon.connection.errors import CheckImpossible
+        from check_jobmon.connection.session import refuse_password
+    except Exception:
+        return ""  # nothing can be connected to, and the log says why
+    try:
+        refuse_password(connection_parameters(arguments))
+    except CheckImpossible as error:
+        return str(error)
+    return ""
 
 
 def _place(arguments: argparse.Namespace) -> "tuple[Spool, str]":

@@ -15,42 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from check_jobmon.recording.output_tail import Tail
+from check_jobmon.recording.signals import FROM_KERNEL, HURRY, Signals, signal_name
 from check_jobmon.recording.streams import Streams
 
 KILL_AFTER = 10
 """Seconds from the TERM that a timeout sends to the KILL, and from that until it is given up."""
-HURRY = 1
-"""Seconds that are still waited for anything once a signal came that was not passed on."""
-OWN_STOP = 0.05
-"""Seconds that the signal may take to stop this process that has stopped the command."""
 AGAIN = 0.1
 """Seconds from one KILL to the next, for what is started in the meantime."""
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 """Exit statuses as timeout(1) and the shell have them. A signal n is 128 + n."""
 
-_OURS = {
-    "KILL",
-    "STOP",
-    "CHLD",
-    "TSTP",
-    "TTIN",
-    "TTOU",
-    "CONT",
-    "WINCH",
-    "URG",
-    "PIPE",
-    "XFSZ",
-    "SEGV",
-    "BUS",
-    "FPE",
-    "ILL",
-}
-PASSED_ON = {s for s in signal.valid_signals() if getattr(s, "name", "").removeprefix("SIG") not in _OURS}
-"""All but those that can't be caught, that are a fault of this process's own, or that stop and continue a whole job."""
 NO_PROCESS = (errno.EAGAIN, errno.ENOMEM)
-_FROM_KERNEL = 0x80
-"""si_code of a signal that a key or the end of the terminal has sent: to the command as well, so it is not passed on."""
 _PR_SET_CHILD_SUBREAPER = 36
 ADOPTED = -1
 """Any child, for waitpid(): there are others than the command only where what it leaves behind is adopted."""
@@ -80,51 +56,6 @@ class End:
         return self.status
 
 
-class Signals:
-    """Holds back the signals that are to be passed on, from its making; to be made before any thread is started."""
-
-    def __init__(self) -> None:
-        self.children_ignored = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
-        if self.children_ignored:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._awaited = {number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN}
-        self._awaited.add(signal.SIGCHLD)
-        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
-        """What was held back before."""
-        self.came: int = 0
-        """One that came and was not passed on."""
-
-    def release(self) -> None:
-        """Hold them back no longer."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-
-    def wake(self) -> None:
-        """Have wait() look again whether it is over; for other threads."""
-        os.kill(os.getpid(), signal.SIGCHLD)
-
-    def next(self, over: Callable[[], object], until: float | None = None) -> Any:
-        """Wait until it is over or so late; give the signal that comes earlier, if one does."""
-        while not over():
-            if until is None:
-                info = signal.sigwaitinfo(self._awaited)
-            else:
-                found = signal.sigtimedwait(self._awaited, max(0, until - time.monotonic()))
-                if found is None:
-                    return None
-                info = found
-            if info.si_signo != signal.SIGCHLD:
-                return info
-        return None
-
-    def wait(self, over: Callable[[], object], seconds: float) -> bool:
-        """Wait until it is over, so long at most, and not much longer once a signal has come; whether it is over."""
-        until = time.monotonic() + (min(seconds, HURRY) if self.came else seconds)
-        while info := self.next(over, until):
-            self.came = info.si_signo
-            until = min(until, time.monotonic() + HURRY)
-        return bool(over())
-
-
 class Command:
     """One run of a command."""
 
@@ -146,7 +77,7 @@ class Command:
         self._signals.wait(lambda: False, 0)
         if self._signals.came:
             number = self._signals.came
-            return End(128 + number, f"not run: {_name(number)}", number)
+            return End(128 + number, f"not run: {signal_name(number)}", number)
         if self._timeout is not None:
             self._until = time.monotonic() + self._timeout
             _adopt()
@@ -229,15 +160,14 @@ class Command:
             info = self._signals.next(self._reaped, self._until)
             if info is None and not self._reaped():
                 return self._timed_out()
-            if info is not None and info.si_code != _FROM_KERNEL:
-                self._send(info.si_signo)
+            if info is not None:
+                self._pass_on(info)
         end = self._how()
         # without us it would be in its last write still, unless it was killed
         until = time.monotonic() + HURRY if end.signal else self._until
-        info = self._signals.next(lambda: self._streams.drained, until)
-        if info is not None:
-            number = info.si_signo
-            return End(128 + number, f"{end.how}, then {_name(number)}, before its output was read", number)
+        number = self._signals.deadly(lambda: self._streams.drained, until)
+        if number:
+            return End(128 + number, f"{end.how}, then {signal_name(number)}, before its output was read", number)
         return end if self._streams.drained or end.signal else self._timed_out()
 
     def _timed_out(self) -> End:
@@ -275,18 +205,37 @@ class Command:
                 pid, status = os.waitpid(self._pid if self._timeout is None else ADOPTED, os.WNOHANG | os.WUNTRACED)
                 if not pid:
                     return
+                if pid != self._pid:
+                    continue
                 if os.WIFSTOPPED(status):
-                    if pid == self._pid and self._has_terminal:
-                        # A key stops us, too, and who continues the job continues both. But if it has stopped itself, the
-                        # shell would not know that it can have the terminal.
-                        time.sleep(OWN_STOP)
-                        if _state(pid)[0] == b"T":
-                            os.kill(os.getpid(), signal.SIGSTOP)
-                elif pid == self._pid:
+                    self._stopped(os.WSTOPSIG(status))
+                else:
                     self._status = status
                     self._streams.ended()
 
-    def _send(self, number: int) -> None:
+    def _stopped(self, number: int) -> None:
+        if self._has_terminal:
+            # or the shell would not know that it can have the terminal; who continues the job continues both
+            if _state(self._pid)[0] == b"T":
+                os.kill(os.getpid(), signal.SIGSTOP)
+        elif number != signal.SIGSTOP:
+            # it has this parent of the same session to thank for that: nothing else stops what nobody could continue
+            os.kill(self._pid, signal.SIGCONT)
+
+    def _pass_on(self, info: Any) -> None:
+        """Send it what it would have been sent in our place, and has not been sent already, as a process of our group."""
+        number = info.si_signo
+        if self._status is not None:
+            return
+        if info.si_code == FROM_KERNEL:
+            hung_up = number in (signal.SIGHUP, signal.SIGCONT) and os.getsid(0) == os.getpid()
+            if not hung_up and number != signal.SIGALRM:
+                return
+        elif self._has_terminal:
+            # fg and bg continue a whole group; and what it has sent to its own, it has got
+            continued = number == signal.SIGCONT and _state(self._pid)[0] != b"T"
+            if continued or info.si_pid == self._pid:
+                return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._leads:
                 os.killpg(self._pid, number)
@@ -304,9 +253,8 @@ class Command:
                         os.kill(pid, signal.SIGCONT)
                 pause = min(until, time.monotonic() + every)
                 while info := self._signals.next(self._nothing_lives, pause):
-                    if info.si_code != _FROM_KERNEL:
-                        self._send(info.si_signo)
-        self._signals.next(lambda: self._streams.drained, time.monotonic() + HURRY)
+                    self._pass_on(info)
+        self._signals.deadly(lambda: self._streams.drained, time.monotonic() + HURRY)
         return len(_descendants())
 
     def _nothing_lives(self) -> bool:
@@ -317,17 +265,10 @@ class Command:
         assert self._status is not None
         if os.WIFSIGNALED(self._status):
             number = os.WTERMSIG(self._status)
-            name = _name(number)
+            name = signal_name(number)
             return End(128 + number, f"killed by signal {number}{f' ({name})' if name[:3] == 'SIG' else ''}", number)
         status = os.WEXITSTATUS(self._status)
         return End(status, f"exit status {status}", regular=True)
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _environment() -> dict[bytes, bytes]:

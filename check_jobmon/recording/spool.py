@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import stat
 import time
 import uuid
@@ -14,19 +15,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
-
-from check_jobmon.recording.api import Recorder
 from check_jobmon.text import clean, storable
+
+if TYPE_CHECKING:
+    from check_jobmon.recording.api import Recorder
 
 INHERITED = 100
 """The lock's descriptor in a command that holds it, or more."""
 LARGEST = 1_000_000
 """Bytes. No file of ours is larger."""
+VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+    "service": "PGSERVICE",
+}
+"""What says where a job log is, where no option does. Not asked of libpq, for a run is kept although that can't be loaded."""
 LEFT_OVER = 600
 """Seconds after which the writer of an unfinished file is taken for dead."""
 REFUSED = "refused"
@@ -46,14 +54,19 @@ def default_folder() -> Path:
 
 def target(parameters: Mapping[str, Any], schema: str) -> str:
     """What names the job log that a run belongs to: where it is, as far as that was said, and as whom. No password."""
-    said = {**conninfo_to_dict(parameters.get("conninfo", "")), **parameters}
-    parts = [f"schema={schema}"]
-    for option in pq.Conninfo.get_defaults():
-        name = option.keyword.decode()
-        if name in ("host", "hostaddr", "port", "dbname", "user", "service"):
-            default = os.environ.get("PGSERVICE", "") if name == "service" else os.fsdecode(option.val or b"")
-            parts.append(f"{name}={said.get(name, default)}")
-    return storable(" ".join(sorted(parts)))
+    said = {**_parsed(parameters.get("conninfo", "")), **parameters}
+    where = {name: said.get(name, os.environ.get(variable, "")) for name, variable in VARIABLES.items()}
+    return storable(" ".join(sorted(f"{name}={value}" for name, value in {**where, "schema": schema}.items() if value)))
+
+
+def _parsed(conninfo: str) -> dict[str, Any]:
+    if not conninfo:
+        return {}
+    try:
+        from psycopg.conninfo import conninfo_to_dict
+    except Exception:  # without libpq what is written as "name=value ..." can be read
+        return dict(word.split("=", 1) for word in shlex.split(conninfo))
+    return conninfo_to_dict(conninfo)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class PastRun:
     pid: int = 0
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    def deliver(self, recorder: Recorder) -> int:
+    def deliver(self, recorder: "Recorder") -> int:
         """Log it, unless that was done already; its job_id. Raises psycopg.Error."""
         return recorder.add_past_run(
             self.key,
@@ -192,13 +205,15 @@ class Spool:
         return found
 
     def deliver(
-        self, recorder: Recorder, target: str, go_on: Callable[[], bool] = lambda: True
+        self, recorder: "Recorder", target: str, go_on: Callable[[], bool] = lambda: True
     ) -> tuple[int, list[str]]:
         """Log what is there for a job log, as long as `go_on` says so; how many runs, and why others were refused.
 
         What can never be logged is set aside. What the server refuses for another reason than what is in the file stays, and
         so does all if the server is gone: raises psycopg.OperationalError then.
         """
+        import psycopg
+
         delivered, refused = 0, []
         for path, run in self.files():
             if not go_on():

@@ -1,7 +1,8 @@
 """What a command writes to stdout and stderr, for the log: copied on its way through a pipe, or read afterwards from a file.
 
 The command gets our own descriptor wherever it could tell the difference: a file can be full, and has a position; a terminal
-has modes. Only a pipe, a socket and /dev/null are replaced by a pipe. Prints nothing.
+has modes; tar reads no file where stdout is /dev/null. Only a pipe and a socket are replaced by a pipe, and /dev/null as
+stderr: nothing looks at what that is, and a failed command says there why. Prints nothing.
 """
 
 import contextlib
@@ -47,9 +48,8 @@ class Streams:
         outputs: dict[int, int] = {}
         try:
             for number in (1, 2):
-                if number == 2 and _same(1, 2):
-                    if 1 in outputs:
-                        outputs[2] = outputs[1]
+                if number == 2 and 1 in outputs and _same(1, 2):
+                    outputs[2] = outputs[1]
                 elif self._is_copied(number):
                     source, outputs[number] = os.pipe()
                     self._to[source] = number
@@ -78,9 +78,10 @@ class Streams:
             return False
         if stat.S_ISREG(mode.st_mode):
             appended = flags & os.O_APPEND
-            self._files[number] = mode.st_size if appended else os.lseek(number, 0, os.SEEK_CUR)
+            if not (1 in self._files and _same(1, number)):
+                self._files[number] = mode.st_size if appended else os.lseek(number, 0, os.SEEK_CUR)
             return False
-        null = stat.S_ISCHR(mode.st_mode) and mode.st_rdev == os.makedev(1, 3)
+        null = number == 2 and stat.S_ISCHR(mode.st_mode) and mode.st_rdev == os.makedev(1, 3)
         if null or stat.S_ISFIFO(mode.st_mode) or stat.S_ISSOCK(mode.st_mode):
             return True
         self.unread = "its output went to the terminal" if os.isatty(number) else "its output went to a device"
@@ -95,7 +96,7 @@ class Streams:
         """The last lines, for the log."""
         for number, start in self._files.items():
             with contextlib.suppress(OSError):
-                end = os.lseek(number, 0, os.SEEK_CUR)
+                end = max(os.lseek(other, 0, os.SEEK_CUR) for other in (1, 2) if _same(number, other))
                 start = max(start, end - PIECE)
                 with open(f"/proc/self/fd/{number}", "rb") as file:
                     file.seek(start)

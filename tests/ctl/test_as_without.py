@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import psycopg
 import pytest
 
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
-from tests.database import Database, value
+from tests.database import Database, until, value
 
 PROBE = r"""
 import fcntl, os, resource, signal, stat, sys, termios
@@ -132,6 +133,35 @@ def test_output_and_status_are_the_same(through: list[str], tmp_path: Path, scri
         for before in (outer if script == "group" else [], [*(outer if script == "group" else []), *through])
     )
     assert given == bare
+
+
+NULL = "import os, sys; open(sys.argv[1], 'w').write(str((os.fstat(1), os.isatty(2)))); "
+NULL += "print('why', file=sys.stderr); sys.exit(9)"
+
+
+@pytest.mark.parametrize(
+    "where", [">/dev/null", ">/dev/null 2>&1", ">/dev/zero 2>/dev/null", ">/dev/full", "2>/dev/null"]
+)
+def test_what_is_discarded_costs_the_log_no_message(
+    through: list[str], session: psycopg.Connection, tmp_path: Path, where: str
+) -> None:
+    """Nor has the command another stdout: tar reads no file where that is /dev/null."""
+    seen = []
+    for before in ([], through):
+        told = tmp_path / "told"
+        done = piped(["sh", "-c", f'"$@" {where}', "sh", *before, sys.executable, "-c", NULL, str(told)])
+        seen.append((done, told.read_text() if where[0] == ">" else ""))
+    assert seen[1] == seen[0]
+    assert value(session, "SELECT message FROM jobmon.job_detail") == "exit status 9: why"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_two_appends_to_one_file_are_one_output(
+    through: list[str], session: psycopg.Connection, tmp_path: Path, number: int
+) -> None:
+    line = f'"$@" >>"{tmp_path}/log" 2>>"{tmp_path}/log"'
+    piped(["sh", "-c", line, "sh", *through, "sh", "-c", f"echo why >&{number}; exit 3"])
+    assert value(session, "SELECT message FROM jobmon.job_detail") == "exit status 3: why"
 
 
 @pytest.mark.parametrize("to", ["/dev/full", "a limit", "file", "appended", "both"])
@@ -267,17 +297,161 @@ def _group(leader: int) -> set[int]:
     return {int(pid) for pid in found.split()}
 
 
-def test_a_signal_at_any_moment_leaves_no_traceback(through: list[str]) -> None:
-    """From when the program has begun, which is what Python allows."""
-    driver = "import os, runpy, signal, sys\nfrom check_jobmon.ctl import main\n"
-    driver += "import builtins\nreal, counter = builtins.__import__, [int(sys.argv.pop(1))]\n"
-    driver += "def importing(*a, **k):\n counter[0] -= 1\n counter[0] or os.kill(os.getpid(), signal.SIGINT)\n"
-    driver += " return real(*a, **k)\n"
-    driver += "builtins.__import__ = importing\nsys.exit(main())\n"
-    for moment in (1, 5, 20, 60, 150, 400):
-        status, _, stderr = piped([sys.executable, "-c", driver, str(moment), *through[1:], "sleep", "0.2"])
+CATCHABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+TAKER = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+print("ready", flush=True)
+while (number := signal.sigwait(signal.valid_signals())) != signal.SIGTERM:
+    print(int(number), flush=True)
+"""
+
+
+def test_the_command_gets_every_signal_that_it_would_get(through: list[str]) -> None:
+    for before in ([], through):
+        with subprocess.Popen(
+            [*before, sys.executable, "-c", TAKER], stdout=subprocess.PIPE, start_new_session=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            seen = []
+            for number in CATCHABLE:
+                if number != signal.SIGTERM:
+                    process.send_signal(number)
+                    seen.append(int(process.stdout.readline()))
+            process.terminate()
+        assert [*seen, signal.SIGTERM] == sorted(CATCHABLE, key=lambda number: (number == signal.SIGTERM, number))
+        assert process.returncode == 0
+
+
+def test_every_signal_ends_what_it_ends_without_us_and_nothing_else(tmp_path: Path) -> None:
+    """Without a log, for whose sake 60 programs would wait for each other."""
+    where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--"]
+    ends: list[dict[int, int]] = []
+    for before in ([], [JOBMONCTL, "run", "etl", *where]):
+        ends.append({})
+        for first in range(0, len(CATCHABLE), 8):
+            some = CATCHABLE[first : first + 8]
+            started = [
+                subprocess.Popen(
+                    [*before, "sh", "-c", "echo ready; read x; exit 5"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                for _ in some
+            ]
+            for number, process in zip(some, started, strict=True):
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"ready\n"
+                process.send_signal(number)
+            for number, process in zip(some, started, strict=True):
+                with contextlib.suppress(BrokenPipeError):
+                    process.communicate(b"over\n", timeout=60)
+                ends[-1][number] = process.returncode
+    assert ends[1] == ends[0]
+    assert {number for number, status in ends[0].items() if status == 5} >= {signal.SIGWINCH, signal.SIGCONT}
+
+
+def test_a_stopped_command_is_continued(through: list[str]) -> None:
+    with subprocess.Popen(
+        [*through, "sh", "-c", "echo ready; kill -STOP $$; echo continued"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        (command,) = _children_once(process)
+        until(lambda: _is_stopped(command))
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout is not None
+        assert process.stdout.read() == b"continued\n"
+    assert process.returncode == 0
+
+
+def _children_once(process: "subprocess.Popen[bytes]") -> list[int]:
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_an_alarm_that_was_set_before_reaches_the_command(through: list[str]) -> None:
+    alarm = ["/usr/bin/env", sys.executable, "-c"]
+    alarm += ["import os, signal, sys; signal.alarm(1); os.execvp(sys.argv[1], sys.argv[1:])"]
+    for before in ([], through):
+        assert piped([*alarm, *before, "sleep", "1000"])[0] == -signal.SIGALRM
+
+
+def test_a_terminal_that_is_gone_ends_the_command(through: list[str], tmp_path: Path) -> None:
+    for number, before in enumerate(([], through)):
+        told = tmp_path / f"told{number}"
+        script = f"trap 'echo hung up >{told}; exit 3' HUP; echo ready; while :; do sleep 0.05; done"
+        with terminal([*before, "sh", "-c", script]) as (_, _, read):
+            read(b"ready")
+        until(told.exists)
+
+
+def test_what_the_command_sends_to_its_group_comes_once(through: list[str]) -> None:
+    script = "trap 'echo term' TERM; kill -TERM 0; sleep 0.3; echo end"
+    seen = []
+    for before in ([], through):
+        with terminal([*before, "bash", "-c", script]) as (_, _, read):
+            seen.append(read(b""))
+    assert seen[1] == seen[0]
+
+
+def test_a_command_that_ignores_the_stop_key_is_not_left_alone(through: list[str]) -> None:
+    script = "trap '' TSTP; echo ready; read x; echo got $x"
+    with terminal([*through, "sh", "-c", script]) as (pid, master, read):
+        read(b"ready")
+        os.write(master, b"\x1aword\n")
+        read(b"got word")
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+INTERRUPTED = """
+import builtins, os, signal, sys
+import_, left = builtins.__import__, int(sys.argv.pop(1))
+def importing(*arguments, **named):
+    global left
+    left -= 1
+    left or os.kill(os.getpid(), signal.SIGINT)
+    return import_(*arguments, **named)
+import check_jobmon.ctl.console
+builtins.__import__ = importing
+sys.exit(check_jobmon.ctl.console.main())
+"""
+
+
+def test_an_interrupt_at_any_moment_of_ours_leaves_no_traceback(tmp_path: Path) -> None:
+    """Either it has ended jobmonctl, and nothing was run, or the command got it."""
+    where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--", "sh", "-c", "trap 'exit 4' INT; echo run; sleep 0.1"]
+    for moment in (1, 5, 20, 60, 150, 250, 400):
+        argv = [sys.executable, "-c", INTERRUPTED, str(moment), "run", "etl", *where]
+        status, stdout, stderr = piped(argv)
         assert b"Traceback" not in stderr
-        assert status in (-signal.SIGINT, 0), (moment, stderr)
+        assert (status, stdout) in [(-signal.SIGINT, b""), (4, b"run\n"), (0, b"run\n"), (-signal.SIGINT, b"run\n")], (
+            moment
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_soon_after_the_start_leaves_no_traceback_of_ours(tmp_path: Path, number: signal.Signals) -> None:
+    """Before the first line of ours Python may have one of its own."""
+    where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--", "sh", "-c", "echo run; exec sleep 0.1"]
+    for moment in range(0, 80, 4):
+        with subprocess.Popen(
+            [JOBMONCTL, "run", "etl", *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process:
+            time.sleep(moment / 1000)
+            process.send_signal(number)
+            stdout, stderr = process.communicate(timeout=60)
+        assert b"check_jobmon/" not in stderr
+        assert stdout in (b"", b"run\n")
+        assert process.returncode == -number or b"Fatal Python error" in stderr
 
 
 RAW = "import os, termios, tty; tty.setcbreak(0); print('ready', flush=True); print(os.read(0, 1)); "

@@ -246,12 +246,14 @@ def test_output_comes_while_the_command_runs(shell: Shell) -> None:
     assert process.communicate(b"yes\n", timeout=60)[0] == b"yes\n"
 
 
+@pytest.mark.load
 def test_much_output_does_not_raise_memory(shell: Shell, session: psycopg.Connection) -> None:
     def peak(script: str) -> int:
         """The largest resident set of jobmonctl itself, in KB, by way of a process that has no other child."""
         measure = (
             "import resource, subprocess, sys;"
-            "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True);"
+            "run = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE);"
+            "[None for _ in iter(lambda: run.stdout.read(1000000), b'')]; run.wait();"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
         done = subprocess.run(
@@ -264,7 +266,7 @@ def test_much_output_does_not_raise_memory(shell: Shell, session: psycopg.Connec
         return int(done.stdout)
 
     # one endless line, then many short ones
-    little, much = peak("echo little"), peak("head -c 200000000 /dev/zero; yes | head -c 200000000; echo end")
+    little, much = peak("echo little"), peak("head -c 500000000 /dev/zero; yes | head -c 500000000; echo end")
     assert much < little + 8000
     message = value(session, "SELECT message FROM jobmon.job_detail ORDER BY step_id DESC LIMIT 1")
     assert message.splitlines() == ["y"] * 9 + ["end"]
@@ -618,6 +620,22 @@ def test_beside_a_server_that_never_answers_the_command_runs_and_its_log_is_kept
         assert len(mute.spooled) == 1
 
 
+@pytest.mark.parametrize("options", [(), ("--lock",), ("--conninfo", "dbname=etl port=1")])
+def test_a_psycopg_that_can_not_be_loaded_costs_the_log_no_run(
+    cut_off: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "psycopg.py").write_text("raise ImportError('no libpq')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = cut_off.run("etl", "sh", "-c", "echo out; exit 3", options=options)
+    (path,) = cut_off.spooled
+    kept = f"its log is kept in {path}, and the next run delivers it"
+    assert done == Output(3, "out\n", f"jobmonctl run: the run could not be logged (no libpq): {kept}\n")
+    monkeypatch.delenv("PYTHONPATH")
+    assert json.loads(path.read_text())["target"] == target(
+        {**dict(zip(("host", "port", "dbname", "user"), NOWHERE[1::2], strict=True))}, "jobmon"
+    )
+
+
 def test_a_spool_that_can_not_be_written_is_said(cut_off: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = cut_off.run("etl", "echo", "run", options=("--spool", str(tmp_path / "file" / "spool")))
@@ -702,6 +720,20 @@ def _environ(path: Path) -> str:
         return path.read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+def test_what_ends_no_process_ends_no_run_whose_output_is_not_read(shell: Shell) -> None:
+    done = shell.spool.parent.parent / "done"
+    process = subprocess.Popen(
+        shell.arguments("etl", "sh", "-c", 'head -c 100000 /dev/zero; : >"$0"', str(done)),
+        stdout=subprocess.PIPE,
+        env=shell.environment,
+    )
+    until(done.exists)
+    for number in (signal.SIGWINCH, signal.SIGURG, signal.SIGCHLD, signal.SIGCONT):
+        process.send_signal(number)
+    assert process.communicate(timeout=60)[0] == bytes(100_000)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
