@@ -9,7 +9,7 @@ from check_jobmon.text import clean, counted
 if TYPE_CHECKING:
     from check_jobmon.ctl.runner import JobLog
 
-SEEN = "SELECT l.job_id, l.alert_code FROM @schema@.job_check_log AS l WHERE {} ORDER BY l.job_id"
+SEEN = "SELECT l.job_id, l.alert_code FROM @schema@.job_check_log AS l WHERE l.alert_code > 1 AND {} ORDER BY l.job_id"
 NAME = "SELECT left(l.job_name, 500) FROM @schema@.job_check_log AS l WHERE l.job_id = %s LIMIT 1"
 LOGGED = "SELECT count(*) FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[])"
 # Just what was seen, and as it was seen: a run that was under way when asked can have a smaller job_id than one that had

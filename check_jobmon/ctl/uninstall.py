@@ -1,7 +1,9 @@
 """jobmonctl uninstall: take the job log out of a database again, or drop the link's roles of databases that are gone."""
 
 import argparse
+import contextlib
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,15 @@ SELECT r.rolname::text
    AND NOT r.rolsuper
    AND substring(r.rolname FROM '[0-9]+$')::numeric NOT IN (SELECT d.oid::bigint FROM pg_database AS d)
  ORDER BY r.rolname
+"""
+
+# What a function calls, such as those of another job log, is a text, on which PostgreSQL keeps no dependency.
+DBLINK = """
+SELECT EXISTS (SELECT FROM pg_proc AS p WHERE strpos(p.prosrc, n.nspname) > 0)
+  FROM pg_extension AS e
+  JOIN pg_namespace AS n ON n.oid = e.extnamespace
+ WHERE e.extname = 'dblink'
+   AND n.nspname = %s
 """
 
 
@@ -168,7 +179,7 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
         stays = f" stays, as it is used in {others}" if others else " would go"
         print(clean(f"role {name}{stays}" + (f", with {counted(members, 'member')}" if members and not others else "")))
     if not keep:
-        print(clean(f"to save it first: pg_dump -n {schema} {dbname}"))
+        print(clean(f"to save it first: pg_dump -n {shlex.quote(schema)} {shlex.quote(dbname)}"))
     if not agreed("Remove it?", arguments):
         return 1
     with session.transaction():
@@ -183,8 +194,7 @@ def _uninstall(session: "Session", schema: str, arguments: argparse.Namespace) -
         else:
             session.execute(sql.SQL("DROP SCHEMA {}").format(home))
         database = sql.Identifier(dbname)
-        # a link that is open would be refused from now on; one that is gone is opened anew
-        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [names[0]])
+        _end_links(session, names[0])
         for name, *_ in roles:
             session.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, sql.Identifier(name)))
         kept = [name for name, _, others in roles if not others and not _dropped(session, name)]
@@ -211,6 +221,21 @@ def _refuse_others(session: "Session", schema: str) -> str:
     return str(dbname)
 
 
+def _end_links(session: "Session", name: str) -> None:
+    """End the links that are open: they would be refused from now on, while one that is gone is opened anew."""
+    from psycopg import Rollback, errors, sql
+
+    end = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(sql.Literal(name))
+    with contextlib.suppress(errors.InsufficientPrivilege), session.transaction():
+        session.execute(end)
+        return
+    with contextlib.suppress(errors.InsufficientPrivilege), session.transaction():
+        # since PostgreSQL 16, who has made a role has none of its rights
+        session.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(name)))
+        session.execute(end)
+        raise Rollback
+
+
 def _dropped(session: "Session", name: str) -> bool:
     """Drop the role; False where it has rights elsewhere, or the session may not."""
     from psycopg import errors, sql
@@ -227,14 +252,15 @@ def _drop_dblink(session: "Session", home: str) -> None:
     """Drop dblink where bootstrap has put it, unless somebody else uses it too."""
     from psycopg import errors, sql
 
-    there = "SELECT 1 FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace"
-    if session.execute(f"{there} WHERE e.extname = 'dblink' AND n.nspname = %s".encode(), [home]).fetchone():
-        try:
-            with session.transaction():
-                session.execute("DROP EXTENSION dblink")
-                session.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(home)))
-        except (errors.DependentObjectsStillExist, errors.InsufficientPrivilege):
-            print(clean(f"dblink is left in schema {home}: it is used elsewhere, or you may not drop it"))
+    found = session.execute(DBLINK, [home]).fetchone()
+    if not found:
+        return
+    with contextlib.suppress(errors.DependentObjectsStillExist, errors.InsufficientPrivilege), session.transaction():
+        if not found[0]:
+            session.execute("DROP EXTENSION dblink")
+            session.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(home)))
+            return
+    print(clean(f"dblink is left in schema {home}: it is used elsewhere, or you may not drop it"))
 
 
 def _drop_orphans(session: "Session", schema: str, arguments: argparse.Namespace) -> int:

@@ -69,6 +69,8 @@ def _remedy(connection: Session, schema: str, reasons: Sequence[str]) -> str:
         return hint_for("too many connections")
     if any("permission denied for database" in reason for reason in reasons):
         return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
+    if any("is a superuser" in reason for reason in reasons):
+        return f"leave username and pwd NULL in {schema}.dblink_mapping to use the link's own role"
     line = f'"{database}" "{name}"'
     if any("listen_addresses" in reason for reason in reasons):
         line = f"local {line} scram-sha-256"

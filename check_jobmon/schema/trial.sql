@@ -1,6 +1,6 @@
 -- Logs a failed run with a step over the open link %(link)s, as add_job() and its siblings would, and takes it back. All in one
 -- message, because link_serve() refuses a transaction that another message has begun. Nobody gets to see the run, whose
--- number is none that the sequence gives.
+-- number, at random from the negative ones, is in use neither in the log nor by anybody who is logging just now.
 SELECT @dblink@.dblink_exec(
            %(link)s::text,
            'BEGIN;' || string_agg(format('CALL @schema@.link_serve(%%L, %%L);', s.v_signed, @signature@), '' ORDER BY s.number)
@@ -8,7 +8,10 @@ SELECT @dblink@.dblink_exec(
   FROM (SELECT c.number,
                (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,
                       (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text] || c.call[2:])::text AS v_signed
-          FROM (VALUES (1, ARRAY['add_job', '-1', 'BOOTSTRAP']),
-                       (2, ARRAY['add_step', '-1', '-1', 'try the link']),
-                       (3, ARRAY['update_step', '-1', 'OK', 'tried']),
-                       (4, ARRAY['end_job', '-1', '3'])) AS c(number, call)) AS s
+          FROM (SELECT ((-random() - 1) * 4e18)::bigint::text) AS t(id)
+         CROSS JOIN LATERAL (
+                VALUES (1, ARRAY['add_job', t.id, 'BOOTSTRAP']),
+                       (2, ARRAY['add_step', t.id, t.id, 'try the link']),
+                       (3, ARRAY['update_step', t.id, 'OK', 'tried']),
+                       (4, ARRAY['end_job', t.id, '3'])
+               ) AS c(number, call)) AS s

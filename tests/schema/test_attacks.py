@@ -518,3 +518,25 @@ def test_an_attacker_who_takes_the_links_name_gains_nothing(public_dblink: Datab
         until(session, "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = %s", name)
         assert value(session, link, name) == [value(session, "SELECT role_name::text FROM jobmon.link")]
         assert value(session, "SELECT count(*) FROM jobmon.job_log") == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO jobmon.dblink_mapping (username) VALUES ('postgres')",
+        "INSERT INTO jobmon.dblink_mapping (username, host) VALUES ('postgres', '{}')",
+        "UPDATE jobmon.link SET role_name = 'postgres', over = 'socket'",
+    ],
+)
+def test_who_may_write_every_table_makes_no_superuser_of_the_link(public_dblink: Database, statement: str) -> None:
+    """The server's own user often needs no password on the socket (peer), and the link would connect as that."""
+    with public_dblink.connect() as session, public_dblink.connect(user=NOBODY) as attacker:
+        if session.info.server_version < 140000:
+            pytest.skip("PostgreSQL 13 has no pg_write_all_data")
+        session.execute(f"GRANT pg_write_all_data TO {NOBODY}".encode())
+        try:
+            attacker.execute(statement.format(public_dblink.server.folder).encode())
+        finally:
+            session.execute(f"REVOKE pg_write_all_data FROM {NOBODY}".encode())
+        with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection, match='role "postgres" is a superuser'):
+            attacker.execute("SELECT public.report()")

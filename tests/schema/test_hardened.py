@@ -143,6 +143,19 @@ def test_the_trial_leaves_nothing_behind(database: Database, session: psycopg.Co
         assert bootstrap(session, "jobmon").changed is False
 
 
+@pytest.mark.parametrize("job_id", [-(2**63), -1, 0, 2**63 - 1])
+def test_the_trial_takes_no_number_that_is_in_use(session: psycopg.Connection, job_id: int) -> None:
+    bootstrap(session, "jobmon")
+    session.execute(
+        "INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, pid) VALUES (%s, 'x', 'X', now(), 1)",
+        [job_id],
+    )
+    session.execute(
+        "INSERT INTO jobmon.job_detail (job_id, step_id, action, start_time) VALUES (%s, %s, 'x', now())", [job_id] * 2
+    )
+    assert bootstrap(session, "jobmon").changed is False
+
+
 def test_every_table_can_be_published(database: Database, session: psycopg.Connection) -> None:
     bootstrap(session, "jobmon")
     lacking = """

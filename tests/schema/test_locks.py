@@ -20,6 +20,15 @@ MODES = (
     "ROW SHARE",
     "ACCESS SHARE",
 )
+HELD = {
+    "ACCESS EXCLUSIVE": "ACCESS SHARE",
+    "EXCLUSIVE": "ROW SHARE",
+    "SHARE ROW EXCLUSIVE": "ROW EXCLUSIVE",
+    "SHARE": "ROW EXCLUSIVE",
+    "SHARE UPDATE EXCLUSIVE": "SHARE UPDATE EXCLUSIVE",
+}
+"""By the mode that somebody queues for, the weakest that keeps him waiting. Where he queues for another one, only a lock that
+the caller's own keeps out would wait for his: that is the case of the caller that holds it."""
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1"
 CALLS = """
     SELECT p.oid::regproc::text, p.proargnames[:p.pronargs]
@@ -118,10 +127,10 @@ def held_by_another(database: Database, caller: psycopg.Connection, lock: str) -
 
 
 def queued_between(database: Database, caller: psycopg.Connection, lock: str) -> Iterator[type[psycopg.Error]]:
-    caller.execute(lock.replace(lock.partition(" IN ")[2], "ACCESS SHARE MODE").encode())
+    mode = lock.partition(" IN ")[2].removesuffix(" MODE")
+    caller.execute(lock.replace(mode, HELD[mode]).encode())
     with database.connect() as session, busy(database, f"BEGIN; {lock}") as waiting:
-        if "ACCESS EXCLUSIVE" in lock:
-            until(session, WAITING, waiting.pid)
+        until(session, WAITING, waiting.pid)
         yield errors.DeadlockDetected
 
 
@@ -141,8 +150,8 @@ def test_no_lock_on_any_table_makes_any_call_wait_for_ever(
         caller.commit()
         for (table,) in session.execute(TABLES).fetchall():
             left = set(calls.names)
-            for mode in MODES:
-                if not left or (holding is queued_between and mode != MODES[0]):
+            for mode in HELD if holding is queued_between else MODES:
+                if not left:
                     break
                 prepared = calls.prepared()
                 with contextlib.contextmanager(holding)(

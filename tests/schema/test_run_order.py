@@ -103,6 +103,56 @@ def test_a_restore_of_the_data_alone_keeps_the_failures(
         assert restored.execute("SELECT job_id, alert_code FROM jobmon.job_check_log").fetchall() == [(failed, 3)]
 
 
+REFERENCE = "job_id bigint PRIMARY KEY REFERENCES jobmon.job_check_log"
+KEEPS = {
+    "no action": f"CREATE TABLE public.mine ({REFERENCE})",
+    "restrict": f"CREATE TABLE public.mine ({REFERENCE} ON DELETE RESTRICT)",
+    "deferred": f"CREATE TABLE public.mine ({REFERENCE} DEFERRABLE INITIALLY DEFERRED)",
+    "set null": f"CREATE TABLE public.mine ({REFERENCE} ON DELETE SET NULL)",
+    "chain": f"""
+        CREATE TABLE public.mine ({REFERENCE} ON DELETE CASCADE);
+        CREATE TABLE public.of_mine (job_id bigint REFERENCES public.mine)
+    """,
+}
+"""Foreign keys by which a failure can't be deleted."""
+
+
+@pytest.mark.parametrize("tables", KEEPS.values(), ids=KEEPS)
+def test_no_job_fails_because_a_table_of_the_site_refers_to_its_failures(
+    database: Database, session: psycopg.Connection, tables: str
+) -> None:
+    session.execute(tables.encode())
+    failed = a_run(session, "fail_job(%s, 2)")
+    session.execute("INSERT INTO public.mine VALUES (%s)", [failed])
+    if "of_mine" in tables:
+        session.execute("INSERT INTO public.of_mine VALUES (%s)", [failed])
+    # one that fails once more is a failure once more
+    session.execute("SELECT jobmon.fail_job(%s)", [failed])
+    codes = "SELECT array_agg(alert_code ORDER BY job_id) FROM jobmon.job_check_log"
+    assert value(session, codes) == [3]
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, 0)")
+    for _ in range(2):
+        assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT 1')").endswith("was successful")
+        assert value(session, codes) == [1]
+        assert database.check().status == 0
+        assert database.ctl("ack", "-y", "etl").stdout.startswith("nothing to acknowledge")
+    a_run(session, "fail_job(%s)")
+    assert value(session, codes) == [1, 3]
+    assert database.check().status == 2
+    session.execute("DROP TABLE public.mine CASCADE")
+    a_run(session, "close_job(%s)")
+    assert value(session, codes) is None
+
+
+def test_a_reference_that_goes_with_the_failure_keeps_nothing(session: psycopg.Connection) -> None:
+    session.execute(f"CREATE TABLE public.mine ({REFERENCE} ON DELETE CASCADE)".encode())
+    session.execute("INSERT INTO public.mine VALUES (%s)", [a_run(session, "fail_job(%s)")])
+    a_run(session, "close_job(%s)")
+    assert (
+        value(session, "SELECT (SELECT count(*) FROM public.mine) + (SELECT count(*) FROM jobmon.job_check_log)") == 0
+    )
+
+
 def test_a_sensitivity_below_zero_is_refused(session: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, -1)")

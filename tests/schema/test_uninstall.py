@@ -1,5 +1,7 @@
 """jobmonctl uninstall: takes out what bootstrap has made, and nothing else; bootstrap afterwards works."""
 
+import shlex
+
 import pytest
 
 from tests.database import Database, value
@@ -143,3 +145,47 @@ def test_a_session_whose_link_was_open_logs_on_after_the_next_bootstrap(database
         assert database.ctl("uninstall", "--keep-data", "-y").status == 0
         assert database.ctl("bootstrap").status == 0
         assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
+
+
+def test_the_logs_owner_ends_the_links_that_are_open(new_server: NewServer) -> None:
+    """One who is no superuser, and has made the link's role."""
+    hba = "local all postgres trust\nlocal all boss trust\nlocal all all scram-sha-256\n"
+    database = Database(new_server(hba=hba), "postgres")
+    with database.connect() as session:
+        session.execute(
+            "CREATE ROLE boss LOGIN CREATEROLE; GRANT pg_read_all_settings TO boss; GRANT CREATE ON DATABASE postgres TO boss;"
+            "CREATE EXTENSION dblink"
+        )
+    as_boss = ["-U", "boss"]
+    assert database.ctl("bootstrap", *as_boss).status == 0
+    with database.connect(user="boss") as caller, database.connect() as session:
+        caller.execute("SET jobmon.keep_link = on; SELECT jobmon.sql_job('etl', 'SELECT')")
+        assert database.ctl("uninstall", "--keep-data", "-y", *as_boss).stderr == ""
+        assert value(session, ROLES) == ["jobmon_monitor"]
+        assert database.ctl("bootstrap", *as_boss).status == 0
+        assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
+        assert database.ctl("uninstall", "-y", *as_boss).stderr == ""
+        assert value(session, ROLES) is None
+
+
+def test_what_another_job_log_of_the_database_calls_stays(database: Database) -> None:
+    assert database.ctl("bootstrap", "--schema", "second").status == 0
+    done = database.ctl("uninstall", "-y")
+    assert (done.status, done.stderr) == (0, "")
+    assert "dblink is left in schema jobmon_dblink" in done.stdout
+    with database.connect() as session:
+        assert value(session, "SELECT second.sql_job('etl', 'SELECT')") == "job 1 (ETL) was successful"
+        assert database.ctl("uninstall", "-y", "--schema", "second").status == 0
+
+
+def test_a_name_that_means_something_to_a_shell_is_quoted(database: Database) -> None:
+    named = Database(database.server, "of 'mine'; $(echo)")
+    with database.connect() as session:
+        session.execute(f'CREATE DATABASE "{named.name}"'.encode())
+        try:
+            assert named.ctl("bootstrap").status == 0
+            last = named.ctl("uninstall").stdout.splitlines()[-1]
+            assert shlex.split(last.partition(": ")[2]) == ["pg_dump", "-n", "jobmon", named.name]
+            assert named.ctl("uninstall", "-y").status == 0
+        finally:
+            session.execute(f'DROP DATABASE "{named.name}" WITH (FORCE)'.encode())

@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon.schema.compare import contents
 from check_jobmon.schema.scripts import tables, version
-from tests.database import Database, until, value
+from tests.database import Database, pinned, until, value
 
 VERSION = version()
 
@@ -76,6 +77,25 @@ def test_every_earlier_version_is_upgraded_in_place(empty_database: Database, nu
         assert (done.stdout.count("\n"), done.stderr, done.status) == (1, "", 0)
         is_complete(session)
     assert "nothing changed" in empty_database.ctl("bootstrap").stdout
+
+
+@pytest.mark.parametrize("number", range(1, VERSION))
+def test_what_a_site_may_drop_keeps_no_version_from_being_upgraded(empty_database: Database, number: int) -> None:
+    install_version(empty_database, number)
+    with empty_database.connect() as session, pinned(session) as looking:
+        home = value(session, "SELECT oid FROM pg_namespace WHERE nspname = 'jobmon'")
+        dropped = [thing for thing in contents(looking, home).values() if thing.may_be_missing]
+        assert dropped
+        for thing in dropped:
+            kind, name, *_ = thing.name.split()
+            session.execute(
+                f"DROP INDEX jobmon.{name}".encode()
+                if kind == "index"
+                else f"ALTER TABLE jobmon.{thing.relation} DROP CONSTRAINT {name}".encode()
+            )
+        done = empty_database.ctl("bootstrap")
+        assert (done.status, done.stderr) == (0, "")
+        is_complete(session)
 
 
 def start_bootstrap(database: Database) -> "subprocess.Popen[str]":

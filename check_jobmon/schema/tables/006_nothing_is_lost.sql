@@ -35,7 +35,8 @@ DELETE FROM @schema@.job_check_log AS c
       WHERE d.job_id = c.job_id AND (d.alert_code, d.ctid) > (c.alert_code, c.ctid);
 ALTER TABLE @schema@.job_check_log ADD PRIMARY KEY (job_id);
 ALTER TABLE @schema@.job_check_log REPLICA IDENTITY DEFAULT;
-DROP INDEX @schema@.job_check_log_job_id_idx;
+-- a site may have dropped it
+DROP INDEX IF EXISTS @schema@.job_check_log_job_id_idx;
 ALTER TABLE @schema@.link ADD PRIMARY KEY (role_name);
 -- any of its columns can be NULL
 ALTER TABLE @schema@.dblink_mapping REPLICA IDENTITY FULL;

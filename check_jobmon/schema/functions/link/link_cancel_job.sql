@@ -8,7 +8,7 @@ DECLARE
     v_role    constant text := p_call[2];
     v_pid     constant integer := p_call[3];
     v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
-    v_failed  constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = 3);
+    v_failed  text;
     v_run     job_log%ROWTYPE;
     v_writes  boolean;
     v_step_id bigint;
@@ -32,9 +32,10 @@ BEGIN
     IF v_writes THEN
         UPDATE job_log
            SET end_time = greatest(v_time, start_time),
-               -- read anew: the word may have been changed while this waited for a lock
+               -- read here: the word may have been changed while this waited for a lock
                status = (SELECT alert_text FROM job_status_text WHERE alert_code = 3)
-         WHERE job_id = v_job_id;
+         WHERE job_id = v_job_id
+     RETURNING status INTO v_failed;
     END IF;
     SELECT step_id INTO v_step_id FROM job_detail WHERE job_id = v_job_id ORDER BY step_id DESC LIMIT 1;
     IF NOT FOUND THEN

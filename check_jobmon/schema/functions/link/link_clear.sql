@@ -45,7 +45,7 @@ BEGIN
            AND l.start_time < p_call[6]::timestamptz
            AND (l.end_time IS NOT NULL
                 -- the backend of a negative pid is another server's, and can't be seen
-                OR l.pid > 0 AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
+                OR l.pid >= 0 AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
                                 WHERE a.pid = l.pid
                                   AND a.datname = current_database()
                                   AND coalesce(a.backend_start <= l.start_time, true)))

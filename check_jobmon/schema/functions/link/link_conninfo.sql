@@ -7,6 +7,7 @@ DECLARE
     v_socket  text;
     v_listen  text := btrim(split_part(current_setting('listen_addresses'), ',', 1));
     v_host    text;
+    v_user    text;
     v_parts   text[];
     v_text    text := '';
     v_link    link%ROWTYPE;
@@ -15,9 +16,13 @@ BEGIN
     SELECT * INTO v_link FROM link;
     SELECT * INTO v_mapping FROM dblink_mapping;
     v_mapping.username := nullif(v_mapping.username, '');
-    IF coalesce(v_mapping.username, v_link.role_name::text) IS NULL THEN
+    v_user := coalesce(v_mapping.username, v_link.role_name::text);
+    IF v_user IS NULL THEN
         -- restored from a dump without its data: libpq would log in as the server's own user, who may be a superuser
         RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
+    ELSIF v_user !~ '^@schema_name@_link_[0-9]+$' AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_user AND r.rolsuper) THEN
+        -- a member of pg_write_all_data could have written that, and dblink would lend him the superuser's rights
+        RAISE EXCEPTION 'role "%" is a superuser', v_user USING ERRCODE = 'invalid_authorization_specification';
     END IF;
     BEGIN
         v_socket := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
@@ -49,7 +54,7 @@ BEGIN
         ['host', v_host],
         ['port', coalesce(v_mapping.port, current_setting('port'))],
         ['dbname', current_database()],
-        ['user', coalesce(v_mapping.username, v_link.role_name::text)],
+        ['user', v_user],
         ['password', coalesce(v_mapping.pwd, v_link.password)],
         ['application_name', 'jobmon link of ' || pg_backend_pid()],
         ['connect_timeout', '10']

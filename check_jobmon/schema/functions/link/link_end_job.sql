@@ -4,11 +4,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
-    v_code   constant integer := p_call[6];
-    v_status constant text := (SELECT alert_text FROM job_status_text WHERE alert_code = v_code);
+    v_time constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_code constant integer := p_call[6];
 BEGIN
-    IF v_status IS NULL THEN
+    IF NOT EXISTS (SELECT FROM job_status_text WHERE alert_code = v_code) THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[6]
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Levels there are: ' || coalesce(
@@ -21,8 +20,8 @@ BEGIN
         -- A run that has ended keeps its end, and can only become worse; an end that is yet to come is the clock's mistake.
         UPDATE job_log
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
-               -- read anew: the word may have been changed while this waited for a lock
-               status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = p_call[6]::integer)
+               -- read here: the word may have been changed while this waited for a lock
+               status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = v_code)
          WHERE job_id = p_call[5]::bigint
            AND ((end_time <= clock_timestamp()) IS NOT TRUE
                 OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));
