@@ -7,7 +7,7 @@ SELECT @dblink@.dblink_exec(
            || 'ROLLBACK')
   FROM (SELECT c.number,
                (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,
-                      (date_part('epoch', clock_timestamp()) * 1000000)::bigint::text] || c.call[2:])::text AS v_signed
+                      extract(epoch FROM clock_timestamp())::numeric::text] || c.call[2:])::text AS v_signed
           FROM (SELECT ((-random() - 1) * 4e18)::bigint::text) AS t(id)
          CROSS JOIN LATERAL (
                 VALUES (1, ARRAY['add_job', t.id, 'BOOTSTRAP']),

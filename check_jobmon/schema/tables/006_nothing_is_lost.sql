@@ -26,6 +26,8 @@ COMMENT ON COLUMN @schema@.job_log.pid IS
 
 -- link_close(bigint) takes its place.
 DROP ROUTINE IF EXISTS @schema@.link_close();
+-- Its answer has two columns now.
+DROP ROUTINE IF EXISTS @schema@.link_conninfo();
 
 -- A key for every table: where a publication has all tables, those without can be neither updated nor deleted from. So until
 -- job_check_log has its key, its whole rows do. A run is there once; its worst level counts.

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision);
     -- a negative pid is one of another server, where nothing can be seen of it
     v_pid    constant integer := CASE WHEN p_call[7]::boolean THEN -p_call[3]::integer ELSE p_call[3]::integer END;
     v_job_id bigint;

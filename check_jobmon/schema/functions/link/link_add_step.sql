@@ -4,7 +4,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_step_id bigint;
 BEGIN
     PERFORM link_own_run(p_call[6]::bigint, p_call);

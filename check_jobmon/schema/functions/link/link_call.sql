@@ -2,7 +2,7 @@
 -- opens the link first if it isn't open. Returns the answer, or NULL without p_answer, which saves a query on either side; of
 -- add_job and add_step the answer is the id, if it had to be another one than p_arguments[1].
 -- Every call is safe to send twice: a link that turns out to be dead, or in the middle of a cancelled call, is opened anew
--- and the same statement sent again. The time in it, which is the time that is logged, shows a repetition for what it is.
+-- and the same call sent again. The time in it, which is the time that is logged, shows a repetition for what it is.
 -- While dblink waits for the link's answer the caller can't be interrupted (before PostgreSQL 17), nor can a deadlock of the two
 -- be seen. So the link waits for a lock for a short time only, and link_wait() does the rest.
 -- No search_path of its own, because its callers have one: every name is qualified. An expression costs by its parts, each anew in
@@ -15,18 +15,19 @@ DECLARE
         p_name,
         coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user),
         pg_catalog.pg_backend_pid()::pg_catalog.text,
-        (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint::pg_catalog.text
+        extract(epoch FROM pg_catalog.clock_timestamp())::numeric::pg_catalog.text
     ] OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.pg_column_size(p_arguments) OPERATOR(pg_catalog.<) 65536 THEN p_arguments
                                    ELSE @schema@.bounded_text(p_arguments) END;
+    v_send    pg_catalog.text;
     v_answer  pg_catalog.text;
     v_new     boolean;
     v_waits   boolean;
     v_taken   boolean;
 BEGIN
     IF p_answer THEN
-        v_signed := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
     ELSE
-        v_signed := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
     END IF;
     LOOP
         IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
@@ -41,20 +42,20 @@ BEGIN
                 -- No query has the signed text in it: debug_print_plan would show that to the caller. Something that an error
                 -- has left is fetched first.
                 PERFORM FROM @dblink@.dblink_get_result('@schema_name@_link', false) AS r(answer pg_catalog.text);
-                v_answer := @dblink@.dblink_send_query('@schema_name@_link', v_signed);
+                v_answer := @dblink@.dblink_send_query('@schema_name@_link', v_send);
                 SELECT r.answer INTO v_answer
                   FROM @dblink@.dblink_get_result('@schema_name@_link') AS r(answer pg_catalog.text);
                 PERFORM FROM @dblink@.dblink_get_result('@schema_name@_link') AS r(answer pg_catalog.text);
                 EXIT;
             END IF;
-            v_answer := @dblink@.dblink_exec('@schema_name@_link', v_signed);
+            v_answer := @dblink@.dblink_exec('@schema_name@_link', v_send);
             RETURN NULL;
         EXCEPTION
             WHEN lock_not_available THEN
                 v_waits := true;
                 EXIT;
             WHEN unique_violation THEN
-                IF p_answer OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
+                IF p_arguments[1] IS NULL OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
                     RAISE;
                 END IF;
                 v_taken := true;
@@ -70,13 +71,16 @@ BEGIN
                 IF v_new THEN
                     RAISE;
                 END IF;
+                -- link_answer() sees whether it was executed
+                v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+                p_answer := true;
         END;
     END LOOP;
     IF v_waits THEN
         BEGIN
-            v_answer := @schema@.link_wait('@schema_name@_link', v_signed, p_answer);
+            v_answer := @schema@.link_wait('@schema_name@_link', v_send, p_answer);
         EXCEPTION WHEN unique_violation THEN
-            IF p_answer OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
+            IF p_arguments[1] IS NULL OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
                 RAISE;
             END IF;
             v_taken := true;

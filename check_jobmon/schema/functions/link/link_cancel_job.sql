@@ -7,7 +7,7 @@ DECLARE
     v_job_id  constant bigint := p_call[5];
     v_role    constant text := p_call[2];
     v_pid     constant integer := p_call[3];
-    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_time    constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_failed  text;
     v_run     job_log%ROWTYPE;
     v_writes  boolean;

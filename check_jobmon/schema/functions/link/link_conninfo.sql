@@ -1,5 +1,6 @@
--- Where the link connects: what dblink_mapping says, and for what it leaves open this very server.
-CREATE OR REPLACE FUNCTION @schema@.link_conninfo() RETURNS text
+-- Where the link connects: what dblink_mapping says, and for what it leaves open this very server. p_role_here is the role that
+-- it connects as, and NULL if dblink_mapping may lead to another server.
+CREATE OR REPLACE FUNCTION @schema@.link_conninfo(OUT p_conninfo text, OUT p_role_here text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
@@ -9,7 +10,6 @@ DECLARE
     v_host    text;
     v_user    text;
     v_parts   text[];
-    v_text    text := '';
     v_link    link%ROWTYPE;
     v_mapping dblink_mapping%ROWTYPE;
 BEGIN
@@ -63,13 +63,16 @@ BEGIN
     -- plan of a query has its values in it, and debug_print_plan would show it to the caller. And with E, because the
     -- caller chooses what a backslash means without (standard_conforming_strings), and whether it may precede a quote
     -- (backslash_quote).
+    p_conninfo := '';
     FOR i IN 1 .. array_length(v_parts, 1) LOOP
         IF v_parts[i][2] IS NOT NULL THEN
-            v_text := v_text || format('%s=''%s'' ', v_parts[i][1],
-                                       replace(replace(v_parts[i][2], E'\\', E'\\\\'), '''', E'\\'''));
+            p_conninfo := p_conninfo || format('%s=''%s'' ', v_parts[i][1],
+                                               replace(replace(v_parts[i][2], E'\\', E'\\\\'), '''', E'\\'''));
         END IF;
     END LOOP;
-    RETURN v_text;
+    IF v_mapping.host IS NULL AND v_mapping.port IS NULL THEN
+        p_role_here := coalesce(v_mapping.username, v_link.role_name::text);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_conninfo() IS

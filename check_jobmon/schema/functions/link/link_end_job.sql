@@ -4,7 +4,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_time constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_time constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_code constant integer := p_call[6];
 BEGIN
     IF NOT EXISTS (SELECT FROM job_status_text WHERE alert_code = v_code) THEN

@@ -4,10 +4,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_conninfo text;
-    v_started  timestamptz;
-    v_answer   text;
-    v_detail   text;
+    v_way     record;
+    v_started timestamptz;
+    v_answer  text;
+    v_detail  text;
 BEGIN
     IF pg_is_in_recovery() THEN
         -- unless dblink_mapping leads to the primary, say
@@ -16,7 +16,7 @@ BEGIN
                 USING ERRCODE = 'read_only_sql_transaction', HINT = 'Run the job on the primary; its log is replicated to here.';
         END IF;
     END IF;
-    v_conninfo := link_conninfo();
+    v_way := link_conninfo();
     IF current_setting('server_version_num')::integer < 160000 THEN
         -- libpq, which may be newer than the server, names a wrong value of the option, if it knows the option, and
         -- connects in neither case
@@ -25,27 +25,21 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
             IF position('nonesuch' IN v_detail) = 0 THEN
-                v_conninfo := regexp_replace(v_conninfo, '^require_auth=''[^'']*''', '');
+                v_way.p_conninfo := regexp_replace(v_way.p_conninfo, '^require_auth=''[^'']*''', '');
             END IF;
         END;
     END IF;
     v_started := clock_timestamp();
     -- an assignment and not a PERFORM: an expression never reaches the executor, so no log of statements shows its values
-    v_answer := @dblink@.dblink_connect(p_link, v_conninfo);
+    v_answer := @dblink@.dblink_connect(p_link, v_way.p_conninfo);
     -- Whoever sits at that address and takes all that comes is not this server: its backend would be seen here, unless
     -- dblink_mapping says that it is another. A transaction keeps what it has seen of other sessions.
-    IF pg_stat_clear_snapshot() IS NULL OR NOT EXISTS (
-            SELECT
-              FROM dblink_mapping AS m
-             WHERE m.host IS NOT NULL OR m.port IS NOT NULL
-             UNION ALL
+    IF pg_stat_clear_snapshot() IS NULL OR v_way.p_role_here IS NOT NULL AND NOT EXISTS (
             -- what pg_stat_activity shows, without its joins: they cost a session's first call more than all the rest here
             SELECT
               FROM pg_stat_get_activity(NULL) AS a
              WHERE a.application_name = 'jobmon link of ' || pg_backend_pid()
-               AND a.usesysid = to_regrole(quote_ident(coalesce(
-                   (SELECT nullif(m.username, '') FROM dblink_mapping AS m),
-                   (SELECT l.role_name::text FROM link AS l))))
+               AND a.usesysid = to_regrole(quote_ident(v_way.p_role_here))
                -- NULL for who isn't in pg_read_all_stats
                AND coalesce(a.backend_start >= v_started, true)) THEN
         v_answer := @dblink@.dblink_disconnect(p_link);

@@ -9,10 +9,10 @@ SET lock_timeout = '300ms'
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
-    v_time constant timestamptz := to_timestamp(v_call[4]::double precision / '1000000');
+    v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
 BEGIN
     -- a transaction that somebody has begun on the link is older than the call
-    IF p_mac = @signature@ AND v_time <= transaction_timestamp() THEN
+    IF p_mac = @signature@ AND v_time <= CURRENT_TIMESTAMP THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
                SET end_time = v_time,
@@ -28,12 +28,10 @@ BEGIN
                  SELECT r.job_id, v_call[5]::bigint, v_call[7], v_time
                    FROM job_log AS r
                   WHERE r.job_id = v_call[6]::bigint
-                    AND r.owner = v_call[2]
-                     ON CONFLICT (step_id) DO NOTHING;
-        ELSIF v_call[1] = 'add_job' AND transaction_timestamp() <= v_time + interval '1 hour' THEN
+                    AND r.owner = v_call[2];
+        ELSIF v_call[1] = 'add_job' AND CURRENT_TIMESTAMP <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer)
-                     ON CONFLICT (job_id) DO NOTHING;
+                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer);
         ELSIF v_call[1] = 'end_job' THEN
             UPDATE job_log AS r
                SET end_time = v_time,
@@ -64,7 +62,7 @@ DECLARE
 BEGIN
     IF (p_mac = @signature@) IS NOT TRUE THEN
         PERFORM link_refuse();
-    ELSIF transaction_timestamp() <> statement_timestamp() THEN
+    ELSIF CURRENT_TIMESTAMP <> statement_timestamp() THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
     END IF;

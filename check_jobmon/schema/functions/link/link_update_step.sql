@@ -4,7 +4,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision / 1000000);
+    v_time   constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_job_id bigint;
 BEGIN
     SELECT job_id INTO v_job_id FROM job_detail WHERE step_id = p_call[5]::bigint;

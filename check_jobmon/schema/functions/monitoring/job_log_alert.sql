@@ -1,63 +1,76 @@
 -- Trigger of job_log: keeps job_check_log. Which run was the later one says the time at which it ended and not the order in
 -- which the rows are written: a restore of the data alone writes them in that of the disk, and past runs are logged late.
-CREATE OR REPLACE FUNCTION @schema@.job_log_alert() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE OR REPLACE FUNCTION @schema@.record_alert(p_run @schema@.job_log) RETURNS void
+LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_alert_code integer := (SELECT t.alert_code
                                FROM job_status_text AS t
-                              WHERE t.alert_text = NEW.status
+                              WHERE t.alert_text = p_run.status
                                 -- not where job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
                                 AND pg_trigger_depth() = 1);
     v_over       bigint[];
 BEGIN
     IF v_alert_code = 1 THEN
-        -- most jobs have no failures there, and the rest is not even planned then
-        IF EXISTS (SELECT FROM job_check_log WHERE job_name = NEW.job_name) THEN
-            -- an end that is yet to come is a clock's mistake, and no later one
-            v_over := ARRAY(
-                SELECT c.job_id
-                  FROM job_check_log AS c
-                 WHERE c.job_name = NEW.job_name
-                   AND CASE WHEN EXISTS (SELECT FROM job_log AS l WHERE l.job_id = c.job_id)
-                            THEN NOT EXISTS (SELECT FROM job_log AS l
-                                              WHERE l.job_id = c.job_id
-                                                AND (l.end_time, l.job_id) > (NEW.end_time, NEW.job_id)
-                                                AND l.end_time <= clock_timestamp())
-                            -- job_log_clear() has deleted its run
-                            ELSE c.job_id < NEW.job_id
-                       END
-            );
-            -- A site's own foreign key may keep a row. Then it stays, with a code that doesn't alert: no job fails because its
-            -- failures are made good. What is checked at COMMIT only would be too late for that.
-            BEGIN
-                IF EXISTS (SELECT FROM pg_constraint WHERE confrelid = 'job_check_log'::regclass AND condeferred) THEN
-                    RAISE foreign_key_violation;
-                END IF;
-                DELETE FROM job_check_log WHERE job_id = ANY (v_over);
-            EXCEPTION WHEN integrity_constraint_violation THEN
-                UPDATE job_check_log SET alert_code = 1 WHERE job_id = ANY (v_over);
-            END;
-        END IF;
+        -- an end that is yet to come is a clock's mistake, and no later one
+        v_over := ARRAY(
+            SELECT c.job_id
+              FROM job_check_log AS c
+             WHERE c.job_name = p_run.job_name
+               AND CASE WHEN EXISTS (SELECT FROM job_log AS l WHERE l.job_id = c.job_id)
+                        THEN NOT EXISTS (SELECT FROM job_log AS l
+                                          WHERE l.job_id = c.job_id
+                                            AND (l.end_time, l.job_id) > (p_run.end_time, p_run.job_id)
+                                            AND l.end_time <= clock_timestamp())
+                        -- job_log_clear() has deleted its run
+                        ELSE c.job_id < p_run.job_id
+                   END
+        );
+        -- A site's own foreign key may keep a row. Then it stays, with a code that doesn't alert: no job fails because its
+        -- failures are made good. What is checked at COMMIT only would be too late for that.
+        BEGIN
+            IF EXISTS (SELECT FROM pg_constraint WHERE confrelid = 'job_check_log'::regclass AND condeferred) THEN
+                RAISE foreign_key_violation;
+            END IF;
+            DELETE FROM job_check_log WHERE job_id = ANY (v_over);
+        EXCEPTION WHEN integrity_constraint_violation THEN
+            UPDATE job_check_log SET alert_code = 1 WHERE job_id = ANY (v_over);
+        END;
     ELSIF v_alert_code IN (2, 3) THEN
         IF NOT EXISTS (SELECT FROM job_log AS l
-                        WHERE l.job_name = NEW.job_name
-                          AND l.end_time >= NEW.end_time
+                        WHERE l.job_name = p_run.job_name
+                          AND l.end_time >= p_run.end_time
                           AND l.end_time <= clock_timestamp()
-                          AND (l.end_time, l.job_id) > (NEW.end_time, NEW.job_id)
+                          AND (l.end_time, l.job_id) > (p_run.end_time, p_run.job_id)
                           AND l.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)) THEN
             -- a run that is failed twice has failed once
-            INSERT INTO job_check_log (job_id, job_name, alert_code) VALUES (NEW.job_id, NEW.job_name, v_alert_code)
+            INSERT INTO job_check_log (job_id, job_name, alert_code) VALUES (p_run.job_id, p_run.job_name, v_alert_code)
                 ON CONFLICT (job_id) DO UPDATE SET job_name = excluded.job_name, alert_code = excluded.alert_code;
         END IF;
     END IF;
+END
+$$;
+COMMENT ON FUNCTION @schema@.record_alert(@schema@.job_log) IS
+    'Internal: a failing status adds the run to job_check_log, unless a later run went well; a success clears the job''s rows '
+    'there, but those of later runs. A row that a foreign key refers to gets the alert code 1 instead.';
+
+-- What nearly every end of a run is, a success with nothing to clear, is done right here: a new link compiles all of a function
+-- that it calls.
+CREATE OR REPLACE FUNCTION @schema@.job_log_alert() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    IF NEW.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)
+       AND NOT EXISTS (SELECT FROM job_check_log AS c WHERE c.job_name = NEW.job_name) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM record_alert(NEW);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION @schema@.job_log_alert() IS
-    'Trigger of job_log: a failing status adds the run to job_check_log, unless a later run went well; a success clears the '
-    'job''s rows there, but those of later runs. A row that a foreign key refers to gets the alert code 1 instead.';
+COMMENT ON FUNCTION @schema@.job_log_alert() IS 'Trigger of job_log: keeps job_check_log, see record_alert().';
 
 -- Two triggers with as little of a condition as can be: PostgreSQL reads it anew for each statement.
 -- Only where they are missing: creating a trigger waits for every transaction that writes the log.
