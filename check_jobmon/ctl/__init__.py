@@ -29,7 +29,7 @@ def command_line() -> "Parser":
     """The parser of all commands."""
     from check_jobmon import __version__
     from check_jobmon.ctl import ack, bootstrap, cancel, clear, detail, history, show, status, uninstall
-    from check_jobmon.ctl import configure as config
+    from check_jobmon.ctl import config_actions as config
     from check_jobmon.ctl import shell_job as run
     from check_jobmon.ctl.parser import Parser
     from check_jobmon.demo import main as demo

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Bootstrap, and say in one line what was done or why it can't be."""
     import psycopg
 
-    from check_jobmon.config.hosts import HostsUnusable, locate
+    from check_jobmon.config.hosts import ConfigFileError, locate
     from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
     from check_jobmon.ctl.runner import connect
     from check_jobmon.schema.install import bootstrap
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         location = locate(arguments)
         with connect(arguments, location) as session:
             report = bootstrap(session, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
-    except (BootstrapError, HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
+    except (BootstrapError, ConfigFileError, CheckImpossible, DatabaseUnreachable) as error:
         print(f"jobmonctl bootstrap: {clean(str(error))}", file=sys.stderr)
         return 1
     except psycopg.Error as error:

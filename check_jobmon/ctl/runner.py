@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from check_jobmon.config.hosts import HostsUnusable, Location, locate
+from check_jobmon.config.hosts import ConfigFileError, Location, locate
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.judging import catalog as layout
@@ -26,7 +26,7 @@ class NotDone(Exception):
 def connect(arguments: argparse.Namespace, location: Location | None = None) -> Session:
     """Connect, and look at nothing of the database yet. `location` is where, if that is known already.
 
-    Raises HostsUnusable, DatabaseUnreachable or CheckImpossible.
+    Raises ConfigFileError, DatabaseUnreachable or CheckImpossible.
     """
     location = location or locate(arguments)
     return Session({"application_name": "jobmonctl", **location.parameters}, arguments.timeout).connect()
@@ -99,7 +99,7 @@ def talk(arguments: argparse.Namespace, work: Callable[[JobLog], int]) -> int:
         schema = log.schema
         with log.session:
             return work(log)
-    except (NotDone, HostsUnusable, DatabaseUnreachable, CheckImpossible) as error:
+    except (NotDone, ConfigFileError, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.Error as error:
         reason = reason_of(error, schema, arguments.timeout)

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.config.connection_options import add_connection_arguments, connection_parameters, path, seconds
+from check_jobmon.config.connection_options import (
+    DEFAULT_SCHEMA,
+    add_connection_arguments,
+    connection_parameters,
+    path,
+    seconds,
+)
 from check_jobmon.text import clean, storable
 
 if TYPE_CHECKING:
@@ -179,11 +185,12 @@ def _place(arguments: argparse.Namespace) -> "tuple[Spool, str]":
     the same spool whatever a file says."""
     from check_jobmon.recording.spool import Spool, default_folder, target
 
-    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), arguments.schema)
+    schema = arguments.schema or DEFAULT_SCHEMA
+    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), schema)
 
 
 def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Where the job log is: libpq's parameters and the schema. Raises HostsUnusable."""
+    """Where the job log is: libpq's parameters and the schema. Raises ConfigFileError."""
     from check_jobmon.config.hosts import locate
 
     location = locate(arguments)

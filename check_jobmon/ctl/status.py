@@ -86,7 +86,7 @@ class _Watched:
     def look(self) -> "Table":
         import psycopg
 
-        from check_jobmon.config.hosts import HostsUnusable
+        from check_jobmon.config.hosts import ConfigFileError
         from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
         from check_jobmon.ctl.runner import JobLog, reason_of
 
@@ -96,7 +96,7 @@ class _Watched:
             return self.last
         except psycopg.Error as error:
             reason = reason_of(error, str(self.arguments.schema), self.arguments.timeout)
-        except (DatabaseUnreachable, CheckImpossible, HostsUnusable) as error:
+        except (DatabaseUnreachable, CheckImpossible, ConfigFileError) as error:
             reason = str(error)
         if self.log:
             self.log.session.close()

@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Say, ask, remove, report."""
     import psycopg
 
-    from check_jobmon.config.hosts import HostsUnusable, locate
+    from check_jobmon.config.hosts import ConfigFileError, locate
     from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
     from check_jobmon.ctl.runner import NotDone, connect, reason_of
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         with connect(arguments, location) as session:
             session.lock_seconds = arguments.timeout
             return (_drop_orphans if arguments.orphans else _uninstall)(session, schema, arguments)
-    except (NotDone, HostsUnusable, DatabaseUnreachable, CheckImpossible) as error:
+    except (NotDone, ConfigFileError, DatabaseUnreachable, CheckImpossible) as error:
         reason = str(error)
     except psycopg.errors.DependentObjectsStillExist as error:
         found = clean((error.diag.message_detail or "").replace("\n", ", "), 400)

@@ -12,8 +12,8 @@ from check_jobmon.config.connection_options import add_connection_arguments, pat
 from check_jobmon.ctl.parser import add_timeout_argument
 
 if TYPE_CHECKING:
-    from check_jobmon.config.file import Configuration, Host, JobConfig
-    from check_jobmon.config.thresholds import Change, ConfigTable
+    from check_jobmon.config.config_file import Configuration, Host, JobConfig
+    from check_jobmon.config.config_table import Change, ConfigTable
     from check_jobmon.config.yaml_nodes import Mistake
 
 SHOWN = 100
@@ -125,7 +125,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for; if it can't be, say why on stderr, each mistake in a line of its own."""
-    from check_jobmon.config.file import ConfigError
+    from check_jobmon.config.config_file import ConfigFileMistakes
     from check_jobmon.text import clean
 
     reads_only = arguments.action == "diff" or (arguments.action == "apply" and arguments.dry_run)
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
     except _Refused as error:
         print(f"jobmonctl config {arguments.action}: {clean(str(error))}", file=sys.stderr)
         return FAILED if reads_only or arguments.action == "check" else NOT_DONE
-    except ConfigError as error:
+    except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
         return FAILED if reads_only else NOT_DONE
     except KeyboardInterrupt:
@@ -149,7 +149,7 @@ class _Refused(Exception):
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from check_jobmon.config.file import read
+    from check_jobmon.config.config_file import read
     from check_jobmon.text import counted
 
     found = read(_source(arguments), _bytes(arguments))
@@ -173,10 +173,10 @@ def _diff(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
     """Compare file and table, make the table the same if told so, and print what differs.
 
-    Raises _Refused or ConfigError.
+    Raises _Refused or ConfigFileMistakes.
     """
-    from check_jobmon.config.file import read
-    from check_jobmon.config.thresholds import changes
+    from check_jobmon.config.config_file import read
+    from check_jobmon.config.config_table import changes
 
     source, data = _source(arguments), _bytes(arguments)
     hosts = _read_without_server(source, data).hosts
@@ -195,12 +195,12 @@ def _compare(arguments: argparse.Namespace, write: bool) -> "list[Change]":
 
 
 def _read_without_server(source: str, data: bytes) -> "Configuration":
-    """The file, as far as it can be read before a server has capitalized its names. Raises _Refused or ConfigError."""
-    from check_jobmon.config.file import ConfigError, read
+    """The file, as far as it can be read before a server has capitalized its names. Raises _Refused or ConfigFileMistakes."""
+    from check_jobmon.config.config_file import ConfigFileMistakes, read
 
     try:
         found = read(source, data, upper=list)
-    except ConfigError:
+    except ConfigFileMistakes:
         return read(source, data)  # which finds duplicates too, for all mistakes at once
     if found.jobs is None:
         # an empty file is rather one that could not be made than one that says that there is no job
@@ -213,8 +213,8 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
     """The table, over a connection that is closed in the end. Raises _Refused."""
     import psycopg
 
-    from check_jobmon.config.hosts import HostsUnusable, locate
-    from check_jobmon.config.thresholds import ConfigTable
+    from check_jobmon.config.hosts import ConfigFileError, locate
+    from check_jobmon.config.config_table import ConfigTable
     from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
     from check_jobmon.ctl.runner import JobLog, reason_of
 
@@ -222,7 +222,7 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
         log = JobLog(arguments, locate(arguments, () if arguments.config else hosts), ("job_check_config",))
         with log.session:
             yield ConfigTable(log.session, log.schema)
-    except (HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
+    except (ConfigFileError, CheckImpossible, DatabaseUnreachable) as error:
         raise _Refused(str(error)) from None
     except psycopg.Error as error:
         raise _Refused(reason_of(error, str(arguments.schema), arguments.timeout)) from None
@@ -262,7 +262,7 @@ def _never_logged(table: "ConfigTable", jobs: "tuple[JobConfig, ...]") -> "list[
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from check_jobmon.config.file import above, write
+    from check_jobmon.config.export import above, write
     from check_jobmon.text import clean
 
     _see_replaceable(arguments.file)
@@ -279,7 +279,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _see_replaceable(path: str) -> None:
     """Raise _Refused for a file that has more to it than an export: hosts, or something else altogether."""
-    from check_jobmon.config.file import ConfigError, read_hosts
+    from check_jobmon.config.config_file import ConfigFileMistakes, read_hosts
+    from check_jobmon.config.hosts import ConfigFileError
     from check_jobmon.config.yaml_nodes import read_bytes
 
     if path == "-" or not os.path.isfile(path):
@@ -287,10 +288,10 @@ def _see_replaceable(path: str) -> None:
     try:
         if read_hosts(path, read_bytes(path)):
             raise _Refused(f"{path} has hosts, which an export has not: export to another file, and merge them")
-    except ConfigError as error:
+    except ConfigFileMistakes as error:
         raise _Refused(f"{path} is there, and is no configuration ({error}): export to another file") from None
-    except OSError as error:
-        raise _Refused(f"{path} can't be read: {error.strerror}") from None
+    except ConfigFileError as error:
+        raise _Refused(str(error)) from None
 
 
 def _write(path: str, data: bytes) -> None:
@@ -327,12 +328,13 @@ def _mode(path: str) -> int:
 
 
 def _bytes(arguments: argparse.Namespace) -> bytes:
+    from check_jobmon.config.hosts import ConfigFileError
     from check_jobmon.config.yaml_nodes import read_bytes
 
     try:
         return read_bytes(arguments.file)
-    except OSError as error:
-        raise _Refused(f"{arguments.file} can't be read: {error.strerror}") from None
+    except ConfigFileError as error:
+        raise _Refused(str(error)) from None
 
 
 def _source(arguments: argparse.Namespace) -> str:
@@ -340,7 +342,7 @@ def _source(arguments: argparse.Namespace) -> str:
 
 
 def _print_mistakes(source: str, mistakes: "tuple[Mistake, ...]") -> None:
-    from check_jobmon.config.file import located
+    from check_jobmon.config.config_file import located
     from check_jobmon.text import clean
 
     # warnings last, so that no mistake is left out for them

@@ -9,8 +9,8 @@ import psycopg
 from psycopg import errors, pq, sql
 from psycopg.adapt import Dumper, Loader
 
+from check_jobmon.config.config_file import JobConfig
 from check_jobmon.config.durations import Duration
-from check_jobmon.config.file import JobConfig
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
