@@ -66,8 +66,8 @@ class Node:
         return self.kind == "text" and self.plain and self.text in ("", "~", "null", "Null", "NULL")
 
 
-class _Refused(yaml.MarkedYAMLError):
-    """YAML, but not within the bounds; the rest of the file isn't looked at."""
+class _OutOfBounds(Exception):
+    """Nothing more of the file is read. Its argument is the broken node that stands for the whole."""
 
 
 def read_bytes(path: str) -> bytes:
@@ -118,6 +118,8 @@ def _parse(text: str, shifts: dict[int, int]) -> tuple[Node, list[Mistake]]:
         root = reader.node(events) or Node(Position(), "mapping")
         for _ in events:
             pass
+    except _OutOfBounds as refused:
+        (root,) = refused.args
     except yaml.MarkedYAMLError as error:
         root = reader.mistake(reader.position(error.problem_mark), _explain(error))
     except (yaml.YAMLError, RecursionError) as error:
@@ -159,8 +161,6 @@ def _without_tabs(text: str, guess: Callable[[str, str], str]) -> tuple[str, lis
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
-    if isinstance(error, _Refused):
-        return str(error.problem)
     if "nesting depth" in str(error.problem):  # PyYAML's own limit, since 6.0.4
         return "nested too deep"
     text = f"this is not YAML: {error.problem}"
@@ -190,11 +190,11 @@ class _EventReader:
         return Node(position, "broken")
 
     def bounded(self, events: Iterable[yaml.Event]) -> Iterator[yaml.Event]:
-        """The events of values, as long as the file keeps within the bounds. Raises _Refused."""
+        """The events of values, as long as the file keeps within the bounds. Raises _OutOfBounds."""
         depth = documents = 0
         for event in events:
             if len(self.mistakes) >= MISTAKES:
-                raise _Refused(None, None, "too many mistakes to go on", event.start_mark)
+                raise _OutOfBounds(self.mistake(self.position(event.start_mark), "too many mistakes to go on"))
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
@@ -202,7 +202,7 @@ class _EventReader:
                     return
             elif isinstance(event, yaml.CollectionStartEvent):
                 if depth == DEPTH:
-                    raise _Refused(None, None, "nested too deep", event.start_mark)
+                    raise _OutOfBounds(self.mistake(self.position(event.start_mark), "nested too deep"))
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1

@@ -213,8 +213,8 @@ def _connected(arguments: argparse.Namespace, hosts: "tuple[Host, ...]" = ()) ->
     """The table, over a connection that is closed in the end. Raises _Refused."""
     import psycopg
 
-    from check_jobmon.config.hosts import ConfigFileError, locate
     from check_jobmon.config.config_table import ConfigTable
+    from check_jobmon.config.hosts import ConfigFileError, locate
     from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
     from check_jobmon.ctl.runner import JobLog, reason_of
 
