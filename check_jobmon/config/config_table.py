@@ -1,4 +1,4 @@
-"""The table job_check_config: its rows, how they differ from a file's, and making them the same. Prints nothing."""
+"""The table job_check_config: reads its rows, compares them with a file's, and makes them the same. Prints nothing."""
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import errors, pq, sql
+from psycopg import pq
 from psycopg.adapt import Dumper, Loader
 
 from check_jobmon.config.config_file import JobConfig
 from check_jobmon.config.durations import Duration
-from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
+from check_jobmon.sql_files import quoted, sql_file
 
 _INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send() of PostgreSQL
 LOCK_TIMEOUT = "30s"
@@ -39,7 +39,7 @@ class _DurationDumper(Dumper):
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one job: added, changed, removed, or kept though the file doesn't name it."""
+    """One job that is to be added, changed, removed, or kept although the file doesn't name it."""
 
     before: JobConfig | None
     after: JobConfig | None
@@ -58,9 +58,26 @@ class Change:
         assert job is not None
         return job.name
 
+    @property
+    def difference(self) -> str:
+        """The values that differ, for people; all of them for a row that is added or removed."""
+        before, after = self.before, self.after
+        if before is after:
+            return "kept, though the file does not name it (--prune removes it)"
+        if before and after:
+            pairs = zip(_values(before), _values(after), strict=True)
+            return ", ".join(f"{old} -> {new.split(' ', 1)[1]}" for old, new in pairs if old != new)
+        return ", ".join(_values(after or before))
+
+
+def _values(job: JobConfig | None) -> list[str]:
+    assert job is not None
+    active = "true" if job.active else "false"
+    return [f"warn {job.warn}", f"error {job.error}", f"sensitivity {job.sensitivity}", f"active {active}"]
+
 
 def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) -> list[Change]:
-    """What to do to the table, by name. Rows that are the same in both are not among it."""
+    """The changes to the table, by name; none for rows that are the same in both."""
     before = {job.name: job for job in table}
     after = {job.name: job for job in file}
     found = []
@@ -73,7 +90,7 @@ def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) 
 
 @dataclass(frozen=True)
 class ConfigTable:
-    """The table of one schema, over one session, within a transaction. All methods raise psycopg.Error."""
+    """The table of one schema, in a session, within a transaction. All methods raise psycopg.Error."""
 
     session: Session
     schema: str
@@ -82,72 +99,43 @@ class ConfigTable:
         self.session.adapters.register_loader("interval", IntervalLoader)
         self.session.adapters.register_dumper(Duration, _DurationDumper)
 
-    @property
-    def _name(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, "job_check_config")
+    def _execute(self, query: str, *parameters: Any, **options: Any) -> Iterable[tuple[Any, ...]]:
+        """Execute a query in which @schema@ is the schema."""
+        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema))
+        return self.session.execute(text.encode(), parameters or None, **options)
 
     def upper(self, names: Sequence[str]) -> list[str]:
         """The names as add_job() capitalizes them on this server."""
         query = "SELECT upper(n.name) FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place) ORDER BY n.place"
-        return [row[0] for row in self.session.execute(query, [list(names)])]
+        return [row[0] for row in self._execute(query, list(names))]
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
-        query = sql.SQL(
-            "SELECT left(c.job_name, 500), c.warn_threshold, c.error_threshold, coalesce(c.sensitivity, 0),"
-            " coalesce(c.active, false) FROM {} AS c"
-        ).format(self._name)
-        return [JobConfig(*row) for row in self.session.execute(query, binary=True)]
+        return [JobConfig(*row) for row in self._execute(sql_file("config/config_rows.sql"), binary=True)]
 
     def lock(self) -> None:
-        """Let nobody else write until the transaction's end; readers, as the check, go on."""
-        self.session.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
-        self.session.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._name))
+        """Keep all others from writing until the transaction's end; readers, as the check, go on."""
+        self._execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        self._execute("LOCK TABLE @schema@.job_check_config IN SHARE ROW EXCLUSIVE MODE")
 
     def make(self, changes: Iterable[Change]) -> None:
         """Add, change and remove rows. Belongs into a transaction."""
-        insert = sql.SQL(
-            "INSERT INTO {} (warn_threshold, error_threshold, sensitivity, active, job_name) VALUES (%b, %b, %s, %s, %s)"
-        ).format(self._name)
-        update = sql.SQL(
-            "UPDATE {} SET warn_threshold = %b, error_threshold = %b, sensitivity = %s, active = %s WHERE job_name = %s"
-        ).format(self._name)
-        delete = sql.SQL("DELETE FROM {} WHERE job_name = %s").format(self._name)
+        values = "(%b, %b, %s, %s, %s)"
+        columns = "(warn_threshold, error_threshold, sensitivity, active, job_name)"
+        insert = f"INSERT INTO @schema@.job_check_config {columns} VALUES {values}"
+        update = f"UPDATE @schema@.job_check_config SET {columns} = {values} WHERE job_name = %s"
         for change in changes:
             job = change.after
             if job is None:
-                self.session.execute(delete, [change.name])
+                self._execute("DELETE FROM @schema@.job_check_config WHERE job_name = %s", change.name)
             elif change.sign != "=":
-                values = [job.warn, job.error, job.sensitivity, job.active, job.name]
-                self.session.execute(insert if change.before is None else update, values)
+                row = [job.warn, job.error, job.sensitivity, job.active, job.name]
+                self._execute(insert, *row) if change.before is None else self._execute(update, *row, job.name)
 
     def never_logged(self, names: Sequence[str]) -> Mapping[str, list[str]]:
-        """Those of the names that no run was ever logged under, each with the logged names most like it."""
-        query = sql.SQL(
-            "SELECT n.name FROM unnest(%s::text[]) AS n(name)"
-            " WHERE NOT EXISTS (SELECT FROM {} AS r WHERE r.job_name = n.name)"
-        ).format(sql.Identifier(self.schema, "job_log"))
-        missing = [row[0] for row in self.session.execute(query, [list(names)])]
+        """Those of the names that no run was ever logged under, each with the logged name most like it."""
+        missing = [row[0] for row in self._execute(sql_file("config/never_logged.sql"), list(names))]
         if not missing:
             return {}
-        known = [
-            row[0]
-            for row in self.session.execute(f"SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j".encode())
-        ]
+        known = [row[0] for row in self._execute(f"SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j")]
         return {name: nearest(name, known)[:1] for name in missing}
-
-    def explain(self, error: psycopg.Error) -> str:
-        """What went wrong, and what to do, in one line."""
-        if isinstance(error, (errors.UndefinedTable, errors.InvalidSchemaName)):
-            return (
-                f'no jobmon schema in database "{self.session.dbname}" (looked for "{self.schema}"): run '
-                f'"jobmonctl bootstrap -d {self.session.dbname}", or name it with --schema'
-            )
-        if isinstance(error, errors.InsufficientPrivilege):
-            return (
-                f"{one_line(error)}: GRANT USAGE ON SCHEMA {self.schema} and SELECT, INSERT, UPDATE, DELETE ON "
-                f'{self.schema}.job_check_config TO "{self.session.user}", or name another role with -U'
-            )
-        if isinstance(error, errors.LockNotAvailable):
-            return f"{one_line(error)} within {LOCK_TIMEOUT}: look in pg_locks for who holds {self.schema}.job_check_config"
-        return one_line(error)

@@ -1,7 +1,10 @@
 """Writes the jobs of a table as a configuration file, so that reading the file gives the same jobs. Knows no database."""
 
+import contextlib
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 
 from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
@@ -44,3 +47,30 @@ def _key(name: str) -> str:
 def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:
     """The jobs whose warn is above their error: a table may have them, a file may not."""
     return [job for job in jobs if job.warn.length > job.error.length]
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Write a file, all or nothing: one that is there is replaced once the new one is complete. Raises OSError."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as device:
+            device.write(data)
+        return
+    target = os.path.realpath(path)
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(target), prefix=".jobmonctl-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.chmod(file.name, _mode(target))
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _mode(path: str) -> int:
+    """The permissions of a file that is there, or of a new one."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -6,7 +6,7 @@ Made from PyYAML's events, so that no tag constructs an object, no alias is expa
 import errno
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,25 +86,20 @@ def read_bytes(path: str) -> bytes:
 def compose(data: bytes) -> tuple[Node, list[Mistake]]:
     """The document's node, and what is wrong with it as YAML. An empty file is an empty mapping."""
     if len(data) > LIMIT:
-        return Node(Position(), "broken"), [
-            Mistake(Position(), f"the file is larger than {LIMIT} bytes, which is the limit")
-        ]
+        return _unreadable("", f"the file is larger than {LIMIT} bytes, which is the limit")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig")
-        return Node(Position(), "broken"), [
-            Mistake(_position_after(before), "this is not UTF-8: save the file as UTF-8")
-        ]
-    unprintable = _NOT_YAML.search(text)
-    if unprintable:
+        return _unreadable(before, "this is not UTF-8: save the file as UTF-8")
+    if unprintable := _NOT_YAML.search(text):
         what = f"a control character, U+{ord(unprintable[0]):04X}: in a name, write it as an escape in double quotes"
-        return Node(Position(), "broken"), [Mistake(_position_after(text[: unprintable.start()]), what)]
+        return _unreadable(text[: unprintable.start()], what)
     if "\t" not in text:
         return _parse(text, {})
-    # expands the tabs in two ways, so that the other mistakes in the file are reported in the same run
-    for indent in (_eight_columns, _as_the_line_before):
-        spaced, tabs, shifts = _without_tabs(text, indent)
+    # expands the tabs to different widths, so that the other mistakes in the file are reported in the same run
+    for width in (8, 4, 2):
+        spaced, tabs, shifts = _without_tabs(text, width)
         node, mistakes = _parse(spaced, shifts)
         if node.kind != "broken":
             return node, tabs + mistakes
@@ -127,36 +122,26 @@ def _parse(text: str, shifts: dict[int, int]) -> tuple[Node, list[Mistake]]:
     return root, reader.mistakes
 
 
-def _position_after(text: str) -> Position:
-    return Position(text.count("\n") + 1, len(text) - text.rfind("\n"))
+def _unreadable(before: str, text: str) -> tuple[Node, list[Mistake]]:
+    """A mistake after which nothing can be read; `before` is the file's text up to there."""
+    position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Node(position, "broken"), [Mistake(position, text)]
 
 
-def _eight_columns(indent: str, before: str) -> str:
-    return indent.expandtabs(8)
-
-
-def _as_the_line_before(indent: str, before: str) -> str:
-    return before[: len(before) - len(before.lstrip(" "))] + ("  " if before.rstrip().endswith(":") else "")
-
-
-def _without_tabs(text: str, guess: Callable[[str, str], str]) -> tuple[str, list[Mistake], dict[int, int]]:
+def _without_tabs(text: str, width: int) -> tuple[str, list[Mistake], dict[int, int]]:
     """The text with spaces for tabs, a mistake for each line with tabs, and by how much its columns moved.
 
     For tabs anywhere in a line, because PyYAML and libyaml disagree on where one is allowed.
     """
-    lines, mistakes, shifts, before = text.split("\n"), [], {}, ""
+    lines, mistakes, shifts = text.split("\n"), [], {}
     for number, line in enumerate(lines, 1):
-        rest = line.lstrip(" \t")
-        content = bool(rest.strip()) and not rest.startswith("#")
         if "\t" in line:
+            rest = line.lstrip(" \t")
             indent = line[: len(line) - len(rest)]
-            spaced = (guess(indent, before) if "\t" in indent else indent) + rest.replace("\t", " ")
-            shifts[number] = len(spaced) - len(line)
-            lines[number - 1] = spaced
-            if content:
+            lines[number - 1] = indent.expandtabs(width) + rest.replace("\t", " ")
+            shifts[number] = len(lines[number - 1]) - len(line)
+            if rest.strip() and not rest.startswith("#"):
                 mistakes.append(Mistake(Position(number, line.index("\t") + 1), "a tab: YAML is indented with spaces"))
-        if content:
-            before = lines[number - 1]
     return "\n".join(lines), mistakes, shifts
 
 

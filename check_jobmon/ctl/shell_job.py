@@ -56,18 +56,16 @@ examples:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "run",
-        help="run a command as a logged job",
-        usage="jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
-        "       jobmonctl run --deliver|--spool-status [option ...]",
-        description="Run a command, and log it as a run of the job NAME. For the command all is as\n"
-        "without: output, signals, environment, terminal.",
-        epilog=EPILOG,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=27, width=80),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
+        "       jobmonctl run --deliver|--spool-status [option ...]"
     )
+    parser.description = (
+        "Run a command, and log it as a run of the job NAME. For the command all is as\n"
+        "without: output, signals, environment, terminal."
+    )
+    parser.epilog = EPILOG
     parser.add_argument(
         "name", nargs="?", type=_name, metavar="NAME", help="the job's name, capitalized as by add_job()"
     )
@@ -109,7 +107,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         return arguments, []
 
     parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
-    parser.set_defaults(run=run, command="run")
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str]]:
