@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 
 # `|` ends the text in the plugin's output; < and > are markup in the monitoring server's pages.
 _HARMLESS = str.maketrans({"|": "¦", "<": "‹", ">": "›"})
@@ -81,6 +82,21 @@ def columns(text: str) -> int:
         0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """The rows of a table as lines with aligned columns; `right` are the columns, from 0, that are aligned to the right.
+
+    >>> aligned([("JOB", "TOOK"), ("ETL", "2s"), ("夜間", "10s")], {1})
+    ['JOB   TOOK', 'ETL     2s', '夜間   10s']
+    """
+    widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        spaces = [" " * (width - columns(cell)) for width, cell in zip(widths, row, strict=True)]
+        cells = [s + cell if i in right else cell + s for i, (s, cell) in enumerate(zip(spaces, row, strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def label(job_name: str) -> str:

@@ -1,4 +1,4 @@
-"""The arguments that check_jobmon and jobmonctl share: how to connect, and to which schema."""
+"""What the command lines of check_jobmon and jobmonctl share: the connection options, and how options are declared."""
 
 import argparse
 import contextlib
@@ -8,12 +8,18 @@ from typing import Any
 
 from check_jobmon.text import clean, storable, unrepresented
 
+DEFAULT_SCHEMA = "jobmon"
 
-def port(text: str) -> int:
-    """A TCP port, 1 to 65535."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
-    return int(text)
+
+def whole_number(low: int, high: int, what: str, hint: str) -> Callable[[str], int]:
+    """A converter for argparse; its message says that the text is not `what`, and to give `hint`."""
+
+    def convert(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 100 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}: give {hint}")
+        return int(text)
+
+    return convert
 
 
 def path(text: str) -> str:
@@ -24,18 +30,8 @@ def path(text: str) -> str:
 
 
 def filled(text: str) -> str:
-    """A host, database, role or schema: anything but nothing."""
-    # argparse converts the default too, which has to stay what it is
-    return text if isinstance(text, DefaultSchema) else storable(path(text))
-
-
-def mistake(parser: argparse.ArgumentParser, message: str) -> str:
-    """What is wrong with the arguments, in one line."""
-    return f"{clean(unrepresented(message), 500)} (see {parser.prog} --help)"
-
-
-class DefaultSchema(str):
-    """The schema that nobody named, so that the configuration file may name it."""
+    """A host, database, role or schema: any text but an empty one."""
+    return storable(path(text))
 
 
 def seconds(text: str, fits: Callable[[float], bool], rule: str) -> float:
@@ -49,33 +45,45 @@ def seconds(text: str, fits: Callable[[float], bool], rule: str) -> float:
     return number
 
 
+def mistake(parser: argparse.ArgumentParser, message: str) -> str:
+    """What is wrong with the arguments, in one line."""
+    return f"{clean(unrepresented(message), 500)} (see {parser.prog} --help)"
+
+
+def help_formatter(prog: str) -> argparse.HelpFormatter:
+    """Prints descriptions as they are written, in 80 columns."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=27, width=80)
+
+
+def option(parser: argparse._ActionsContainer, spelling: str, text: str, convert: Any = None, **settings: Any) -> None:
+    """Declare an option as its help spells it: `-p --port PORT`, or `-q --quiet` for a switch. `text` is the help."""
+    *names, last = spelling.split()
+    if last.startswith("-"):
+        parser.add_argument(*names, last, action="store_true", help=text, **settings)
+    else:
+        parser.add_argument(*names, metavar=last, type=convert, help=text, **settings)
+
+
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
     group = parser.add_argument_group(
         "connection",
         "Each defaults to what libpq finds: PGHOST, PGSERVICE and the rest;\n~/.pgpass has the password.",
     )
-    group.add_argument("-H", "--host", type=filled, metavar="HOST", help="server's name, address or socket directory")
-    group.add_argument("-p", "--port", type=port, metavar="PORT", help="server's port")
-    group.add_argument("-d", "--dbname", type=filled, metavar="DBNAME", help="database that has the job log")
-    group.add_argument("-U", "--user", type=filled, metavar="USER", help="role to log in as")
-    group.add_argument("--service", type=filled, metavar="NAME", help="section of pg_service.conf to connect by")
-    group.add_argument(
-        "--conninfo", type=filled, metavar="STRING", help="libpq connection string or URI, without a password"
-    )
-    schema = DefaultSchema("jobmon")
-    group.add_argument("--schema", type=filled, default=schema, help="schema of the job log (default: %(default)s)")
-    group.add_argument(
-        "--config",
-        type=path,
-        metavar="FILE",
-        help="file whose hosts: say what -H's names mean (default: CHECK_JOBMON_CONFIG, else "
-        "~/.config/check_jobmon.yml, /etc/check_jobmon.yml)",
-    )
+    port = whole_number(1, 65535, "a port", "a number from 1 to 65535")
+    option(group, "-H --host HOST", "server's name, address or socket directory", filled)
+    option(group, "-p --port PORT", "server's port", port)
+    option(group, "-d --dbname DBNAME", "database that has the job log", filled)
+    option(group, "-U --user USER", "role to log in as", filled)
+    option(group, "--service NAME", "section of pg_service.conf to connect by", filled)
+    option(group, "--conninfo STRING", "libpq connection string or URI, without a password", filled)
+    option(group, "--schema SCHEMA", f"schema of the job log (default: {DEFAULT_SCHEMA})", filled)
+    places = "CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml, /etc/check_jobmon.yml"
+    option(group, "--config FILE", f"file whose hosts: say what -H's names mean (default: {places})", path)
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What was given of the above, as libpq's parameters; an option of its own wins over --conninfo."""
+    """Those of the above that were given, as libpq's parameters; an option of its own wins over --conninfo."""
     given = {name: getattr(arguments, name) for name in ("conninfo", "service", "host", "port", "dbname", "user")}
     return {name: value for name, value in given.items() if value is not None}
 

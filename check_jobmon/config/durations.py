@@ -1,7 +1,7 @@
-"""Durations as people write them, as PostgreSQL's interval has them: months, days and microseconds, each with its sign.
+"""Durations as people write them, and as PostgreSQL's intervals: months, days and microseconds, each with its sign.
 
-Needs no server. What it reads means what PostgreSQL's interval input makes of it (manual, 8.5.4), except that a number
-without a unit is refused, because nobody remembers that PostgreSQL takes it for seconds.
+Needs no server. A text means what PostgreSQL's interval input makes of it (manual, 8.5.4), except that a number without a
+unit is refused: PostgreSQL takes it for seconds, which few people remember.
 """
 
 import difflib
@@ -9,6 +9,7 @@ import functools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 _SECOND = 1_000_000
 _DAY = 86400 * _SECOND
@@ -16,29 +17,30 @@ _INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
 _LONGEST = 200
 
+
+class _Unit(NamedTuple):
+    """One of it, as an interval's three parts."""
+
+    name: str
+    months: int
+    days: int
+    microseconds: int
+
+
 _UNITS = {
-    "microsecond": ("us", "usec", "usecs", "microseconds"),
-    "millisecond": ("ms", "msec", "msecs", "milliseconds"),
-    "second": ("s", "sec", "secs", "seconds"),
-    "minute": ("m", "min", "mins", "minutes"),
-    "hour": ("h", "hr", "hrs", "hours"),
-    "day": ("d", "days"),
-    "week": ("w", "weeks"),
-    "month": ("mon", "mons", "months"),
-    "year": ("y", "yr", "yrs", "years"),
-    "decade": ("decades",),
-    "century": ("centuries",),
+    _Unit("microsecond", 0, 0, 1): "us usec usecs microseconds",
+    _Unit("millisecond", 0, 0, 1000): "ms msec msecs milliseconds",
+    _Unit("second", 0, 0, _SECOND): "s sec secs seconds",
+    _Unit("minute", 0, 0, 60 * _SECOND): "m min mins minutes",
+    _Unit("hour", 0, 0, 3600 * _SECOND): "h hr hrs hours",
+    _Unit("day", 0, 1, 0): "d days",
+    _Unit("week", 0, 7, 0): "w weeks",
+    _Unit("month", 1, 0, 0): "mon mons months",
+    _Unit("year", 12, 0, 0): "y yr yrs years",
+    _Unit("decade", 120, 0, 0): "decades",
+    _Unit("century", 1200, 0, 0): "centuries",
 }
-_UNIT = {name: unit for unit, names in _UNITS.items() for name in (unit, *names)}
-_MICROSECONDS = {
-    "microsecond": 1,
-    "millisecond": 1000,
-    "second": _SECOND,
-    "minute": 60 * _SECOND,
-    "hour": 3600 * _SECOND,
-}
-_DAYS = {"day": 1, "week": 7}
-_MONTHS = {"month": 1, "year": 12, "decade": 120, "century": 1200}
+_UNIT = {name: unit for unit, names in _UNITS.items() for name in (unit.name, *names.split())}
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _TOKEN = re.compile(
@@ -50,13 +52,13 @@ _ISO = re.compile(
     rf"P(?P<year>{_NUMBER}Y)?(?P<month>{_NUMBER}M)?(?P<week>{_NUMBER}W)?(?P<day>{_NUMBER}D)?"
     rf"(?:T(?=[0-9+.-])(?P<hour>{_NUMBER}H)?(?P<minute>{_NUMBER}M)?(?P<second>{_NUMBER}S)?)?"
 )
-_ISO_ALTERNATIVE = re.compile(
-    r"P([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)"
-)  # the manual calls it 'alternative format'
+_ISO_ALTERNATIVE = re.compile(r"^P(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d(?:\.\d+)?)\Z", re.ASCII)
+"""The manual calls it 'alternative format'."""
+_NO_DURATION = "is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M"
 
 
-class NoDuration(ValueError):
-    """Why a text is no duration, to stand after the text itself."""
+class NotADuration(ValueError):
+    """Why a text is not a duration, to stand after the text itself."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,11 @@ class Duration:
 
     @property
     def length(self) -> int:
-        """Microseconds, a month taken for 30 days: what PostgreSQL orders intervals by."""
+        """Microseconds, a month taken for 30 days: PostgreSQL orders intervals by this."""
         return (self.months * 30 + self.days) * _DAY + self.microseconds
 
     def __str__(self) -> str:
-        """As people write it, and so that it is read as exactly the same.
+        """As people write it; parse() gives exactly the same duration again.
 
         >>> str(Duration(14, 3, 90_000_000)), str(Duration()), str(Duration(0, -1, 43_200_000_000))
         ('1y 2mon 3d 1m 30s', '0s', '-1d +12h')
@@ -96,7 +98,7 @@ class Duration:
         return " ".join(words)
 
 
-# PostgreSQL 17 and newer mean infinity by these very values; to the older they are just the longest there are.
+# PostgreSQL 17 and newer mean infinity by these very values; for older versions they are just the longest intervals.
 _INFINITE = {
     Duration(_INT32, _INT32, _INT64): "infinity",
     Duration(-_INT32 - 1, -_INT32 - 1, -_INT64 - 1): "-infinity",
@@ -112,107 +114,97 @@ def _divide(number: int, divisor: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=1000)  # a file has thousands of jobs and a handful of durations
 def parse(text: str) -> Duration:
-    """Read `90m`, `1d 12h`, `2 days 03:30`, `1-6` (years and months), `P1DT12H`, `infinity`. Raises NoDuration.
+    """Read `90m`, `1d 12h`, `2 days 03:30`, `1-6` (years and months), `P1DT12H`, `infinity`. Raises NotADuration.
 
     >>> parse("1d 12h"), parse("90m") == parse("PT1H30M") == parse("01:30")
     (Duration(months=0, days=1, microseconds=43200000000), True)
     """
     text = text.strip()
     if not text:
-        raise NoDuration("is empty: write 90m, 25h, 1d 12h, say")
+        raise NotADuration("is empty: write, for example, 90m, 25h or 1d 12h")
     if len(text) > _LONGEST:
-        raise NoDuration("is too long")
+        raise NotADuration("is too long")
     if text.lower() in _INFINITY:
         return _INFINITY[text.lower()]
-    amounts = _iso(text) if text.startswith("P") else _verbose(text.lower())
-    return _sum(amounts)
+    return _sum(_iso(text) if text.startswith("P") else _verbose(text.lower()))
 
 
-def _iso(text: str) -> list[tuple[Fraction, str]]:
-    if match := _ISO_ALTERNATIVE.fullmatch(text):
-        units = ("year", "month", "day", "hour", "minute", "second")
-        return [(Fraction(number), unit) for number, unit in zip(match.groups(), units, strict=True)]
-    match = _ISO.fullmatch(text)
+def _iso(text: str) -> list[tuple[Fraction, _Unit]]:
+    match = _ISO.fullmatch(_ISO_ALTERNATIVE.sub(r"P\1Y\2M\3DT\4H\5M\6S", text))
     if not match or not any(match.groups()):
-        raise NoDuration("is no ISO 8601 duration: write PT90M, P1DT12H, P2W, say")
-    return [(_fraction(number[:-1]), unit) for unit, number in match.groupdict().items() if number]
+        raise NotADuration("is not an ISO 8601 duration: write, for example, PT90M, P1DT12H or P2W")
+    return [(_fraction(number[:-1]), _UNIT[unit]) for unit, number in match.groupdict().items() if number]
 
 
-def _verbose(text: str) -> list[tuple[Fraction, str]]:
+def _verbose(text: str) -> list[tuple[Fraction, _Unit]]:
     body = text.removeprefix("@").strip()
     ago = body.endswith(" ago")
     body = body.removesuffix(" ago").strip()
-    amounts: list[tuple[Fraction, str]] = []
-    place = 0
-    while place < len(body):
-        match = _TOKEN.match(body, place)
+    amounts: list[tuple[Fraction, _Unit]] = []
+    while body:
+        match = _TOKEN.match(body)
         if not match:
-            raise NoDuration("is no duration: write 90m, 25h, 1d 12h, PT90M, say")
-        place = match.end()
-        while place < len(body) and body[place].isspace():
-            place += 1
+            raise NotADuration(_NO_DURATION)
+        body = body[match.end() :].lstrip()
         if match["hours"]:
             amounts += _clock(match)
         elif match["years"]:
-            years = int(match["years"])
             months = int(match["months"])
             if months > 11:
-                raise NoDuration("has more than 11 months after its years")
-            amounts += [(Fraction(years), "year"), (Fraction(-months if "-" in match["years"] else months), "month")]
+                raise NotADuration("has more than 11 months after its years")
+            amounts.append((Fraction(match["years"]), _UNIT["year"]))
+            amounts.append((Fraction(-months if "-" in match["years"] else months), _UNIT["month"]))
         else:
-            amounts.append((_fraction(match["number"]), _unit(match, body, place)))
+            amounts.append((_fraction(match["number"]), _unit(match, body)))
     units = [unit for _, unit in amounts]
     for unit in units:
         if units.count(unit) > 1:
-            raise NoDuration(f"has {unit}s twice")
+            raise NotADuration(f"has {unit.name}s twice")
     if not amounts:
-        raise NoDuration("is no duration: write 90m, 25h, 1d 12h, PT90M, say")
+        raise NotADuration(_NO_DURATION)
     return [(-number, unit) for number, unit in amounts] if ago else amounts
 
 
-def _clock(match: "re.Match[str]") -> list[tuple[Fraction, str]]:
-    minutes, seconds = Fraction(match["minutes"]), _fraction(match["seconds"] or "0")
-    if minutes >= 60 or seconds >= 60:
-        raise NoDuration("has more than 59 minutes or seconds on its clock")
+def _clock(match: "re.Match[str]") -> list[tuple[Fraction, _Unit]]:
+    numbers = [Fraction(match["hours"]), Fraction(match["minutes"]), _fraction(match["seconds"] or "0")]
+    if max(numbers[1:]) >= 60:
+        raise NotADuration("has more than 59 minutes or seconds on its clock")
     sign = -1 if match["sign"] == "-" else 1
-    return [(sign * Fraction(match["hours"]), "hour"), (sign * minutes, "minute"), (sign * seconds, "second")]
+    return [(sign * number, _UNIT[unit]) for number, unit in zip(numbers, ("hour", "minute", "second"), strict=True)]
 
 
-def _unit(match: "re.Match[str]", body: str, end: int) -> str:
-    word = match["unit"]
+def _unit(match: "re.Match[str]", rest: str) -> _Unit:
+    """The unit after a number; `rest` is what follows them."""
+    word, number = match["unit"], match["number"]
     if word in _UNIT:
         return _UNIT[word]
     if word:
         nearest = difflib.get_close_matches(word, _UNIT, 1)
-        raise NoDuration(f"is no duration: there is no unit {word!r}" + (f", but {nearest[0]!r}" if nearest else ""))
-    if re.match(r"[+-]?[0-9]+:", body[end:]):
-        return "day"  # '3 04:05', SQL standard
-    number = match["number"]
-    raise NoDuration(f"has no unit: write {number}s, {number}m, {number}h or {number}d")
+        raise NotADuration(
+            f"is not a duration: there is no unit {word!r}" + (f", but {nearest[0]!r}" if nearest else "")
+        )
+    if re.match(r"[+-]?[0-9]+:", rest):
+        return _UNIT["day"]  # '3 04:05', SQL standard
+    raise NotADuration(f"has no unit: write {number}s, {number}m, {number}h or {number}d")
 
 
 def _fraction(number: str) -> Fraction:
-    return Fraction(number.rstrip(".") if number.endswith(".") else number)
+    return Fraction(number.removesuffix("."))
 
 
-def _sum(amounts: list[tuple[Fraction, str]]) -> Duration:
-    """Add up. A fraction of a month goes on as days of a 30-day month, one of a day as time, as in PostgreSQL."""
+def _sum(amounts: list[tuple[Fraction, _Unit]]) -> Duration:
+    """Add up. As in PostgreSQL, the fraction of a month is added as days of a 30-day month, the fraction of a day as time."""
     months = days = microseconds = Fraction()
     for number, unit in amounts:
-        if unit in _MONTHS:
-            exact = number * _MONTHS[unit]
-            whole = int(exact)
-            months += whole
-            if exact != whole and unit != "month":
-                raise NoDuration(f"is no whole number of months: write the {unit}s without a fraction")
-            days += (exact - whole) * 30
-        elif unit in _DAYS:
-            days += number * _DAYS[unit]
-        else:
-            microseconds += number * _MICROSECONDS[unit]
+        exact = number * unit.months
+        if exact.denominator > 1 and unit.name != "month":
+            raise NotADuration(f"is not a whole number of months: write the {unit.name}s without a fraction")
+        months += int(exact)
+        days += (exact - int(exact)) * 30 + number * unit.days
+        microseconds += number * unit.microseconds
     microseconds += (days - int(days)) * _DAY
     result = Duration(int(months), int(days), round(microseconds))
     bounds = ((result.months, _INT32), (result.days, _INT32), (result.microseconds, _INT64))
     if any(not -most - 1 <= number <= most for number, most in bounds):
-        raise NoDuration("is out of the range of PostgreSQL's intervals")
+        raise NotADuration("is out of the range of PostgreSQL's intervals")
     return result

@@ -1,16 +1,16 @@
-"""Names for hosts: from the arguments of a command to libpq's parameters and a schema, by way of the configuration file.
+"""Names for hosts: from a command's arguments to libpq's parameters and a schema, through the configuration file.
 
-Costs a plugin without such a file a look at two paths, so YAML is imported only where there is one.
+YAML is imported only if a file exists; otherwise this costs two stat() calls.
 """
 
 import argparse
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from check_jobmon.config.connection_options import DefaultSchema, connection_parameters
+from check_jobmon.config.connection_options import DEFAULT_SCHEMA, connection_parameters
 
 if TYPE_CHECKING:
-    from check_jobmon.config.file import Host
+    from check_jobmon.config.config_file import Host
 
 ENVIRONMENT = "CHECK_JOBMON_CONFIG"
 NAME = "check_jobmon.yml"
@@ -18,8 +18,8 @@ SYSTEM = f"/etc/{NAME}"
 _PLACES = ("host", "hostaddr", "service")
 
 
-class HostsUnusable(Exception):
-    """The configuration file can't be read or is wrong. One line: where, what."""
+class ConfigFileError(Exception):
+    """The configuration file can't be read, or has mistakes. One line: where, what."""
 
 
 class Location(NamedTuple):
@@ -32,10 +32,10 @@ class Location(NamedTuple):
 def locate(arguments: argparse.Namespace, also: "tuple[Host, ...]" = ()) -> Location:
     """What the connection arguments mean: -H NAME may be a name in the configuration file, and options win over it.
 
-    `also` are hosts that a command knows already, which win over those of the files. Raises HostsUnusable.
+    `also` are hosts that the caller knows already; they win over those of the files. Raises ConfigFileError.
     """
     given = connection_parameters(arguments)
-    schema = str(arguments.schema)
+    schema = arguments.schema or DEFAULT_SCHEMA
     name = arguments.host
     if not name or "/" in name:
         return Location(given, schema)
@@ -48,13 +48,11 @@ def locate(arguments: argparse.Namespace, also: "tuple[Host, ...]" = ()) -> Loca
             found.pop(keyword, None)
     if any(place in found for place in _PLACES):
         del given["host"]
-    if host.schema and isinstance(arguments.schema, DefaultSchema):
-        schema = host.schema
-    return Location({**found, **given}, schema)
+    return Location({**found, **given}, arguments.schema or host.schema or DEFAULT_SCHEMA)
 
 
 def files(given: str | None) -> list[str]:
-    """The files to look into, in their order: the one that is named, else the user's and the system's if they exist."""
+    """The files to search, in this order: the one that is named, else the user's and the system's, if they exist."""
     named = given or os.environ.get(ENVIRONMENT)
     if named:
         return [named]
@@ -65,16 +63,11 @@ def files(given: str | None) -> list[str]:
 
 
 def hosts_of(path: str) -> "tuple[Host, ...]":
-    """The hosts that a file names. Raises HostsUnusable."""
-    from check_jobmon.config.file import ConfigError, read_hosts
+    """The hosts that a file names. Raises ConfigFileError."""
+    from check_jobmon.config.config_file import read_hosts
     from check_jobmon.config.yaml_nodes import read_bytes
 
-    try:
-        return read_hosts(path, read_bytes(path))
-    except ConfigError as error:
-        raise HostsUnusable(str(error)) from None
-    except OSError as error:
-        raise HostsUnusable(f"{path} can't be read: {error.strerror}") from None
+    return read_hosts(path, read_bytes(path))
 
 
 def _look_up(name: str, given: str | None) -> "Host | None":

@@ -1,17 +1,21 @@
-"""jobmonctl: dispatches to one module a command. Exit status 0 done, 1 not done, 2 wrong arguments."""
+"""jobmonctl: parses the command line, runs the command, ends in order. Exit status 0 done, 1 not done, 2 wrong arguments.
+
+Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
+"""
 # PYTHON_ARGCOMPLETE_OK
 
+import importlib
 import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from check_jobmon.ctl.parser import Parser
+    from check_jobmon.ctl.arguments import Parser
 
 
 class _Stderr(io.FileIO):
@@ -25,14 +29,31 @@ class _Stderr(io.FileIO):
             return memoryview(data).nbytes
 
 
-def command_line() -> "Parser":
-    """The parser of all commands."""
+COMMANDS = {
+    "bootstrap": ("ctl.bootstrap", "install or upgrade the job log's schema"),
+    "config": ("ctl.config_actions", "keep thresholds in a file under version control"),
+    "status": ("ctl.status", "what check_jobmon says of each job"),
+    "show": ("ctl.show", "the runs of a job, or of all jobs"),
+    "like": ("ctl.show", "the runs of the jobs whose name contains a text"),
+    "failed": ("ctl.show", "the runs that failed"),
+    "running": ("ctl.show", "the runs under way"),
+    "detail": ("ctl.detail", "the steps of a run, as a timeline"),
+    "history": ("ctl.history", "a job's runs as a small chart"),
+    "cancel": ("ctl.cancel", "cancel a run under way"),
+    "clear": ("ctl.clear", "delete old runs"),
+    "ack": ("ctl.ack", "stop a job's failures from alerting"),
+    "run": ("ctl.shell_job", "run a command as a logged job"),
+    "demo": ("demo.main", "start an embedded PostgreSQL, log jobs in every state, and check them"),
+    "uninstall": ("ctl.uninstall", "remove the job log's schema and roles"),
+}
+"""The module of each command, and its line in `jobmonctl --help`."""
+
+
+def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
+    """The parser of all commands. Only the `declared` ones are imported and know their own arguments."""
     from check_jobmon import __version__
-    from check_jobmon.ctl import ack, bootstrap, cancel, clear, detail, history, show, status, uninstall
-    from check_jobmon.ctl import configure as config
-    from check_jobmon.ctl import shell_job as run
-    from check_jobmon.ctl.parser import Parser
-    from check_jobmon.demo import main as demo
+    from check_jobmon.config.connection_options import help_formatter
+    from check_jobmon.ctl.arguments import Parser
 
     parser = Parser(
         prog="jobmonctl",
@@ -41,9 +62,20 @@ def command_line() -> "Parser":
     )
     parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (bootstrap, config, status, show, detail, history, cancel, clear, ack, run, demo, uninstall):
-        command.add_parser(commands)
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, formatter_class=help_formatter)
+        if name in declared:
+            imported = importlib.import_module(f"check_jobmon.{module}")
+            command.set_defaults(run=imported.run, command=name)
+            imported.add_arguments(command)
     return parser
+
+
+def _declared(words: Sequence[str]) -> Collection[str]:
+    """The commands that a command line needs to know: the one that it gives, or all for completion at the prompt."""
+    if "_ARGCOMPLETE" in os.environ:
+        return COMMANDS
+    return [word for word in words if word in COMMANDS][:1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         try:
-            parser = command_line()
+            parser = command_line(_declared(sys.argv[1:] if argv is None else argv))
             complete(parser)
             arguments = parser.parse_args(argv)
             if not ignored and getattr(arguments, "command", "") != "run":

@@ -1,55 +1,41 @@
-"""jobmonctl bootstrap: install or upgrade the schema, by hand or from cron."""
+"""jobmonctl bootstrap: installs or upgrades the schema, by hand or from cron."""
 
 import argparse
-import sys
 
-from check_jobmon.config.connection_options import add_connection_arguments
-from check_jobmon.ctl.parser import add_timeout_argument
+import psycopg
+
+from check_jobmon.config.connection_options import option
+from check_jobmon.connection.errors import one_line
+from check_jobmon.connection.session import Session
+from check_jobmon.ctl.arguments import add_session_arguments, describe
+from check_jobmon.ctl.connecting import CommandFailed, in_session
+from check_jobmon.schema.install import bootstrap
 from check_jobmon.text import clean
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "bootstrap",
-        help="install or upgrade the job log's schema",
-        description="Install the job log's schema, or upgrade it, and make sure that its link can connect. "
-        "Running it again changes nothing. Nothing that is already there is dropped or overwritten.",
-        epilog="Example, for cron: jobmonctl bootstrap -q -d etl",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    describe(
+        parser,
+        "Installs the job log's schema, or upgrades it, and makes sure that its link can\n"
+        "connect. Running it again changes nothing. It drops and overwrites nothing that\n"
+        "is already there.",
+        "  jobmonctl bootstrap -d etl\n  jobmonctl bootstrap -q -d etl       from cron",
+        "0 done, or with --check nothing to do; 1 not done (stderr says why in one\n"
+        "  line), or with --check something to do; 2 wrong arguments",
     )
-    add_connection_arguments(parser)
-    add_timeout_argument(parser, 600)
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing unless something changed")
-    parser.add_argument(
-        "--no-roles",
-        action="store_true",
-        help="make no role to log with and none to monitor with, but print the GRANTs to make by hand",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing, but say what would be: exit 0 if nothing, 1 if anything"
-    )
-    parser.set_defaults(run=run)
+    add_session_arguments(parser, 600)
+    option(parser, "-q --quiet", "print nothing unless something changed")
+    option(parser, "--no-roles", "create no roles to log and to monitor with; print the GRANTs to make by hand instead")
+    option(parser, "--check", "change nothing, but print what would be changed")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Bootstrap, and say in one line what was done or why it can't be."""
-    import psycopg
-
-    from check_jobmon.config.hosts import HostsUnusable, locate
-    from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
-    from check_jobmon.ctl.runner import connect
-    from check_jobmon.schema.install import bootstrap
-
+@in_session
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+    """Bootstrap, and print in one line what was done."""
     try:
-        location = locate(arguments)
-        with connect(arguments, location) as session:
-            report = bootstrap(session, location.schema, with_roles=not arguments.no_roles, check=arguments.check)
-    except (BootstrapError, HostsUnusable, CheckImpossible, DatabaseUnreachable) as error:
-        print(f"jobmonctl bootstrap: {clean(str(error))}", file=sys.stderr)
-        return 1
+        report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
     except psycopg.Error as error:
-        print(f"jobmonctl bootstrap: {one_line(error)}", file=sys.stderr)
-        return 1
+        raise CommandFailed(one_line(error)) from None
     if report.changed or not arguments.quiet:
         print(clean(str(report)))
     return 1 if arguments.check and report.changed else 0

@@ -1,4 +1,4 @@
-"""jobmonctl clear: delete old runs by job_log_clear(), watch it at work, and stop it when told to."""
+"""jobmonctl clear: deletes old runs with job_log_clear(), shows its progress, and stops it on a signal."""
 
 import argparse
 import contextlib
@@ -6,113 +6,78 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
-from check_jobmon.config.connection_options import filled
-from check_jobmon.ctl.parser import add_command, add_yes_argument, agreed
+from psycopg import errors
+
+from check_jobmon.config.connection_options import filled, option
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connect, in_job_log
+from check_jobmon.ctl.table import console
+from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted
 
-if TYPE_CHECKING:
-    from check_jobmon.ctl.runner import JobLog
-
-PLAN = """
-SELECT i.i::text, i.i < '0',
-       to_char(b.before, 'YYYY-MM-DD HH24:MI:SS OF'),
-       b.before::text,
-       has_function_privilege(to_regprocedure('@schema@.job_log_clear(interval)'), 'EXECUTE'),
-       coalesce(has_function_privilege(to_regprocedure('@schema@.job_log_kept()'), 'EXECUTE'), false)
-  FROM (SELECT %s::interval AS i) AS i
- CROSS JOIN LATERAL (
-        -- beyond a thousand years the difference could leave the range of a timestamp
-        SELECT CASE WHEN i.i < '1000 years' THEN now() - i.i ELSE '1000-01-01' END AS before
-       ) AS b
-"""
 COUNT = "SELECT count(*) FROM @schema@.job_log WHERE start_time < %s::timestamptz"
-UNDER_WAY = """
-SELECT count(*)
-  FROM @schema@.job_log AS l
-  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
- WHERE l.end_time IS NULL
-   AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= l.start_time, true))
-   AND l.start_time < %s::timestamptz
-"""
 KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"
-LOGGED = """
-SELECT left(d.message, 2000)
-  FROM @schema@.job_detail AS d
- WHERE d.job_id = (SELECT l.job_id
-                     FROM @schema@.job_log AS l
-                    WHERE l.job_name = 'JOB LOG CLEAR' AND l.end_time IS NOT NULL AND l.pid = %s
-                    ORDER BY l.end_time DESC
-                    LIMIT 1)
- ORDER BY d.step_id
-"""
-TELL = 10.0
+PROGRESS = 10.0
 """Seconds between two lines of progress where there is no bar."""
 RESEND = 10.0
-"""Seconds after which a cancel request is sent again: one that comes between two statements hits neither."""
+"""Seconds after which a cancel request is sent again: it has no effect if it arrives between two statements."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = add_command(
-        commands,
-        "clear",
-        run,
-        "delete old runs",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    describe(
+        parser,
         "Deletes the runs that started longer ago than the interval, with their steps, in\n"
-        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps what is under\n"
-        "way and what the check needs. Ctrl-C or SIGTERM stops it at any moment: what is\n"
-        "deleted is deleted, and the next clear goes on with the rest. It takes the\n"
-        "log's owner, or EXECUTE on job_log_clear.",
+        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
+        "way and those that the check needs. Ctrl-C or SIGTERM stops it at any moment: it\n"
+        "keeps what it has deleted so far, and the next clear goes on with the rest.\n"
+        "Requires the log's owner, or EXECUTE on job_log_clear.",
         "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       from cron",
         "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
     )
-    parser.add_argument(
-        "interval", type=filled, metavar="INTERVAL", help="how old a run may get, as PostgreSQL writes it: '90 days'"
-    )
+    text = "how old a run may get, as PostgreSQL writes it: '90 days'"
+    parser.add_argument("interval", type=filled, metavar="INTERVAL", help=text)
+    add_session_arguments(parser)
     add_yes_argument(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    option(parser, "-q --quiet", "print nothing but errors")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Preview, ask, delete and show how far it is, report."""
-    from check_jobmon.ctl.runner import JobLog, talk
-
-    def work(log: "JobLog") -> int:
-        before, old, preview = _plan(log, arguments.interval)
-        if not (arguments.quiet and arguments.yes):
-            print(preview, flush=True)
-        if old and not agreed("Delete them?", arguments):
-            return 1
-        clearing = JobLog(arguments)
-        with clearing.session:
-            clearing.session.seconds = None  # it may take hours, and is told to stop by a signal
-            pid = clearing.session.info.backend_pid
-            _clear(log, clearing, arguments, before)
-        if not arguments.quiet:
-            for (message,) in log.rows(LOGGED, pid):
-                print(clean(message or ""))
-        return 0
-
-    return talk(arguments, work)
+@in_job_log
+def run(log: JobLog, arguments: argparse.Namespace) -> int:
+    """Preview, ask, delete and show the progress, report."""
+    before, old, preview = _plan(log, arguments.interval)
+    if not (arguments.quiet and arguments.yes):
+        print(preview, flush=True)
+    if old and not confirmed("Delete them?", arguments):
+        return 1
+    session, schema = connect(arguments)
+    with session:
+        clearing = JobLog(session, schema)
+        session.seconds = None  # it may take hours; a signal stops it
+        pid = session.info.backend_pid
+        _clear(log, clearing, arguments, before)
+    if not arguments.quiet:
+        for (message,) in log.rows(sql_file("ctl/clear_messages.sql"), pid):
+            print(clean(message or ""))
+    return 0
 
 
-def _plan(log: "JobLog", interval: str) -> tuple[str, int, str]:
-    """Before when a run must have started to go, how many have, and what to say of them. Raises NotDone."""
-    from check_jobmon.ctl.runner import NotDone
+def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
+    """The time before which a run must have started to be deleted, the number of such runs, and the preview.
 
-    text, negative, shown, before, may_clear, may_see_kept = log.rows(PLAN, interval)[0]
+    Raises CommandFailed.
+    """
+    text, negative, shown, before, may_clear, may_see_kept = log.rows(sql_file("ctl/clear_plan.sql"), interval)[0]
     if negative:
-        raise NotDone(f"the interval is negative ({text}): give how old a run may get, '90 days', say")
+        raise CommandFailed(f"the interval is negative ({text}): give how old a run may get, for example '90 days'")
     if may_clear is False:
-        raise NotDone(
+        raise CommandFailed(
             f'role "{log.session.user}" may not call job_log_clear(): it takes the log\'s owner, or GRANT '
             f"EXECUTE ON FUNCTION {log.schema}.job_log_clear(interval) TO that role"
         )
     old = log.rows(COUNT, before)[0][0]
     stay = []
-    if under_way := log.rows(UNDER_WAY, before)[0][0]:
+    if under_way := log.rows(sql_file("ctl/clear_under_way.sql"), before)[0][0]:
         stay.append(f"{under_way} under way")
     if may_see_kept and (kept := [clean(row[0], 60) for row in log.rows(KEPT, before)]):
         more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
@@ -123,17 +88,13 @@ def _plan(log: "JobLog", interval: str) -> tuple[str, int, str]:
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 
-def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, before: str) -> None:
-    """Call job_log_clear() in a thread and watch it. Raises NotDone if it was told to stop."""
-    from psycopg import errors
-
-    from check_jobmon.ctl.runner import NotDone
-
+def _clear(log: JobLog, clearing: JobLog, arguments: argparse.Namespace, before: str) -> None:
+    """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
     failure: list[Exception] = []
 
     def call() -> None:
         try:
-            # however short a time the database gives its sessions' statements
+            # because the database may give its sessions' statements less time
             limits = "SET LOCAL statement_timeout = 0;"
             if clearing.session.info.server_version >= 170000:
                 limits += "SET LOCAL transaction_timeout = 0;"
@@ -144,7 +105,7 @@ def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, bef
 
     total = left = log.rows(COUNT, before)[0][0]
     thread = threading.Thread(target=call, daemon=True)
-    with _told_to_stop() as stop, _progress(total, arguments.quiet) as tell:
+    with _stopped_by_signals() as stop, _progress(total, arguments.quiet) as show_progress:
         cancelled = looked = float("-inf")
         pause = 0.2
         thread.start()
@@ -159,24 +120,26 @@ def _clear(log: "JobLog", clearing: "JobLog", arguments: argparse.Namespace, bef
                 elif now - looked > pause:
                     left = log.rows(COUNT, before)[0][0]
                     looked = time.monotonic()
-                    # a tenth of the time at most, for counting a long log is work for the server
+                    # counts for a tenth of the time at most: counting a long log is work for the server
                     pause = max(0.2, 9 * (looked - now))
-                    tell(total - left)
+                    show_progress(total - left)
         finally:
             if thread.is_alive():
                 clearing.session.cancel()
                 thread.join()
         left = log.rows(COUNT, before)[0][0]
-        tell(total - left)
+        show_progress(total - left)
     if failure and stop.is_set() and isinstance(failure[0], errors.QueryCanceled):
-        raise NotDone(f"stopped: {counted(total - left, 'run')} deleted, {left} still there; run it again to go on")
+        raise CommandFailed(
+            f"stopped: {counted(total - left, 'run')} deleted, {left} still there; run it again to go on"
+        )
     if failure:
         raise failure[0]
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Set once Ctrl-C, SIGTERM or a hangup says so; what nohup ignores stays ignored."""
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that is set on Ctrl-C, SIGTERM or a hangup; signals that nohup ignores stay ignored."""
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())
@@ -192,9 +155,7 @@ def _told_to_stop() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """What to call with the number of runs deleted so far: a bar where that can be, else a line now and then."""
-    from check_jobmon.ctl.table import console
-
+    """A function to call with the number of runs deleted so far: it shows a bar on a terminal, else prints a line at times."""
     on = None if quiet else console()
     if on is not None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -204,12 +165,12 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
             task = progress.add_task("", total=total)
             yield lambda deleted: progress.update(task, completed=deleted)
         return
-    told = time.monotonic()
+    printed = time.monotonic()
 
-    def tell(deleted: int) -> None:
-        nonlocal told
-        if not quiet and time.monotonic() - told > TELL:
-            told = time.monotonic()
+    def show_progress(deleted: int) -> None:
+        nonlocal printed
+        if not quiet and time.monotonic() - printed > PROGRESS:
+            printed = time.monotonic()
             print(f"{deleted} of {total} deleted", flush=True)
 
-    yield tell
+    yield show_progress

@@ -1,6 +1,6 @@
 -- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text.
 -- Reads tables alone, and cuts texts to what can be of use.
-WITH word AS (
+WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
 backend AS MATERIALIZED (
@@ -35,7 +35,7 @@ SELECT r.job_id,
          -- keeps this a probe for each run, whatever the planner thinks how many there are
          OFFSET 0
        ) AS r
-  LEFT JOIN word AS w ON w.alert_text = r.status
+  LEFT JOIN status_text AS w ON w.alert_text = r.status
   -- pids are reused; where the role may not see when a backend started, the pid has to do
   LEFT JOIN backend AS b ON b.pid = r.pid AND coalesce(b.backend_start <= r.start_time, true)
  CROSS JOIN LATERAL (
@@ -54,7 +54,7 @@ SELECT r.job_id,
                          WHERE s.job_id = r.job_id
                          ORDER BY s.step_id DESC
                          LIMIT 1000) AS l
-                 ORDER BY coalesce(l.status IN (SELECT o.alert_text FROM word AS o WHERE o.alert_code IN (2, 3)), false) DESC,
+                 ORDER BY coalesce(l.status IN (SELECT o.alert_text FROM status_text AS o WHERE o.alert_code IN (2, 3)), false) DESC,
                           l.step_id DESC
                  LIMIT 1) AS why
           JOIN @schema@.job_detail AS d ON d.job_id = r.job_id AND d.step_id = why.step_id

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.config.connection_options import add_connection_arguments, connection_parameters, path, seconds
+from check_jobmon.config.connection_options import (
+    DEFAULT_SCHEMA,
+    add_connection_arguments,
+    connection_parameters,
+    path,
+    seconds,
+)
 from check_jobmon.text import clean, storable
 
 if TYPE_CHECKING:
@@ -50,18 +56,16 @@ examples:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "run",
-        help="run a command as a logged job",
-        usage="jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
-        "       jobmonctl run --deliver|--spool-status [option ...]",
-        description="Run a command, and log it as a run of the job NAME. For the command all is as\n"
-        "without: output, signals, environment, terminal.",
-        epilog=EPILOG,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=27, width=80),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
+        "       jobmonctl run --deliver|--spool-status [option ...]"
     )
+    parser.description = (
+        "Run a command, and log it as a run of the job NAME. For the command all is as\n"
+        "without: output, signals, environment, terminal."
+    )
+    parser.epilog = EPILOG
     parser.add_argument(
         "name", nargs="?", type=_name, metavar="NAME", help="the job's name, capitalized as by add_job()"
     )
@@ -103,7 +107,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         return arguments, []
 
     parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
-    parser.set_defaults(run=run, command="run")
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str]]:
@@ -179,11 +182,12 @@ def _place(arguments: argparse.Namespace) -> "tuple[Spool, str]":
     the same spool whatever a file says."""
     from check_jobmon.recording.spool import Spool, default_folder, target
 
-    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), arguments.schema)
+    schema = arguments.schema or DEFAULT_SCHEMA
+    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), schema)
 
 
 def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Where the job log is: libpq's parameters and the schema. Raises HostsUnusable."""
+    """Where the job log is: libpq's parameters and the schema. Raises ConfigFileError."""
     from check_jobmon.config.hosts import locate
 
     location = locate(arguments)

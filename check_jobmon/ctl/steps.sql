@@ -1,5 +1,5 @@
 -- The last steps of a run, in their order: its job_id, then how many at most, are the parameters.
-WITH word AS (
+WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 )
 SELECT d.step_id,
@@ -33,6 +33,6 @@ SELECT d.step_id,
                  ORDER BY n.step_id DESC
                  LIMIT %s) AS s
        ) AS d
-  LEFT JOIN word AS w ON w.alert_text = d.status
+  LEFT JOIN status_text AS w ON w.alert_text = d.status
  WHERE r.job_id = %s
  ORDER BY d.step_id

@@ -1,17 +1,13 @@
-"""Tables on a terminal or in a pipe. The one place that knows whether rich is there, and that makes texts harmless."""
+"""Tables on a terminal or in a pipe. The one module that knows whether rich is installed; it makes all texts harmless."""
 
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from check_jobmon.text import clean, columns
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table as RichTable
+from check_jobmon.text import aligned, clean
 
 STYLES = {1: "green", 2: "yellow", 3: "bold red"}
 """By alert code."""
@@ -19,25 +15,25 @@ STYLES = {1: "green", 2: "yellow", 3: "bold red"}
 
 @dataclass(frozen=True)
 class Row:
-    """The cells, and by `alert_code` the colour; None for none."""
+    """The cells, and the alert code that gives their colour; None for no colour."""
 
-    cells: tuple[str, ...]
+    cells: Sequence[str]
     alert_code: int | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """`right` are the columns that are aligned to the right; they, and `whole`, are never broken into lines."""
+    """`right` are the columns that are aligned to the right; these, and the columns in `whole`, are never wrapped."""
 
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    right: frozenset[str] = frozenset()
-    whole: frozenset[str] = frozenset()
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    right: Collection[str] = ()
+    whole: Collection[str] = ()
     title: str = ""
 
 
-def console() -> "Console | None":
-    """rich's, if it is installed and standard output is a terminal."""
+def console() -> Any:
+    """A rich.console.Console, or None if rich is not installed or standard output is not a terminal."""
     if not sys.stdout.isatty():
         return None
     try:
@@ -48,7 +44,7 @@ def console() -> "Console | None":
 
 
 def show(table: Table) -> None:
-    """Print the table: in colour where that can be, else plainly, aligned and uncut."""
+    """Print the table: in colour on a terminal with rich, else as plain text, aligned and uncut."""
     on = console()
     if on is None:
         print("\n".join(plain(table)))
@@ -57,7 +53,7 @@ def show(table: Table) -> None:
 
 
 def show_title(text: str, alert_code: int | None = None) -> None:
-    """Print a line, in colour where that can be."""
+    """Print a line, in colour on a terminal with rich."""
     on = console()
     if on is None:
         print(clean(text))
@@ -68,12 +64,12 @@ def show_title(text: str, alert_code: int | None = None) -> None:
 
 
 def show_json(rows: Iterable[dict[str, Any]]) -> None:
-    """Print a list of objects. Texts are as they are in the log; JSON's escapes keep them harmless. It has no infinity."""
+    """Print a list of objects. Texts are as they are in the log: JSON's escapes keep them harmless."""
     print(json.dumps(_finite(list(rows)), indent=2, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for every number that is none."""
+    """The value with null for infinity and NaN, which JSON doesn't have."""
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -84,23 +80,16 @@ def _finite(value: Any) -> Any:
 def plain(table: Table) -> list[str]:
     r"""The table's lines.
 
-    >>> plain(Table(("JOB", "TOOK", "WHY"), (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""))), frozenset({"TOOK"})))
+    >>> plain(Table(("JOB", "TOOK", "WHY"), (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""))), ("TOOK",)))
     ['JOB   TOOK  WHY', 'A B     2s  x¦y', 'LOAD   10s']
     """
-    rows = [table.columns, *(tuple(clean(cell) for cell in row.cells) for row in table.rows)]
-    widths = [max(columns(row[i]) for row in rows) for i in range(len(table.columns))]
-    lines = [clean(table.title)] if table.title else []
-    for row in rows:
-        cells = []
-        for column, cell, width in zip(table.columns, row, widths, strict=True):
-            padding = " " * (width - columns(cell))
-            cells.append(padding + cell if column in table.right else cell + padding)
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    rows = [table.columns, *([clean(cell) for cell in row.cells] for row in table.rows)]
+    right = {place for place, column in enumerate(table.columns) if column in table.right}
+    return [*([clean(table.title)] if table.title else []), *aligned(rows, right)]
 
 
-def coloured(table: Table) -> "RichTable":
-    """The table for rich, which fits it to the terminal. Its markup is never looked for in a cell."""
+def coloured(table: Table) -> Any:
+    """The table as a rich.table.Table, which fits it to the terminal. Cells are never read as rich's markup."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -117,7 +106,7 @@ def coloured(table: Table) -> "RichTable":
         made.add_column(
             column,
             justify="right" if column in table.right else "left",
-            no_wrap=column in table.right | table.whole,
+            no_wrap=column in table.right or column in table.whole,
             overflow="fold",
         )
     for row in table.rows:

@@ -7,19 +7,18 @@ import sys
 from typing import Any
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="start an embedded PostgreSQL, log jobs in every state, and check them",
-        description="Starts a PostgreSQL of its own in a temporary folder, installs the job log, logs jobs that succeed, "
-        "fail, are missing, run, wait for a lock and crash, and runs check_jobmon on them. Touches nothing else.",
-        epilog="Example: jobmonctl demo --keep",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Starts a PostgreSQL of its own in a temporary folder, installs the job log, logs\n"
+        "jobs that succeed, fail, are missing, run, wait for a lock and crash, and runs\n"
+        "check_jobmon on them. Touches nothing else."
     )
-    parser.add_argument(
-        "--keep", action="store_true", help="leave the server running, and print how to use and stop it"
+    parser.epilog = (
+        "exit status:\n  0 check_jobmon reported the jobs as it should, 1 it did not, or no server\n"
+        "  could be started (stderr says why), 2 wrong arguments\n\nexamples:\n  jobmonctl demo --keep"
     )
-    parser.set_defaults(run=run)
+    text = "leave the server running, and print how to use and stop it"
+    parser.add_argument("--keep", action="store_true", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:

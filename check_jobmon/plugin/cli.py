@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from check_jobmon import __version__
 from check_jobmon.config.connection_options import add_connection_arguments, complete, filled, mistake, seconds
-from check_jobmon.config.hosts import HostsUnusable, locate
+from check_jobmon.config.hosts import ConfigFileError, locate
 from check_jobmon.judging.result import (
     CONFIGURING,
     CONNECTING,
@@ -259,7 +259,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     except DatabaseUnreachable as error:
         status = STATES.index(arguments.connection_error)
         return f"{status}{_failure(status, str(error))}"
-    except (CheckImpossible, HostsUnusable) as error:
+    except (CheckImpossible, ConfigFileError) as error:
         return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
     except MemoryError:
         raise  # and gives up what took it

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from check_jobmon.config.durations import Duration, NoDuration, parse
-from check_jobmon.config.thresholds import IntervalLoader
+from check_jobmon.config.config_table import IntervalLoader
+from check_jobmon.config.durations import Duration, NotADuration, parse
 from tests.database import value
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -108,28 +108,28 @@ def test_the_server_too_reads_what_is_written_in_any_style(session: psycopg.Conn
 
 
 NO_DURATIONS = [
-    ("", "is empty: write 90m, 25h, 1d 12h, say"),
-    ("soon", "is no duration: write 90m, 25h, 1d 12h, PT90M, say"),
+    ("", "is empty: write, for example, 90m, 25h or 1d 12h"),
+    ("soon", "is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M"),
     ("90", "has no unit: write 90s, 90m, 90h or 90d"),
     ("1d 30", "has no unit: write 30s, 30m, 30h or 30d"),
-    ("25 hourz", "is no duration: there is no unit 'hourz', but 'hour'"),
+    ("25 hourz", "is not a duration: there is no unit 'hourz', but 'hour'"),
     ("1h 2h", "has hours twice"),
     ("1d 1w 2 days", "has days twice"),
     ("1:99", "has more than 59 minutes or seconds on its clock"),
     ("1-13", "has more than 11 months after its years"),
-    ("P", "is no ISO 8601 duration: write PT90M, P1DT12H, P2W, say"),
-    ("PT", "is no ISO 8601 duration: write PT90M, P1DT12H, P2W, say"),
-    ("P1H", "is no ISO 8601 duration: write PT90M, P1DT12H, P2W, say"),
-    ("1h ago ago", "is no duration: write 90m, 25h, 1d 12h, PT90M, say"),
+    ("P", "is not an ISO 8601 duration: write, for example, PT90M, P1DT12H or P2W"),
+    ("PT", "is not an ISO 8601 duration: write, for example, PT90M, P1DT12H or P2W"),
+    ("P1H", "is not an ISO 8601 duration: write, for example, PT90M, P1DT12H or P2W"),
+    ("1h ago ago", "is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M"),
     ("9999999999 days", "is out of the range of PostgreSQL's intervals"),
-    ("٣h", "is no duration: write 90m, 25h, 1d 12h, PT90M, say"),
+    ("٣h", "is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M"),
     ("9" * 300 + "h", "is too long"),
 ]
 
 
 @pytest.mark.parametrize(("text", "reason"), NO_DURATIONS, ids=[text[:20] for text, _ in NO_DURATIONS])
 def test_what_is_no_duration_says_why(text: str, reason: str) -> None:
-    with pytest.raises(NoDuration) as refused:
+    with pytest.raises(NotADuration) as refused:
         parse(text)
     assert str(refused.value) == reason
 

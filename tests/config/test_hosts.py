@@ -10,7 +10,7 @@ import pytest
 
 from check_jobmon.config import hosts
 from check_jobmon.config.connection_options import add_connection_arguments
-from check_jobmon.config.hosts import HostsUnusable, Location, locate
+from check_jobmon.config.hosts import ConfigFileError, Location, locate
 from tests.database import Database, Output, bootstrap, run_module
 
 FILE = """\
@@ -114,10 +114,10 @@ def test_names_that_the_users_file_lacks_are_looked_up_in_the_systems(home: Path
 
 
 def test_a_file_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HostsUnusable, match=r"nosuch\.yml can't be read: No such file or directory$"):
+    with pytest.raises(ConfigFileError, match=r"nosuch\.yml can't be read: No such file or directory$"):
         locate(arguments("-H", "db", "--config", "nosuch.yml"))
     monkeypatch.setenv("CHECK_JOBMON_CONFIG", "nosuch.yml")
-    with pytest.raises(HostsUnusable):
+    with pytest.raises(ConfigFileError):
         locate(arguments("-H", "db"))
 
 
@@ -194,7 +194,7 @@ def test_yaml_is_not_imported_where_there_is_no_file(database: Database, home: P
     modules = _imported(database, "db.invalid", home)
     assert "psycopg" in modules
     assert "yaml" not in modules
-    assert "check_jobmon.config.file" not in modules
+    assert "check_jobmon.config.config_file" not in modules
 
 
 def _imported(database: Database, host: str, home: Path) -> set[str]:

@@ -16,7 +16,7 @@ def test_a_jobs_failures_are_removed_and_no_others(database: Database, session: 
     first, other, second = (failed(session, name) for name in ("etl", "cube", "etl"))
     with on_terminal(database, "ack", "Etl") as terminal:
         terminal.see("Take them out of job_check_log? [y/N] ")
-        assert "2 failures of ETL that would alert no more:" in terminal.text
+        assert "2 failures of ETL that would no longer alert:" in terminal.text
         assert "load: boom" in terminal.text
         terminal.type("y\n")
         assert terminal.end() == 0

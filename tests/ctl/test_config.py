@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from check_jobmon.config.config_file import JobConfig
+from check_jobmon.config.config_table import Change, ConfigTable
 from check_jobmon.config.durations import Duration, parse
-from check_jobmon.config.file import JobConfig
-from check_jobmon.config.thresholds import Change, ConfigTable
+from tests.config.test_config_file import JOBS, NAMES
 from tests.config.test_durations import DURATIONS
-from tests.config.test_file import JOBS, NAMES
 from tests.database import Database, Output, bootstrap, pinned, run_module, until, value
 
 FILE = """\

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from check_jobmon.config.file import Host
-from check_jobmon.config.hosts import HostsUnusable, locate
+from check_jobmon.config.config_file import Host
+from check_jobmon.config.hosts import ConfigFileError, locate
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 from check_jobmon.connection.session import Asking, Pinned, Rows, is_answer
 from check_jobmon.judging.check import acquire
@@ -151,7 +151,7 @@ class Checks:
             result = await self._sparing(self._result(number, host))
         except DatabaseUnreachable as error:
             result = failed(STATES.index(self.arguments.connection_error), str(error))
-        except (CheckImpossible, HostsUnusable) as error:
+        except (CheckImpossible, ConfigFileError) as error:
             result = failed(UNKNOWN, str(error))
         except MemoryError:
             result = failed(STATES.index(self.arguments.connection_error), str(OutOfMemory()))

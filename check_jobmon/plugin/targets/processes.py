@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from check_jobmon.config.hosts import HostsUnusable, hosts_of
+from check_jobmon.config.hosts import ConfigFileError, hosts_of
 from check_jobmon.judging.result import (
     CONFIGURING,
     SERVER_SHARE,
@@ -131,7 +131,7 @@ def _check(arguments: argparse.Namespace, seconds: float, file: int, report: Rep
     report(CONFIGURING)
     try:
         hosts = hosts_of(arguments.targets)
-    except HostsUnusable as error:
+    except ConfigFileError as error:
         return str(error)
     if not hosts:
         return f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"'

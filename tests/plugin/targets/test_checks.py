@@ -133,7 +133,7 @@ WRONG_FILES = [
     ("hosts: {a: {}, a: {}}", '{file}:1:16: host "a" is there twice'),
     ("", '{file} has no targets: name them under "hosts:"'),
     ("jobs: {}", '{file} has no targets: name them under "hosts:"'),
-    ("hosts: {a: }}", "{file}:1:13: this is no YAML"),
+    ("hosts: {a: }}", "{file}:1:13: this is not YAML"),
 ]
 
 

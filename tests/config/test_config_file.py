@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from check_jobmon.config.config_file import ConfigFileMistakes, JobConfig, located, read, read_hosts
 from check_jobmon.config.durations import Duration, parse
-from check_jobmon.config.file import ConfigError, JobConfig, located, read, read_hosts, write
+from check_jobmon.config.export import write
 from check_jobmon.config.yaml_nodes import DEPTH, LIMIT
 from tests.config.test_durations import DURATIONS
 from tests.database import run_module
@@ -16,7 +17,7 @@ from tests.database import run_module
 
 def mistakes(text: str | bytes) -> list[str]:
     """All that is wrong with a file, as it is printed."""
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigFileMistakes) as refused:
         read("f", text.encode() if isinstance(text, str) else text)
     return [located("f", mistake) for mistake in refused.value.mistakes]
 
@@ -84,11 +85,11 @@ MISTAKES: list[tuple[str | bytes, list[str]]] = [
     (
         "jobs: {A: {warn: soon, error: 90}}",
         [
-            'f:1:18: warn: "soon" is no duration: write 90m, 25h, 1d 12h, PT90M, say',
+            'f:1:18: warn: "soon" is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M',
             'f:1:31: error: "90" has no unit: write 90s, 90m, 90h or 90d',
         ],
     ),
-    ("jobs: {A: {warn: '', error: 2h}}", ['f:1:18: warn: "" is empty: write 90m, 25h, 1d 12h, say']),
+    ("jobs: {A: {warn: '', error: 2h}}", ['f:1:18: warn: "" is empty: write, for example, 90m, 25h or 1d 12h']),
     ("jobs: {A: {warn: [1h], error: 2h}}", ['f:1:18: warn of job "A" can\'t be a list']),
     ("jobs: [A]", ["f:1:7: jobs has to be a mapping (name: value), and this is a list"]),
     ("jobs: {A: 25h}", ['f:1:11: job "A" has to be a mapping (name: value), and this is a text']),
@@ -161,7 +162,7 @@ def test_mistakes_of_every_kind_are_said_at_once_and_exit_1(tmp_path: Path) -> N
         f'{file}:1:12: unknown key "wran": did you mean "warn"?',
         f"{file}:1:28: defaults: warn 3h is above error 2h",
         f"{file}:4:1: a tab: YAML is indented with spaces",
-        f"{file}:4:15: warn: \"1 fortnight\" is no duration: there is no unit 'fortnight'",
+        f"{file}:4:15: warn: \"1 fortnight\" is not a duration: there is no unit 'fortnight'",
         f'{file}:5:3: duplicate job "etl": "ETL" is in line 3 already',
         f'{file}:5:22: sensitivity is a number of failures, 0 to 32767, and this is "-1"',
         f"{file}:7:8: no password here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user that "
@@ -172,7 +173,7 @@ def test_mistakes_of_every_kind_are_said_at_once_and_exit_1(tmp_path: Path) -> N
 def test_other_mistakes_are_said_beside_tabs_with_their_true_columns() -> None:
     assert mistakes("jobs:\n\tA: {warn: 1h, error: x}\n\tB: {wran: 1h, warn: 1h, error: 2h}\n") == [
         "f:2:1: a tab: YAML is indented with spaces",
-        'f:2:23: error: "x" is no duration: write 90m, 25h, 1d 12h, PT90M, say',
+        'f:2:23: error: "x" is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M',
         "f:3:1: a tab: YAML is indented with spaces",
         'f:3:6: unknown key "wran": did you mean "warn"?',
     ]
@@ -181,7 +182,7 @@ def test_other_mistakes_are_said_beside_tabs_with_their_true_columns() -> None:
 
 def test_broken_yaml_says_where() -> None:
     (mistake,) = mistakes("jobs:\n  A: {warn: 1h\n  B: {}\n")
-    assert mistake.startswith("f:3:4: this is no YAML: ")
+    assert mistake.startswith("f:3:4: this is not YAML: ")
     assert mistake.endswith("that starts in line 2")
 
 
@@ -215,7 +216,7 @@ def test_hosts_are_read_whatever_is_wrong_with_the_jobs() -> None:
     (host,) = read_hosts("f", b"jobs: {A: nonsense}\nhosts: {db: {host: h, port: 5433, sslmode: require, schema: jm}}")
     assert host.parameters == {"host": "h", "port": "5433", "sslmode": "require"}
     assert host.schema == "jm"
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigFileMistakes) as refused:
         read_hosts("f", b"host: {db: {}}\nhosts: {db: {prot: 1}}")
     assert str(refused.value) == 'f:1:1: unknown key "host": did you mean "hosts"? (and 1 more)'
 

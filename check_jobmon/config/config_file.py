@@ -1,0 +1,290 @@
+"""The configuration file: reads its jobs and hosts, or reports all its mistakes at once.
+
+Knows no database: how the server capitalizes names is passed in.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from check_jobmon.config.durations import Duration, NotADuration, parse
+from check_jobmon.config.hosts import ConfigFileError
+from check_jobmon.config.yaml_nodes import EXACT, Mistake, Node, Position, compose
+from check_jobmon.text import clean
+
+SECTIONS = ("defaults", "jobs", "hosts")
+NAME_LENGTH = 500
+"""Characters of a job's name, the limit of add_job()."""
+_SMALLINT = 2**15 - 1
+_SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+Upper = Callable[[Sequence[str]], Sequence[str]]
+"""Capitalizes names."""
+
+
+class ConfigFileMistakes(ConfigFileError):
+    """All the mistakes in a file, in the order of its lines."""
+
+    def __init__(self, source: str, mistakes: Iterable[Mistake]) -> None:
+        self.source = source
+        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.position))
+        super().__init__(source)
+
+    def __str__(self) -> str:
+        """One line: the first mistake, and how many more there are."""
+        first, *others = [mistake for mistake in self.mistakes if not mistake.warning]
+        return located(self.source, first) + (f" (and {len(others)} more)" if others else "")
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """One row of job_check_config. The name is as in the table."""
+
+    name: str
+    warn: Duration
+    error: Duration
+    sensitivity: int = 0
+    active: bool = True
+    position: Position = field(default=Position(), compare=False)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a name given to -H stands for: libpq's parameters, and the schema if the file has one."""
+
+    name: str
+    parameters: Mapping[str, str]
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A whole file. `jobs` is None if the file has no "jobs:"."""
+
+    jobs: tuple[JobConfig, ...] | None
+    hosts: tuple[Host, ...]
+    warnings: tuple[Mistake, ...] = ()
+
+
+def located(source: str, mistake: Mistake) -> str:
+    """The mistake in one line as compilers print them."""
+    return f"{source}:{mistake.position.line}:{mistake.position.column}: {mistake}"
+
+
+def capitalized(names: Sequence[str]) -> list[str]:
+    """The names as a server with a UTF-8 locale capitalizes them: character by character, never to more characters."""
+    return ["".join(c.upper() if len(c.upper()) == 1 else c for c in name) for name in names]
+
+
+def read(source: str, data: bytes, upper: Upper = capitalized) -> Configuration:
+    """The whole file. Raises ConfigFileMistakes with all its mistakes and warnings."""
+    reader = _Reader(*compose(data))
+    return reader.result(source, reader.jobs(upper), reader.hosts())
+
+
+def read_hosts(source: str, data: bytes) -> tuple[Host, ...]:
+    """The hosts alone, whatever is wrong with the jobs. Raises ConfigFileMistakes."""
+    reader = _Reader(*compose(data))
+    return reader.result(source, None, reader.hosts()).hosts
+
+
+class _Reader:
+    """Reads the nodes and gathers the mistakes."""
+
+    def __init__(self, root: Node, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        self.sections = self.entries(root, "the file", SECTIONS)
+
+    def result(self, source: str, jobs: tuple[JobConfig, ...] | None, hosts: tuple[Host, ...]) -> Configuration:
+        if not all(mistake.warning for mistake in self.mistakes):
+            raise ConfigFileMistakes(source, self.mistakes)
+        return Configuration(jobs, hosts, tuple(self.mistakes))
+
+    def mistake(self, node: Node, text: str, warning: bool = False) -> None:
+        self.mistakes.append(Mistake(node.position, text, warning))
+
+    def pairs(self, node: Node, what: str) -> list[tuple[Node, Node]]:
+        """A mapping's pairs, without those whose keys are no texts."""
+        if node.kind == "broken" or node.empty:
+            return []
+        if node.kind != "mapping":
+            # a text isn't quoted: it may hold a password
+            self.mistake(node, f"{what} has to be a mapping (name: value), and this is a {node.kind}")
+        for key, _ in node.pairs:
+            if key.kind in ("mapping", "list"):
+                self.mistake(key, f"a {key.kind} can't be a name")
+        return [(key, value) for key, value in node.pairs if key.kind == "text"]
+
+    def entries(self, node: Node, what: str, known: Collection[str]) -> dict[str, Node]:
+        """A mapping's values by key, of the known keys."""
+        found: dict[str, Node] = {}
+        for key, value in self.pairs(node, what):
+            if key.text not in known:
+                self.mistake(key, f"unknown key {_quoted(key.text)}{_nearest(key.text, known)}")
+            elif key.text in found:
+                self.mistake(key, f"{_quoted(key.text)} is there twice")
+            else:
+                found[key.text] = value
+        return found
+
+    def jobs(self, upper: Upper) -> tuple[JobConfig, ...] | None:
+        defaults = self.fields(self.sections.get("defaults", _NOTHING), "defaults", {})
+        if "jobs" not in self.sections:
+            return None
+        found = self.pairs(self.sections["jobs"], "jobs")
+        first: dict[str, Node] = {}
+        jobs = []
+        for (key, node), capitals in zip(found, upper([key.text for key, _ in found]), strict=True):
+            name = key.text if key.exact else capitals
+            job = self.job(key, name, node, defaults)
+            if not key.exact and not name.strip(" "):
+                self.mistake(key, "a job needs a name, and this one is empty")
+            elif not key.exact and len(key.text) > NAME_LENGTH:
+                what = f"a job's name has at most {NAME_LENGTH} characters, and this one has {len(key.text)}"
+                self.mistake(key, what)
+            elif name in first:
+                line = first[name].position.line
+                self.mistake(key, f"duplicate job {_quoted(key.text)}: {_quoted(name)} is in line {line} already")
+            elif key.exact and name != capitals:
+                what = f"job {_quoted(name)} is {EXACT}, so it matches no run: names in the log are upper case"
+                self.mistake(key, what, warning=True)
+            first.setdefault(name, key)
+            if job:
+                jobs.append(job)
+        return tuple(jobs)
+
+    def job(self, key: Node, name: str, node: Node, defaults: Mapping[str, Any]) -> JobConfig | None:
+        fields = self.fields(node, f"job {_quoted(name)}", defaults)
+        missing = [limit for limit in ("warn", "error") if limit not in fields]
+        if missing and (node.kind == "mapping" or node.empty):
+            what = " and no ".join(missing)
+            self.mistake(key, f"job {_quoted(name)} has no {what}, neither of its own nor from defaults")
+        if fields.get("warn") is None or fields.get("error") is None:
+            return None
+        return JobConfig(name, position=key.position, **fields)
+
+    def fields(self, node: Node, what: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that a job or the defaults give, over those of the defaults; None for one that is a mistake."""
+        own = self.entries(node, what, FIELDS)
+        found = {**defaults, **{name: self.field(name, value, what) for name, value in own.items()}}
+        warn, error = found.get("warn"), found.get("error")
+        place = own.get("warn") or own.get("error")  # where the defaults are wrong, they have been reported
+        if place and warn and error and warn.length > error.length:
+            self.mistake(place, f"{what}: warn {warn} is above error {error}")
+        return found
+
+    def field(self, name: str, node: Node, what: str) -> object:
+        if not self.is_text(node, f"{name} of {what}"):
+            return None
+        try:
+            value = FIELDS[name](node)
+        except ValueError as error:
+            self.mistake(node, f"{name}{error}")
+            return None
+        if isinstance(value, Duration) and value.length <= 0:
+            text = f"{name}: {_quoted(node.text)} is not more than nothing, so the job is always missing"
+            self.mistake(node, text, warning=True)
+        return value
+
+    def is_text(self, node: Node, what: str) -> bool:
+        """Whether a value is a text; a mistake if not."""
+        if node.kind in ("mapping", "list"):
+            self.mistake(node, f"{what} can't be a {node.kind}")
+        elif node.exact:
+            self.mistake(node, f"{EXACT} stands before a job's name only")
+        return node.kind == "text" and not node.exact
+
+    def hosts(self) -> tuple[Host, ...]:
+        found: dict[str, Host] = {}
+        for key, node in self.pairs(self.sections.get("hosts", _NOTHING), "hosts"):
+            if not key.text.strip() or "/" in key.text:
+                self.mistake(
+                    key, f"{_quoted(key.text)} can't be a host's name: -H takes it for a socket directory or nothing"
+                )
+            elif key.text in found:
+                self.mistake(key, f"host {_quoted(key.text)} is there twice")
+            found[key.text] = self.host(key.text, node)
+        return tuple(found.values())
+
+    def host(self, name: str, node: Node) -> Host:
+        known = [*_libpq_keywords(), "schema"]
+        for key, _ in node.pairs:
+            if key.text in _SECRETS:
+                self.mistake(
+                    key,
+                    f"no {key.text} here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user "
+                    "that connects, or into the file that passfile names",
+                )
+        allowed = replace(node, pairs=tuple(pair for pair in node.pairs if pair[0].text not in _SECRETS))
+        values = {}
+        for keyword, value in self.entries(allowed, f"host {_quoted(name)}", known).items():
+            if self.is_text(value, keyword):
+                if wrong := _wrong_parameter(keyword, value):
+                    self.mistake(value, wrong)
+                values[keyword] = value.text
+        schema = values.pop("schema", None)
+        return Host(name, values, schema)
+
+
+def _duration(node: Node) -> Duration:
+    try:
+        return parse("" if node.empty else node.text)
+    except NotADuration as error:
+        raise ValueError(f": {_quoted(node.text)} {error}") from None
+
+
+def _failures(node: Node) -> int:
+    # a leading zero would be octal to other readers of YAML
+    if node.plain and re.fullmatch(r"0|[1-9][0-9]{0,4}", node.text) and int(node.text) <= _SMALLINT:
+        return int(node.text)
+    raise ValueError(f" is a number of failures, 0 to {_SMALLINT}, and this is {_quoted(node.text)}")
+
+
+def _truth(node: Node) -> bool:
+    if node.plain and node.text.lower() in _TRUTH:
+        return _TRUTH[node.text.lower()]
+    raise ValueError(f" is true or false, and this is {_quoted(node.text)}")
+
+
+FIELDS: dict[str, Callable[[Node], object]] = {
+    "warn": _duration,
+    "error": _duration,
+    "sensitivity": _failures,
+    "active": _truth,
+}
+"""The keys of a job, as in JobConfig, and what makes a value of the text; the message of its ValueError follows the key."""
+_NOTHING = Node(Position(), "text")
+"""Stands for a section that the file doesn't have."""
+
+
+def _quoted(text: str) -> str:
+    return f'"{clean(text, 60)}"'
+
+
+def _nearest(key: str, known: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(key[:100].lower(), known, 1, 0.5)
+    if nearest:
+        return f': did you mean "{nearest[0]}"?'
+    return f": there is {', '.join(known)}" if len(known) < 10 else ": libpq has no such parameter"
+
+
+def _libpq_keywords() -> list[str]:
+    from psycopg.pq import Conninfo
+
+    return [option.keyword.decode() for option in Conninfo.get_defaults() if option.dispchar != b"*"]
+
+
+def _wrong_parameter(keyword: str, node: Node) -> str | None:
+    """What is wrong with the value of a connection parameter, without the value, which may hold a password."""
+    if node.empty or not node.text.strip():
+        return f"{keyword} has no value: leave it out for libpq's default"
+    if keyword == "port" and not re.fullmatch(r"[0-9]{1,5}(,[0-9]{1,5})*", node.text):
+        return "port is a number from 1 to 65535"
+    if keyword == "dbname" and re.match(r"postgres(ql)?://|.*\w\s*=", node.text):
+        return (
+            "dbname is the database's name alone: give host, port, user as keys of their own, the password in ~/.pgpass"
+        )
+    return None

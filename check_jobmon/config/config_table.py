@@ -1,0 +1,141 @@
+"""The table job_check_config: reads its rows, compares them with a file's, and makes them the same. Prints nothing."""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import Dumper, Loader
+
+from check_jobmon.config.config_file import JobConfig
+from check_jobmon.config.durations import Duration
+from check_jobmon.connection.session import Session
+from check_jobmon.judging.selection import all_names, nearest
+from check_jobmon.sql_files import quoted, sql_file
+
+_INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send() of PostgreSQL
+LOCK_TIMEOUT = "30s"
+
+
+class IntervalLoader(Loader):
+    """Binary, because no text form of an interval survives every version and intervalstyle whole."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Any) -> Duration:
+        microseconds, days, months = _INTERVAL.unpack(bytes(data))
+        return Duration(months, days, microseconds)
+
+
+class _DurationDumper(Dumper):
+    format = pq.Format.BINARY
+    oid = psycopg.adapters.types["interval"].oid
+
+    def dump(self, obj: Duration) -> bytes:
+        return _INTERVAL.pack(obj.microseconds, obj.days, obj.months)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One job that is to be added, changed, removed, or kept although the file doesn't name it."""
+
+    before: JobConfig | None
+    after: JobConfig | None
+
+    @property
+    def sign(self) -> str:
+        """`+`, `~`, `-`, or `=` for a row that is kept."""
+        if self.before is None:
+            return "+"
+        return "-" if self.after is None else "=" if self.after is self.before else "~"
+
+    @property
+    def name(self) -> str:
+        """The job's name in the table."""
+        job = self.after or self.before
+        assert job is not None
+        return job.name
+
+    @property
+    def difference(self) -> str:
+        """The values that differ, for people; all of them for a row that is added or removed."""
+        before, after = self.before, self.after
+        if before is after:
+            return "kept, though the file does not name it (--prune removes it)"
+        if before and after:
+            pairs = zip(_values(before), _values(after), strict=True)
+            return ", ".join(f"{old} -> {new.split(' ', 1)[1]}" for old, new in pairs if old != new)
+        return ", ".join(_values(after or before))
+
+
+def _values(job: JobConfig | None) -> list[str]:
+    assert job is not None
+    active = "true" if job.active else "false"
+    return [f"warn {job.warn}", f"error {job.error}", f"sensitivity {job.sensitivity}", f"active {active}"]
+
+
+def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) -> list[Change]:
+    """The changes to the table, by name; none for rows that are the same in both."""
+    before = {job.name: job for job in table}
+    after = {job.name: job for job in file}
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            found.append(Change(old, new if new or prune else old))
+    return found
+
+
+@dataclass(frozen=True)
+class ConfigTable:
+    """The table of one schema, in a session, within a transaction. All methods raise psycopg.Error."""
+
+    session: Session
+    schema: str
+
+    def __post_init__(self) -> None:
+        self.session.adapters.register_loader("interval", IntervalLoader)
+        self.session.adapters.register_dumper(Duration, _DurationDumper)
+
+    def _execute(self, query: str, *parameters: Any, **options: Any) -> Iterable[tuple[Any, ...]]:
+        """Execute a query in which @schema@ is the schema."""
+        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema))
+        return self.session.execute(text.encode(), parameters or None, **options)
+
+    def upper(self, names: Sequence[str]) -> list[str]:
+        """The names as add_job() capitalizes them on this server."""
+        query = "SELECT upper(n.name) FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place) ORDER BY n.place"
+        return [row[0] for row in self._execute(query, list(names))]
+
+    def rows(self) -> list[JobConfig]:
+        """All rows."""
+        return [JobConfig(*row) for row in self._execute(sql_file("config/config_rows.sql"), binary=True)]
+
+    def lock(self) -> None:
+        """Keep all others from writing until the transaction's end; readers, as the check, go on."""
+        self._execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        self._execute("LOCK TABLE @schema@.job_check_config IN SHARE ROW EXCLUSIVE MODE")
+
+    def make(self, changes: Iterable[Change]) -> None:
+        """Add, change and remove rows. Belongs into a transaction."""
+        values = "(%b, %b, %s, %s, %s)"
+        columns = "(warn_threshold, error_threshold, sensitivity, active, job_name)"
+        insert = f"INSERT INTO @schema@.job_check_config {columns} VALUES {values}"
+        update = f"UPDATE @schema@.job_check_config SET {columns} = {values} WHERE job_name = %s"
+        for change in changes:
+            job = change.after
+            if job is None:
+                self._execute("DELETE FROM @schema@.job_check_config WHERE job_name = %s", change.name)
+            elif change.sign != "=":
+                row = [job.warn, job.error, job.sensitivity, job.active, job.name]
+                self._execute(insert, *row) if change.before is None else self._execute(update, *row, job.name)
+
+    def never_logged(self, names: Sequence[str]) -> Mapping[str, list[str]]:
+        """Those of the names that no run was ever logged under, each with the logged name most like it."""
+        missing = [row[0] for row in self._execute(sql_file("config/never_logged.sql"), list(names))]
+        if not missing:
+            return {}
+        known = [row[0] for row in self._execute(f"SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j")]
+        return {name: nearest(name, known)[:1] for name in missing}

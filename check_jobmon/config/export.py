@@ -1,0 +1,76 @@
+"""Writes the jobs of a table as a configuration file, so that reading the file gives the same jobs. Knows no database."""
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+
+from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
+from check_jobmon.config.yaml_nodes import EXACT
+
+# A name that no reader of YAML 1.1 takes for syntax; the words that they take for something else than text; and the
+# characters that they may not accept unescaped.
+_PLAIN = re.compile(r"[A-Z][A-Z0-9_./()+-]*(?: [A-Z0-9_./()+-]+)*")
+_SPECIAL = {"Y", "N", "YES", "NO", "ON", "OFF", "TRUE", "FALSE", "NULL"}
+_ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202f-\ud7ff\uf900-\ufefe\uff00-\ufffd\U00010000-\U000e0000]")
+_LONG_KEY = 1000
+
+
+def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
+    """The file that gives these jobs, each with all its values, sorted by name."""
+    rows = sorted(jobs, key=lambda job: job.name)
+    if not rows:
+        return "jobs: {}\n"
+    lines = ["jobs:"]
+    for job, capitals in zip(rows, upper([job.name for job in rows]), strict=True):
+        normal = job.name == capitals and job.name.strip(" ") and len(job.name) <= NAME_LENGTH
+        key = _key(job.name) if normal else f"{EXACT} {_key(job.name)}"
+        fields = f"warn: {job.warn}, error: {job.error}"
+        if job.sensitivity:
+            fields += f", sensitivity: {job.sensitivity}"
+        if not job.active:
+            fields += ", active: false"
+        # YAML's own bound on a key without the question mark is 1024 characters
+        lines += [f"  {key}: {{{fields}}}"] if len(key) < _LONG_KEY else [f"  ? {key}", f"  : {{{fields}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """A name as a YAML key: in double quotes unless every reader of YAML takes it for a text."""
+    if _PLAIN.fullmatch(name) and name not in _SPECIAL:
+        return name
+    return _ESCAPED.sub(lambda c: f"\\U{ord(c[0]):08x}", json.dumps(name, ensure_ascii=False))
+
+
+def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:
+    """The jobs whose warn is above their error: a table may have them, a file may not."""
+    return [job for job in jobs if job.warn.length > job.error.length]
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Write a file, all or nothing: one that is there is replaced once the new one is complete. Raises OSError."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as device:
+            device.write(data)
+        return
+    target = os.path.realpath(path)
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(target), prefix=".jobmonctl-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.chmod(file.name, _mode(target))
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _mode(path: str) -> int:
+    """The permissions of a file that is there, or of a new one."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,85 @@
+"""What the commands' command lines share: the parser, common options, converters, and how a command asks and reports errors."""
+
+import argparse
+import sys
+from typing import IO, NoReturn
+
+from check_jobmon.config.connection_options import add_connection_arguments, filled, mistake, option, whole_number
+from check_jobmon.config.connection_options import seconds as seconds_that_fit
+from check_jobmon.text import clean
+
+STATUS = "0 done, 1 not done (stderr says why in one line), 2 wrong arguments"
+
+count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
+job_id = whole_number(0, 2**63 - 1, "a JOB_ID", "the number that show and running list")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but it reports a mistake in one line, and raises OSError if help can't be written."""
+
+    def _print_message(self, message: str, file: "IO[str] | None" = None) -> None:  # type: ignore[override]
+        (file or sys.stderr).write(message)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        print(f"{self.prog}: {mistake(self, message)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def describe(parser: argparse.ArgumentParser, description: str, examples: str, status: str = STATUS) -> None:
+    """Set the help's texts. They are printed as they are: at most 80 columns."""
+    parser.description = description
+    parser.epilog = f"exit status:\n  {status}\n\nexamples:\n{examples}"
+
+
+def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0) -> None:
+    """The connection options and --timeout, for a command that connects."""
+    add_connection_arguments(parser)
+    text = f"how long the server may take for a query (default: {timeout:g})"
+    option(parser, "--timeout SECONDS", text, seconds, default=timeout)
+
+
+def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:
+    """-n and --json, for a command that prints a list."""
+    option(parser, "-n N", f"how many {what} at most (default: {rows})", count, default=rows)
+    option(parser, "--json", "print JSON, for programs")
+
+
+def add_yes_argument(parser: argparse.ArgumentParser) -> None:
+    """-y, for a command that asks."""
+    option(parser, "-y --yes", "don't ask; needed where there is no terminal")
+
+
+def job_id_or_name(text: str) -> int | str:
+    """A number is a JOB_ID, all else a job's name."""
+    return job_id(text) if text.isascii() and text.isdigit() else filled(text)
+
+
+def seconds(text: str) -> float:
+    """A time to wait."""
+    return seconds_that_fit(text, lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
+
+
+def print_error(arguments: argparse.Namespace, reason: str) -> None:
+    """Print on stderr, in one line, why the command fails."""
+    print(f"jobmonctl {arguments.command}: {clean(reason)}", file=sys.stderr)
+
+
+def confirmed(question: str, arguments: argparse.Namespace) -> bool:
+    """Whether -y was given, or the user at the terminal answers yes; if not, prints that the command is not done."""
+    if arguments.yes:
+        return True
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+        print_error(arguments, "not done: there is no terminal to ask at, so give -y")
+        return False
+    try:
+        answer = input(f"{question} [y/N] ")
+    except (EOFError, KeyboardInterrupt) as end:
+        print()
+        if isinstance(end, KeyboardInterrupt):
+            raise
+        answer = ""
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print_error(arguments, "not done")
+    return False

@@ -1,0 +1,13 @@
+-- What clearing by the interval that is the parameter would mean: the interval, whether it is negative, the time before which a
+-- run must have started to be deleted (to print, and exact), whether the role may clear, and may see what stays.
+SELECT i.i::text,
+       i.i < '0',
+       to_char(b.before, 'YYYY-MM-DD HH24:MI:SS OF'),
+       b.before::text,
+       has_function_privilege(to_regprocedure('@schema@.job_log_clear(interval)'), 'EXECUTE'),
+       coalesce(has_function_privilege(to_regprocedure('@schema@.job_log_kept()'), 'EXECUTE'), false)
+  FROM (SELECT %s::interval AS i) AS i
+ CROSS JOIN LATERAL (
+        -- beyond a thousand years the difference could leave the range of a timestamp
+        SELECT CASE WHEN i.i < '1000 years' THEN now() - i.i ELSE '1000-01-01' END AS before
+       ) AS b

@@ -1,0 +1,296 @@
+"""jobmonctl config: keeps job_check_config in a YAML file under version control. Four actions: apply, diff, export, check."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import psycopg
+from psycopg import errors
+
+from check_jobmon.config.config_file import (
+    ConfigFileMistakes,
+    Configuration,
+    Host,
+    JobConfig,
+    located,
+    read,
+    read_hosts,
+)
+from check_jobmon.config.config_table import LOCK_TIMEOUT, Change, ConfigTable, changes
+from check_jobmon.config.connection_options import help_formatter, option, path
+from check_jobmon.config.export import above, replace_file, write
+from check_jobmon.config.hosts import ConfigFileError
+from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
+from check_jobmon.connection.errors import one_line
+from check_jobmon.connection.session import Session
+from check_jobmon.ctl.arguments import add_session_arguments, print_error
+from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connect, reason_of
+from check_jobmon.text import clean, counted
+
+SHOWN = 100
+"""Mistakes printed at most."""
+HEAD = "# job_check_config, as written by: jobmonctl config export\n"
+DONE, NOT_DONE, FAILED = 0, 1, 2
+_SIGNS = {"+": "added", "~": "changed", "-": "removed", "=": "kept"}
+
+FILE_FORMAT = """\
+the file:
+  defaults: {warn: 25h, error: 2d, sensitivity: 0}
+  jobs:
+    NIGHTLY ETL: {warn: 26h, error: 30h}
+    CUBE REFRESH: {sensitivity: 2, active: false}
+
+  Durations: 90m, 1d 12h, or any interval of PostgreSQL or ISO 8601. Names are
+  capitalized as add_job does, except after the tag !exact. A job is active
+  unless it says active: false.
+
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the action; if it fails, print why on stderr, each mistake in a file on a line of its own."""
+    only_reads = arguments.action == "diff" or (arguments.action == "apply" and arguments.dry_run)
+    try:
+        return ACTIONS[arguments.action].run(arguments)
+    except ConfigFileMistakes as error:
+        _print_mistakes(error.source, error.mistakes)
+        return FAILED if only_reads else NOT_DONE
+    except FAILURES as error:
+        print_error(arguments, str(error))
+        return FAILED if only_reads or arguments.action == "check" else NOT_DONE
+    except KeyboardInterrupt:
+        if not only_reads:
+            raise
+        print_error(arguments, "interrupted")
+        return FAILED  # 1 would mean that there are differences
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    found = read(_source(arguments), read_bytes(arguments.file))
+    _print_mistakes(_source(arguments), found.warnings)
+    print(f"{_source(arguments)}: {counted(len(found.jobs or ()), 'job')}, {counted(len(found.hosts), 'host')}")
+    return DONE
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    if arguments.dry_run:
+        return _diff(arguments)
+    _compare(arguments, write=True)
+    return DONE
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    found = _compare(arguments, write=False)
+    return NOT_DONE if any(change.sign != "=" for change in found) else DONE
+
+
+def _compare(arguments: argparse.Namespace, write: bool) -> list[Change]:
+    """Compare file and table, with `write` make the table the same, and print what differs."""
+    source, data = _source(arguments), read_bytes(arguments.file)
+    hosts = _read_without_server(source, data).hosts
+    with _connected(arguments, hosts) as table:
+        with table.session.transaction("READ WRITE" if write else "READ ONLY"):
+            if write:
+                table.lock()
+            file = read(source, data, table.upper)
+            jobs = file.jobs or ()
+            todo = changes(table.rows(), jobs, arguments.prune)
+            if write:
+                table.make(todo)
+        _print_changes(todo, table, write)
+        _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
+    return todo
+
+
+def _read_without_server(source: str, data: bytes) -> Configuration:
+    """The file, as far as it can be read before a server has capitalized its names."""
+    try:
+        found = read(source, data, upper=list)
+    except ConfigFileMistakes:
+        return read(source, data)  # finds duplicates too, so that all mistakes are reported at once
+    if found.jobs is None:
+        # an empty file is more probably a mistake than the wish to have no job
+        raise CommandFailed(f'{source} has no "jobs:" (to say that there is no job, write "jobs: {{}}")')
+    return found
+
+
+@contextlib.contextmanager
+def _connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[ConfigTable]:
+    """The table, in a session that is closed in the end. Raises CommandFailed for an error of the server's."""
+    try:
+        session, schema = connect(arguments, () if arguments.config else hosts)
+    except ConfigFileError as error:
+        raise CommandFailed(str(error)) from None  # one line: it is not the file that the action is about
+    with session:
+        try:
+            JobLog(session, schema, ("job_check_config",))
+            yield ConfigTable(session, schema)
+        except psycopg.Error as error:
+            raise CommandFailed(_reason(error, session, schema, arguments.timeout)) from None
+
+
+def _reason(error: psycopg.Error, session: Session, schema: str, seconds: float) -> str:
+    """What went wrong, and what to do, in one line."""
+    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+        return (
+            f'no jobmon schema in database "{session.dbname}" (looked for "{schema}"): run '
+            f'"jobmonctl bootstrap -d {session.dbname}", or name it with --schema'
+        )
+    if isinstance(error, errors.InsufficientPrivilege):
+        return (
+            f"{one_line(error)}: GRANT USAGE ON SCHEMA {schema} and SELECT, INSERT, UPDATE, DELETE ON "
+            f'{schema}.job_check_config TO "{session.user}", or name another role with -U'
+        )
+    if isinstance(error, errors.LockNotAvailable):
+        return f"{one_line(error)} within {LOCK_TIMEOUT}: look in pg_locks for who holds {schema}.job_check_config"
+    return reason_of(error, schema, seconds)
+
+
+def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake]:
+    """A warning for each job under whose name no run was ever logged."""
+    try:
+        with table.session.transaction("READ ONLY"):
+            nearest = table.never_logged([job.name for job in jobs])
+    except psycopg.Error as error:
+        return [Mistake(Position(), f"can't tell which jobs were ever logged: {one_line(error)}", warning=True)]
+    warnings = []
+    for job in jobs:
+        if job.name in nearest:
+            like = "".join(f', but under "{clean(name, 60)}"' for name in nearest[job.name])
+            text = f'no run was ever logged under "{clean(job.name, 60)}"{like}'
+            warnings.append(Mistake(job.position, text, warning=True))
+    return warnings
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    _refuse_to_replace(arguments.file)
+    with _connected(arguments) as table, table.session.transaction("READ ONLY"):
+        rows = table.rows()
+        data = (HEAD + write(rows, table.upper)).encode()
+    try:
+        if arguments.file == "-":
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            replace_file(arguments.file, data)
+    except OSError as error:
+        name = "standard output" if arguments.file == "-" else arguments.file
+        raise CommandFailed(f"{name} can't be written: {error.strerror}") from None
+    refusable = above(rows)
+    for job in refusable:
+        what = f"warn {job.warn} of {clean(job.name, 60)} is above error {job.error}"
+        print_error(arguments, f"warning: {what}: apply will refuse that")
+    return NOT_DONE if refusable else DONE
+
+
+def _refuse_to_replace(path: str) -> None:
+    """Raise CommandFailed for a file that has more in it than an export: hosts, or something else altogether."""
+    if path == "-" or not os.path.isfile(path):
+        return
+    try:
+        if read_hosts(path, read_bytes(path)):
+            raise CommandFailed(f"{path} has hosts, which an export has not: export to another file, and merge them")
+    except ConfigFileMistakes as error:
+        raise CommandFailed(f"{path} is there, and is no configuration ({error}): export to another file") from None
+
+
+def _source(arguments: argparse.Namespace) -> str:
+    return "standard input" if arguments.file == "-" else str(arguments.file)
+
+
+def _print_mistakes(source: str, mistakes: Sequence[Mistake]) -> None:
+    # warnings last, so that no mistake is left out for them
+    ordered = sorted(mistakes, key=lambda mistake: (mistake.warning, mistake.position))
+    for mistake in ordered[:SHOWN]:
+        print(clean(located(source, mistake)), file=sys.stderr)
+    if len(ordered) > SHOWN:
+        print(f"{clean(source)}: and {len(ordered) - SHOWN} more", file=sys.stderr)
+
+
+def _print_changes(changes: list[Change], table: ConfigTable, done: bool) -> None:
+    for change in changes:
+        print(f"{change.sign} {clean(change.name)}: {change.difference}")
+    counts = [(sum(change.sign == sign for change in changes), word) for sign, word in _SIGNS.items()]
+    words = ", ".join(f"{count} {word}" for count, word in counts if count)
+    where = f'schema "{clean(table.schema)}" of database "{clean(table.session.dbname)}"'
+    print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"), flush=True)
+
+
+class Action(NamedTuple):
+    """One of the actions: its function, its line in the help of `config`, and the texts of its own help."""
+
+    run: Callable[[argparse.Namespace], int]
+    summary: str
+    description: str
+    epilog: str
+
+
+ACTIONS = {
+    "apply": Action(
+        _apply,
+        "make the table what a file says",
+        "Makes the table job_check_config what FILE says, in one transaction. Prints a\n"
+        "line for each job that is added (+), changed (~), removed (-), or kept although\n"
+        "FILE doesn't name it (=).",
+        f"{FILE_FORMAT}exit status:\n"
+        "  0 done, or nothing to do; 1 not done, and nothing changed: stderr says why;\n"
+        "  2 wrong arguments; with --dry-run the exit status of diff\n\n"
+        "example:\n  jobmonctl config apply jobs.yml -H db -d etl --dry-run",
+    ),
+    "diff": Action(
+        _diff,
+        "print what apply would do",
+        "Prints what apply would do, and changes nothing.",
+        "exit status:\n"
+        "  0 no difference; 1 differences; 2 wrong arguments, or it can't be told: stderr\n"
+        "  says why. Rows that the file doesn't name differ only with --prune.\n\n"
+        "example:\n  jobmonctl config diff jobs.yml -H db -d etl",
+    ),
+    "export": Action(
+        _export,
+        "write the file that gives the table",
+        "Writes the file that would give today's table.",
+        "exit status:\n"
+        "  0 done; 1 not done, or the file has rows that apply would refuse: stderr says\n"
+        "  which; 2 wrong arguments\n\n"
+        "example:\n  jobmonctl config export jobs.yml -H db -d etl",
+    ),
+    "check": Action(
+        _check,
+        "report all the mistakes in a file",
+        "Reads FILE, and reports all its mistakes. Needs no database.",
+        f"{FILE_FORMAT}exit status:\n"
+        "  0 no mistakes, or only warnings; 1 mistakes, each with file, line and column\n"
+        "  on stderr; 2 wrong arguments, or the file can't be read\n\n"
+        "example:\n  jobmonctl config check jobs.yml",
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command lines of the four actions."""
+    parser.description = "Keeps the table job_check_config in a YAML file under version control."
+    parser.epilog = (
+        "exit status:\n  0 done, 1 not done (stderr says why), 2 wrong arguments; diff: see its help\n\n"
+        "example:\n  jobmonctl config apply jobs.yml -H db -d etl"
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    replaced = "file to write; one that is there is replaced, unless it has hosts (default: standard output)"
+    for name, (_, summary, description, epilog) in ACTIONS.items():
+        action = actions.add_parser(
+            name, help=summary, description=description, epilog=epilog, formatter_class=help_formatter
+        )
+        action.set_defaults(action=name, command=f"config {name}")
+        if name == "export":
+            action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
+        else:
+            action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")
+        if name in ("apply", "diff"):
+            option(action, "--prune", "remove what FILE doesn't name (default: keep it)")
+        if name == "apply":
+            option(action, "--dry-run", "the same as diff")
+        if name != "check":
+            add_session_arguments(action)

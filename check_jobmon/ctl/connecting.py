@@ -1,0 +1,122 @@
+"""How the commands connect, and how they fail: with one line on stderr and exit status 1."""
+
+import argparse
+import time
+from collections.abc import Callable, Collection
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors
+
+from check_jobmon.config.config_file import Host
+from check_jobmon.config.hosts import ConfigFileError, locate
+from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
+from check_jobmon.connection.session import SECONDS, Rows, Session
+from check_jobmon.ctl.arguments import print_error
+from check_jobmon.judging import catalog as layout
+from check_jobmon.judging.job_log import Inquiry, Judgement
+from check_jobmon.judging.selection import nearest
+from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.text import clean
+
+Command: TypeAlias = Callable[[argparse.Namespace], int]
+"""Runs a command and returns its exit status."""
+
+
+class CommandFailed(Exception):
+    """Why a command can't do what it was told, in one line."""
+
+
+FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable, BootstrapError)
+"""Exceptions whose text is the line to print."""
+
+
+def connect(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> tuple[Session, str]:
+    """A new session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
+
+    Raises ConfigFileError, DatabaseUnreachable or CheckImpossible.
+    """
+    location = locate(arguments, hosts)
+    parameters = {"application_name": "jobmonctl", **location.parameters}
+    return Session(parameters, arguments.timeout).connect(), location.schema
+
+
+def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Command:
+    """Decorates a command that works in a session, on a schema."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        schema = ""
+        try:
+            session, schema = connect(arguments)
+            with session:
+                return work(session, schema, arguments)
+        except FAILURES as error:
+            reason = str(error)
+        except psycopg.Error as error:
+            reason = reason_of(error, schema, arguments.timeout)
+        print_error(arguments, reason)
+        return 1
+
+    return run
+
+
+def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Command:
+    """Decorates a command that works in a job log."""
+    return in_session(lambda session, schema, arguments: work(JobLog(session, schema), arguments))
+
+
+class JobLog:
+    """The job log of a schema, in a session."""
+
+    def __init__(self, session: Session, schema: str, needed: Collection[str] = layout.COLUMNS.keys()) -> None:
+        """Look whether there is a job log that can be trusted and whose `needed` tables may be read.
+
+        Raises CheckImpossible, and closes the session then.
+        """
+        self.session, self.schema = session, schema
+        try:
+            found = session.rows(layout.query(schema))
+            doubts = session.rows(layout.closer_query(schema))[0] if layout.in_doubt(found) else ()
+            examined = layout.examine(found, doubts, schema, session.dbname, session.user, needed)
+            if isinstance(examined, str):
+                raise CheckImpossible(examined)
+            self.words = examined.words
+        except BaseException:
+            session.close()
+            raise
+
+    def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
+        """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
+        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema))
+        text = text.replace("@code@", self.words[0]).replace("@text@", self.words[1])
+        return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
+
+    def judge(self) -> Judgement:
+        """The jobs as check_jobmon judges them."""
+        return self.session.ask(self._inquiry().judging())
+
+    def _inquiry(self) -> Inquiry:
+        return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))
+
+    def require_name(self, name: str) -> None:
+        """Raise CommandFailed, with the nearest names that there are, if no job has this name."""
+        if self.rows(sql_file("ctl/is_known.sql"), name)[0][0]:
+            return
+        failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
+        names = sorted({*self.session.ask(self._inquiry().naming()), *failing})
+        near = ", ".join(clean(other, 60) for other in nearest(name, names))
+        known = f"nearest are {near}" if near else f"{len(names)} other jobs are known"
+        raise CommandFailed(f'no job "{clean(name.upper(), 60)}" was ever logged or configured: {known}')
+
+
+def reason_of(error: psycopg.Error, schema: str, seconds: float) -> str:
+    """What went wrong, and what to do, in one line."""
+    if isinstance(error, errors.QueryCanceled):
+        return f"{one_line(error)}: a query may take {seconds:g}s unless --timeout gives more"
+    if isinstance(error, errors.FeatureNotSupported) and "recovery" in str(error):
+        return "the server is a standby, where nothing can be changed: connect to the primary"
+    if isinstance(error, errors.UndefinedFunction):
+        return f'{one_line(error)}: run "jobmonctl bootstrap"'
+    if isinstance(error, errors.InsufficientPrivilege) and not error.diag.message_hint:
+        return f"{one_line(error)}: it takes {schema}_monitor to read, {schema}_log to cancel, the log's owner for all else"
+    return one_line(error)

@@ -1,0 +1,13 @@
+-- Those of the roles whose names are the parameter that there are: how many members each has, the other databases that use it.
+SELECT r.rolname::text,
+       (SELECT count(*) FROM pg_auth_members AS m WHERE m.roleid = r.oid),
+       (SELECT string_agg(DISTINCT d.datname, ', ')
+          FROM pg_shdepend AS s
+          JOIN pg_database AS d ON d.oid = s.dbid
+         WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND d.datname <> current_database())
+  FROM pg_roles AS r
+ WHERE r.rolname = ANY (%s)
+   AND NOT r.rolsuper
+   -- of the roles that bootstrap makes, only the link's may log in
+   AND (NOT r.rolcanlogin OR r.rolname ~ '_link_[0-9]+$')
+ ORDER BY r.rolname
