@@ -1,5 +1,6 @@
 """README.rst and docs/: what they say of the programs, the schema and the files is so, and they are well-formed."""
 
+import ast
 import os
 import re
 import shlex
@@ -215,3 +216,20 @@ def test_configuration_files_in_a_page_are_right(page: Path, tmp_path: Path) -> 
 def test_the_crontab_is_the_one_in_contrib() -> None:
     (crontab,) = [block for block in literal_blocks(DOCS / "guides/installing.rst") if "postgres   jobmonctl" in block]
     assert f"\n{crontab}\n" in (ROOT / "contrib/cron/check_jobmon").read_text(encoding="utf-8")
+
+
+def test_messages_that_are_explained_are_those_of_the_code() -> None:
+    package = Path(check_jobmon.__file__).parent
+    constants = [
+        node.value
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    code = [*constants, *(file.read_text(encoding="utf-8").replace("''", "'") for file in package.rglob("*.sql"))]
+    messages = re.findall("^``.*``$", text("reference/messages.rst"), re.MULTILINE)
+    assert len(messages) > 15
+    for message in re.findall("``(.*?)``", "\n".join(messages)):
+        # what is filled in stands between these; fe_sendauth is libpq's own word
+        for part in re.split(r'"?\.\.\."?|\d+s while|"jobmon"|"public"|fe_sendauth: |\b160\b', message):
+            assert any(part.strip(' ,"') in literal for literal in code), f"{message}: {part}"

@@ -13,7 +13,7 @@ from check_jobmon.demo.server import Server, wheel_binaries
 
 TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.rst"
 VARYING = (
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+00", "TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d(:?\d\d)?", "TIME"),
     (r"\b\d+(\.\d+)?(ms|s)\b", "SECONDS"),
     (r"jobmon_link_\d+", "jobmon_link_NNN"),
     (r"pid \d+", "pid PID"),
@@ -61,7 +61,7 @@ def test_the_tutorial_s_commands_print_what_it_says(new_server: Server, tmp_path
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment |= {
         **{"PATH": os.pathsep.join(programs), "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(tmp_path)},
-        **{"PGHOST": str(new_server.folder), "PGPORT": str(new_server.port), "PGUSER": "postgres"},
+        **{"PGHOST": str(new_server.folder), "PGPORT": str(new_server.port), "PGUSER": "postgres", "PGTZ": "UTC"},
     }
     commands = examples()
     assert len(commands) > 25
