@@ -1,6 +1,7 @@
 """The rooms of the package: which there are, and that imports point one way."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,18 @@ def test_a_module_is_read_in_one_sitting_and_says_what_belongs_in_it() -> None:
         text = file.read_text()
         assert len(text.splitlines()) <= MOST_LINES, module
         assert ast.get_docstring(ast.parse(text)), module
+
+
+def test_the_documentation_has_every_arrow() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.rst").read_text()
+    table = page.partition("\nfolder ")[2].partition("\n\n")[0]
+    documented: dict[str, set[str]] = {}
+    room = ""
+    for line in table.splitlines()[2:]:
+        room = line.split("``")[1] if line.startswith("``") else room
+        documented.setdefault(room, set()).update(re.findall(r"\w+", line.rpartition("  ")[2]))
+    assert set(documented) == {room for room in LEVEL if (PACKAGE / room).is_dir()}
+    for module, file in modules().items():
+        room = module.split(".")[0]
+        needed = {name.split(".")[0] for name in imported(file)} & set(documented) - {room}
+        assert room not in documented or needed <= documented[room], module

@@ -1,18 +1,245 @@
-"""README.rst says what the programs say."""
+"""README.rst and docs/: what they say of the programs, the schema and the files is so, and they are well-formed."""
 
+import ast
+import os
+import re
+import shlex
 import textwrap
 from pathlib import Path
 
-from tests.database import run_module
+import docutils.core
+import docutils.nodes
+import psycopg
+import pytest
 
-README = (Path(__file__).parent.parent / "README.rst").read_text(encoding="utf-8")
+import check_jobmon
+from tests.database import Database, run_module, value
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.rst"
+DOCS = ROOT / "docs"
+PAGES = [README, ROOT / "CHANGELOG.rst", *sorted(DOCS.rglob("*.rst"))]
+OUTPUT = re.compile("    (JOBMON|CRITICAL|WARNING|OK|UNKNOWN|!!|installed version) ")
+"""The lines that may be long: what a program prints in one line."""
+PATH = re.compile(r"(?<![\w./-])(?:check_jobmon|tests|contrib|docs|\.ci)/[\w./-]*\w")
+"""The name of a file or folder of this repository."""
+FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION @schema@\.(\w+)", re.MULTILINE)
+
+
+def text(page: str | Path) -> str:
+    """A page by its path below docs/."""
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    """The page, for a test's name."""
+    return str(page.relative_to(ROOT))
+
+
+def parsed(page: Path) -> docutils.nodes.document:
+    """The page as docutils reads it; raises an exception where docutils would print a warning."""
+    settings = {"report_level": 2, "halt_level": 2, "syntax_highlight": "none", "file_insertion_enabled": False}
+    return docutils.core.publish_doctree(
+        page.read_text(encoding="utf-8"), source_path=str(page), settings_overrides=settings
+    )
+
+
+def literal_blocks(page: Path) -> list[str]:
+    """The page's literal blocks and code blocks, in their order."""
+    return [block.astext() for block in parsed(page).findall(docutils.nodes.literal_block)]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each command line of check_jobmon or jobmonctl in the page's literal blocks."""
+    found = []
+    for block in literal_blocks(page):
+        for line in block.replace("\\\n", " ").splitlines():
+            if match := re.match(r"\s*(?:\$ )?((?:check_jobmon|jobmonctl) .*)", line):
+                for command in re.split(r"[|;] ", match[1]):
+                    words = shlex.split(command.replace("...", ""), comments=True)
+                    if words and words[0] in ("check_jobmon", "jobmonctl"):
+                        found.append(words)
+    return found
 
 
 def test_options_are_those_of_help() -> None:
     output = run_module("check_jobmon", "--help", COLUMNS="80")
-    assert textwrap.indent(output.stdout, "    ") in README, "paste what check_jobmon --help prints into README.rst"
+    page = text("reference/check_jobmon.rst")
+    assert textwrap.indent(output.stdout, "    ") in page, "paste what check_jobmon --help prints into that page"
 
 
-def test_lines_fit_the_width_of_the_code() -> None:
-    too_long = [line for line in README.splitlines() if len(line) > 140 and not line.startswith("    JOBMON ")]
-    assert not too_long
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_lines_fit_the_width_of_the_code(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 140 and not OUTPUT.match(line)] == []
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_the_readme_is_short_and_has_its_two_commands_on_the_first_screen() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 200
+    first_screen = "\n".join(lines[:24])
+    for extra, program in (("demo", "jobmonctl demo"), ("test", "pytest")):
+        command = f"python3 -m venv .venv && .venv/bin/pip install -q '.[{extra}]' && .venv/bin/{program}\n"
+        assert f"\n    {command}" in first_screen
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_is_well_formed_and_its_links_lead_somewhere(page: Path) -> None:
+    for reference in parsed(page).findall(docutils.nodes.reference):
+        target = reference.get("refuri", "")
+        if not re.match("[a-z]+:", target):
+            assert target == "" or (page.parent / target.partition("#")[0]).exists(), reference.rawsource
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    index = DOCS / "index.rst"
+    linked = {reference.get("refuri", "") for reference in parsed(index).findall(docutils.nodes.reference)}
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.rst")} - {"index.rst"}
+    assert pages <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    paths = PATH.findall(page.read_text(encoding="utf-8"))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    if page.name == "architecture.rst":
+        assert len(paths) > 50
+
+
+def test_command_lines_have_commands_and_options_that_there_are() -> None:
+    helps: dict[tuple[str, ...], str] = {}
+    seen = 0
+    for page in PAGES:
+        for program, *words in commands(page):
+            # what comes after -- belongs to the command that jobmonctl runs
+            words = words[: words.index("--")] if "--" in words else words
+            command: tuple[str, ...] = ()
+            if program == "jobmonctl":
+                command = tuple(words[: 2 if words[0] == "config" else 1])
+            if "COMMAND" in command:
+                continue
+            of = (program, *command)
+            if of not in helps:
+                module = {"check_jobmon": "check_jobmon", "jobmonctl": "check_jobmon.ctl"}[program]
+                output = run_module(module, *command, "--help", COLUMNS="80")
+                assert output.stdout.startswith(f"usage: {program}"), f"{page}: {program} {' '.join(command)}"
+                helps[of] = output.stdout
+            for option in words:
+                if re.fullmatch("-[A-Za-z]|--[a-z-]+", option) and option != "-vv":
+                    assert re.search(rf"(?<![\w-]){option}\b", helps[of]), f"{page}: {program} {words}"
+            seen += 1
+    assert seen > 40
+
+
+def test_jobmonctl_s_commands_are_all_in_the_reference() -> None:
+    help_text = run_module("check_jobmon.ctl", "--help", COLUMNS="80").stdout
+    names = re.findall(r"^    ([a-z]+) ", help_text, re.MULTILINE)
+    assert len(names) > 10
+    page = text("reference/jobmonctl.rst")
+    assert [name for name in names if not re.search(rf"^``{name}\b", page, re.MULTILINE)] == []
+
+
+def test_functions_are_all_in_the_reference() -> None:
+    page = text("reference/sql.rst")
+    scripts = [
+        script.read_text(encoding="utf-8")
+        for folder in ("logging", "showing", "monitoring")
+        for script in (Path(check_jobmon.__file__).parent / "schema" / "functions" / folder).glob("*.sql")
+    ]
+    public = {
+        name
+        for script in scripts
+        if not re.search("'(Internal:|Trigger of)", script)
+        for name in FUNCTION.findall(script)
+    }
+    assert {"add_job", "sql_job", "show_job", "check_job_status"} <= public
+    assert {name for name in public if f"``{name}(" not in page} == set()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [README, DOCS / "guides/sql-jobs.rst", DOCS / "guides/nagios-icinga.rst", DOCS / "reference/sql.rst"],
+    ids=name_of,
+)
+def test_sql_of_the_pages_runs(page: Path, database: Database) -> None:
+    blocks = [
+        re.split("^[#$]", block, flags=re.MULTILINE)[0]
+        for block in literal_blocks(page)
+        if re.match("(GRANT|SELECT|INSERT|CREATE|SET) ", block)
+    ]
+    assert blocks
+    with database.connect(autocommit=False) as session:
+        if not any("CREATE ROLE nagios" in block for block in blocks):
+            session.execute("CREATE ROLE nagios")
+        session.execute("CREATE ROLE etl_owner; CREATE PROCEDURE load_facts() LANGUAGE sql AS ''")
+        for block in blocks:
+            # in a table of results, what psql prints below the query
+            session.execute(block.partition(";\n\n     ")[0].encode())
+        session.rollback()
+
+
+def test_the_plpgsql_block_runs(database: Database, session: psycopg.Connection) -> None:
+    (block,) = [block for block in literal_blocks(DOCS / "guides/sql-jobs.rst") if block.startswith("v_job :=")]
+    session.execute("CREATE TABLE staging (id integer); CREATE TABLE facts (id integer)")
+    session.execute(f"DO $$ DECLARE v_job bigint; BEGIN {block} END $$".encode())
+    assert value(session, "SELECT status FROM jobmon.job_log") == "OK"
+    session.execute("DROP TABLE staging")
+    session.execute(f"DO $$ DECLARE v_job bigint; BEGIN {block} END $$".encode())
+    assert value(session, "SELECT string_agg(status, ' ' ORDER BY job_id) FROM jobmon.job_log") == "OK CRITICAL"
+
+
+def test_the_python_block_logs_what_the_page_shows(database: Database, session: psycopg.Connection) -> None:
+    page = DOCS / "guides/python-jobs.rst"
+    code, *_ = literal_blocks(page)
+    conninfo = psycopg.conninfo.make_conninfo(**database.parameters)
+    with pytest.raises(LookupError, match="no such cube: SALES"):
+        exec(code.replace('"dbname=etl"', repr(conninfo)), {})
+    for row in session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id"):
+        assert " | ".join(row) in re.sub(" +", " ", page.read_text(encoding="utf-8"))
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 day', '2 days', true, 0)")
+    assert f"    {database.check().first_line}\n" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_configuration_files_in_a_page_are_right(page: Path, tmp_path: Path) -> None:
+    files = [
+        block for block in literal_blocks(page) if re.match("(defaults|jobs|hosts):", block) and "wran" not in block
+    ]
+    if page.name in ("configuration-file.rst", "jobs-in-git.rst", "many-databases.rst"):
+        assert files
+    for content in files:
+        file = tmp_path / "jobs.yml"
+        file.write_text(content)
+        output = run_module("check_jobmon.ctl", "config", "check", os.fspath(file))
+        assert (output.status, output.stderr) == (0, "")
+
+
+def test_the_mistakes_in_a_configuration_file_are_reported_as_the_page_shows(tmp_path: Path) -> None:
+    *_, content, shown = literal_blocks(DOCS / "guides/jobs-in-git.rst")
+    (tmp_path / "wrong.yml").write_text(content)
+    output = run_module("check_jobmon.ctl", "config", "check", os.fspath(tmp_path / "wrong.yml"))
+    assert output.status == 1
+    assert f"$ jobmonctl config check wrong.yml\n{output.stderr.strip()}".replace(f"{tmp_path}/", "") == shown
+
+
+def test_the_crontab_is_the_one_in_contrib() -> None:
+    (crontab,) = [block for block in literal_blocks(DOCS / "guides/installing.rst") if "postgres   jobmonctl" in block]
+    assert f"\n{crontab}\n" in (ROOT / "contrib/cron/check_jobmon").read_text(encoding="utf-8")
+
+
+def test_messages_that_are_explained_are_those_of_the_code() -> None:
+    package = Path(check_jobmon.__file__).parent
+    constants = [
+        node.value
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    code = [*constants, *(file.read_text(encoding="utf-8").replace("''", "'") for file in package.rglob("*.sql"))]
+    messages = re.findall("^``.*``$", text("reference/messages.rst"), re.MULTILINE)
+    assert len(messages) > 15
+    for message in re.findall("``(.*?)``", "\n".join(messages)):
+        # what is filled in stands between these; fe_sendauth is libpq's own word
+        for part in re.split(r'"?\.\.\."?|\d+s while|"jobmon"|"public"|fe_sendauth: |\b160\b', message):
+            assert any(part.strip(' ,"') in literal for literal in code), f"{message}: {part}"

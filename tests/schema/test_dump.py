@@ -208,9 +208,9 @@ def test_a_database_made_from_another_as_its_template_gets_a_link_of_its_own(ori
             session.execute(f"DROP DATABASE {twin.name} WITH (FORCE)".encode())
 
 
-def test_the_data_alone_is_restored_as_the_readme_says(original: Database, empty_database: Database) -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.rst").read_text()
-    options = re.search("pg_dump (--data-only .*) etl", readme)
+def test_the_data_alone_is_restored_as_the_guide_says(original: Database, empty_database: Database) -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "guides" / "backup-and-restore.rst").read_text()
+    options = re.search("pg_dump (--data-only .*) etl", guide)
     assert options
     with original.connect() as session:
         session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_name = 'ETL'")
