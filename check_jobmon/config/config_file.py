@@ -107,7 +107,7 @@ class _Reader:
         self.mistakes.append(Mistake(node.position, text, warning))
 
     def pairs(self, node: Node, what: str) -> list[tuple[Node, Node]]:
-        """A mapping's pairs, without those whose keys are no texts."""
+        """A mapping's pairs whose keys are texts."""
         if node.kind == "broken" or node.empty:
             return []
         if node.kind != "mapping":
@@ -119,13 +119,13 @@ class _Reader:
         return [(key, value) for key, value in node.pairs if key.kind == "text"]
 
     def entries(self, node: Node, what: str, known: Collection[str]) -> dict[str, Node]:
-        """A mapping's values by key, of the known keys."""
+        """A mapping's values by key, for the known keys."""
         found: dict[str, Node] = {}
         for key, value in self.pairs(node, what):
             if key.text not in known:
                 self.mistake(key, f"unknown key {_quoted(key.text)}{_nearest(key.text, known)}")
             elif key.text in found:
-                self.mistake(key, f"{_quoted(key.text)} is there twice")
+                self.mistake(key, f"{_quoted(key.text)} is given twice")
             else:
                 found[key.text] = value
         return found
@@ -171,7 +171,7 @@ class _Reader:
         own = self.entries(node, what, FIELDS)
         found = {**defaults, **{name: self.field(name, value, what) for name, value in own.items()}}
         warn, error = found.get("warn"), found.get("error")
-        place = own.get("warn") or own.get("error")  # where the defaults are wrong, they have been reported
+        place = own.get("warn") or own.get("error")  # else the mistake is in the defaults, and reported there
         if place and warn and error and warn.length > error.length:
             self.mistake(place, f"{what}: warn {warn} is above error {error}")
         return found
@@ -185,12 +185,12 @@ class _Reader:
             self.mistake(node, f"{name}{error}")
             return None
         if isinstance(value, Duration) and value.length <= 0:
-            text = f"{name}: {_quoted(node.text)} is not more than nothing, so the job is always missing"
+            text = f"{name}: {_quoted(node.text)} is not positive, so the job is always missing"
             self.mistake(node, text, warning=True)
         return value
 
     def is_text(self, node: Node, what: str) -> bool:
-        """Whether a value is a text; a mistake if not."""
+        """Whether a value is a text; adds a mistake if not."""
         if node.kind in ("mapping", "list"):
             self.mistake(node, f"{what} can't be a {node.kind}")
         elif node.exact:
@@ -201,23 +201,21 @@ class _Reader:
         found: dict[str, Host] = {}
         for key, node in self.pairs(self.sections.get("hosts", _NOTHING), "hosts"):
             if not key.text.strip() or "/" in key.text:
-                self.mistake(
-                    key, f"{_quoted(key.text)} can't be a host's name: -H takes it for a socket directory or nothing"
-                )
+                what = "can't be a host's name: -H takes it for a socket directory or nothing"
+                self.mistake(key, f"{_quoted(key.text)} {what}")
             elif key.text in found:
-                self.mistake(key, f"host {_quoted(key.text)} is there twice")
+                self.mistake(key, f"host {_quoted(key.text)} is given twice")
             found[key.text] = self.host(key.text, node)
         return tuple(found.values())
 
     def host(self, name: str, node: Node) -> Host:
         known = [*_libpq_keywords(), "schema"]
+        elsewhere = (
+            "it belongs into ~/.pgpass (mode 600) of the user that connects, or into the file that passfile names"
+        )
         for key, _ in node.pairs:
             if key.text in _SECRETS:
-                self.mistake(
-                    key,
-                    f"no {key.text} here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user "
-                    "that connects, or into the file that passfile names",
-                )
+                self.mistake(key, f"no {key.text} here, where everybody can read it: {elsewhere}")
         allowed = replace(node, pairs=tuple(pair for pair in node.pairs if pair[0].text not in _SECRETS))
         values = {}
         for keyword, value in self.entries(allowed, f"host {_quoted(name)}", known).items():
@@ -225,8 +223,7 @@ class _Reader:
                 if wrong := _wrong_parameter(keyword, value):
                     self.mistake(value, wrong)
                 values[keyword] = value.text
-        schema = values.pop("schema", None)
-        return Host(name, values, schema)
+        return Host(name, values, schema=values.pop("schema", None))
 
 
 def _duration(node: Node) -> Duration:
@@ -255,7 +252,7 @@ FIELDS: dict[str, Callable[[Node], object]] = {
     "sensitivity": _failures,
     "active": _truth,
 }
-"""The keys of a job, as in JobConfig, and what makes a value of the text; the message of its ValueError follows the key."""
+"""The keys of a job, as in JobConfig, and their converters; the message of a converter's ValueError follows the key."""
 _NOTHING = Node(Position(), "text")
 """Stands for a section that the file doesn't have."""
 

@@ -124,7 +124,8 @@ def table(jobs: list[Job], words: Words, title: str) -> Table:
     counted = ", ".join(f"{counts[code]} {words.of(code - 1)}" for code in (3, 2, 1))
     rows = []
     for job in jobs:
-        age, failures = None if job.age is None else int(max(job.age, 0)), f"{job.failures}/{job.sensitivity}"
+        age = None if job.age is None else int(max(job.age, 0))
+        failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
         cells = (_word(job, words), job.name, *times, failures, _reason(job, words))
         rows.append(Row(cells, _code(job) if job.active else None))

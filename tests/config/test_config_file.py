@@ -80,8 +80,8 @@ MISTAKES: list[tuple[str | bytes, list[str]]] = [
         "jobs:\n  Etl: {warn: 1h, error: 2h}\n  ETL: {warn: 1h, error: 2h}",
         ['f:3:3: duplicate job "ETL": "ETL" is in line 2 already'],
     ),
-    ("jobs: {A: {warn: 1h, error: 2h, warn: 1h}}", ['f:1:33: "warn" is there twice']),
-    ("jobs: {}\njobs: {}", ['f:2:1: "jobs" is there twice']),
+    ("jobs: {A: {warn: 1h, error: 2h, warn: 1h}}", ['f:1:33: "warn" is given twice']),
+    ("jobs: {}\njobs: {}", ['f:2:1: "jobs" is given twice']),
     (
         "jobs: {A: {warn: soon, error: 90}}",
         [
@@ -207,8 +207,8 @@ def test_what_is_odd_but_possible_is_a_warning() -> None:
     found = read("f", b"jobs: {!exact etl: {warn: 0s, error: -1h, sensitivity: 1}}".replace(b"0s", b"-2h"))
     assert [located("f", warning) for warning in sorted(found.warnings, key=lambda warning: warning.position)] == [
         'f:1:8: warning: job "etl" is !exact, so it matches no run: names in the log are upper case',
-        'f:1:27: warning: warn: "-2h" is not more than nothing, so the job is always missing',
-        'f:1:39: warning: error: "-1h" is not more than nothing, so the job is always missing',
+        'f:1:27: warning: warn: "-2h" is not positive, so the job is always missing',
+        'f:1:39: warning: error: "-1h" is not positive, so the job is always missing',
     ]
 
 

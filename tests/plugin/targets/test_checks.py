@@ -130,7 +130,7 @@ def test_from_standard_input(database: Database, targets: Targets) -> None:
 
 WRONG_FILES = [
     ("hosts: {a: {hots: x}}", '{file}:1:13: unknown key "hots": did you mean "host"?'),
-    ("hosts: {a: {}, a: {}}", '{file}:1:16: host "a" is there twice'),
+    ("hosts: {a: {}, a: {}}", '{file}:1:16: host "a" is given twice'),
     ("", '{file} has no targets: name them under "hosts:"'),
     ("jobs: {}", '{file} has no targets: name them under "hosts:"'),
     ("hosts: {a: }}", "{file}:1:13: this is not YAML"),
