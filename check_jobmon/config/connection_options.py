@@ -79,7 +79,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--conninfo STRING", "libpq connection string or URI, without a password", filled)
     option(group, "--schema SCHEMA", f"schema of the job log (default: {DEFAULT_SCHEMA})", filled)
     places = "CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml, /etc/check_jobmon.yml"
-    option(group, "--config FILE", f"file whose hosts: say what -H's names mean (default: {places})", path)
+    option(group, "--config FILE", f"file whose hosts: defines names for -H (default: {places})", path)
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

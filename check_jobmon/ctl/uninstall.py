@@ -76,12 +76,13 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         runs, steps, jobs, alive = session.rows(contents)[0]
     under_way = f", {alive} of them under way," if alive else ""
     amount = f"{counted(runs, 'run')}{under_way} with {counted(steps, 'step')}, and {counted(jobs, 'configured job')}"
-    print(
-        clean(f"of {where} would go all but its tables, which keep {amount}" if keep else f"{where} would go: {amount}")
-    )
+    what = f"all of {where} but its tables, which keep" if keep else f"{where}:"
+    print(clean(f"would remove {what} {amount}"))
     for name, members, others in roles:
-        stays = f" stays, as it is used in {others}" if others else " would go"
-        print(clean(f"role {name}{stays}" + (f", with {counted(members, 'member')}" if members and not others else "")))
+        if others:
+            print(clean(f"would keep role {name}, which is used in {others}"))
+        else:
+            print(clean(f"would remove role {name}" + (f", with {counted(members, 'member')}" if members else "")))
     if not keep:
         print(clean(f"to save it first: pg_dump -n {shlex.quote(schema)} {shlex.quote(dbname)}"))
     if not confirmed("Remove it?", arguments):
@@ -94,7 +95,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         _drop_dblink(session, f"{schema}_dblink")
     print(clean(f"removed {'all but the tables' if keep else 'the job log'} from {where}"))
     for name in left:
-        print(clean(f"role {name} is left: it has rights elsewhere, or you may not drop it"))
+        print(clean(f"role {name} was not removed: it has rights elsewhere, or you may not drop it"))
     return 0
 
 
@@ -164,15 +165,15 @@ def _drop_dblink(session: Session, home: str) -> None:
             session.execute("DROP EXTENSION dblink")
             session.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(home)))
             return
-    print(clean(f"dblink is left in schema {home}: it is used elsewhere, or you may not drop it"))
+    print(clean(f"dblink was not removed from schema {home}: it is used elsewhere, or you may not drop it"))
 
 
 def _drop_orphans(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     found = [row[0] for row in session.rows(sql_file("ctl/uninstall_orphans.sql"), re.escape(schema))]
     if not found:
-        print("no role of a link whose database is gone")
+        print("no link's role is left from a database that has been dropped")
         return 0
-    print(clean(f"{counted(len(found), 'role')} of links whose databases are gone: {', '.join(found)}", 2000))
+    print(clean(f"{counted(len(found), 'role')} of links whose databases have been dropped: {', '.join(found)}", 2000))
     if not confirmed("Drop them?" if len(found) > 1 else "Drop it?", arguments):
         return 1
     with session.transaction():

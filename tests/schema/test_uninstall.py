@@ -33,7 +33,10 @@ def test_nothing_is_left_and_bootstrap_installs_it_again(alone: Database) -> Non
         1,
         "jobmonctl uninstall: not done: there is no terminal to ask at, so give -y\n",
     )
-    assert 'schema "jobmon" of database "postgres" would go: 2 runs with 1 step, and 1 configured job\n' in asked.stdout
+    assert (
+        'would remove schema "jobmon" of database "postgres": 2 runs with 1 step, and 1 configured job\n'
+        in asked.stdout
+    )
     assert "to save it first: pg_dump -n jobmon postgres\n" in asked.stdout
     logging_works(alone)
     done = alone.ctl("uninstall", "-y")
@@ -70,7 +73,7 @@ def test_what_another_database_uses_stays(database: Database) -> None:
         ours = value(session, "SELECT role_name::text FROM jobmon.link")
         done = database.ctl("uninstall", "-y")
         assert (done.status, done.stderr) == (0, "")
-        assert "role jobmon_log stays, as it is used in " in done.stdout
+        assert "would keep role jobmon_log, which is used in " in done.stdout
         assert {"jobmon_log", "jobmon_monitor"} <= set(value(session, ROLES))
         assert ours not in value(session, ROLES)
 
@@ -132,7 +135,10 @@ def test_the_links_of_dropped_databases_are_found(database: Database, new_server
         assert (done.status, done.stdout.splitlines()[-1]) == (0, "dropped 1 role")
         (gone,) = before - set(value(session, ROLES))
         assert gone.startswith("jobmon_link_")
-        assert admin.ctl("uninstall", "--orphans", "-y").stdout == "no role of a link whose database is gone\n"
+        assert (
+            admin.ctl("uninstall", "--orphans", "-y").stdout
+            == "no link's role is left from a database that has been dropped\n"
+        )
     logged = Database(server, "stays")
     with logged.connect() as session:
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
@@ -172,7 +178,7 @@ def test_what_another_job_log_of_the_database_calls_stays(database: Database) ->
     assert database.ctl("bootstrap", "--schema", "second").status == 0
     done = database.ctl("uninstall", "-y")
     assert (done.status, done.stderr) == (0, "")
-    assert "dblink is left in schema jobmon_dblink" in done.stdout
+    assert "dblink was not removed from schema jobmon_dblink" in done.stdout
     with database.connect() as session:
         assert value(session, "SELECT second.sql_job('etl', 'SELECT')") == "job 1 (ETL) was successful"
         assert database.ctl("uninstall", "-y", "--schema", "second").status == 0
