@@ -12,7 +12,7 @@ from psycopg import errors
 from check_jobmon.config.hosts import HostsUnusable, Location, locate
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import SECONDS, Rows, Session
-from check_jobmon.judging import catalog as layout
+from check_jobmon.judging import catalog
 from check_jobmon.judging.job_log import Inquiry, Judgement
 from check_jobmon.judging.selection import nearest
 from check_jobmon.sql_files import quoted
@@ -39,7 +39,7 @@ class JobLog:
         self,
         arguments: argparse.Namespace,
         location: Location | None = None,
-        needed: Collection[str] = layout.COLUMNS.keys(),
+        needed: Collection[str] = catalog.COLUMNS.keys(),
     ) -> None:
         """Connect, and look whether there is a job log that can be trusted and whose `needed` tables may be read.
 
@@ -49,12 +49,12 @@ class JobLog:
         self.schema = location.schema
         self.session = connect(arguments, location)
         try:
-            found = self.session.rows(layout.query(self.schema))
-            doubts = self.session.rows(layout.closer_query(self.schema))[0] if layout.in_doubt(found) else ()
-            examined = layout.examine(found, doubts, self.schema, self.session.dbname, self.session.user, needed)
+            found = self.session.rows(catalog.query(self.schema))
+            doubts = self.session.rows(catalog.closer_query(self.schema))[0] if catalog.in_doubt(found) else ()
+            examined = catalog.examine(found, doubts, self.schema, self.session.dbname, self.session.user, needed)
             if isinstance(examined, str):
                 raise CheckImpossible(examined)
-            self.words = examined.words
+            self.words = examined.columns
         except BaseException:
             self.session.close()
             raise
