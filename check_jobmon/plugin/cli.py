@@ -24,7 +24,7 @@ from check_jobmon.judging.result import (
     unexpected,
 )
 from check_jobmon.plugin.deadline import DeadlineExceeded, Died, OutOfMemory, Terminated, within, write_all
-from check_jobmon.plugin.lazy_imports import sparing
+from check_jobmon.plugin.lazy_imports import lazy_imports
 from check_jobmon.plugin.output import bounded
 from check_jobmon.plugin.targets.options import add_target_arguments, refuse_nonsense
 from check_jobmon.text import clean
@@ -251,7 +251,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
     """The whole check, in the child process: the exit status as one digit, then the output."""
     started = time.monotonic()
     report("loading libraries")
-    with sparing():
+    with lazy_imports():
         from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 
     try:
@@ -269,7 +269,7 @@ def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
 
 
 def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
-    with sparing():
+    with lazy_imports():
         from check_jobmon.connection.session import Session
         from check_jobmon.judging.check import acquire
         from check_jobmon.judging.job_log import Inquiry
