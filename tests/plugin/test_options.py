@@ -14,7 +14,7 @@ from check_jobmon import ctl
 from check_jobmon.judging.result import failed
 from check_jobmon.plugin import cli
 from check_jobmon.plugin.targets.nagios import _command
-from check_jobmon.plugin.targets.results import PassiveResult, service_of
+from check_jobmon.plugin.targets.passive_results import PassiveResult, service_of
 from tests.database import Database, Output, run_module
 from tests.parsers import leaves
 from tests.plugin.output.guidelines import parse

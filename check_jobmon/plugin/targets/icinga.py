@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from check_jobmon.plugin.targets.results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
+from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:

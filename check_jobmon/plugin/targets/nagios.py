@@ -13,7 +13,7 @@ import string
 import time
 from collections.abc import Sequence
 
-from check_jobmon.plugin.targets.results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
+from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
 from check_jobmon.text import clean
 
 _ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")

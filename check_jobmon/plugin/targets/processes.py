@@ -17,10 +17,10 @@ from typing import Any
 from check_jobmon.config.hosts import ConfigFileError, hosts_of
 from check_jobmon.judging.result import CONFIGURING, SERVER_SHARE, STATES, Result, failed, unanswered, unexpected
 from check_jobmon.plugin.deadline import DeadlineExceeded, Died, Terminated, within, write_all
+from check_jobmon.plugin.options import SERVICE
 from check_jobmon.plugin.output import bounded
 from check_jobmon.plugin.targets import report
-from check_jobmon.plugin.targets.options import SERVICE
-from check_jobmon.plugin.targets.results import (
+from check_jobmon.plugin.targets.passive_results import (
     CRITICAL,
     UNKNOWN,
     PassiveResult,
@@ -68,8 +68,7 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
         else:
             state, text = report.as_text(results, arguments, time.monotonic() - started)
     except Terminated as signal:
-        reason = f"stopped by {signal} before there was an answer: see who sends it, and -t"
-        return _without_results(failed(UNKNOWN, reason), arguments)
+        return _without_results(failed(UNKNOWN, str(signal)), arguments)
     except _NoResults as nothing:
         return _without_results(nothing.result, arguments)
     if stderr and arguments.verbose:

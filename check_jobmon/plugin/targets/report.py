@@ -8,7 +8,7 @@ from typing import Any
 
 from check_jobmon.judging.result import STATES, JobResult, failed
 from check_jobmon.plugin.output import compose
-from check_jobmon.plugin.targets.results import CRITICAL, PassiveResult, TargetResult, passive_results
+from check_jobmon.plugin.targets.passive_results import CRITICAL, PassiveResult, TargetResult, passive_results
 from check_jobmon.text import clean, label, title
 
 WORST_FIRST = (2, 1, 3, 0)
