@@ -41,7 +41,11 @@ class OutOfMemory(Died):
 
 
 class Terminated(Exception):
-    """This process was told to stop (SIGTERM, SIGINT or SIGHUP), and so was the work."""
+    """This process was told to stop by a signal, and so was the work. One line."""
+
+    def __init__(self, signal_name: str) -> None:
+        hint = "find out what sent it (the scheduler's own timeout?), or lower -t"
+        super().__init__(f"stopped by {signal_name} before there was an answer: {hint}")
 
 
 class Answer(NamedTuple):

@@ -1,9 +1,9 @@
-"""Imports with less of the standard library: what psycopg imports and a check never uses waits until it is used.
+"""Deferred imports: postpones standard-library modules that psycopg imports and a check doesn't use.
 
-By Python's documented hooks alone: a finder in sys.meta_path and a module's own __getattr__ (PEP 562). A module that waits
-is the real one with its code not yet run; the first name asked of it that isn't known here runs it. So the worst that
-another version of Python or psycopg can do is to make a check as slow as it would be without this.
-tests/benchmarks/process.py says what it pays.
+By Python's documented hooks alone: a finder in sys.meta_path and a module's own __getattr__ (PEP 562). A deferred module is
+the real one, whose code has not run yet; it runs as soon as the module is asked for a name that isn't known here. So the
+worst that another version of Python or psycopg can do is to make a check as slow as it would be without this.
+tests/benchmarks/process.py measures what it saves.
 """
 
 import importlib
@@ -19,36 +19,19 @@ if TYPE_CHECKING:
     from importlib.abc import Loader
 
 ASYNCIO = {
-    "AbstractEventLoop": "events",
-    "CancelledError": "exceptions",
-    "Event": "locks",
+    **dict.fromkeys(("AbstractEventLoop", "get_event_loop", "get_running_loop"), "events"),
+    **dict.fromkeys(("CancelledError", "TimeoutError"), "exceptions"),
+    **dict.fromkeys(("Event", "Lock"), "locks"),
+    **dict.fromkeys(("Task", "create_task", "gather", "shield", "sleep", "wait_for"), "tasks"),
     "Future": "futures",
-    "Lock": "locks",
     "Queue": "queues",
-    "Task": "tasks",
-    "TimeoutError": "exceptions",
-    "create_task": "tasks",
-    "gather": "tasks",
-    "get_event_loop": "events",
-    "get_running_loop": "events",
-    "shield": "tasks",
-    "sleep": "tasks",
     "to_thread": "threads",
-    "wait_for": "tasks",
 }
-"""What psycopg takes of asyncio while it is imported, and which part of asyncio has it."""
+"""The names that psycopg takes from asyncio while it is imported, and the submodule of asyncio that has each."""
 
 
-def _part(module: str, name: str) -> Callable[[], object]:
+def _from(module: str, name: str) -> Callable[[], object]:
     return lambda: getattr(importlib.import_module(module), name)
-
-
-def _later(module: str, name: str) -> Callable[[], object]:
-    def call(*arguments: Any, **keywords: Any) -> object:
-        _run(sys.modules[module])
-        return getattr(sys.modules[module], name)(*arguments, **keywords)
-
-    return lambda: call
 
 
 def _version(distribution: str) -> str:
@@ -67,20 +50,9 @@ def _version(distribution: str) -> str:
     return str(metadata.version(distribution))
 
 
-WAITING: Mapping[str, Mapping[str, Callable[[], object]]] = {
-    # the parts of it that psycopg needs do without SSL, streams, subprocesses and the event loops
-    "asyncio": {name: _part(f"asyncio.{part}", name) for name, part in ASYNCIO.items()},
-    # functions that are imported by their names, and wait until they are called
-    **{
-        module: {name: _later(module, name) for name in names}
-        for module, names in {
-            "base64": ("b64decode", "b64encode"),
-            "json": ("dumps", "loads"),
-            "random": ("randint", "shuffle"),
-            "traceback": ("extract_stack",),
-            "urllib.parse": ("quote_from_bytes",),
-        }.items()
-    },
+DEFERRED: Mapping[str, Mapping[str, Callable[[], object]]] = {
+    # the submodules that psycopg needs do without SSL, streams, subprocesses and the event loops
+    "asyncio": {name: _from(f"asyncio.{part}", name) for name, part in ASYNCIO.items()},
     # psycopg asks for its own version only, for which an e-mail parser would be loaded
     "importlib.metadata": {"version": lambda: _version},
     **{
@@ -91,11 +63,11 @@ WAITING: Mapping[str, Mapping[str, Callable[[], object]]] = {
         )
     },
 }
-"""The modules that may wait, each with the names that it can give without being run."""
+"""The modules that are deferred, each with the names that it can give before its code has run."""
 
 
-class _Waiting:
-    """A loader that leaves a module's code for later (importlib.abc.Loader)."""
+class _DeferredLoader:
+    """A loader that postpones running a module's code (importlib.abc.Loader)."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -106,18 +78,17 @@ class _Waiting:
 
     def exec_module(self, module: ModuleType) -> None:
         def __getattr__(name: str) -> object:  # noqa: N807
-            return _give(module, name)
+            return _attribute(module, name)
 
         module.__dict__["__getattr__"] = __getattr__
 
 
-def _give(module: ModuleType, name: str) -> object:
-    """A name of a module that waits."""
-    known = WAITING[module.__name__].get(name)
+def _attribute(module: ModuleType, name: str) -> object:
+    """An attribute of a deferred module."""
+    known = DEFERRED[module.__name__].get(name)
     if known:
-        value = known()
-        module.__dict__[name] = value
-        return value
+        module.__dict__[name] = known()
+        return module.__dict__[name]
     if name == "__path__":
         raise AttributeError(name)  # the import system asks whether it is a package
     folders = module.__dict__.get("__path__")
@@ -128,31 +99,31 @@ def _give(module: ModuleType, name: str) -> object:
 
 
 def _run(module: ModuleType) -> None:
-    """Run the code that was left for later."""
+    """Run the postponed code."""
     if module.__dict__.pop("__getattr__", None):
         spec = module.__spec__
         assert spec is not None
-        assert isinstance(spec.loader, _Waiting)
+        assert isinstance(spec.loader, _DeferredLoader)
         spec.loader = module.__loader__ = spec.loader.loader
         spec.loader.exec_module(module)
 
 
 class _Finder:
-    """A finder that makes some modules wait (importlib.abc.MetaPathFinder)."""
+    """Finds the modules to be deferred (importlib.abc.MetaPathFinder)."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in WAITING:
+        if name not in DEFERRED:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = cast("Loader", _Waiting(spec.loader))
+            spec.loader = cast("Loader", _DeferredLoader(spec.loader))
         return spec
 
 
 @contextmanager
-def sparing() -> Iterator[None]:
-    """Imports made meanwhile leave for later what may wait."""
+def lazy_imports() -> Iterator[None]:
+    """Imports made meanwhile are deferred for the modules in DEFERRED."""
     sys.meta_path.insert(0, _Finder)
     try:
         yield

@@ -23,13 +23,13 @@ before, leave, file = set(sys.modules), os._exit, sys.argv.pop()
 
 def tell(status):
     loaded = {name: module for name, module in sys.modules.items() if name not in before}
-    ran = [name for name, module in loaded.items() if not waits(module)]
+    ran = [name for name, module in loaded.items() if not deferred(module)]
     with open(file, "a") as out:
         print(json.dumps(ran), file=out)
     leave(status)
 
-def waits(module):
-    return type(getattr(getattr(module, "__spec__", None), "loader", None)).__name__ == "_Waiting"
+def deferred(module):
+    return type(getattr(getattr(module, "__spec__", None), "loader", None)).__name__ == "_DeferredLoader"
 
 os._exit = tell
 from check_jobmon.__main__ import command
@@ -39,7 +39,7 @@ command()
 OURS = """
 __main__ config config.connection_options config.hosts connection connection.errors connection.session connection.trust judging
 judging.catalog judging.check judging.job judging.job_log judging.perfdata judging.result judging.selection plugin
-plugin.cli plugin.deadline plugin.lazy_imports plugin.output plugin.targets plugin.targets.options schema schema.scripts
+plugin.cli plugin.deadline plugin.lazy_imports plugin.options plugin.output schema schema.scripts
 sql_files
 text
 """
@@ -48,13 +48,14 @@ PACKAGES = {"cython_runtime", "nagiosplugin", "psycopg", "psycopg_binary", "psyc
 STANDARD = """
 argparse array ast asyncio.base_futures asyncio.base_tasks asyncio.constants asyncio.coroutines asyncio.events
 asyncio.exceptions asyncio.format_helpers asyncio.futures asyncio.locks asyncio.log asyncio.mixins asyncio.queues
-asyncio.tasks asyncio.threads asyncio.timeouts atexit collections collections.abc concurrent concurrent.futures
-concurrent.futures._base contextlib contextvars copyreg ctypes ctypes._endian ctypes.util dataclasses datetime decimal dis
-enum errno fcntl functools gc gettext glob grp heapq importlib importlib._bootstrap importlib._bootstrap_external
-importlib.machinery inspect ipaddress itertools keyword locale logging math ntpath numbers opcode operator pathlib
-pathlib._abc pathlib._local pwd queue re re._casefix re._compiler re._constants re._parser reprlib resource select selectors
-signal socket sre_compile sre_constants sre_parse string struct subprocess sysconfig threading types typing typing.io
-typing.re unicodedata urllib warnings weakref zoneinfo zoneinfo._common zoneinfo._tzpath
+asyncio.tasks asyncio.threads asyncio.timeouts atexit base64 binascii bisect collections collections.abc concurrent
+concurrent.futures concurrent.futures._base contextlib contextvars copyreg ctypes ctypes._endian ctypes.util dataclasses
+datetime decimal dis enum errno fcntl functools gc gettext glob grp heapq importlib importlib._bootstrap
+importlib._bootstrap_external importlib.machinery inspect ipaddress itertools json json.decoder json.encoder
+json.scanner keyword locale logging math ntpath numbers opcode operator pathlib pathlib._abc pathlib._local pwd queue
+random re re._casefix re._compiler re._constants re._parser reprlib resource select selectors signal socket sre_compile
+sre_constants sre_parse string struct subprocess sysconfig threading traceback types typing typing.io typing.re
+unicodedata urllib urllib.parse warnings weakref zoneinfo zoneinfo._common zoneinfo._tzpath
 """
 """
 The standard library's, on Python 3.10 to 3.13, but for its private ones (_socket, _decimal). Of asyncio that is not

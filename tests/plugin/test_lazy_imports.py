@@ -1,4 +1,4 @@
-"""Modules that wait are the real ones: whatever is asked of them, when and how, they give what they give elsewhere."""
+"""Deferred modules are the real ones: whatever is asked of them, when and how, they give what they give elsewhere."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from check_jobmon.plugin.lazy_imports import WAITING
+from check_jobmon.plugin.lazy_imports import DEFERRED
 from tests.database import Database
 
 
@@ -29,19 +29,19 @@ def test_names_of_asyncio_are_its_own() -> None:
     """What is given before asyncio has run is the same object as after."""
     script = """
 import sys
-from check_jobmon.plugin.lazy_imports import sparing
-with sparing():
+from check_jobmon.plugin.lazy_imports import lazy_imports
+with lazy_imports():
     import asyncio
 early = {name: getattr(asyncio, name) for name in sys.argv[1:]}
 print(hasattr(asyncio, "no_such_name"), hasattr(asyncio, "run"))
 print([name for name in early if early[name] is not vars(asyncio)[name]])
 """
-    assert _python(script, *WAITING["asyncio"]) == "False True\n[]\n"
+    assert _python(script, *DEFERRED["asyncio"]) == "False True\n[]\n"
 
 
 FUNCTIONS = """
-from check_jobmon.plugin.lazy_imports import sparing
-with sparing():
+from check_jobmon.plugin.lazy_imports import lazy_imports
+with lazy_imports():
     from base64 import b64decode, b64encode
     from json import dumps, loads
     from random import randint, shuffle
@@ -56,24 +56,25 @@ print(json.JSONDecodeError.__name__, json.loads("{}"))
 """
 
 
-def test_functions_that_waited_do_what_they_do() -> None:
+def test_functions_imported_by_psycopg_do_what_they_do() -> None:
     assert _python(FUNCTIONS) == (
         "b'YSBi' b'a b' {\n \"a\": [\n  1\n ]\n} [1] [1, 2, 3] 7\nTrue a%20b\nJSONDecodeError {}\n"
     )
 
 
-@pytest.mark.parametrize("module", sorted(set(WAITING) - {"asyncio"}))
-def test_a_module_that_waited_is_whole(module: str) -> None:
+@pytest.mark.parametrize("module", sorted(set(DEFERRED) - {"asyncio"}))
+def test_a_deferred_module_is_whole(module: str) -> None:
     script = """
 import importlib, subprocess, sys
-from check_jobmon.plugin.lazy_imports import sparing
-with sparing():
-    waited = importlib.import_module(sys.argv[1])
+from check_jobmon.plugin.lazy_imports import lazy_imports
+with lazy_imports():
+    deferred = importlib.import_module(sys.argv[1])
 real = subprocess.run(
     [sys.executable, "-c", "import importlib, sys; print(*sorted(vars(importlib.import_module(sys.argv[1]))))", sys.argv[1]],
     capture_output=True, text=True).stdout.split()
-hasattr(waited, "no_such_name")
-print(sorted(set(real) - set(vars(waited))), waited.__spec__.loader is waited.__loader__, type(waited.__loader__).__module__)
+hasattr(deferred, "no_such_name")
+loader = deferred.__loader__
+print(sorted(set(real) - set(vars(deferred))), deferred.__spec__.loader is loader, type(loader).__module__)
 """
     missing, _, rest = _python(script, module).partition("]")
     assert missing == "["
@@ -82,8 +83,8 @@ print(sorted(set(real) - set(vars(waited))), waited.__spec__.loader is waited.__
 
 def test_versions_are_told_as_always() -> None:
     script = """
-from check_jobmon.plugin.lazy_imports import sparing
-with sparing():
+from check_jobmon.plugin.lazy_imports import lazy_imports
+with lazy_imports():
     import psycopg
     from importlib import metadata
 early = [metadata.version(name) for name in ("psycopg", "nagiosplugin", "PyYAML")]
@@ -99,8 +100,8 @@ print(psycopg.__version__ == early[0], early == [metadata.version(name) for name
 def test_psycopg_is_whole_with_its_asynchronous_half(database: Database) -> None:
     script = """
 import sys
-from check_jobmon.plugin.lazy_imports import sparing
-with sparing():
+from check_jobmon.plugin.lazy_imports import lazy_imports
+with lazy_imports():
     import psycopg
 import asyncio
 async def answer():

@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from check_jobmon import ctl
+from check_jobmon.judging.result import failed
 from check_jobmon.plugin import cli
 from check_jobmon.plugin.targets.nagios import _command
-from check_jobmon.plugin.targets.passive import Passive, service_of
+from check_jobmon.plugin.targets.passive_results import PassiveResult, service_of
 from tests.database import Database, Output, run_module
 from tests.parsers import leaves
 from tests.plugin.output.guidelines import parse
@@ -283,7 +284,7 @@ def test_a_services_name_fits_into_a_command_for_nagios(tmp_path: Path) -> None:
     output = run_module("check_jobmon", "--targets", "x", "--submit", "nagios:/nowhere", "--service-name", "x" * 5000)
     assert output.status == 3
     assert "a service's name has at most 200 characters, and this 5000" in output.stdout
-    longest = Passive("h" * 1000, service_of("é" * 200, "J" * 500), 2, "JOBMON CRITICAL - x" * 100, [], [], 0, 0)
+    longest = PassiveResult("h" * 1000, service_of("é" * 200, "J" * 500), failed(2, "x" * 2000), 0, 0)
     command = _command(longest, 8192, 4096)
     assert len(command) <= 4096
     assert b"JOBMON CRITICAL - x" in command

@@ -1,1 +1,1 @@
-"""Many databases in one process, and where their results go. Nothing here: the single check imports only `options`."""
+"""Many databases in one process, and where their results go. The single check imports nothing from here."""

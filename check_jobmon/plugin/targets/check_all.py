@@ -1,6 +1,6 @@
 """Checks many databases at once, in one thread: psycopg's asyncio connections, a bounded number of them, one deadline.
 
-Runs in a process of its own that may be killed at any time, so each result is written down as soon as it is there.
+A thread for each target was tried instead (tests/benchmarks/targets.py has the figures): see there before changing it.
 """
 
 import argparse
@@ -41,22 +41,22 @@ from check_jobmon.text import clean
 
 AT_ONCE = 20
 """Targets that are asked at the same time, as long as they answer."""
-PATIENCE = 1.0
+SILENT_AFTER = 1.0
 """Seconds after which a target no longer counts as one of these."""
 STARTED_BY = 0.5
 """The part of the time by which each target has been asked, however many don't answer."""
 RESOLVERS = 256
-"""Names that can be looked up at the same time; each that is not answered holds a thread."""
+"""Host names that can be looked up at the same time; each lookup that is not answered holds a thread."""
 STACK = 256 * 1024
 """Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
 SPARE_FILES = 64
-"""File descriptors for anything else than connections, where there are twice as many."""
+"""File descriptors kept free of connections, or half of all where there are fewer than twice as many."""
 
 T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Looks each name up once, and in threads enough, so that one that is not answered hinders no other."""
+    """Looks up each host name once, in so many threads that a lookup without an answer hinders no other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self._lookups: dict[Any, asyncio.Future[Any]] = {}
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """As everywhere."""
+        """As in asyncio's loops."""
         key = (host, port, *options.values())
         if key not in self._lookups:
             self._lookups[key] = self.create_task(super().getaddrinfo(host, port, **options))
@@ -75,8 +75,8 @@ class _Loop(asyncio.SelectorEventLoop):
 class Checks:
     """The checks of all targets.
 
-    `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when nobody is waited
-    for any longer. `tell` is told each target's number and result, and when (seconds since 1970) its check began.
+    `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when the checks stop
+    waiting. `on_result` is called with each target's number and result, and when (seconds since 1970) its check began.
     """
 
     def __init__(
@@ -85,12 +85,14 @@ class Checks:
         hosts: Sequence[Host],
         deadline: float,
         give_up: float,
-        tell: Callable[[int, Result, float], None],
+        on_result: Callable[[int, Result, float], None],
     ) -> None:
         if not (arguments.submit or arguments.output):
             # nobody would see the figures of each job
             arguments = argparse.Namespace(**{**vars(arguments), "perfdata": "none"})
-        self.arguments, self.hosts, self.deadline, self.give_up, self.tell = arguments, hosts, deadline, give_up, tell
+        self.arguments, self.hosts, self.deadline, self.give_up = arguments, hosts, deadline, give_up
+        self.on_result = on_result
+        self.unreachable = STATES.index(arguments.connection_error)
         self.selection = Selection(tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job)
         self.began: dict[int, float] = {}
         self.stages: dict[int, tuple[str, str]] = {}
@@ -100,12 +102,12 @@ class Checks:
         self.freed = asyncio.Event()
 
     def run(self) -> None:
-        """All of them. Raises KeyboardInterrupt if told to stop, OSError if there is nobody to tell."""
+        """Check them all. Raises KeyboardInterrupt if told to stop, and what on_result raises."""
         _allow_files(len(self.hosts) + SPARE_FILES)
         loop = _Loop()
         # Not asyncio.run(), which would wait for a resolver that never answers.
         try:
-            loop.run_until_complete(self._all(loop))
+            loop.run_until_complete(self._check_all(loop))
         except KeyboardInterrupt:
             tasks = asyncio.all_tasks(loop)
             for task in tasks:
@@ -113,12 +115,12 @@ class Checks:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             raise
 
-    async def _all(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _check_all(self, loop: asyncio.AbstractEventLoop) -> None:
         started = time.monotonic()
         pace = (self.give_up - started) * STARTED_BY / len(self.hosts)
         tasks = []
         for number, host in enumerate(self.hosts):
-            await self._turn(started + number * pace)
+            await self._wait_for_turn(started + number * pace)
             if time.monotonic() >= self.give_up:
                 break
             self.open += 1
@@ -127,12 +129,12 @@ class Checks:
         if tasks:
             done, _ = await asyncio.wait(tasks, timeout=max(0, self.give_up - time.monotonic()))
             for task in done:
-                task.result()  # raises what it could not tell
+                task.result()  # raises what on_result has raised
         for number in sorted(self.unanswered):
-            self._tell(number, self._silent(number))
+            self._report(number, self._unanswered(number))
 
-    async def _turn(self, due: float) -> None:
-        """Wait until there is room for one more, or until it has to be asked all the same."""
+    async def _wait_for_turn(self, due: float) -> None:
+        """Wait until there is room for one more target, or until it is due although there is none."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         most = limit - min(SPARE_FILES, limit // 2)
         while True:
@@ -146,43 +148,22 @@ class Checks:
 
     async def _check(self, number: int, host: Host) -> None:
         self.began[number] = time.time()
-        patience = asyncio.get_running_loop().call_later(PATIENCE, self._make_room, number)
+        silent = asyncio.get_running_loop().call_later(SILENT_AFTER, self._make_room, number)
         try:
-            result = await self._sparing(self._result(number, host))
+            result = await _within_memory(self._result(number, host))
         except DatabaseUnreachable as error:
-            result = failed(STATES.index(self.arguments.connection_error), str(error))
+            result = failed(self.unreachable, str(error))
         except (CheckImpossible, ConfigFileError) as error:
             result = failed(UNKNOWN, str(error))
         except MemoryError:
-            result = failed(STATES.index(self.arguments.connection_error), str(OutOfMemory()))
+            result = failed(self.unreachable, str(OutOfMemory()))
         except Exception as error:
             result = unexpected(error, self.arguments.verbose)
         finally:
-            patience.cancel()
+            silent.cancel()
             self.open -= 1
             self._make_room(number)
-        self._tell(number, result)
-
-    @types.coroutine
-    def _sparing(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """As `work`, which gets a MemoryError once it has taken more memory than it leaves for all others."""
-        taken, resume = 0, functools.partial(work.send, None)
-        while True:
-            before = _memory()
-            try:
-                awaited = resume()
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            after = _memory()
-            taken += after - before
-            try:
-                if taken > resource.getrlimit(resource.RLIMIT_DATA)[0] - after:
-                    taken = 0
-                    raise MemoryError
-                resume = functools.partial(work.send, (yield awaited))
-            except BaseException as error:
-                resume = functools.partial(work.throw, error)
+        self._report(number, result)
 
     def _make_room(self, number: int) -> None:
         self.busy.discard(number)
@@ -193,29 +174,53 @@ class Checks:
         places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
         where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
         self.stages[number] = (CONNECTING, where)
-        session = _AwaitedSession(_with_services_host(location.parameters))
+        session = _AsyncSession(_with_services_host(location.parameters))
         log = Inquiry(session, location.schema, self.deadline)
         await session.connect()
         try:
             self.stages[number] = (QUERYING, where)
-            asking = acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2)
-            jobs = await session.ask(asking)
+            jobs = await session.ask(acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2))
             return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
         finally:
             await session.close()
 
-    def _silent(self, number: int) -> Result:
+    def _unanswered(self, number: int) -> Result:
         stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
         seconds = round(time.time() - self.began.get(number, time.time()), 1)
-        return failed(STATES.index(self.arguments.connection_error), unanswered(seconds, stage, where))
+        return failed(self.unreachable, unanswered(seconds, stage, where))
 
-    def _tell(self, number: int, result: Result) -> None:
+    def _report(self, number: int, result: Result) -> None:
         self.unanswered.discard(number)
-        self.tell(number, result, self.began.get(number, time.time()))
+        self.on_result(number, result, self.began.get(number, time.time()))
 
 
-class _AwaitedSession(Pinned):
-    """As connection.Session, but awaited."""
+@types.coroutine
+def _within_memory(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """As `work`, but raises MemoryError in it once it has taken more memory than it leaves for all others.
+
+    What is taken between two points at which `work` waits is its own, because all targets are checked in one thread.
+    """
+    taken, resume = 0, functools.partial(work.send, None)
+    while True:
+        before = _memory()
+        try:
+            awaited = resume()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        after = _memory()
+        taken += after - before
+        try:
+            if taken > resource.getrlimit(resource.RLIMIT_DATA)[0] - after:
+                taken = 0
+                raise MemoryError
+            resume = functools.partial(work.send, (yield awaited))
+        except BaseException as error:
+            resume = functools.partial(work.throw, error)
+
+
+class _AsyncSession(Pinned):
+    """As connection.session.Session, but with methods to await."""
 
     _connection: "psycopg.AsyncConnection"
 
@@ -251,7 +256,7 @@ class _AwaitedSession(Pinned):
 
 
 def _memory() -> int:
-    """Bytes of this process that RLIMIT_DATA bounds; 0 where that can't be known (proc(5), /proc/pid/statm)."""
+    """Bytes of this process that count for RLIMIT_DATA; 0 where the system doesn't say (proc(5), /proc/pid/statm)."""
     try:
         with open("/proc/self/statm", "rb", buffering=0) as figures:
             return int(figures.read().split()[5]) * resource.getpagesize()
@@ -268,9 +273,9 @@ def _allow_files(number: int) -> None:
 
 
 def _with_services_host(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters, with the host that their service stands for, so that psycopg can look it up.
+    """The parameters, with the host of their service, so that psycopg looks it up.
 
-    libpq would do it too, and let all others wait meanwhile.
+    libpq would look it up itself, and all other targets would wait meanwhile.
     """
     found = dict(parameters)
     inherited = os.environ.get("PGSERVICE")

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from check_jobmon.plugin.targets.passive import UNKNOWN, Passive, SubmissionImpossible, Told
+from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -31,19 +31,25 @@ ACTION = "/v1/actions/process-check-result"
 REMEDY = "see the ApiUser there"
 
 
-def submit(url: str, results: Sequence[Passive], arguments: argparse.Namespace, deadline: float, told: Told) -> None:
+def submit(
+    url: str,
+    results: Sequence[PassiveResult],
+    arguments: argparse.Namespace,
+    deadline: float,
+    on_submitted: OnSubmitted,
+) -> None:
     """Post them all. Raises SubmissionImpossible."""
     api = _Api(url, arguments, deadline)
 
     def post(number: int) -> None:
         try:
-            told(number, api.post(results[number]))
+            on_submitted(number, api.post(results[number]))
         except SubmissionImpossible as error:
-            told(number, str(error))
+            on_submitted(number, str(error))
 
     if results:
         # the first alone: what goes wrong with all of them is said once
-        told(0, api.post(results[0]))
+        on_submitted(0, api.post(results[0]))
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         list(threads.map(post, range(1, len(results))))
 
@@ -76,7 +82,7 @@ class _Api:
             ssl_context=_trust(arguments),
         )
 
-    def post(self, result: Passive) -> str:
+    def post(self, result: PassiveResult) -> str:
         """Why Icinga didn't take it; empty if it did. Raises SubmissionImpossible if it would take no other either."""
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -105,13 +111,13 @@ class _Api:
             return f"Icinga has no such service, or this ApiUser may not submit ({answer.status} {said})"
         return f"Icinga refused it ({answer.status} {said}): see its log"
 
-    def _body(self, result: Passive) -> bytes:
+    def _body(self, result: PassiveResult) -> bytes:
         first_line, _, long_output = result.text(self.max_bytes).partition("\n")
         text, _, perfdata = first_line.partition(" | ")
         body: dict[str, Any] = {
             "type": "Service",
             "service": result.name,
-            "exit_status": result.state,
+            "exit_status": result.result.state,
             "plugin_output": f"{text}\n{long_output}" if long_output else text,
             "performance_data": perfdata,
             "check_source": self.source,

@@ -13,7 +13,7 @@ import string
 import time
 from collections.abc import Sequence
 
-from check_jobmon.plugin.targets.passive import UNKNOWN, Passive, SubmissionImpossible, Told
+from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
 from check_jobmon.text import clean
 
 _ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
@@ -22,18 +22,20 @@ _LEAST = 200
 """Bytes of output that remain for the longest of names."""
 
 
-def submit(path: str, results: Sequence[Passive], max_bytes: int, deadline: float, told: Told) -> None:
+def submit(
+    path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float, on_submitted: OnSubmitted
+) -> None:
     """Hand them all over. Raises SubmissionImpossible."""
     try:
         if os.path.isdir(path):
-            _as_file(path, results, max_bytes, told)
+            _as_file(path, results, max_bytes, on_submitted)
         else:
-            _as_commands(path, results, max_bytes, deadline, told)
+            _as_commands(path, results, max_bytes, deadline, on_submitted)
     except OSError as error:
         raise SubmissionImpossible(f"{clean(path, 200)} can't be written: {error.strerror}") from None
 
 
-def _illegal(result: Passive) -> str:
+def _illegal(result: PassiveResult) -> str:
     """Why Nagios can't have such a service; empty if it can."""
     found = _ILLEGAL.search(result.host)
     if found:
@@ -46,7 +48,7 @@ def _escaped(text: str) -> bytes:
     return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "replace")
 
 
-def _fitting(result: Passive, max_bytes: int, room: int) -> bytes:
+def _fitting(result: PassiveResult, max_bytes: int, room: int) -> bytes:
     """The output in one line, in at most so many bytes as it is and in so much room as it is written."""
     max_bytes = min(max_bytes, room)
     while True:
@@ -56,7 +58,9 @@ def _fitting(result: Passive, max_bytes: int, room: int) -> bytes:
         max_bytes = max(_LEAST, max_bytes - (len(line) - room))
 
 
-def _as_commands(path: str, results: Sequence[Passive], max_bytes: int, deadline: float, told: Told) -> None:
+def _as_commands(
+    path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float, on_submitted: OnSubmitted
+) -> None:
     try:
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -75,14 +79,14 @@ def _as_commands(path: str, results: Sequence[Passive], max_bytes: int, deadline
             reason = _illegal(result)
             if not reason:
                 _write(pipe, _command(result, max_bytes, most), deadline, path)
-            told(number, reason)
+            on_submitted(number, reason)
     finally:
         os.close(pipe)
 
 
-def _command(result: Passive, max_bytes: int, most: int) -> bytes:
+def _command(result: PassiveResult, max_bytes: int, most: int) -> bytes:
     """One command of at most so many bytes as are written at once, so that those of others don't mix with it."""
-    head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.state};".encode()
+    head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.result.state};".encode()
     return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
 
 
@@ -106,16 +110,16 @@ def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
             ) from None
 
 
-def _as_file(folder: str, results: Sequence[Passive], max_bytes: int, told: Told) -> None:
+def _as_file(folder: str, results: Sequence[PassiveResult], max_bytes: int, on_submitted: OnSubmitted) -> None:
     reasons = [_illegal(result) for result in results]
     blocks = [_block(result, max_bytes) for result, reason in zip(results, reasons, strict=True) if not reason]
     if blocks:
         _deliver(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))
     for number, reason in enumerate(reasons):
-        told(number, reason)
+        on_submitted(number, reason)
 
 
-def _block(result: Passive, max_bytes: int) -> bytes:
+def _block(result: PassiveResult, max_bytes: int) -> bytes:
     """One result. A line may not end in a backslash, which would go on in the next."""
     fields = {
         "host_name": result.host,
@@ -129,7 +133,7 @@ def _block(result: Passive, max_bytes: int) -> bytes:
         "finish_time": f"{result.ended:.6f}",
         "early_timeout": 0,
         "exited_ok": 1,
-        "return_code": result.state,
+        "return_code": result.result.state,
     }
     head = "".join(f"{name}={value}\n" for name, value in fields.items()).encode("utf-8", "replace")
     return head + b"output=" + _escaped(result.text(max_bytes)) + b"\\n\n\n"

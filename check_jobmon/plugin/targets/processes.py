@@ -1,46 +1,52 @@
-"""--targets from the command line to its exit status: one process checks, another submits, this one tells.
+"""--targets from the command line to the exit status: one process checks, another submits, this one reports.
 
-Each may hang or die without taking away what is known by then: what it found is in a file that this process reads.
+A child process may hang or be killed, so it writes each result into a file as soon as it has it, and this process reads
+what is there in the end.
 """
 
 import argparse
 import contextlib
 import fcntl
 import os
+import pickle
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from check_jobmon.config.hosts import ConfigFileError, hosts_of
-from check_jobmon.judging.result import (
-    CONFIGURING,
-    SERVER_SHARE,
-    STATES,
-    UNKNOWN,
-    Result,
-    failed,
-    unanswered,
-    unexpected,
-)
-from check_jobmon.plugin.deadline import Answer, DeadlineExceeded, Died, Terminated, within
+from check_jobmon.judging.result import CONFIGURING, SERVER_SHARE, STATES, Result, failed, unanswered, unexpected
+from check_jobmon.plugin.deadline import DeadlineExceeded, Died, Terminated, within, write_all
+from check_jobmon.plugin.options import SERVICE
 from check_jobmon.plugin.output import bounded
-from check_jobmon.plugin.targets import report as printing
-from check_jobmon.plugin.targets.options import SERVICE
-from check_jobmon.plugin.targets.passive import CRITICAL, Passive, SubmissionImpossible, passive_results
-from check_jobmon.plugin.targets.records import Record, parsed, read, record, write, write_record
+from check_jobmon.plugin.targets import report
+from check_jobmon.plugin.targets.passive_results import (
+    CRITICAL,
+    UNKNOWN,
+    PassiveResult,
+    SubmissionImpossible,
+    TargetResult,
+    passive_results,
+)
 from check_jobmon.text import clean
 
 CHECKING_SHARE = 0.7
 """The part of the time that the checks may take if their results are to be submitted."""
 WAITING_SHARE = 0.95
-"""The part of that for which they are waited for, so that they can say who has not answered."""
+"""The part of that after which the child process no longer waits, so that it can name the targets that didn't answer."""
 LOADING = "loading libraries"
+TARGETS = "targets"
+MISSING = "missing"
+"""Keys in the file, beside the numbers of results: the names of the targets, and why results are missing."""
 
-Report = Callable[[str], None]
+Write = Callable[[int | str, object], None]
+"""Writes an object into the file, under a key."""
+Work = Callable[[Callable[[str], None], Write], None]
+"""The work of a child process, which gets a function to report its stage, and Write."""
 
 
-class _Nothing(Exception):
-    """There is nothing to tell but this result."""
+class _NoResults(Exception):
+    """There is nothing to report but this result."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(result.summary)
@@ -52,162 +58,151 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     started = time.monotonic()
     service = arguments.service_name or SERVICE
     try:
-        records, said = _checked(arguments, started)
+        results, stderr = _check(arguments, started)
         if arguments.submit:
-            passives = list(passive_results(records, service, arguments.per_job))
-            state, text = _submitted(arguments, records, passives, started)
+            passives = list(passive_results(results, service, arguments.per_job))
+            state, text = _submit(arguments, results, passives, started)
         elif arguments.output == "json":
-            state = printing.worst(records)
-            return state, printing.as_json(state, printing.counted(records), records, service, arguments.per_job)
+            state = report.worst_state(results)
+            return state, report.as_json(state, report.state_counts(results), results, service, arguments.per_job)
         else:
-            state, text = printing.as_text(records, arguments, time.monotonic() - started)
+            state, text = report.as_text(results, arguments, time.monotonic() - started)
     except Terminated as signal:
-        reason = f"stopped by {signal} before there was an answer: see who sends it, and -t"
-        return UNKNOWN, _without_results(failed(UNKNOWN, reason), arguments)
-    except _Nothing as nothing:
-        return nothing.result.state, _without_results(nothing.result, arguments)
-    if said and arguments.verbose:
-        text += f"the libraries said: {said}\n"
+        return _without_results(failed(UNKNOWN, str(signal)), arguments)
+    except _NoResults as nothing:
+        return _without_results(nothing.result, arguments)
+    if stderr and arguments.verbose:
+        text += f"the libraries said: {stderr}\n"
     return state, bounded(text, arguments.max_output)
 
 
-def _without_results(result: Result, arguments: argparse.Namespace) -> str:
+def _without_results(result: Result, arguments: argparse.Namespace) -> tuple[int, str]:
     if arguments.output == "json":
-        return printing.as_json(result.state, result.summary, (), "", False)
-    return bounded("\n".join((result.first_line, *result.long_output)), arguments.max_output)
+        return result.state, report.as_json(result.state, result.summary, (), "", False)
+    return result.state, bounded("\n".join((result.first_line, *result.long_output)), arguments.max_output)
 
 
-def _checked(arguments: argparse.Namespace, started: float) -> tuple[list[Record], str]:
+def _check(arguments: argparse.Namespace, started: float) -> tuple[list[TargetResult], str]:
     """One result for each target, whatever happens to the checks; and what libraries wrote to standard error."""
     began = time.time()
     share = arguments.timeout * (CHECKING_SHARE if arguments.submit else 1)
     seconds = share - (time.monotonic() - started)
-    with _file() as file:
+
+    def work(stage: Callable[[str], None], write: Write) -> None:
+        started = time.monotonic()
+        stage(CONFIGURING)
         try:
-            answer = within(seconds, _guarded(arguments, lambda report: _check(arguments, seconds, file, report)))
-            first, *rest = answer.text.split("\n")
-            lacking = failed(UNKNOWN, first or "the check ended without a result: please report it")
-            lacking = lacking._replace(long_output=rest)
-        except DeadlineExceeded as deadline:
-            answer = Answer("", "")
-            reason = unanswered(share, deadline.stage, f"targets of {clean(arguments.targets, 100)}")
-            lacking = failed(STATES.index(arguments.connection_error), reason)
-        except Died as death:
-            answer = Answer("", "")
-            lacking = failed(UNKNOWN, str(death))
-        names: list[str] = []
-        found: dict[int, Record] = {}
-        for line in read(file):
-            if "targets" in line:
-                names = line["targets"]
-            else:
-                found[line["number"]] = parsed(line)
-    if not names:
-        raise _Nothing(lacking)
-    for number, name in enumerate(names):
-        if number not in found:
-            found[number] = record(name, lacking, began, time.time())
-    return [found[number] for number in range(len(names))], clean(answer.stderr, 500)
+            hosts = hosts_of(arguments.targets)
+        except ConfigFileError as error:
+            raise _NoResults(failed(UNKNOWN, str(error))) from None
+        if not hosts:
+            reason = f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"'
+            raise _NoResults(failed(UNKNOWN, reason))
+        write(TARGETS, [host.name for host in hosts])
+        stage(LOADING)
+        from check_jobmon.plugin.targets.check_all import Checks
 
+        def on_result(number: int, result: Result, began: float) -> None:
+            write(number, TargetResult(hosts[number].name, result, began, time.time()))
 
-def _guarded(arguments: argparse.Namespace, work: Callable[[Report], str]) -> Callable[[Report], str]:
-    """As `work`, but an exception that should not come is its text: the reason, and with -vvv the traceback's lines."""
+        stage("checking")
+        deadline, give_up = (started + seconds * part for part in (SERVER_SHARE, WAITING_SHARE))
+        Checks(arguments, hosts, deadline, give_up, on_result).run()
 
-    def guarded(report: Report) -> str:
-        try:
-            return work(report)
-        except MemoryError:
-            raise
-        except Exception as error:
-            result = unexpected(error, arguments.verbose)
-            return "\n".join((result.summary, *result.long_output))
+    def late(stage: str) -> Result:
+        reason = unanswered(share, stage, f"targets of {clean(arguments.targets, 100)}")
+        return failed(STATES.index(arguments.connection_error), reason)
 
-    return guarded
-
-
-def _check(arguments: argparse.Namespace, seconds: float, file: int, report: Report) -> str:
-    """The checks, in a process of their own. Gives why there is nothing to check, if so."""
-    started = time.monotonic()
-    report(CONFIGURING)
-    try:
-        hosts = hosts_of(arguments.targets)
-    except ConfigFileError as error:
-        return str(error)
-    if not hosts:
-        return f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"'
-    write(file, {"targets": [host.name for host in hosts]})
-    report(LOADING)
-    from check_jobmon.plugin.targets.check_all import Checks
-
-    def tell(number: int, result: Result, began: float) -> None:
-        write_record(file, number, record(hosts[number].name, result, began, time.time()))
-
-    report("checking")
-    deadline, give_up = (started + seconds * share for share in (SERVER_SHARE, WAITING_SHARE))
-    Checks(arguments, hosts, deadline, give_up, tell).run()
-    return ""
-
-
-def _submitted(
-    arguments: argparse.Namespace, records: Sequence[Record], passives: Sequence[Passive], started: float
-) -> tuple[int, str]:
-    """Whether all results were taken, and which were not."""
-    seconds = max(0.1, arguments.timeout - (time.monotonic() - started))
-    with _file() as file:
-        state, lacking = UNKNOWN, "not submitted: please report it"
-        try:
-            answer = within(
-                seconds, _guarded(arguments, lambda report: _submit(arguments, passives, seconds, file, report))
-            )
-            if answer.text:
-                lacking = answer.text.partition("\n")[0]
-                if lacking[0].isdigit():
-                    state, lacking = int(lacking[0]), lacking[1:]
-        except DeadlineExceeded:
-            state = CRITICAL
-            lacking = (
-                f"not taken within {arguments.timeout:g}s: see that the monitoring server is up, or give more with -t"
-            )
-        except Died as death:
-            lacking = str(death)
-        told = {line["number"]: line["reason"] for line in read(file)}
-    if not told:
-        raise _Nothing(failed(state, lacking))
-    refused = [(passive, told.get(n, lacking)) for n, passive in enumerate(passives) if told.get(n, lacking)]
-    return printing.submission(records, len(passives), refused, arguments, time.monotonic() - started)
+    found, missing, stderr = _written_by(work, seconds, late, arguments.verbose)
+    if TARGETS not in found:
+        raise _NoResults(missing)
+    names = enumerate(found[TARGETS])
+    return [found.get(n) or TargetResult(name, missing, began, time.time()) for n, name in names], stderr
 
 
 def _submit(
-    arguments: argparse.Namespace, passives: Sequence[Passive], seconds: float, file: int, report: Report
-) -> str:
-    """The submission, in a process of its own. Gives a state and why nothing could be submitted, if so."""
-    deadline = time.monotonic() + seconds * WAITING_SHARE
+    arguments: argparse.Namespace, results: Sequence[TargetResult], passives: Sequence[PassiveResult], started: float
+) -> tuple[int, str]:
+    """The state and text that say whether all passive results were taken, and which were not."""
+    seconds = max(0.1, arguments.timeout - (time.monotonic() - started))
 
-    def told(number: int, reason: str) -> None:
-        write(file, {"number": number, "reason": reason})
+    def work(stage: Callable[[str], None], write: Write) -> None:
+        deadline = time.monotonic() + seconds * WAITING_SHARE
+        stage(LOADING)
+        kind, _, place = arguments.submit.partition(":")
+        try:
+            if kind == "nagios":
+                from check_jobmon.plugin.targets import nagios
 
-    report(LOADING)
-    kind, _, place = arguments.submit.partition(":")
-    try:
-        if kind == "nagios":
-            from check_jobmon.plugin.targets.nagios import submit as submit_to_nagios
+                nagios.submit(place, passives, arguments.max_output, deadline, write)
+            else:
+                from check_jobmon.plugin.targets import icinga
 
-            submit_to_nagios(place, passives, arguments.max_output, deadline, told)
-        else:
-            from check_jobmon.plugin.targets.icinga import submit as submit_to_icinga
+                icinga.submit(place, passives, arguments, deadline, write)
+        except SubmissionImpossible as error:
+            raise _NoResults(failed(error.state, str(error))) from None
 
-            submit_to_icinga(place, passives, arguments, deadline, told)
-    except SubmissionImpossible as error:
-        return f"{error.state}{error}"
-    return ""
+    def late(stage: str) -> Result:
+        hint = "see that the monitoring server is up, or give more with -t"
+        return failed(CRITICAL, f"not taken within {arguments.timeout:g}s: {hint}")
+
+    found, missing, _ = _written_by(work, seconds, late, arguments.verbose)
+    if not found:
+        raise _NoResults(missing)
+    reasons = [found.get(number, missing.summary) for number in range(len(passives))]
+    refused = [(passive, reason) for passive, reason in zip(passives, reasons, strict=True) if reason]
+    return report.submission(results, len(passives), refused, arguments, time.monotonic() - started)
+
+
+def _written_by(
+    work: Work, seconds: float, late: Callable[[str], Result], verbose: int
+) -> tuple[dict[int | str, Any], Result, str]:
+    """Run `work` in a child process. Returns what it wrote, why the rest is missing, and its standard error.
+
+    `late` gives the reason if the time is over, from the stage that the work was in.
+    """
+    with _memory_file() as file:
+
+        def write(key: int | str, found: object) -> None:
+            write_all(file, pickle.dumps((key, found)))
+
+        def guarded(stage: Callable[[str], None]) -> str:
+            try:
+                work(stage, write)
+            except MemoryError:
+                raise
+            except _NoResults as nothing:
+                write(MISSING, nothing.result)
+            except Exception as error:
+                write(MISSING, unexpected(error, verbose))
+            return ""
+
+        stderr, missing = "", failed(UNKNOWN, "a child process ended without a result: please report it")
+        try:
+            stderr = clean(within(seconds, guarded).stderr, 500)
+        except DeadlineExceeded as deadline:
+            missing = late(deadline.stage)
+        except Died as death:
+            missing = failed(UNKNOWN, str(death))
+        found = dict(_read(file))
+    missing = found.pop(MISSING, missing)
+    return found, missing, stderr
+
+
+def _read(file: int) -> Iterator[tuple[int | str, Any]]:
+    """What was written. An incomplete last object (its writer was killed) is ignored."""
+    os.lseek(file, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(file), "rb") as written, contextlib.suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            yield pickle.load(written)
 
 
 @contextlib.contextmanager
-def _file() -> Iterator[int]:
+def _memory_file() -> Iterator[int]:
     """A file without a name, which a child process writes and this one reads."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("check_jobmon")  # no disk that could be full
-        # several threads write: without this, one line can take another's place
+        # several threads write: without this, one could overwrite what another has written
         fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
         try:
             yield file

@@ -13,7 +13,7 @@ ONLY_FOR_MANY = {
     "check_jobmon.plugin.targets.processes",
     "check_jobmon.plugin.targets.check_all",
     "check_jobmon.plugin.targets.report",
-    "check_jobmon.plugin.targets.records",
+    "check_jobmon.plugin.targets.passive_results",
     "check_jobmon.plugin.targets.nagios",
     "check_jobmon.plugin.targets.icinga",
     "urllib3",

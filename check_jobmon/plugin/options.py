@@ -1,0 +1,133 @@
+"""The plugin's own options, beside those for the connection, and which of them can't be combined.
+
+The single check imports this module too, so it imports nothing that only --targets needs.
+"""
+
+import argparse
+import re
+
+from check_jobmon import __version__
+from check_jobmon.config.connection_options import filled, option, path, seconds, whole_number
+from check_jobmon.judging.result import STATES
+
+SERVICE = "JOBMON"
+SERVICE_LENGTH = 200
+"""Characters. With a job's name and the host's it has to fit into a command for Nagios, of which PIPE_BUF is the bound."""
+_ONLY_FOR_TARGETS = ("--output", "--submit", "--per-job", "--service-name", "--ca-cert", "--cert", "--key")
+_ONLY_FOR_ONE = ("--host", "--service", "--config")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options for the check, for many databases and for the output."""
+    check = parser.add_argument_group("check")
+    repeated = {"action": "append", "default": []}
+    some = "only this job, or those that match this shell pattern; can be given again (default: all)"
+    option(check, "-j --job NAME", some, filled, **repeated)
+    others = "not this job, or those that match this shell pattern; can be given again (default: none)"
+    option(check, "-x --exclude NAME", others, filled, **repeated)
+    failures = "failures in a row that alert for a job without configuration (default: 3)"
+    option(check, "--failures N", failures, whole_number(1, 10**99, "a number of failures", "1 or more"), default=3)
+    crashed = "state of a job whose run has lost its backend: ok, warning or critical (default: warning)"
+    option(check, "--crashed STATE", crashed, choices=STATES[:3], default="warning")
+    unreachable = "state if the server can't be reached, refuses or doesn't answer: ok, warning, critical or unknown"
+    unreachable += " (default: critical)"
+    option(check, "--connection-error STATE", unreachable, choices=STATES, default="critical")
+    option(
+        check, "-t --timeout SECONDS", "limit for the whole run, whatever hangs (default: 10)", _timeout, default=10.0
+    )
+
+    many = parser.add_argument_group(
+        "many databases",
+        "All are checked at once, within -t. The options for the connection and for the\ncheck apply to each.",
+    )
+    targets = "check each of the hosts: in this configuration file: a line for each, and the worst state of all"
+    option(many, "--targets FILE", targets, path)
+    formats = "text, or json with everything that is known, never cut (default: text)"
+    option(many, "--output FORMAT", formats, choices=("text", "json"))
+    submit = (
+        "send passive results, one for each target, to nagios:PATH (Nagios's command file or check result directory)"
+    )
+    submit += " or icinga:URL (Icinga 2's API); the plugin's own state then says whether all were taken"
+    option(many, "--submit WHERE", submit, _destination)
+    per_job = "with --submit or --output json: also a result for each job that was ever logged or configured"
+    option(many, "--per-job", per_job)
+    service = f"service of a target's own result (default: {SERVICE}); a job's service has the job's name after it;"
+    service += " the host is the target's name in FILE"
+    option(many, "--service-name NAME", service, _service)
+    option(many, "--ca-cert FILE", "CA to verify Icinga's certificate by (default: the system's)", path)
+    option(many, "--cert FILE", "client certificate for Icinga (default: user and password from ~/.netrc)", path)
+    option(many, "--key FILE", "private key of --cert (default: in the same file)", path)
+
+    output = parser.add_argument_group("output")
+    verbose = "a line for each job; -vv: also the steps of its last run; -vvv: also the connection, the query and the"
+    verbose += " time that each took (default: a line for each problem)"
+    output.add_argument("-v", "--verbose", action="count", default=0, help=verbose)
+    perfdata = "figures of all jobs, of the problems only, the summary only, or none: all, problems, summary, none"
+    perfdata += " (default: all)"
+    which = ("all", "problems", "summary", "none")
+    option(output, "--perfdata WHICH", perfdata, choices=which, default="all")
+    size = whole_number(200, 10**99, "a size", "a number of bytes, 200 or more")
+    most = "limit for the whole output (default: 8192, which is all that Nagios takes)"
+    option(output, "--max-output BYTES", most, size, default=8192)
+    version = f"check_jobmon {__version__}\n"
+    output.add_argument("-V", "--version", action="version", version=version, help="print the version")
+
+
+def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error if options are given that can't be combined."""
+    options = (*_ONLY_FOR_TARGETS, *_ONLY_FOR_ONE)
+    given = [name for name in sorted(options) if getattr(arguments, name[2:].replace("-", "_"))]
+    icinga = bool(arguments.submit) and arguments.submit.startswith("icinga:")
+    passive = arguments.submit or arguments.output == "json"
+    for allowed, restricted, reason in (
+        (arguments.targets, _ONLY_FOR_TARGETS, "goes with --targets only"),
+        (not arguments.targets, _ONLY_FOR_ONE, "is for one database, and --targets for many: give one of them"),
+        (not arguments.submit, ("--output",), "and --submit are two places for the results: give one of them"),
+        (passive, ("--per-job", "--service-name"), "goes with --submit or --output json only"),
+        (icinga, ("--ca-cert", "--cert", "--key"), "goes with --submit icinga:URL only"),
+        (arguments.cert, ("--key",), "goes with --cert only"),
+    ):
+        for name in given:
+            if name in restricted and not allowed:
+                parser.error(f"{name} {reason}")
+
+
+def _timeout(text: str) -> float:
+    return seconds(text, lambda number: 0 < number <= 86400, "more than 0 and at most 86400")
+
+
+def _destination(text: str) -> str:
+    kind, _, place = text.partition(":")
+    if kind not in ("nagios", "icinga") or not place.strip() or "\0" in place:
+        # never the text itself: it may hold a password
+        raise argparse.ArgumentTypeError("it is neither nagios:PATH nor icinga:URL")
+    if kind == "icinga":
+        _verify_url(place)
+    return text
+
+
+def _verify_url(url: str) -> None:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        bad = parts.scheme != "https" or not parts.hostname or parts.port == 0 or parts.query or parts.fragment
+        secret = "@" in parts.netloc
+    except ValueError:
+        bad, secret = True, "@" in url
+    if secret:
+        raise argparse.ArgumentTypeError(
+            "the URL has a user or password, which everybody on this machine can see: put them into ~/.netrc"
+        )
+    if bad:
+        raise argparse.ArgumentTypeError("the URL is not like https://icinga.example.com:5665 (and http is not spoken)")
+
+
+def _service(text: str) -> str:
+    if not re.fullmatch(r"[\w.:/+#@-]+( [\w.:/+#@-]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
+    if len(text) > SERVICE_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}"
+        )
+    return text
