@@ -8,16 +8,7 @@ two SELECTs are explained at their tops.
 
 import functools
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import sys
-    from collections.abc import Iterator
-
-    if sys.version_info >= (3, 11):
-        from importlib.resources.abc import Traversable  # novermin
-    else:
-        from importlib.abc import Traversable
+from typing import NamedTuple
 
 from check_jobmon.sql_files import quoted, sql_file
 
@@ -29,18 +20,16 @@ REFUSAL = "see that the job is not already running"
 """The action of the one step of a run that was refused because the job was under way: it counts as no run of the job."""
 
 
+FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
+"""Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
+
+
 class Script(NamedTuple):
-    """One bundled file: its number if it is a numbered one, its name, and its SQL ready to run."""
+    """A numbered script: its number, its file's name, and its SQL ready to run."""
 
     number: int
     name: str
     sql: str
-
-
-def _bundled() -> "Traversable":
-    from importlib.resources import files  # half of the standard library, which a check does without
-
-    return files(__package__)
 
 
 @functools.cache
@@ -112,38 +101,36 @@ def query(name: str) -> bytes:
     return sql_file(f"schema/{name}.sql").encode()
 
 
-def filled(name: str, schema: str, dblink: str) -> bytes:
-    """A query of bootstrap on the schema itself, by its file's name. The parameters are psycopg's."""
+def filled(name: str, schema: str, dblink: str = "") -> bytes:
+    """A script of bootstrap that uses the schema itself, by its file's name. The parameters are psycopg's."""
     return _fill(sql_file(f"schema/{name}.sql"), schema, dblink).encode()
 
 
+def _file_names(folder: str) -> list[str]:
+    from importlib.resources import files  # imports half of the standard library, which a check does without
+
+    return sorted(file.name for file in files(__package__).joinpath(folder).iterdir() if file.name.endswith(".sql"))
+
+
 def tables(schema: str, dblink: str) -> list[Script]:
-    """The numbered scripts, in their order. Each is applied once in a schema's life."""
-    scripts = []
-    for file in _bundled().joinpath("tables").iterdir():
-        if file.name.endswith(".sql"):
-            text = file.read_text(encoding="utf-8")
-            scripts.append(Script(int(file.name.split("_")[0]), file.name, _fill(text, schema, dblink)))
-    return sorted(scripts, key=lambda script: script.number)
-
-
-def functions(schema: str, dblink: str) -> list[Script]:
-    """The functions, one a file. Each is applied by every bootstrap."""
-    scripts = [
-        Script(0, file.name, _fill(file.read_text(encoding="utf-8"), schema, dblink))
-        for file in _walk(_bundled().joinpath("functions"))
+    """The numbered scripts, in their order. Each is applied once to a schema."""
+    return [
+        Script(int(name.partition("_")[0]), name, _fill(sql_file(f"schema/tables/{name}"), schema, dblink))
+        for name in _file_names("tables")
     ]
-    return sorted(scripts, key=lambda script: script.name)
 
 
-def _walk(folder: "Traversable") -> "Iterator[Traversable]":
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _walk(entry)
-        elif entry.name.endswith(".sql"):
-            yield entry
+def functions(schema: str, dblink: str) -> str:
+    """All functions, in the order of their names. Every bootstrap applies them."""
+    places = sorted((name, folder) for folder in FUNCTION_FOLDERS for name in _file_names(f"functions/{folder}"))
+    return "".join(_fill(sql_file(f"schema/functions/{folder}/{name}"), schema, dblink) for name, folder in places)
+
+
+def function_names(folder: str) -> list[str]:
+    """The names of the functions in a folder of functions/: each file is named after the function in it."""
+    return [name.removesuffix(".sql") for name in _file_names(f"functions/{folder}")]
 
 
 def version() -> int:
     """The version of the bundled schema: the number of its last numbered script."""
-    return max(script.number for script in tables("jobmon", "jobmon"))
+    return int(_file_names("tables")[-1].partition("_")[0])
