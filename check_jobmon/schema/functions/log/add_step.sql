@@ -18,4 +18,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.add_step(bigint, text) IS
-    'Starts a step of the run that add_job() returned the job_id of; p_action says what it does. Returns its step_id.';
+    'Starts a step of the run with this job_id and returns its step_id. p_action says what the step does.';

@@ -15,12 +15,12 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'It takes the role that runs the job, a member of it or of pg_signal_backend, or a superuser.';
+                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
     END;
     PERFORM cancel_job_note(v_job_id);
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
-    'Cancels the statement that the run''s backend is at, notes who did so in the run''s last step, and fails the run at '
-    'level 3. For another session''s run, and with the caller''s own right to cancel; a refusal says why.';
+    'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
+    'run at level 3. It takes the right to cancel that backend. A session can''t cancel its own run.';

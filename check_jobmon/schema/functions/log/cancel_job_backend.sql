@@ -1,10 +1,10 @@
--- The pid that cancel_job() may try to cancel: pids are reused, so it must be seen that it is still the run's own.
+-- Returns the pid for cancel_job() to cancel, once it has checked that this is still the run's backend: pids are reused.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job_backend(p_job_id bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_role          text := CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
+    v_role          text := coalesce(nullif(current_setting('role'), 'none'), session_user);
     v_run           job_log%ROWTYPE;
     v_found         boolean;
     v_backend_start timestamptz;
@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'show_running() lists the runs under way.';
     END IF;
-    -- a transaction keeps what it has seen of other sessions
+    -- within a transaction, pg_stat_activity would go on showing what it showed first
     PERFORM pg_stat_clear_snapshot();
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id;
     IF NOT FOUND THEN
@@ -22,7 +22,7 @@ BEGIN
     ELSIF NOT may_cancel(v_run, v_role, pg_backend_pid()) THEN
         RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', p_job_id, v_run.owner
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'It takes the role that runs the job, a member of it or of pg_signal_backend, or a superuser.';
+                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
     ELSIF v_run.end_time IS NOT NULL THEN
         RAISE EXCEPTION 'job % (%) is already over: it ended at % as %', p_job_id, v_run.job_name, v_run.end_time, v_run.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';
@@ -48,10 +48,11 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('Nothing is left to cancel; end the run with fail_job(%s).', p_job_id);
     END IF;
-    -- a link that doesn't connect is to be found before the backend is cancelled
+    -- if the link doesn't connect, this fails before the backend is cancelled
     PERFORM link_call('ping', '{}', true);
     RETURN v_run.pid;
 END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job_backend(bigint) IS
-    'Internal: the pid of the backend that is running this job; an error if there is none, or only this session''s own.';
+    'Internal: returns the pid of the backend that is running this job. Raises an error if the backend is gone or is this '
+    'session''s own, or if the caller may not cancel it.';

@@ -8,4 +8,5 @@ BEGIN
     PERFORM link_close(0);
 END
 $$;
-COMMENT ON FUNCTION @schema@.cancel_job_note(bigint) IS 'Internal: notes in the run''s last step that the caller cancelled it, and fails it.';
+COMMENT ON FUNCTION @schema@.cancel_job_note(bigint) IS
+    'Internal: notes in the run''s last step that the caller has cancelled the run, and fails the run.';

@@ -1,4 +1,4 @@
--- Ends a run that went well.
+-- Ends a run that succeeded.
 CREATE OR REPLACE FUNCTION @schema@.close_job(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp

@@ -1,4 +1,4 @@
--- Ends a run that went wrong.
+-- Ends a run that failed.
 CREATE OR REPLACE FUNCTION @schema@.fail_job(p_job_id bigint, p_fail_level integer DEFAULT 3) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -19,4 +19,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.fail_job(bigint, integer) IS
-    'Ends the run as failed, at level 3 (critical) unless told otherwise; level 2 is a warning.';
+    'Ends the run as failed: with level 3 (critical) by default, or with level 2 (warning).';

@@ -1,4 +1,4 @@
--- Takes the lock of a job, by name, for a run of it. The run's end releases it, or that of its session.
+-- Takes the lock on a job's name for one of its runs. It is released when the run ends, or its session.
 CREATE OR REPLACE FUNCTION @schema@.lock_job(p_job_id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -12,5 +12,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.lock_job(bigint) IS
-    'Internal: takes the lock of the run''s job for sql_job() and jobmonctl run --lock. Returns NULL, or a text that says '
-    'which run has it.';
+    'Internal: takes the lock on the run''s job, for sql_job() and jobmonctl run --lock. Returns NULL if the run has the lock now, '
+    'otherwise a text that says which run has it.';

@@ -1,4 +1,4 @@
--- Runs a statement as a whole job, never twice at once. As the caller, like sql_run() (see there).
+-- Runs a statement as a job of one step, but not while the job is under way elsewhere. It runs as the caller: see sql_run.sql.
 CREATE OR REPLACE FUNCTION @schema@.sql_job(p_job_name text, p_sql text) RETURNS text
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
@@ -13,7 +13,7 @@ BEGIN
     IF v_text IS NOT NULL THEN
         v_step_id := @schema@.add_step(v_job_id, '@refusal@');
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(2), pg_catalog.format('not run: %s', v_text));
-        -- not a success: that would clear the job's failures
+        -- not as a success, which would clear the job's failures
         PERFORM @schema@.fail_job(v_job_id, 2);
         RETURN pg_catalog.format('job %s (%s) was not run: %s', v_job_id, v_job_name, v_text);
     END IF;
@@ -31,7 +31,7 @@ EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
 END
 $$;
 COMMENT ON FUNCTION @schema@.sql_job(text, text) IS
-    'Runs p_sql with the caller''s rights as a job of one step, and returns a text with its job_id and whether it was '
-    'successful. While a job of the same name is under way, in any session, it is not run but logged as failed at level 2. '
-    'Deferred constraints are checked at its end. What fails at COMMIT only, such as 40001, is not known then: it is logged as '
-    'successful.';
+    'Runs p_sql with the caller''s rights as a job of one step. Returns a text with the job_id that says whether the job was '
+    'successful. While a job of the same name is under way, in any session, p_sql is not run, and the run is logged as failed with '
+    'level 2. Deferred constraints are checked at the end of the job. An error that is raised only at COMMIT, such as a '
+    'serialization failure (40001), comes too late: the job has been logged as successful.';

@@ -1,6 +1,6 @@
--- Runs a statement as a step: what sql_step() and sql_job() share. As the caller, and with the caller's search_path and settings:
--- the statement must see them. So nothing here may depend on them: every name and operator is qualified, a CASE has no operand,
--- there is no IN.
+-- Runs a statement as a step, for sql_step() and sql_job(). It runs as the caller, and with the caller's search_path and settings,
+-- because the statement must see them. So nothing here may depend on them: every name and operator is qualified, a CASE has no
+-- operand, and there is no IN.
 CREATE OR REPLACE FUNCTION @schema@.sql_run(p_job_id bigint, p_action text, p_sql text, p_whole_job boolean) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
@@ -19,11 +19,11 @@ DECLARE
     v_hint     pg_catalog.text;
 BEGIN
     v_step_id := @schema@.add_step(p_job_id, p_action);
-    -- Not where a SECURITY DEFINER function has called this: triggers that others have made wait for COMMIT, and would be run
-    -- here with its owner's rights (before PostgreSQL 18).
+    -- Not if a SECURITY DEFINER function has called this: other roles' triggers may be waiting for COMMIT, and would be run here
+    -- with the rights of that function's owner (before PostgreSQL 18).
     IF p_whole_job AND current_user OPERATOR(pg_catalog.=) (CASE WHEN v_role OPERATOR(pg_catalog.=) 'none' THEN v_session
                                                                  ELSE v_role END) THEN
-        -- Nor where the transaction has something to mend already: that is no fault of this job's.
+        -- Nor if the transaction already violates a deferred constraint: this job hasn't caused that.
         BEGIN
             SET CONSTRAINTS ALL IMMEDIATE;
             v_checks := true;
@@ -33,10 +33,10 @@ BEGIN
         END;
     END IF;
     BEGIN
-        -- EXECUTE keeps in memory all rows that a statement returns, and MOVE none. What can't have a cursor (statements that
-        -- return no rows, and several at once) is refused before any of it is done.
+        -- EXECUTE keeps all rows that a statement returns in memory, MOVE keeps none. Where a cursor isn't possible (a statement
+        -- that returns no rows, several statements), OPEN raises an error before anything is executed.
         BEGIN
-            -- the plan that EXECUTE would have
+            -- gives the plan that EXECUTE would use
             PERFORM pg_catalog.set_config('cursor_tuple_fraction', '1', true);
             OPEN v_cursor NO SCROLL FOR EXECUTE p_sql;
             PERFORM pg_catalog.set_config('cursor_tuple_fraction', v_fraction, true);
@@ -51,8 +51,8 @@ BEGIN
             GET DIAGNOSTICS v_rows = ROW_COUNT;
             CLOSE v_cursor;
         END IF;
-        -- Another role ends with its step, or it might not be allowed to log how it went. The caller's own may be one that was
-        -- SET LOCAL, which can't be seen, and must not outlive the transaction.
+        -- If the statement has set another role, the caller's is set again: the other one might not be allowed to log. LOCAL,
+        -- because the caller may have used SET LOCAL, which can't be seen, and the role must not outlive the transaction then.
         IF session_user::pg_catalog.text OPERATOR(pg_catalog.<>) v_session THEN
             PERFORM pg_catalog.set_config('session_authorization', v_session, false);
         END IF;
@@ -60,7 +60,8 @@ BEGIN
             PERFORM pg_catalog.set_config('role', v_role, v_role OPERATOR(pg_catalog.<>) 'none');
         END IF;
         IF v_checks THEN
-            -- What would fail at COMMIT, when the job is logged as successful. Rolled back, so that it is deferred as before.
+            -- Raises now what would be raised at COMMIT, after the job was logged as successful. Rolled back, so that the
+            -- constraints are deferred as before.
             BEGIN
                 SET CONSTRAINTS ALL IMMEDIATE;
                 v_held := true;
@@ -71,7 +72,7 @@ BEGIN
                 END IF;
             END;
         END IF;
-        -- within the block, because what the statement has locked may keep the link from logging this
+        -- in this block, because the link may have to wait for a lock of the statement's, and then this fails
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(1), pg_catalog.format('Rows affected: %s', v_rows));
         RETURN true;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
@@ -83,7 +84,7 @@ BEGIN
             CASE WHEN v_hint OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' HINT: ', v_hint) END,
             ' [', v_state, ']'));
         IF v_state OPERATOR(pg_catalog.=) '57014' THEN
-            -- query_canceled: the caller is to stop
+            -- query_canceled: the caller has to stop as well
             RAISE;
         END IF;
         RETURN false;
@@ -91,4 +92,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.sql_run(bigint, text, text, boolean) IS
-    'Internal: runs p_sql as a step. With p_whole_job what it leaves to be checked at COMMIT (deferred constraints) is checked.';
+    'Internal: runs p_sql as a step and returns whether it succeeded. With p_whole_job, deferred constraints are checked at its '
+    'end.';

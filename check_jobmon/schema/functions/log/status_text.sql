@@ -1,4 +1,4 @@
--- The word for an alert code, for sql_step(), which runs as a caller who may not read the table.
+-- The word for an alert code, for functions that run as the caller, who may not read the table.
 CREATE OR REPLACE FUNCTION @schema@.status_text(p_alert_code integer) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp

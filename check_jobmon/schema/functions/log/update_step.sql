@@ -1,4 +1,4 @@
--- Ends a step of a run, or says anew how it stands.
+-- Ends a step of a run, or replaces the status and message of a step that has ended.
 CREATE OR REPLACE FUNCTION @schema@.update_step(p_step_id bigint, p_status text, p_message text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.update_step(bigint, text, text) IS
-    'Ends the step with a status (OK, say, or CRITICAL) and a message that says more, such as the rows affected.';
+    'Ends the step with a status, such as OK or CRITICAL, and a message, such as the number of rows affected.';

@@ -1,4 +1,4 @@
--- The reference text's check: the worst alert code of all jobs, and what is wrong, in parentheses.
+-- The check as a function: the worst alert code of all jobs, and the jobs with problems, in parentheses.
 CREATE OR REPLACE FUNCTION @schema@.check_job_status(OUT alert_code integer, OUT alert_text text)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -40,7 +40,7 @@ WITH reason AS (
       FROM (
 @job_status@
            ) AS j
-     -- a crash alone is told, and no alert: what it counts for is for the plugin to say (--crashed)
+     -- a crash alone is reported, but doesn't alert here: for the plugin, --crashed says what it counts for
      WHERE j.alert_code > 1
         OR j.crashed_job_id IS NOT NULL AND j.active
 )
@@ -50,5 +50,5 @@ SELECT coalesce(max(r.alert_code), 1),
   FROM reason AS r
 $$;
 COMMENT ON FUNCTION @schema@.check_job_status() IS
-    'Judges all jobs: the worst alert code (1 fine, 2 warning, 3 critical) and, in parentheses, the jobs that are not '
-    'fine and why. Join it to job_status_text for the word.';
+    'Judges all jobs. Returns the worst alert code (1 OK, 2 warning, 3 critical) and, in parentheses, the jobs with problems and '
+    'why they have them. Join it to job_status_text for the word.';

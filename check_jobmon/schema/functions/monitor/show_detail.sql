@@ -8,7 +8,7 @@ SELECT d.*
  WHERE d.job_id = p_id
  ORDER BY d.step_id
 $$;
-COMMENT ON FUNCTION @schema@.show_detail(bigint) IS 'The steps of the run with this job_id, in their order.';
+COMMENT ON FUNCTION @schema@.show_detail(bigint) IS 'The steps of the run with this job_id, in order.';
 
 CREATE OR REPLACE FUNCTION @schema@.show_detail(p_name text, integer DEFAULT 1) RETURNS SETOF @schema@.job_detail
 LANGUAGE sql STABLE
@@ -20,11 +20,11 @@ SELECT d.*
         SELECT *
           FROM job_detail
          WHERE job_id = r.job_id
-         -- keeps this a probe for each run, whatever the planner thinks how many there are
+         -- keeps this an index probe for each run, however many runs the planner expects
          OFFSET 0
        ) AS d
  ORDER BY d.job_id DESC, d.step_id
 $$;
 COMMENT ON FUNCTION @schema@.show_detail(text, integer) IS
-    'The steps of the latest run of the job with this name, or of as many runs as told: newest run first, each run''s '
-    'steps in their order.';
+    'The steps of the latest run of the job with this name, or of as many of its latest runs as the second argument says: newest '
+    'run first, the steps of each run in order.';

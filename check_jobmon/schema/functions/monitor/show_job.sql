@@ -8,4 +8,4 @@ SELECT *
  ORDER BY job_id DESC
 $$;
 COMMENT ON FUNCTION @schema@.show_job(text, integer) IS
-    'The runs of the job with this name, newest first: 10 of them unless told otherwise.';
+    'The latest runs of the job with this name, newest first; 10 runs by default.';

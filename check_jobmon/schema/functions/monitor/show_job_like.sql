@@ -1,5 +1,5 @@
 -- The latest runs of all jobs whose name matches.
--- Matches the names first: they are found one probe each, however many runs they have.
+-- Finds the names first, with one index probe each, however many runs they have; then matches them.
 CREATE OR REPLACE FUNCTION @schema@.show_job_like(p_name text, integer DEFAULT 10) RETURNS SETOF @schema@.job_log
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -28,11 +28,11 @@ name AS (
 SELECT r.*
   FROM name AS n
  CROSS JOIN LATERAL job_runs(n.job_name, $2) AS r
- -- names are upper case; matching in any case and not by upper(p_name) leaves \d and its like what they are
+ -- names are upper case; ~* rather than upper(p_name), which would turn \d into \D
  WHERE n.job_name ~* p_name
  ORDER BY r.job_id DESC
  LIMIT $2
 $$;
 COMMENT ON FUNCTION @schema@.show_job_like(text, integer) IS
-    'The runs of all jobs whose name contains this text or matches it as a regular expression, in any case, newest '
-    'first: 10 of them unless told otherwise.';
+    'The latest runs of all jobs whose name matches this regular expression, in upper or lower case, newest first; 10 runs by '
+    'default. A plain text matches the names that contain it.';

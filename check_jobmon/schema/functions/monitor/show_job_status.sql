@@ -11,7 +11,7 @@ SELECT l.*
  LIMIT $2
 $$;
 COMMENT ON FUNCTION @schema@.show_job_status(text, integer) IS
-    'The runs that ended with this status, newest first: 10 of them unless told otherwise.';
+    'The latest runs that ended with this status, newest first; 10 runs by default.';
 
 CREATE OR REPLACE FUNCTION @schema@.show_job_status(p_name text, p_status text, integer DEFAULT 10)
 RETURNS SETOF @schema@.job_log
@@ -27,4 +27,4 @@ SELECT l.*
  LIMIT $3
 $$;
 COMMENT ON FUNCTION @schema@.show_job_status(text, text, integer) IS
-    'The runs of the job with this name that ended with this status, newest first: 10 of them unless told otherwise.';
+    'The latest runs of the job with this name that ended with this status, newest first; 10 runs by default.';

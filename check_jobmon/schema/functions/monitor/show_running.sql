@@ -8,10 +8,10 @@ SELECT l.*
   JOIN pg_stat_activity AS a
     ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
-   -- pids are reused; who may not see when the backend started gets NULL, and then the pid has to do
+   -- Pids are reused. A role that may not see when the backend started gets NULL; then the pid has to suffice.
    AND coalesce(a.backend_start <= l.start_time, true)
  ORDER BY l.job_id DESC
  LIMIT $1
 $$;
 COMMENT ON FUNCTION @schema@.show_running(integer) IS
-    'The runs that are open and whose backend is still there, newest first: 10 of them unless told otherwise.';
+    'The open runs whose backend is still there, newest first; 10 runs by default.';

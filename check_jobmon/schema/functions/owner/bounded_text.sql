@@ -1,4 +1,4 @@
--- Keeps a text of the log within 64 KiB: of a longer one the beginning and the end, and between them how much went.
+-- Cuts a text to 64 KiB: a longer one keeps its beginning and its end, and between them a note of how much was left out.
 CREATE OR REPLACE FUNCTION @schema@.bounded_text(p_text text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -10,7 +10,7 @@ BEGIN
     IF pg_catalog.octet_length(p_text) OPERATOR(pg_catalog.>) 65536 THEN
         v_head := pg_catalog.left(p_text, v_half);
         v_tail := pg_catalog.right(p_text, v_half);
-        -- bytes count, and characters are what can be cut
+        -- the limit is in bytes, but only whole characters can be cut off
         WHILE pg_catalog.octet_length(v_head) OPERATOR(pg_catalog.>) v_half LOOP
             v_head := pg_catalog.left(v_head, pg_catalog.length(v_head) OPERATOR(pg_catalog.*) v_half
                                               OPERATOR(pg_catalog./) pg_catalog.octet_length(v_head));
@@ -27,7 +27,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bounded_text(text) IS
-    'Internal: the text, or if it has more than 64 KiB its beginning and its end, with a note between of how much went.';
+    'Internal: the text; if it has more than 64 KiB, its beginning and its end, with a note between them of how many characters '
+    'were left out.';
 
 CREATE OR REPLACE FUNCTION @schema@.bounded_text(p_texts text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE
@@ -35,4 +36,4 @@ AS $$
     SELECT pg_catalog.array_agg(@schema@.bounded_text(t.text) ORDER BY t.number)
       FROM pg_catalog.unnest(p_texts) WITH ORDINALITY AS t(text, number)
 $$;
-COMMENT ON FUNCTION @schema@.bounded_text(text[]) IS 'Internal: the texts, each bounded.';
+COMMENT ON FUNCTION @schema@.bounded_text(text[]) IS 'Internal: the texts, each cut to 64 KiB.';

@@ -1,6 +1,6 @@
--- What pg_restore could not make: a dump without job_log's rows has the rows that refer to them. These three tables are
--- nothing without job_log, so their orphans go. Only where one is missing: making a foreign key waits for every transaction
--- that writes the log.
+-- Adds the foreign keys that pg_restore could not add because the dump left out the rows of job_log, but not those that refer
+-- to them. Those rows mean nothing without their runs, so they are deleted. Only if a key is missing: adding one waits for every
+-- transaction that writes the log.
 DO $$
 DECLARE
     v_table text;

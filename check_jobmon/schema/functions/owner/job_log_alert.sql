@@ -1,5 +1,5 @@
--- Trigger of job_log: keeps job_check_log. Which run was the later one says the time at which it ended and not the order in
--- which the rows are written: a restore of the data alone writes them in that of the disk, and past runs are logged late.
+-- Trigger of job_log: keeps job_check_log up to date. The later of two runs is the one that ended later, not the one whose row is
+-- written later: a restore of the data alone writes the rows in their order on disk, and past runs are logged late.
 CREATE OR REPLACE FUNCTION @schema@.record_alert(p_run @schema@.job_log) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -8,12 +8,12 @@ DECLARE
     v_alert_code integer := (SELECT t.alert_code
                                FROM job_status_text AS t
                               WHERE t.alert_text = p_run.status
-                                -- not where job_status_text_renamed() rewrites the history: nothing has failed or succeeded then
+                                -- not if job_status_text_renamed() is rewriting the history: no run has failed or succeeded then
                                 AND pg_trigger_depth() = 1);
     v_over       bigint[];
 BEGIN
     IF v_alert_code = 1 THEN
-        -- an end that is yet to come is a clock's mistake, and no later one
+        -- a clock that was wrong has logged an end in the future: that run doesn't count as a later one
         v_over := ARRAY(
             SELECT c.job_id
               FROM job_check_log AS c
@@ -27,8 +27,8 @@ BEGIN
                         ELSE c.job_id < p_run.job_id
                    END
         );
-        -- A site's own foreign key may keep a row. Then it stays, with a code that doesn't alert: no job fails because its
-        -- failures are made good. What is checked at COMMIT only would be too late for that.
+        -- A site's own foreign key may keep a row. Then the row stays, with a code that doesn't alert: a success must not
+        -- fail because of it. The error of a foreign key that is checked at COMMIT would come too late to be caught here.
         BEGIN
             IF EXISTS (SELECT FROM pg_constraint WHERE confrelid = 'job_check_log'::regclass AND condeferred) THEN
                 RAISE foreign_key_violation;
@@ -44,7 +44,7 @@ BEGIN
                           AND l.end_time <= clock_timestamp()
                           AND (l.end_time, l.job_id) > (p_run.end_time, p_run.job_id)
                           AND l.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)) THEN
-            -- a run that is failed twice has failed once
+            -- a run for which fail_job() is called twice counts as one failure
             INSERT INTO job_check_log (job_id, job_name, alert_code) VALUES (p_run.job_id, p_run.job_name, v_alert_code)
                 ON CONFLICT (job_id) DO UPDATE SET job_name = excluded.job_name, alert_code = excluded.alert_code;
         END IF;
@@ -52,11 +52,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.record_alert(@schema@.job_log) IS
-    'Internal: a failing status adds the run to job_check_log, unless a later run went well; a success clears the job''s rows '
-    'there, but those of later runs. A row that a foreign key refers to gets the alert code 1 instead.';
+    'Internal: a failing status adds the run to job_check_log unless a later run succeeded; a success deletes the job''s rows '
+    'there, except those of later runs. A row that a foreign key refers to gets the alert code 1 instead.';
 
--- What nearly every end of a run is, a success with nothing to clear, is done right here: a new link compiles all of a function
--- that it calls.
+-- The usual end of a run, a success without failures to clear, is handled right here, because a new link compiles the whole of each
+-- function that it calls.
 CREATE OR REPLACE FUNCTION @schema@.job_log_alert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -70,10 +70,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION @schema@.job_log_alert() IS 'Trigger of job_log: keeps job_check_log, see record_alert().';
+COMMENT ON FUNCTION @schema@.job_log_alert() IS 'Trigger of job_log: keeps job_check_log up to date. See record_alert().';
 
--- Two triggers with as little of a condition as can be: PostgreSQL reads it anew for each statement.
--- Only where they are missing: creating a trigger waits for every transaction that writes the log.
+-- Two triggers, so that their conditions are short: PostgreSQL parses them again for each statement.
+-- Only if they are missing: creating a trigger waits for every transaction that writes the log.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger

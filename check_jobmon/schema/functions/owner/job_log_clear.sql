@@ -1,6 +1,6 @@
--- Deletes old runs. In batches that the link commits one by one, so that no logger waits for more than one. Nothing of the log is
--- read here, and after each batch what was done for it is rolled back: no lock is held that somebody could wait for (VACUUM FULL,
--- say) whom the link then had to wait for.
+-- Deletes old runs, in batches that the link commits one by one, so that no logger waits for more than one batch. The function
+-- itself doesn't read the log, and rolls its own transaction back after each batch, so it holds no lock that another session
+-- (VACUUM FULL, say) could wait for while the link waits for that session.
 CREATE OR REPLACE FUNCTION @schema@.job_log_clear(p_interval interval) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -9,7 +9,7 @@ DECLARE
     -- beyond a thousand years the difference could leave the range of a timestamp
     v_before  constant timestamptz := CASE WHEN p_interval < '1000 years' THEN clock_timestamp() - p_interval
                                            ELSE make_timestamptz(1000, 1, 1, 0, 0, 0) END;
-    -- the same in any session, whatever its time zone and date style
+    -- means the same in any session, whatever its time zone and date style
     v_text    constant text := to_char(v_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00');
     v_job_id  bigint;
     v_step_id bigint;
@@ -22,10 +22,10 @@ BEGIN
     IF p_interval IS NULL OR p_interval < '0' THEN
         RAISE EXCEPTION 'job_log_clear() needs an interval that is not negative, and this one is %',
                         coalesce(p_interval::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call job_log_clear(''90 days''), say.';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: job_log_clear(''90 days'').';
     END IF;
     BEGIN
-        -- one pass in the order of job_id, so that no batch looks again at what another has left
+        -- in the order of job_id, so that no batch looks again at the runs that an earlier one has kept
         WHILE v_batch[2] > 0 LOOP
             BEGIN
                 IF v_kept IS NULL THEN
@@ -43,7 +43,7 @@ BEGIN
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
         IF v_step_id IS NOT NULL THEN
-            -- a batch may have been committed without its answer having come
+            -- a batch may have been committed although its answer did not arrive
             PERFORM update_step(v_step_id, status_text(3),
                                 format('%s, then: %s [%s]',
                                        coalesce(link_call('cleared', ARRAY[v_step_id::text], true), 'runs deleted: 0'),
@@ -63,6 +63,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_clear(interval) IS
-    'Deletes the runs that started longer ago than the interval, with their steps, and logs itself as the job JOB LOG CLEAR. '
+    'Deletes the runs that started longer ago than the interval, with their steps, and logs this as the job JOB LOG CLEAR. '
     'Keeps runs under way, and the last completed run of an active configured job while its thresholds reach back to it. '
-    'What it has deleted stays deleted even if the transaction rolls back.';
+    'Deleted runs stay deleted even if the transaction rolls back.';

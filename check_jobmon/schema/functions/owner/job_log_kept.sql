@@ -10,9 +10,9 @@ SELECT done.job_id, c.job_name, done.start_time
         SELECT l.job_id, l.start_time, l.end_time
           FROM job_log AS l
          WHERE l.job_name = c.job_name
-           -- the check counts no others
+           -- the check ignores runs with other times
            AND l.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-           -- as in the check, a run that was refused is none
+           -- as in the check, a run that was refused because the job was under way doesn't count
            AND (l.status IS DISTINCT FROM (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 2)
                 OR (SELECT d.action FROM job_detail AS d WHERE d.job_id = l.job_id ORDER BY d.step_id LIMIT 1)
                    IS DISTINCT FROM '@refusal@')

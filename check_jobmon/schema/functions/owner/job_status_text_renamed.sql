@@ -1,10 +1,10 @@
--- Trigger of job_status_text: the log's history follows when a word is changed.
+-- Trigger of job_status_text: when a word is changed, changes it in the log's history too.
 CREATE OR REPLACE FUNCTION @schema@.job_status_text_renamed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- what the rows have that this has already changed: where words are swapped, nothing else tells them from the rest
+    -- the xmin of the rows that this has already changed: if words are swapped, nothing else tells those rows from the others
     v_changed constant xid := (SELECT s.xmin FROM job_status_text AS s JOIN new_words AS n ON n.alert_code = s.alert_code LIMIT 1);
     v_runs    bigint[];
 BEGIN
@@ -20,7 +20,7 @@ BEGIN
       FROM old_words AS o
       JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
      WHERE d.status = o.alert_text;
-    -- The runs that have ended meanwhile. From here on none ends until this is committed, and then by the new word.
+    -- The runs that have ended meanwhile. From here on, no run ends until this is committed, and then it gets the new word.
     LOCK TABLE job_log IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE job_log AS l
@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_status_text_renamed() IS
-    'Trigger of job_status_text: a changed word is changed in job_log and job_detail too. On a long log that takes a while.';
+    'Trigger of job_status_text: changes a changed word in job_log and job_detail too, which takes a while if the log is long.';
 
 DO $$
 BEGIN
