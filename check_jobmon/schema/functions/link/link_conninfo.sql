@@ -1,5 +1,5 @@
 -- How the link connects: as dblink_mapping says; for what is NULL there, to this server. p_role_here is the role that
--- it connects as, and NULL if dblink_mapping may lead to another server.
+-- it connects as, or NULL if dblink_mapping may lead to another server.
 CREATE OR REPLACE FUNCTION @schema@.link_conninfo(OUT p_conninfo text, OUT p_role_here text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
