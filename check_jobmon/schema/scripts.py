@@ -1,9 +1,9 @@
-"""The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
+"""The bundled SQL files as texts, with their placeholders filled in. Knows the files, but executes nothing.
 
-Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
-in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
-failures, `@refusal@` the action of a refused run's step, `@signature@` the signature of the text v_signed; those of the
-two SELECTs are explained at their tops.
+Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
+identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
+the text v_signed, `@uncounted@` and `@refusal@` the constants below. The files of the two SELECTs explain placeholders of
+their own.
 """
 
 import functools
@@ -15,9 +15,9 @@ from check_jobmon.sql_files import quoted, sql_file
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
 UNCOUNTED = 250
-"""The check stops counting the failures of a job when they are more than this beyond its sensitivity."""
+"""How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
-"""The action of the one step of a run that was refused because the job was under way: it counts as no run of the job."""
+"""The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
 
 
 FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
@@ -71,15 +71,8 @@ def job_status(
 
 
 def job_runs(job_name: str, limit: str) -> str:
-    """A SELECT of the job_ids of a job's latest runs; both are expressions of SQL, and @schema@ is still to be filled in."""
+    """A SELECT of the job_ids of a job's latest runs. Both parameters are SQL expressions; @schema@ is not filled in yet."""
     return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
-
-
-SIGNATURE = """pg_catalog.sha256(
-                pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_1'))
-                OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, 'SQL_ASCII')
-                OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_2')))"""
-"""The signature of the text v_signed. An expression, not a function or a query: every call of the log evaluates it twice."""
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:
@@ -88,7 +81,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
         .replace("@refusal@", REFUSAL)
-        .replace("@signature@", SIGNATURE)
+        .replace("@signature@", sql_file("schema/signature.sql").rstrip())
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)
         .replace("@dblink@", quoted(dblink))

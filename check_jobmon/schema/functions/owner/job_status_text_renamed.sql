@@ -6,40 +6,32 @@ AS $$
 DECLARE
     -- the xmin of the rows that this has already changed: if words are swapped, nothing else tells those rows from the others
     v_changed constant xid := (SELECT s.xmin FROM job_status_text AS s JOIN new_words AS n ON n.alert_code = s.alert_code LIMIT 1);
+    v_old     text[];
+    v_new     text[];
     v_runs    bigint[];
 BEGIN
-    -- All of a statement's changes at once, so that words can be swapped.
-    UPDATE job_log AS l
-       SET status = n.alert_text
+    -- all of a statement's changes at once, so that words can be swapped
+    SELECT array_agg(o.alert_text), array_agg(n.alert_text) INTO v_old, v_new
       FROM old_words AS o
-      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
-     WHERE l.status = o.alert_text
-       AND l.end_time IS NOT NULL;
-    UPDATE job_detail AS d
-       SET status = n.alert_text
-      FROM old_words AS o
-      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
-     WHERE d.status = o.alert_text;
+      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text;
+    UPDATE job_log SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old) AND end_time IS NOT NULL;
+    UPDATE job_detail SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old);
     -- The runs that have ended meanwhile. From here on, no run ends until this is committed, and then it gets the new word.
     LOCK TABLE job_log IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
-        UPDATE job_log AS l
-           SET status = n.alert_text
-          FROM old_words AS o
-          JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
-         WHERE l.status = o.alert_text
-           AND l.end_time IS NOT NULL
-           AND l.xmin <> v_changed
-     RETURNING l.job_id
+        UPDATE job_log
+           SET status = v_new[array_position(v_old, status)]
+         WHERE status = ANY (v_old)
+           AND end_time IS NOT NULL
+           AND xmin <> v_changed
+     RETURNING job_id
     )
     SELECT array_agg(job_id) INTO v_runs FROM changed;
-    UPDATE job_detail AS d
-       SET status = n.alert_text
-      FROM old_words AS o
-      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text
-     WHERE d.status = o.alert_text
-       AND d.job_id = ANY (v_runs)
-       AND d.xmin <> v_changed;
+    UPDATE job_detail
+       SET status = v_new[array_position(v_old, status)]
+     WHERE status = ANY (v_old)
+       AND job_id = ANY (v_runs)
+       AND xmin <> v_changed;
     RETURN NULL;
 END
 $$;
