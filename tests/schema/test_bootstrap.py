@@ -272,7 +272,7 @@ def test_a_newer_schema_is_refused(database: Database, session: psycopg.Connecti
     before = catalog(database)
     done = database.ctl("bootstrap")
     assert re.fullmatch(
-        rf'jobmonctl bootstrap: schema "jobmon" has version 999, newer than the {VERSION} that check_jobmon \S+ brings: '
+        rf'jobmonctl bootstrap: schema "jobmon" has version 999, newer than the version {VERSION} that check_jobmon \S+ brings: '
         r"upgrade the package\n",
         done.stderr,
     )
@@ -528,7 +528,7 @@ def test_an_ordinary_owner_can_log_after_the_revoke_that_bootstrap_proposes(empt
         session.execute(f"ALTER ROLE {dba} CREATEROLE".encode())
         with empty_database.connect(user=dba) as owner:
             said = bootstrap(owner, "jobmon", with_roles=False).dblink
-            session.execute(said.partition("needs that: ")[2].encode())
+            session.execute(said.partition("needs that right, run: ")[2].encode())
             assert bootstrap(owner, "jobmon", with_roles=False).dblink == ""
             job = value(owner, "SELECT jobmon.add_job('etl')")
             assert value(owner, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
@@ -538,9 +538,9 @@ def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database:
     with empty_database.connect() as session:
         session.execute("CREATE EXTENSION dblink SCHEMA public")
         said = bootstrap(session, "jobmon").dblink
-        assert said.startswith("PUBLIC may execute dblink, so that ")
+        assert said.startswith("PUBLIC may execute dblink, so any role ")
         assert "\n" not in said
-        session.execute(said.partition("needs that: ")[2].encode())
+        session.execute(said.partition("needs that right, run: ")[2].encode())
         report = bootstrap(session, "jobmon")
         assert (report.changed, report.dblink) == (False, "")
         assert can_log(empty_database)
