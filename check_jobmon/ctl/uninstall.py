@@ -52,7 +52,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
 def _made(schema: str, keep_data: bool) -> dict[str, object]:
     """The names of the objects to drop: what bootstrap makes, as its scripts have it, without what is kept."""
     once = "".join(script.sql for script in tables(schema, schema))
-    again = "".join(script.sql for script in functions(schema, schema))
+    again = functions(schema, schema)
     routine, table = (
         r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)',
         r'^CREATE (?:TABLE|SEQUENCE) "\w+"\.(\w+)',

@@ -1,4 +1,4 @@
-"""Compares what is in the schema with what bootstrap makes there. The catalog query, and so the rules, is contents.sql."""
+"""Compares the schema with what bootstrap makes there, to refuse what others added or changed. contents.sql has the rules."""
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +27,7 @@ class Thing(NamedTuple):
 
 
 def contents(connection: "Session", home: int) -> dict[str, Thing]:
-    """What is in the schema with that oid, by name."""
+    """The objects in the schema with the oid `home`, by name."""
     rows = connection.execute(query("contents"), {"home": home}).fetchall()
     return {row[1]: Thing(*row) for row in rows}
 
@@ -35,10 +35,10 @@ def contents(connection: "Session", home: int) -> dict[str, Thing]:
 def differences(
     found: "Mapping[str, Thing]", scripts: "Mapping[str, Thing]", made: "Mapping[str, Thing]", due: str
 ) -> list[str]:
-    """What bootstrap did not make, or not so, in words.
+    """A line for each object that bootstrap did not make, or made differently, or that is missing.
 
-    `scripts` is what the numbered scripts have made that were applied, `made` what is there after a bootstrap. `due` is
-    the text of the scripts that will be applied: a function or trigger that one of them drops may be there.
+    `scripts` has the objects that the numbered scripts applied so far make, `made` those that are there after a bootstrap.
+    `due` is the text of the scripts yet to be applied: a function or trigger that one of them drops may be there.
     """
     drops = " ".join(re.findall(r"DROP (?:FUNCTION|PROCEDURE|ROUTINE)\s([^;]*);", due))
     dropped = {f"function {signature}" for signature in re.findall(r"\w+\([^()]*\)", drops)}
@@ -51,13 +51,13 @@ def differences(
         expected = [one[name] for one in (scripts, made) if name in one]
         if not expected:
             relation = f"relation {thing.relation}"
-            # a part of a relation that the site has added; never another function of one of our names
+            # an object that a site may add, or a part of its own relation; never a function with one of our names
             tolerated = (thing.may_be_added and name.partition("(")[0] not in ours) or (
                 name != relation and thing.relation and relation not in made
             )
             if not tolerated and name not in dropped:
                 wrong.append(f"{name} is not check_jobmon's")
-        # the body only of what no bootstrap replaces
+        # bodies are compared only if no bootstrap replaces them
         elif not any(thing.facts == it.facts and (name not in scripts or thing.body == it.body) for it in expected):
             should = expected[0].facts
             wrong.append(
@@ -73,6 +73,6 @@ def refuse(schema: str, wrong: "Sequence[str]") -> None:
     if wrong:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise BootstrapError(
-            f'schema "{schema}" is not as bootstrap made it, and nothing was touched ({"; ".join(wrong[:NAMED])}{more}): undo '
+            f'schema "{schema}" is not as bootstrap made it; nothing was changed ({"; ".join(wrong[:NAMED])}{more}): undo '
             "that as the schema's owner (DROP, ALTER, REVOKE)"
         )

@@ -1,7 +1,7 @@
--- What is in a schema, one row an object: the relation that it is part of (or NULL), its name, its properties as text, the
--- hash of a function's body, and whether bootstrap tolerates that it is missing, and that it was added.
--- The texts are without the schema's name, so that two schemas can be compared. `home` is the schema's oid.
--- Only system catalogs are read: nothing that the schema's owner could have made runs.
+-- The objects in a schema, one row each: the relation that the object is part of (or NULL), its name, its properties as text, the
+-- hash of a function's body, and whether bootstrap tolerates that it is missing, and that a site has added it.
+-- The texts don't contain the schema's name, so that two schemas can be compared. `home`: the schema's oid.
+-- Reads only system catalogs, so no code runs that the schema's owner could have put there.
 WITH home AS MATERIALIZED (
     SELECT n.oid, n.nspacl AS acl, n.oid = pg_my_temp_schema() AS temporary,
            -- all temporary schemas belong to the cluster's first superuser
@@ -18,8 +18,8 @@ WITH home AS MATERIALIZED (
       JOIN pg_class AS c ON c.relnamespace = h.oid
      WHERE c.relkind NOT IN ('i', 'I')
 ), harmless (classid, objid) AS MATERIALIZED (
-    -- The defaults and checks, in the tables that a site may extend, that call nothing but PostgreSQL's own immutable
-    -- functions: query_to_xml() and others that are volatile run any SQL.
+    -- The defaults and checks, in the tables that a site may extend, that call only PostgreSQL's own immutable functions.
+    -- Volatile ones could run any SQL: query_to_xml(), for example.
     SELECT e.classid, e.objid
       FROM relation AS c
       JOIN (SELECT 'pg_attrdef'::regclass, d.oid, d.adrelid, d.adbin FROM pg_attrdef AS d
@@ -32,7 +32,7 @@ WITH home AS MATERIALIZED (
                          FROM regexp_matches(e.tree::text, ':funcid (\d+)', 'g') AS m(id)
                          JOIN pg_proc AS f ON f.oid = m.id[1]::oid
                         WHERE f.provolatile <> 'i')
-       -- what is PostgreSQL's own is not recorded
+       -- dependencies on PostgreSQL's own objects are not recorded
        AND NOT EXISTS (SELECT
                          FROM pg_depend AS u
                         WHERE u.classid = e.classid AND u.objid = e.objid
@@ -82,12 +82,12 @@ WITH home AS MATERIALIZED (
      UNION ALL
     SELECT c.relname::text, format('constraint %%s of %%s', t.conname, c.relname),
            pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL,
-           -- bootstrap makes these again: see foreign_keys.sql
+           -- bootstrap adds these again: see foreign_keys.sql
            t.contype = 'f' AND c.relname IN ('cancelled_job', 'job_lock', 'past_run'),
            EXISTS (SELECT FROM harmless AS k WHERE k.classid = 'pg_constraint'::regclass AND k.objid = t.oid)
       FROM relation AS c
       JOIN pg_constraint AS t ON t.conrelid = c.oid
-     -- those of NOT NULL, which PostgreSQL 18 has made constraints, are the columns'
+     -- NOT NULL, which is a constraint since PostgreSQL 18, is a property of the column here
      WHERE t.contype <> 'n'
      UNION ALL
     SELECT c.relname::text, format('trigger %%s of %%s', t.tgname, c.relname),
@@ -120,7 +120,7 @@ WITH home AS MATERIALIZED (
     SELECT NULL, format('function %%s(%%s)', p.proname, oidvectortypes(p.proargtypes)),
            concat_ws(', ',
                      CASE p.prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure' ELSE 'aggregate or window function' END,
-                     -- bootstrap replaces the body, and one of these two languages by the other
+                     -- bootstrap replaces the body, and may replace one of these two languages by the other
                      CASE WHEN l.lanname NOT IN ('sql', 'plpgsql') THEN 'in language ' || l.lanname END,
                      'returns ' || pg_get_function_result(p.oid),
                      'arguments ' || pg_get_function_identity_arguments(p.oid),
@@ -128,7 +128,7 @@ WITH home AS MATERIALIZED (
            md5(concat_ws(' ', regexp_replace(p.prosrc, h.prefix, '', 'g'), l.lanname, p.prosecdef,
                          replace(array_to_string(p.proconfig, ' '), format(', %%s,', h.in_path), ','))),
            false,
-           -- no call of PostgreSQL's own functions can mean it
+           -- not if its name is one of PostgreSQL's own functions, because a call of that could find it instead
            NOT EXISTS (SELECT FROM pg_proc AS b WHERE b.pronamespace = 'pg_catalog'::regnamespace AND b.proname = p.proname)
            AND (p.proowner = h.owner OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = p.proowner AND r.rolsuper))
       FROM home AS h
@@ -143,7 +143,7 @@ WITH home AS MATERIALIZED (
                 AND EXISTS (SELECT FROM pg_type AS b WHERE b.oid = t.typbasetype AND b.typnamespace = 'pg_catalog'::regnamespace))
       FROM home AS h
       JOIN pg_type AS t ON t.typnamespace = h.oid
-     -- without those of the relations, and all arrays
+     -- without the row types of relations, and without arrays
      WHERE t.typrelid = 0
        AND NOT EXISTS (SELECT FROM pg_type AS e WHERE e.typarray = t.oid)
      UNION ALL
@@ -173,7 +173,7 @@ WITH home AS MATERIALIZED (
              UNION ALL SELECT cfgnamespace, 'text search configuration ' || cfgname FROM pg_ts_config) AS o(namespace, name)
         ON o.namespace = h.oid
      UNION ALL
-    -- a right by which somebody else could put here what bootstrap runs
+    -- a right with which another role could create objects here that bootstrap would run
     SELECT NULL, format('right of %%s to create in the schema', coalesce(r.rolname, 'PUBLIC')), '', NULL, false, false
       FROM home AS h
      CROSS JOIN aclexplode(h.acl) AS a
@@ -182,7 +182,8 @@ WITH home AS MATERIALIZED (
        AND a.grantee <> h.owner
        AND r.rolsuper IS NOT TRUE
      UNION ALL
-    -- by either, what the grantee writes would run as whoever writes the table: a trigger on it, or on what refers to it
+    -- With either right, code of the grantee would run as the role that writes to the table: in a trigger on it, or on a table
+    -- that refers to it.
     SELECT c.relname::text, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
                                    CASE a.privilege_type WHEN 'TRIGGER' THEN 'triggers on ' ELSE 'foreign keys to ' END || c.relname),
            '', NULL, false, false
@@ -195,7 +196,7 @@ WITH home AS MATERIALIZED (
      CROSS JOIN aclexplode(l.acl) AS a
       LEFT JOIN pg_roles AS r ON r.oid = a.grantee
      WHERE a.privilege_type IN ('TRIGGER', 'REFERENCES')
-       -- those that ALTER DEFAULT PRIVILEGES gives are no more to be expected than others
+       -- not in the temporary schema: rights that ALTER DEFAULT PRIVILEGES gives are not expected in the other one either
        AND NOT c.temporary
        AND a.grantee <> c.relowner
        AND r.rolsuper IS NOT TRUE

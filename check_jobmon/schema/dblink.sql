@@ -1,6 +1,6 @@
--- Where dblink is, and for the schema of the parameter: who could put look-alikes of dblink's functions in their place, what
--- the schema's owner lacks to use them, and what PUBLIC may do with them, the last two as the statements that
--- change it; last, the statement that puts an end to the look-alikes.
+-- Where dblink is; a role that could replace dblink's functions with look-alikes; the statements that give the schema's owner the
+-- rights on them that it lacks; the statements that take away PUBLIC's right to send statements with them; and the statement that
+-- makes look-alikes impossible. `schema`: the job log's schema.
 WITH used AS MATERIALIZED (
     SELECT e.extnamespace, p.oid, p.proname, p.proowner, format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature
       FROM pg_extension AS e
@@ -26,7 +26,7 @@ SELECT n.nspname,
               FROM needed AS u
              WHERE NOT has_function_privilege(h.oid, u.oid, 'EXECUTE')
             HAVING count(*) > 0)), ''),
-       -- those that send the caller's SQL: over a link of the session too
+       -- the functions that send the caller's SQL, also over a link that another role has opened in the session
        (SELECT concat(CASE WHEN NOT h.rolsuper THEN
                           (SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I; ', string_agg(w.oid::regprocedure::text, ', '), h.rolname)
                              FROM needed AS w)
@@ -44,7 +44,7 @@ SELECT n.nspname,
   JOIN pg_roles AS h ON h.oid = j.nspowner
   LEFT JOIN LATERAL (
         SELECT r.rolname,
-               -- what the schema's owner has had else remains
+               -- the schema's present owner keeps its rights otherwise
                CASE WHEN o.function IS NULL THEN format('ALTER SCHEMA %%I OWNER TO %%I; GRANT ALL ON SCHEMA %%1$I TO %%3$I',
                                                         n.nspname, t.superuser, r.rolname)
                     ELSE format('ALTER FUNCTION %%s OWNER TO %%I', o.function, t.superuser)
@@ -62,6 +62,6 @@ SELECT n.nspname,
            AND r.oid <> h.oid
          LIMIT 1
        ) AS s(rolname, remedy)
-    -- a superuser's functions call them, or a superuser's bootstrap does
+    -- only if functions of a superuser call them, or a superuser runs bootstrap
     ON h.rolsuper OR current_setting('is_superuser') = 'on'
  WHERE e.extname = 'dblink'

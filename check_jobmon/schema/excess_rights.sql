@@ -1,6 +1,6 @@
--- The statements that take away from everybody but the owner what nobody else may have, whoever granted it: by hand, or by
--- ALTER DEFAULT PRIVILEGES, which gives rights on all that bootstrap makes. `secret`: the tables and sequences that nobody else
--- may use at all; `shown`: the other tables; `link`: the roles that may call the link's functions.
+-- The statements that revoke from everybody but the owner the rights that nobody else may have, whoever granted them: by hand, or
+-- by ALTER DEFAULT PRIVILEGES, which gives rights on everything that bootstrap makes. `shown`: the tables that a monitoring role
+-- may read; `link`: the roles that may call the link's functions.
 SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.rolname), 'PUBLIC'))
   FROM pg_namespace AS n
  CROSS JOIN LATERAL (
@@ -14,7 +14,9 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
                a.grantee, c.relowner
           FROM pg_class AS c
          CROSS JOIN LATERAL (
-                SELECT c.relname = ANY (%(secret)s::text[])
+                -- nobody else may use these at all; the sequences hold the key that signs the calls over the link
+                SELECT c.relname IN ('cancelled_job', 'dblink_mapping', 'job_lock', 'link', 'link_key_1', 'link_key_2',
+                                     'past_run', 'schema_version')
                ) AS s(secret)
          CROSS JOIN LATERAL (
                 SELECT c.relacl

@@ -1,5 +1,5 @@
--- The job_ids of a job's latest runs, newest first. The index has them in order within a status, so the newest of each status
--- are fetched and sorted together. @job_name@: the name, @limit@: how many.
+-- The job_ids of a job's latest runs, newest first. The index has them in order for each status, so the newest of each status are
+-- fetched and then sorted. @job_name@: an expression for the name, @limit@: one for the number of runs.
 WITH RECURSIVE word AS (
     -- the statuses that the job's runs have, one probe for each
     (SELECT l.status
@@ -34,7 +34,7 @@ SELECT runs.job_id
                  LIMIT @limit@
                ) AS r
         UNION ALL
-        -- ended without a status: only by somebody's own hand
+        -- ended without a status, which only a manual UPDATE does
         (SELECT l.job_id
            FROM @schema@.job_log AS l
           WHERE l.job_name = @job_name@

@@ -1,11 +1,10 @@
-"""The link's side of bootstrap: the dblink extension, the link's own role, its settings and secrets. trial.py tries it.
+"""Sets the link up: the dblink extension, the link's own role, its settings and its secrets. trial.py tries it out.
 
 The link is the dblink connection over which the logging functions write outside the caller's transaction. Any user of a
 session can use the session's dblink connections, so the link logs in as a role that can do nothing but write the log.
 """
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import secrets
@@ -15,43 +14,37 @@ from psycopg import errors, sql
 
 from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
-from check_jobmon.schema import roles
-from check_jobmon.schema.scripts import query
-from check_jobmon.sql_files import quoted
-
-LINK_ROUTINES = (
-    "link_answer(text, bytea)",
-    "link_serve(text, bytea)",
-)
-"""All that the link's role may execute."""
+from check_jobmon.schema.roles import refuse_faults
+from check_jobmon.schema.scripts import filled, query
+from check_jobmon.schema.statements import attempt, explaining, run, value
 
 SETTINGS = {
-    # what the logging functions send and do would mean something else
+    # with other values, the statements of the logging functions would do something else
     "array_nulls": "on",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "session_replication_role": "origin",
-    # how long a call may take is the caller's to say
+    # the caller's settings say how long a call may take
     "statement_timeout": "0",
     "transaction_timeout": "0",
-    # keeps pg_stat_activity from showing what links write, for whoever has a link open is the role of all links
+    # All links have one role, so whoever has a link open could read in pg_stat_activity what the others write.
     "track_activities": "off",
 }
-"""The settings of the link's role, which win over the database's. Each costs every opening of a link a little."""
+"""The settings of the link's role, which win over the database's. Each makes opening a link a little slower."""
 FOR_SUPERUSERS = ("session_replication_role", "track_activities")
-"""Those that only a superuser may set, or a role with SET on the parameter."""
+"""The settings among them that take a superuser, or a role with SET on the parameter."""
 
 
 class Dblink(NamedTuple):
-    """The schema that dblink is in, whether bootstrap changed anything about it, and what is to be said of it."""
+    """The schema that dblink is in, whether bootstrap changed anything about it, and what the report says about it."""
 
     schema: str
     changed: bool
     said: str
 
 
-def extension(connection: Session, schema: str) -> Dblink:
-    """Where dblink is. It is installed, in a schema of its own, where it isn't yet; the schema's owner may use it then."""
+def ensure_dblink(connection: Session, schema: str) -> Dblink:
+    """Install dblink, in a schema of its own, if it is missing, and let the schema's owner use it."""
     found = _dblink(connection, schema)
     changed = not found
     if not found:
@@ -67,19 +60,18 @@ def extension(connection: Session, schema: str) -> Dblink:
             f"ALTER EXTENSION dblink SET SCHEMA {schema}_dblink"
         )
     if lacking:
-        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-            connection.execute(lacking.encode())
+        attempt(connection, "{}", sql.SQL(lacking))
         found = _dblink(connection, schema)
         if not found or found[2]:
             raise BootstrapError(
-                f'the owner of schema "{schema}" may not use dblink, and so not log: ask a superuser to run, in database '
+                f'the owner of schema "{schema}" may not use dblink, and so can\'t log: ask a superuser to run, in database '
                 f'"{connection.info.dbname}": {lacking}'
             )
     said = ""
     if public:
         said = (
-            "PUBLIC may execute dblink, so that any role can send statements over a link that a function opened in its "
-            f"session; if nobody else needs that: {public}"
+            "PUBLIC may execute dblink, so any role can send statements over a link that a function has opened in its "
+            f"session; if nobody else needs that right, run: {public}"
         )
     return Dblink(home, changed or bool(lacking), said)
 
@@ -90,20 +82,18 @@ def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | No
 
 def _install(connection: Session, schema: str) -> None:
     home = f"{schema}_dblink"
-    name = sql.Identifier(home)
+    remedy = (
+        f'a superuser to run, in database "{connection.info.dbname}": CREATE SCHEMA {home}; '
+        f'CREATE EXTENSION dblink SCHEMA {home}; GRANT USAGE ON SCHEMA {home} TO "{connection.info.user}"'
+    )
     try:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
-        connection.execute(sql.SQL("CREATE EXTENSION dblink SCHEMA {}").format(name))
+        with explaining(connection, "install dblink", remedy):
+            run(connection, "CREATE SCHEMA {}", home)
+            run(connection, "CREATE EXTENSION dblink SCHEMA {}", home)
     except errors.DuplicateSchema:
         raise BootstrapError(
-            f'dblink is not installed, and its place is taken: drop schema "{home}", or install dblink yourself '
-            "(CREATE EXTENSION dblink)"
-        ) from None
-    except errors.InsufficientPrivilege:
-        raise BootstrapError(
-            f'role "{connection.info.user}" may not install dblink: ask a superuser to run, in database '
-            f'"{connection.info.dbname}": CREATE SCHEMA {home}; CREATE EXTENSION dblink SCHEMA {home}; '
-            f'GRANT USAGE ON SCHEMA {home} TO "{connection.info.user}"'
+            f'dblink is not installed, and the schema that bootstrap makes for it exists already: drop schema "{home}", or '
+            "install dblink yourself (CREATE EXTENSION dblink)"
         ) from None
     except (errors.UndefinedFile, errors.FeatureNotSupported, errors.InvalidParameterValue):
         raise BootstrapError(
@@ -114,186 +104,105 @@ def _install(connection: Session, schema: str) -> None:
 
 def role_name(connection: Session, schema: str) -> str:
     """The link's role: one for each database and schema, because roles belong to the whole cluster."""
-    row = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
-    assert row is not None
-    return f"{schema}_link_{row[0]}"
+    return f"{schema}_link_{value(connection, 'SELECT oid FROM pg_database WHERE datname = current_database()')}"
 
 
-def role(connection: Session, schema: str) -> tuple[str, ...]:
+def ensure_link_role(connection: Session, schema: str) -> list[str]:
     """Make the link's role and its secrets where they are missing, and give it the rights it needs and no others.
 
-    Returns the roles that have these rights: it, and that of dblink_mapping if there is one.
+    Returns the roles that have these rights: the link's own, and the one in dblink_mapping if there is one.
     """
-    name = role_name(connection, schema)
-    table = sql.Identifier(schema, "link")
-    recorded = connection.execute(sql.SQL("SELECT role_name FROM {}").format(table)).fetchone()
-    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-    roles.refuse_faults(connection, schema, name, login=True)
+    recorded, name, found, has_key = connection.execute(filled("link_state", schema)).fetchall()[0]
+    refuse_faults(connection, schema, name, login=True)
     if not found:
-        try:
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(sql.Identifier(name)))
-        except errors.InsufficientPrivilege:
-            raise BootstrapError(
-                f'role "{connection.info.user}" may not create the link\'s role: ask a superuser to run: '
-                f'CREATE ROLE "{name}" LOGIN NOINHERIT; GRANT "{name}" TO "{connection.info.user}"'
-            ) from None
-    if recorded is None or recorded[0] != name or not found or not _has_key(connection, schema):
-        # Also in a copy of a database, which has the original's secrets.
-        _new_secrets(connection, schema, name)
-    if recorded and recorded[0] != name:
-        _forget(connection, schema, str(recorded[0]))
-    _settings(connection, name)
-    mapped = connection.execute(
-        sql.SQL("SELECT m.username FROM {} AS m JOIN pg_roles AS r ON r.rolname = m.username").format(
-            sql.Identifier(schema, "dblink_mapping")
+        statement = f'CREATE ROLE "{name}" LOGIN NOINHERIT'
+        remedy = f'a superuser to run: {statement}; GRANT "{name}" TO "{connection.info.user}"'
+        with explaining(connection, "create the link's role", remedy):
+            connection.execute(statement.encode())
+    if recorded != name or not found or not has_key:
+        # also in a copy of a database, which has the original's secrets
+        connection.execute(filled("new_secrets", schema))
+        set_password(connection, schema, name)
+    if recorded and recorded != name:
+        _forget(connection, schema, recorded)
+    _ensure_settings(connection, name)
+    users = connection.execute(filled("link_users", schema), {"link": name}).fetchall()
+    for user, may_connect in users:
+        if not may_connect:
+            # to the role itself, because PUBLIC may lose it; if bootstrap may not do so and it is needed, trial.py says so
+            attempt(connection, "GRANT CONNECT ON DATABASE {} TO {}", connection.info.dbname, user)
+        run(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, user)
+        run(
+            connection,
+            "GRANT EXECUTE ON ROUTINE {0}.link_answer(text, bytea), {0}.link_serve(text, bytea) TO {1}",
+            schema,
+            user,
         )
-    ).fetchone()
-    users = (name, *map(str, mapped or ()))
-    for grantee in users:
-        _let_connect(connection, grantee)
-        connection.execute(
-            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(grantee))
-        )
-        for routine in LINK_ROUTINES:
-            connection.execute(
-                sql.SQL("GRANT EXECUTE ON ROUTINE {}.{} TO {}").format(
-                    sql.Identifier(schema),
-                    sql.SQL(routine),
-                    sql.Identifier(grantee),
-                )
-            )
-    return users
+    return [user for user, _ in users]
 
 
-def _let_connect(connection: Session, grantee: str) -> None:
-    """Grant CONNECT to the role itself, for PUBLIC may lose it. Where bootstrap may not, trial.py says so if need be."""
-    granted = connection.execute(
-        "SELECT 1 FROM pg_database AS d CROSS JOIN aclexplode(d.datacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
-        " WHERE d.datname = current_database() AND a.privilege_type = 'CONNECT' AND r.rolname = %s",
-        [grantee],
-    ).fetchone()
-    if not granted:
-        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-            connection.execute(
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                    sql.Identifier(connection.info.dbname), sql.Identifier(grantee)
-                )
-            )
-
-
-def _settings(connection: Session, name: str) -> None:
+def _ensure_settings(connection: Session, name: str) -> None:
     """Give the role its settings and no others: a role may change its own, so whoever has a link open could.
 
-    Those that only a superuser may set remain as they are where bootstrap's role is none.
+    The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
     settings = dict(SETTINGS)
     if connection.info.server_version < 170000:
         del settings["transaction_timeout"]
-    wanted = {f"{setting}={value}" for setting, value in settings.items()}
+    wanted = {f"{setting}={to}" for setting, to in settings.items()}
     for database, config in _found_settings(connection, name):
         if database or not wanted.issuperset(config):
-            where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
-            _alter(connection, name, sql.SQL("{} RESET ALL").format(where))
+            _alter(connection, name, *(("IN DATABASE {} RESET ALL", database) if database else ("RESET ALL",)))
     there = [one for database, config in _found_settings(connection, name) if not database for one in config]
-    for setting, value in settings.items():
-        if f"{setting}={value}" not in there:
-            change = sql.SQL(" SET {} = {}").format(sql.Identifier(setting), sql.Literal(value))
-            if setting not in FOR_SUPERUSERS:
-                _alter(connection, name, change)
-                continue
-            with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-                connection.execute(sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change))
+    for setting, to in settings.items():
+        if f"{setting}={to}" in there:
+            continue
+        if setting in FOR_SUPERUSERS:
+            attempt(connection, "ALTER ROLE {} SET {} = {}", name, setting, sql.Literal(to))
+        else:
+            _alter(connection, name, "SET {} = {}", setting, sql.Literal(to))
 
 
 def _found_settings(connection: Session, name: str) -> list[tuple[str | None, list[str]]]:
-    """The role's settings by database; those that it has everywhere under None."""
-    return connection.execute(
-        "SELECT d.datname, s.setconfig FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole"
-        " LEFT JOIN pg_database AS d ON d.oid = s.setdatabase WHERE r.rolname = %s",
-        [name],
-    ).fetchall()
+    return connection.execute(query("role_settings"), {"role": name}).fetchall()
 
 
 def _forget(connection: Session, schema: str, name: str) -> None:
-    """Take away what the role may do here: it is the link's role of the database that this one was copied from."""
-    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
-        return
-    for what in ("ALL ROUTINES IN SCHEMA", "SCHEMA"):
-        connection.execute(
-            sql.SQL("REVOKE ALL ON {} {} FROM {}").format(sql.SQL(what), sql.Identifier(schema), sql.Identifier(name))
-        )
+    """Revoke the role's rights here: it is the link's role of the database that this one was copied from."""
+    if value(connection, "SELECT true FROM pg_roles WHERE rolname = %(name)s", name=name):
+        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM {}", schema, name)
+        run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, name)
 
 
-def _keys(schema: str) -> tuple[str, str]:
-    return f"{quoted(schema)}.link_key_1", f"{quoted(schema)}.link_key_2"
-
-
-def _has_key(connection: Session, schema: str) -> bool:
-    """Whether both halves of the key have been made: not yet after an upgrade, nor where a dump had no data."""
-    found = connection.execute(
-        "SELECT num_nulls(pg_sequence_last_value(%s::text::regclass), pg_sequence_last_value(%s::text::regclass)) = 0",
-        _keys(schema),
-    ).fetchone()
-    return found == (True,)
-
-
-def _new_secrets(connection: Session, schema: str, name: str) -> None:
-    # The server makes the secrets (gen_random_uuid: 122 random bits each), so that no log of statements has seen them.
-    table = sql.Identifier(schema, "link")
-    connection.execute(sql.SQL("DELETE FROM {}").format(table))
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO {} (role_name, password)"
-            " SELECT %s, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex')"
-        ).format(table),
-        [name],
-    )
-    for key in _keys(schema):
-        # RESTART makes the new value a part of this transaction, which setval() alone would not
-        connection.execute(f"ALTER SEQUENCE {key} RESTART".encode())
-        connection.execute(
-            "SELECT setval(%s::text::regclass, ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint)"
-            " IS NULL",
-            [key],
-        )
-    set_password(connection, table, name)
-
-
-def set_password(connection: Session, table: sql.Identifier, name: str) -> None:
-    """Have the role's password be the recorded one."""
+def set_password(connection: Session, schema: str, name: str) -> None:
+    """Make the recorded password the role's password."""
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
-    row = connection.execute(sql.SQL("SELECT password FROM {}").format(table)).fetchone()
-    assert row is not None
-    _alter(connection, name, sql.SQL(" PASSWORD {}").format(sql.Literal(_verifier(str(row[0])))))
+    password = str(value(connection, "SELECT password FROM {}.link", schema))
+    _alter(connection, name, "PASSWORD {}", sql.Literal(_verifier(password)))
 
 
-def _alter(connection: Session, name: str, change: sql.Composed) -> None:
-    """ALTER ROLE, by who may do so, or as the role itself: a role may do that much to itself."""
-    statement = sql.SQL("ALTER ROLE {}{}").format(sql.Identifier(name), change)
-    try:
-        with contextlib.suppress(errors.InsufficientPrivilege), connection.transaction():
-            connection.execute(statement)
-            return
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(name)))
-        connection.execute(statement)
-        connection.execute("RESET ROLE")
-    except errors.InsufficientPrivilege:
-        raise BootstrapError(
-            f'role "{connection.info.user}" may not give the link\'s role its password: ask a superuser to run: '
-            f'GRANT "{name}" TO "{connection.info.user}"'
-        ) from None
+def _alter(connection: Session, name: str, change: str, *names: str | sql.Composable) -> None:
+    """ALTER ROLE, as the session's role or, if that may not, as the role itself: each role may change these things of its own."""
+    statement = "ALTER ROLE {} " + change
+    if attempt(connection, statement, name, *names):
+        return
+    remedy = f'a superuser to run: GRANT "{name}" TO "{connection.info.user}"'
+    with explaining(connection, "give the link's role its password", remedy):
+        run(connection, "SET LOCAL ROLE {}", name)
+        run(connection, statement, name, *names)
+        run(connection, "RESET ROLE")
 
 
 def _verifier(password: str) -> str:
     """What PostgreSQL stores of a password for SCRAM (RFC 5803), which serves both methods of pg_hba.conf.
 
-    The iterations are there to slow down who guesses a person's password. Nobody guesses 256 random bits, and each
-    opening of a link would pay for them; so there is one.
+    One iteration: more would only protect weak passwords, and this one has 256 random bits; each opening of a link would
+    pay for them.
     """
     iterations = 1
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
-    texts = [base64.b64encode(value).decode() for value in (salt, stored, server)]
+    texts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
     return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *texts)

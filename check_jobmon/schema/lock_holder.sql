@@ -1,5 +1,6 @@
--- Who holds the lock that bootstrap has waited for in vain, most probably: of those that hold locks on the schema's tables
--- now, the one with the strongest, for longest. The list of schemas is there for a bootstrap that is making this one.
+-- The session that most probably holds the lock that bootstrap has waited for in vain: of those that hold locks on the schema's
+-- tables now, the one with the strongest lock, and among these the one with the oldest transaction. pg_namespace counts too,
+-- because another bootstrap that is making this schema has locked it.
 SELECT format('%%I, locked by pid %%s (role "%%s", application "%%s"), in a transaction since %%s',
               c.relname, l.pid, a.usename, a.application_name,
               coalesce(date_trunc('second', a.xact_start)::text, 'a time that only pg_read_all_stats may see')),

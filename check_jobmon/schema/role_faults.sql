@@ -1,7 +1,7 @@
--- What somebody else has done to a role before bootstrap gives it rights, and the statement that undoes it.
--- `login`: whether it is the link's role, which may log in, whose settings bootstrap resets itself, and which nobody else
--- may be a member of. The other roles are looked at as long as they may not use the schema; their members are a site's own
--- as far as a superuser or bootstrap's role made them.
+-- What others have done to a role before bootstrap gives it rights, and the statements that undo it.
+-- `login`: whether it is the link's role, which may log in, whose settings bootstrap resets itself, and which may have no members.
+-- The other roles are examined only until they have USAGE on the schema, and members that a superuser or bootstrap's role has added
+-- to them are tolerated.
 SELECT f.fault, f.remedy
   FROM pg_roles AS r
  CROSS JOIN LATERAL (
@@ -32,12 +32,12 @@ SELECT f.fault, f.remedy
            AND NOT g.rolsuper
            AND g.rolname <> current_user
            AND NOT pg_has_role(g.oid, (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = %(schema)s), 'MEMBER')
-           -- what PostgreSQL 16 and newer record as a superuser's grant can be of who created the role: its administrator
+           -- PostgreSQL 16 and newer record a superuser as the grantor of the ADMIN OPTION that a role's creator gets
            AND (%(login)s::boolean OR m.admin_option OR b.rolsuper IS NOT TRUE AND b.rolname IS DISTINCT FROM current_user)
        ) AS f(fault, remedy)
  WHERE r.rolname = %(role)s
    AND (%(login)s::boolean
-        -- of its own, not PUBLIC's
+        -- granted to the role itself, not to PUBLIC
         OR NOT EXISTS (SELECT
                          FROM pg_namespace AS n
                         CROSS JOIN aclexplode(n.nspacl) AS a

@@ -1,46 +1,35 @@
-"""The bundled SQL files as texts, with their placeholders filled in. Knows the files, not what is done with them.
+"""The bundled SQL files as texts, with their placeholders filled in. Knows the files, but executes nothing.
 
-Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
-in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
-failures, `@refusal@` the action of a refused run's step, `@signature@` the signature of the text v_signed. job_status()
-and job_runs() explain those of these two SELECTs.
+Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
+identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
+the text v_signed, `@uncounted@` and `@refusal@` the constants below. job_status() and job_runs() explain
+the other placeholders of their SELECTs.
 """
 
 import functools
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import sys
-    from collections.abc import Iterator
-
-    if sys.version_info >= (3, 11):
-        from importlib.resources.abc import Traversable  # novermin
-    else:
-        from importlib.abc import Traversable
+from typing import NamedTuple
 
 from check_jobmon.sql_files import quoted, sql_file
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
 UNCOUNTED = 250
-"""The check stops counting the failures of a job when they are more than this beyond its sensitivity."""
+"""How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
-"""The action of the one step of a run that was refused because the job was under way: it counts as no run of the job."""
+"""The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
+
+
+FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
+"""Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
 
 
 class Script(NamedTuple):
-    """One bundled file: its number if it is a numbered one, its name, and its SQL ready to run."""
+    """A numbered script: its number, its file's name, and its SQL ready to run."""
 
     number: int
     name: str
     sql: str
-
-
-def _bundled() -> "Traversable":
-    from importlib.resources import files  # half of the standard library, which a check does without
-
-    return files(__package__)
 
 
 def job_status(
@@ -81,15 +70,8 @@ def job_status(
 
 
 def job_runs(job_name: str, limit: str) -> str:
-    """A SELECT of the job_ids of a job's latest runs; both are expressions of SQL, and @schema@ is still to be filled in."""
+    """A SELECT of the job_ids of a job's latest runs. Both parameters are SQL expressions; @schema@ is not filled in yet."""
     return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
-
-
-SIGNATURE = """pg_catalog.sha256(
-                pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_1'))
-                OPERATOR(pg_catalog.||) pg_catalog.convert_to(v_signed, 'SQL_ASCII')
-                OPERATOR(pg_catalog.||) pg_catalog.int8send(pg_catalog.pg_sequence_last_value('@schema@.link_key_2')))"""
-"""The signature of the text v_signed. An expression, not a function or a query: every call of the log evaluates it twice."""
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:
@@ -98,7 +80,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
         .replace("@refusal@", REFUSAL)
-        .replace("@signature@", SIGNATURE)
+        .replace("@signature@", sql_file("schema/signature.sql").rstrip())
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)
         .replace("@dblink@", quoted(dblink))
@@ -111,38 +93,36 @@ def query(name: str) -> bytes:
     return sql_file(f"schema/{name}.sql").encode()
 
 
-def filled(name: str, schema: str, dblink: str) -> bytes:
-    """A query of bootstrap on the schema itself, by its file's name. The parameters are psycopg's."""
+def filled(name: str, schema: str, dblink: str = "") -> bytes:
+    """A script of bootstrap that uses the schema itself, by its file's name. The parameters are psycopg's."""
     return _fill(sql_file(f"schema/{name}.sql"), schema, dblink).encode()
 
 
+def _file_names(folder: str) -> list[str]:
+    from importlib.resources import files  # imports half of the standard library, which a check does without
+
+    return sorted(file.name for file in files(__package__).joinpath(folder).iterdir() if file.name.endswith(".sql"))
+
+
 def tables(schema: str, dblink: str) -> list[Script]:
-    """The numbered scripts, in their order. Each is applied once in a schema's life."""
-    scripts = []
-    for file in _bundled().joinpath("tables").iterdir():
-        if file.name.endswith(".sql"):
-            text = file.read_text(encoding="utf-8")
-            scripts.append(Script(int(file.name.split("_")[0]), file.name, _fill(text, schema, dblink)))
-    return sorted(scripts, key=lambda script: script.number)
-
-
-def functions(schema: str, dblink: str) -> list[Script]:
-    """The functions, one a file. Each is applied by every bootstrap."""
-    scripts = [
-        Script(0, file.name, _fill(file.read_text(encoding="utf-8"), schema, dblink))
-        for file in _walk(_bundled().joinpath("functions"))
+    """The numbered scripts, in their order. Each is applied once to a schema."""
+    return [
+        Script(int(name.partition("_")[0]), name, _fill(sql_file(f"schema/tables/{name}"), schema, dblink))
+        for name in _file_names("tables")
     ]
-    return sorted(scripts, key=lambda script: script.name)
 
 
-def _walk(folder: "Traversable") -> "Iterator[Traversable]":
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _walk(entry)
-        elif entry.name.endswith(".sql"):
-            yield entry
+def functions(schema: str, dblink: str) -> str:
+    """All functions, in the order of their names. Every bootstrap applies them."""
+    places = sorted((name, folder) for folder in FUNCTION_FOLDERS for name in _file_names(f"functions/{folder}"))
+    return "".join(_fill(sql_file(f"schema/functions/{folder}/{name}"), schema, dblink) for name, folder in places)
+
+
+def function_names(folder: str) -> list[str]:
+    """The names of the functions in a folder of functions/: each file is named after the function in it."""
+    return [name.removesuffix(".sql") for name in _file_names(f"functions/{folder}")]
 
 
 def version() -> int:
     """The version of the bundled schema: the number of its last numbered script."""
-    return max(script.number for script in tables("jobmon", "jobmon"))
+    return int(_file_names("tables")[-1].partition("_")[0])

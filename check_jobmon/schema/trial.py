@@ -1,39 +1,31 @@
-"""Whether the link works: the way to the server that connects, and a run that is logged over it and taken back."""
+"""Tries the link out: finds the way to the server that works, and logs a run over it, which is rolled back."""
 
 import contextlib
 import re
 from collections.abc import Sequence
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 
 from check_jobmon.connection.errors import BootstrapError, hint_for, one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.link import SETTINGS, role_name, set_password
 from check_jobmon.schema.scripts import filled
+from check_jobmon.schema.statements import run, value
+from check_jobmon.sql_files import sql_file
 
 NEEDED = ("array_nulls", "default_transaction_isolation", "default_transaction_read_only", "session_replication_role")
-"""Those settings without which nothing is logged, or not what the caller said, or no failure ever alerts."""
-LOOK = """
-SELECT current_user, pg_catalog.current_setting('is_superuser'),
-       (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER ROLE %I SET %I = %L', current_user, s.name, s.value), '; ')
-          FROM (VALUES {settings}) AS s(name, value)
-         WHERE pg_catalog.current_setting(s.name) OPERATOR(pg_catalog.<>) s.value)
-"""
-"""Asks over the link who it is, whether a superuser, and what to run where its settings are not those."""
+"""The settings without which nothing is logged, or something else than the caller said, or no failure ever alerts."""
 
 
-def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
-    """Try the link, over the socket and over TCP if need be; what it is, and whether anything had to be changed.
+def ensure_link(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
+    """Try the link, over the socket and over TCP if need be. Returns a line about it, and whether anything had to be changed.
 
-    It is tried as the schema's owner, as whom the functions run that log. Without `keep` the change is undone.
-    Raises BootstrapError where it doesn't connect in any way: the log can't be written then.
+    It is tried as the schema's owner, because the logging functions run as the owner. Without `keep` the change is undone.
+    Raises BootstrapError if no way connects: the log can't be written then.
     """
-    table = sql.Identifier(schema, "link")
-    row = connection.execute(sql.SQL("SELECT over FROM {}").format(table)).fetchone()
-    assert row is not None
-    current = str(row[0])
+    current = str(value(connection, "SELECT over FROM {}.link", schema))
     reasons: list[str] = []
     other = "tcp" if current == "socket" else "socket"
     for over in (current, other, current, other):
@@ -41,12 +33,12 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
             # A role may change its own password, so whoever had a link open could have done so.
             if not (keep and any("password authentication failed" in reason for reason in reasons)):
                 break
-            set_password(connection, table, role_name(connection, schema))
+            set_password(connection, schema, role_name(connection, schema))
         way = ""
         with connection.transaction():
             refuse_untrusted(connection, schema)
-            connection.execute(sql.SQL("UPDATE {} SET over = %s WHERE over <> %s").format(table), [over, over])
-            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
+            run(connection, "UPDATE {}.link SET over = %(over)s WHERE over <> %(over)s", schema, over=over)
+            run(connection, "SET LOCAL ROLE {}", owner)
             try:
                 way = _try(connection, schema, dblink)
             except psycopg.OperationalError as error:
@@ -57,66 +49,57 @@ def ensure(connection: Session, schema: str, dblink: str, owner: str, *, keep: b
             return way, over != current or len(reasons) > 1
     raise BootstrapError(
         "the schema is installed, but its link does not connect, so nothing can be logged yet "
-        f"({'; '.join(dict.fromkeys(reasons))}): {_remedy(connection, schema, reasons)}; then run bootstrap again"
+        f"({'; '.join(dict.fromkeys(reasons))}): {_hint(connection, schema, reasons)}; then run bootstrap again"
     )
 
 
-def _remedy(connection: Session, schema: str, reasons: Sequence[str]) -> str:
+def _hint(connection: Session, schema: str, reasons: Sequence[str]) -> str:
     """What to do about a link that does not connect."""
     name = role_name(connection, schema)
     database = connection.info.dbname
-    if any(re.search("too many (clients|connections)|remaining connection slots", reason) for reason in reasons):
+    said = "\n".join(reasons)
+    if re.search("too many (clients|connections)|remaining connection slots", said):
         return hint_for("too many connections")
-    if any("permission denied for database" in reason for reason in reasons):
+    if "permission denied for database" in said:
         return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
-    if any("is a superuser" in reason for reason in reasons):
+    if "is a superuser" in said:
         return f"leave username and pwd NULL in {schema}.dblink_mapping to use the link's own role"
-    line = f'"{database}" "{name}"'
-    if any("listen_addresses" in reason for reason in reasons):
-        line = f"local {line} scram-sha-256"
-    else:
-        line = f"host {line} 127.0.0.1/32 scram-sha-256"
+    kind, address = ("local", "") if "listen_addresses" in said else ("host", " 127.0.0.1/32")
     return (
-        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {line}), or say in '
-        f"{schema}.dblink_mapping how to connect"
+        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {kind} "{database}" '
+        f'"{name}"{address} scram-sha-256), or say in {schema}.dblink_mapping how to connect'
     )
 
 
 def _try(connection: Session, schema: str, dblink: str) -> str:
-    """Open a link, look who it is, log a run over it and take that back, close it.
+    """Open a link, check its role, log a run over it and roll that back, close it. Returns a line about the link.
 
-    Raises psycopg.OperationalError if it can't be opened, BootstrapError if it is good for nothing then.
+    Raises psycopg.OperationalError if it can't be opened, BootstrapError if nothing can be logged over it, or not safely.
     """
     trial = f"{schema}_bootstrap"
-    dblink_schema = sql.Identifier(dblink)
-    connection.execute(sql.SQL("SELECT {}(%s::text)").format(sql.Identifier(schema, "link_open")), [trial])
+    run(connection, "SELECT {}.link_open(%(link)s::text)", schema, link=trial)
     settings = ", ".join(f"('{name}', '{SETTINGS[name]}')" for name in NEEDED)
-    row = connection.execute(
-        sql.SQL("SELECT * FROM {}.dblink(%s::text, %s::text) AS t(who text, super text, wrong text)").format(
-            dblink_schema
-        ),
-        [trial, LOOK.format(settings=settings)],
-    ).fetchone()
-    assert row is not None
-    who, is_superuser, wrong = row
+    login = sql_file("schema/link_login.sql").replace("@settings@", settings)
+    answer = "SELECT * FROM {}.dblink(%(link)s::text, %(login)s::text) AS t(role text, super text, missing text)"
+    role, is_superuser, missing = run(connection, answer, dblink, link=trial, login=login).fetchall()[0]
     if is_superuser == "on":
         raise BootstrapError(
-            f'{schema}.dblink_mapping makes the link a superuser ("{who}"), and whoever logs a job could be one through '
+            f'{schema}.dblink_mapping makes the link a superuser ("{role}"), and whoever logs a job could become one through '
             "it: leave username and pwd NULL there to use the link's own role"
         )
-    if wrong:
+    if missing:
         raise BootstrapError(
-            "the schema is installed, but its link's role has settings by which runs would not be logged, or not as they "
-            f"were, or no failure would alert: ask a superuser to run: {wrong}; then run bootstrap again"
+            "the schema is installed, but its link's role has settings with which runs would not be logged, or not "
+            f"correctly, or no failure would alert: ask a superuser to run: {missing}; then run bootstrap again"
         )
     try:
-        # whoever has locked the log keeps others waiting, and no more
+        # if somebody has locked the log, others have to wait, but the link works
         with contextlib.suppress(errors.LockNotAvailable), connection.transaction():
             connection.execute(filled("trial", schema, dblink), {"link": trial})
     except psycopg.Error as error:
         raise BootstrapError(
-            f'the schema is installed, and its link connects as role "{who}", but nothing can be logged over it '
+            f'the schema is installed, and its link connects as role "{role}", but nothing can be logged over it '
             f"({one_line(error)}): change that, then run bootstrap again"
         ) from None
-    connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s::text)").format(dblink_schema), [trial])
-    return f'the link works, as role "{who}"'
+    run(connection, "SELECT {}.dblink_disconnect(%(link)s::text)", dblink, link=trial)
+    return f'the link works, as role "{role}"'

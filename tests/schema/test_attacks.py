@@ -10,12 +10,45 @@ import pytest
 from psycopg import errors, sql
 
 from check_jobmon.demo.server import Server
-from check_jobmon.schema.link import LINK_ROUTINES
-from check_jobmon.schema.roles import LOGGING, MONITORING, TABLES
+from check_jobmon.schema.roles import TABLES
 from tests.database import Database, bootstrap, value
 from tests.schema.sessions import until
 
 LOGGER, MONITOR, NOBODY = "attacker_log", "attacker_monitor", "attacker_nobody"
+
+LOGGING = (
+    "add_job(text)",
+    "add_past_run(uuid, text, timestamp with time zone, timestamp with time zone, integer, text, text, bigint, integer)",
+    "add_step(bigint, text)",
+    "cancel_job(bigint)",
+    "cancel_job_backend(bigint)",
+    "cancel_job_note(bigint)",
+    "close_job(bigint)",
+    "fail_job(bigint, integer)",
+    "lock_job(bigint)",
+    "sql_job(text, text)",
+    "sql_run(bigint, text, text, boolean)",
+    "sql_step(bigint, text, text)",
+    "status_text(integer)",
+    "update_step(bigint, text, text)",
+)
+"""What jobmon_log may execute. Not job_log_clear(): it deletes the runs of others."""
+
+MONITORING = (
+    "check_job_status()",
+    "job_runs(text, integer)",
+    "show_detail(bigint)",
+    "show_detail(text, integer)",
+    "show_job(text, integer)",
+    "show_job_like(text, integer)",
+    "show_job_status(text, integer)",
+    "show_job_status(text, text, integer)",
+    "show_running(integer)",
+)
+"""What jobmon_monitor may execute."""
+
+LINK_ROUTINES = ("link_answer(text, bytea)", "link_serve(text, bytea)")
+"""What the link's role may execute."""
 
 LOOK_ALIKES = """
     CREATE SCHEMA evil;

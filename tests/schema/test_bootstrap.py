@@ -117,7 +117,7 @@ def test_two_schemas_in_one_database_are_apart(empty_database: Database) -> None
 def test_a_schema_name_that_wont_do_is_refused(empty_database: Database, name: str) -> None:
     done = empty_database.ctl("bootstrap", "--schema", name)
     assert done.stderr == (
-        f"jobmonctl bootstrap: \"{name}\" won't do as the schema's name: use at most 40 lower-case letters, digits and "
+        f"jobmonctl bootstrap: \"{name}\" can't be the schema's name: use at most 40 lower-case letters, digits and "
         "underscores\n"
     )
     assert (done.stdout, done.status) == ("", 1)
@@ -130,8 +130,8 @@ def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_datab
     before = catalog(empty_database)
     done = empty_database.ctl("bootstrap")
     assert done.stderr == (
-        'jobmonctl bootstrap: schema "jobmon" already holds what is not check_jobmon\'s (relation mine), and nothing was '
-        "touched: name another schema with --schema\n"
+        'jobmonctl bootstrap: schema "jobmon" already holds objects that are not check_jobmon\'s (relation mine); nothing '
+        "was changed: name another schema with --schema\n"
     )
     assert (done.stdout, done.status) == ("", 1)
     assert catalog(empty_database) == before
@@ -174,8 +174,8 @@ def test_the_place_of_dblink_is_taken(empty_database: Database) -> None:
         session.execute("CREATE SCHEMA jobmon_dblink")
     done = empty_database.ctl("bootstrap")
     assert done.stderr == (
-        'jobmonctl bootstrap: dblink is not installed, and its place is taken: drop schema "jobmon_dblink", or install '
-        "dblink yourself (CREATE EXTENSION dblink)\n"
+        "jobmonctl bootstrap: dblink is not installed, and the schema that bootstrap makes for it exists already: drop "
+        'schema "jobmon_dblink", or install dblink yourself (CREATE EXTENSION dblink)\n'
     )
     assert done.status == 1
 
@@ -272,7 +272,7 @@ def test_a_newer_schema_is_refused(database: Database, session: psycopg.Connecti
     before = catalog(database)
     done = database.ctl("bootstrap")
     assert re.fullmatch(
-        rf'jobmonctl bootstrap: schema "jobmon" has version 999, newer than the {VERSION} that check_jobmon \S+ brings: '
+        rf'jobmonctl bootstrap: schema "jobmon" has version 999, newer than the version {VERSION} that check_jobmon \S+ brings: '
         r"upgrade the package\n",
         done.stderr,
     )
@@ -451,8 +451,8 @@ def test_who_holds_a_lock_that_bootstrap_needs_is_named(
             bootstrap(session, "jobmon")
         pid = holder.info.backend_pid
         assert re.fullmatch(
-            rf"waited 0\.2 seconds for a lock, probably that of {table}, locked by pid {pid} \(role \"postgres\", application "
-            rf'"etl nightly"\), in a transaction since \d[^:]*:\d\d:\d\d\S*: let that end, or end it '
+            rf"waited 0\.2 seconds for a lock, probably that on {table}, locked by pid {pid} \(role \"postgres\", application "
+            rf'"etl nightly"\), in a transaction since \d[^:]*:\d\d:\d\d\S*: wait for its end, or end it '
             rf"\(SELECT pg_terminate_backend\({pid}\)\), then run bootstrap again",
             str(refused.value),
         )
@@ -465,7 +465,7 @@ def test_who_holds_a_lock_is_named_before_the_time_for_a_statement_is_over(datab
         holder.execute("LOCK TABLE jobmon.schema_version IN SHARE MODE")
         done = database.ctl("bootstrap", "--timeout", "1")
         assert (
-            f"waited 0.9 seconds for a lock, probably that of schema_version, locked by pid {holder.info.backend_pid}"
+            f"waited 0.9 seconds for a lock, probably that on schema_version, locked by pid {holder.info.backend_pid}"
             in (done.stderr)
         )
         assert (done.stderr.count("\n"), done.status) == (1, 1)
@@ -528,7 +528,7 @@ def test_an_ordinary_owner_can_log_after_the_revoke_that_bootstrap_proposes(empt
         session.execute(f"ALTER ROLE {dba} CREATEROLE".encode())
         with empty_database.connect(user=dba) as owner:
             said = bootstrap(owner, "jobmon", with_roles=False).dblink
-            session.execute(said.partition("needs that: ")[2].encode())
+            session.execute(said.partition("needs that right, run: ")[2].encode())
             assert bootstrap(owner, "jobmon", with_roles=False).dblink == ""
             job = value(owner, "SELECT jobmon.add_job('etl')")
             assert value(owner, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
@@ -538,9 +538,9 @@ def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database:
     with empty_database.connect() as session:
         session.execute("CREATE EXTENSION dblink SCHEMA public")
         said = bootstrap(session, "jobmon").dblink
-        assert said.startswith("PUBLIC may execute dblink, so that ")
+        assert said.startswith("PUBLIC may execute dblink, so any role ")
         assert "\n" not in said
-        session.execute(said.partition("needs that: ")[2].encode())
+        session.execute(said.partition("needs that right, run: ")[2].encode())
         report = bootstrap(session, "jobmon")
         assert (report.changed, report.dblink) == (False, "")
         assert can_log(empty_database)

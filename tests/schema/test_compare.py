@@ -238,7 +238,7 @@ def test_what_differs_is_refused_by_name_before_it_can_run(
             with pytest.raises(BootstrapError) as refused:
                 bootstrap(victim, "jobmon", check=check)
             said = str(refused.value)
-            assert said.startswith('schema "jobmon" is not as bootstrap made it, and nothing was touched (')
+            assert said.startswith('schema "jobmon" is not as bootstrap made it; nothing was changed (')
             assert name in said
             assert said.endswith(": undo that as the schema's owner (DROP, ALTER, REVOKE)")
             assert "\n" not in said

@@ -169,10 +169,10 @@ def test_the_end_of_the_ids_is_a_clear_error(
     with pytest.raises(errors.SequenceGeneratorLimitExceeded) as refused:
         session.execute(call.encode())
     assert refused.value.diag.message_primary == (
-        f"a row of jobmon.{table} has the largest possible {column}, so there is none for the next"
+        f"a row of jobmon.{table} has the largest possible {column}, so the next row can't have a larger one"
     )
     assert refused.value.diag.message_hint == (
-        f"Delete that row, or give it another {column}; add_job() and its siblings count on from the largest."
+        f"Delete that row, or give it a smaller {column}: the logging functions count on from the largest."
     )
 
 
@@ -180,6 +180,6 @@ def test_a_sequence_that_counts_down_is_said_and_not_tried_for_ever(
     session: psycopg.Connection, old: tuple[Rows, Rows]
 ) -> None:
     session.execute("ALTER SEQUENCE jobmon.job_log_job_id_seq INCREMENT BY -1; SET statement_timeout = '20s'")
-    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="leads to no number that is free"):
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="gives only numbers that are taken"):
         session.execute("SELECT jobmon.add_job('new')")
     assert logged(session) == old

@@ -9,7 +9,7 @@ from psycopg import errors
 
 from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.demo.server import Server
-from check_jobmon.schema import roles
+from check_jobmon.schema.roles import TABLES, ensure_roles
 from tests.database import Database, bootstrap, pinned, value
 
 
@@ -163,6 +163,18 @@ def drop(session: psycopg.Connection, *names: str) -> None:
             session.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
+SECRET = (
+    "cancelled_job",
+    "dblink_mapping",
+    "job_lock",
+    "link",
+    "link_key_1",
+    "link_key_2",
+    "past_run",
+    "schema_version",
+)
+"""The tables, and the sequences with the link's key, that nobody but the owner may read."""
+
 OTHERS_RIGHTS = """
     SELECT concat_ws(' ', a.grantee::regrole, a.privilege_type, o.name)
       FROM (SELECT relname::text, relacl, relowner FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace
@@ -183,7 +195,7 @@ OTHERS_RIGHTS = """
 
 
 def others_rights(session: psycopg.Connection) -> list[str]:
-    return [row[0] for row in session.execute(OTHERS_RIGHTS.encode(), [list(roles.SECRET)])]
+    return [row[0] for row in session.execute(OTHERS_RIGHTS.encode(), [list(SECRET)])]
 
 
 def test_every_table_is_either_for_who_monitors_or_the_owners_alone(session: psycopg.Connection) -> None:
@@ -193,7 +205,7 @@ def test_every_table_is_either_for_who_monitors_or_the_owners_alone(session: psy
         " AND (c.relkind = 'r' OR c.relkind = 'S' AND NOT EXISTS"
         " (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')))"
         " ORDER BY 1"
-    ).fetchall() == [(name,) for name in sorted((*roles.SECRET, *roles.TABLES))]
+    ).fetchall() == [(name,) for name in sorted((*SECRET, *TABLES))]
 
 
 def test_a_sites_default_privileges_give_nobody_what_is_the_owners_alone(empty_database: Database) -> None:
@@ -249,7 +261,7 @@ def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> N
         assert (
             value(session, "SELECT count(*) FROM pg_roles WHERE rolname IN ('rolefree_log', 'rolefree_monitor')") == 0
         )
-        statements = done.stdout.partition("by hand it takes: ")[2].strip()
+        statements = done.stdout.partition("to make them by hand, run: ")[2].strip()
         assert "GRANT pg_monitor TO rolefree_monitor" in statements
         session.execute(statements.encode())
         session.execute("CREATE ROLE rolefree_member LOGIN IN ROLE rolefree_log, rolefree_monitor")
@@ -272,7 +284,7 @@ def test_who_may_not_make_roles_is_told_what_to_do(
         powerless.transaction(),
         pytest.raises(BootstrapError, match=message),
     ):
-        roles.ensure(powerless, "nowhere")
+        ensure_roles(powerless, "nowhere")
 
 
 def test_dblink_mapping_has_at_most_one_row(session: psycopg.Connection) -> None:
@@ -354,7 +366,7 @@ def test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right(
                 with pytest.raises(BootstrapError) as refused:
                     bootstrap(session, "taken", check=check)
                 assert 'role "taken_' in str(refused.value)
-                assert " is there already and " in str(refused.value)
+                assert " exists already and " in str(refused.value)
                 assert "\n" not in str(refused.value)
             assert value(session, "SELECT to_regnamespace('taken')") is None
             session.execute(str(refused.value).partition("superuser run ")[2].partition("; or do without")[0].encode())
@@ -378,7 +390,7 @@ def test_the_members_that_a_superuser_granted_are_left_alone(empty_database: Dat
                 "CREATE ROLE roles_friend; SET ROLE roles_maker; GRANT shared_log TO roles_friend; RESET ROLE"
             )
             with pytest.raises(
-                BootstrapError, match=r'role "shared_log" is there .*has the member "roles_friend"'
+                BootstrapError, match=r'role "shared_log" exists already .*has the member "roles_friend"'
             ) as refused:
                 bootstrap(session, "shared")
             # the administrator is refused as well, from PostgreSQL 16 on, where there is one; the member never is
@@ -398,7 +410,7 @@ def test_a_role_that_somebody_made_after_an_installation_without_roles_is_refuse
             for name in ("later_log", "later_monitor"):
                 session.execute("SET ROLE roles_intruder")
                 session.execute(f"CREATE ROLE {name}; CREATE ROLE roles_friend IN ROLE {name}; RESET ROLE".encode())
-                with pytest.raises(BootstrapError, match=f'role "{name}" is there already and has the member "roles_'):
+                with pytest.raises(BootstrapError, match=f'role "{name}" exists already and has the member "roles_'):
                     bootstrap(session, "later")
                 session.execute(f"DROP ROLE {name}, roles_friend".encode())
             assert bootstrap(session, "later").changed is True
@@ -412,7 +424,7 @@ def test_a_member_of_the_links_role_is_seen_in_every_run(database: Database, ses
     role = value(session, "SELECT role_name::text FROM jobmon.link")
     session.execute(f"CREATE ROLE roles_intruder; GRANT {role} TO roles_intruder".encode())
     try:
-        with pytest.raises(BootstrapError, match=f'role "{role}" is there already and has the member "roles_intruder"'):
+        with pytest.raises(BootstrapError, match=f'role "{role}" exists already and has the member "roles_intruder"'):
             bootstrap(session, "jobmon")
     finally:
         session.execute("DROP ROLE roles_intruder")

@@ -1,4 +1,4 @@
--- The link's side of add_job(): [5] is the job_id, NULL where the caller can't allocate one, [6] the name, and [7] 'true' if the
+-- The link's side of add_job(): [5] is the job_id, NULL if the caller could not allocate one, [6] the name, and [7] 'true' if the
 -- caller is on a standby.
 CREATE OR REPLACE FUNCTION @schema@.link_add_job(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
@@ -6,7 +6,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_time   constant timestamptz := to_timestamp(p_call[4]::double precision);
-    -- a negative pid is one of another server, where nothing can be seen of it
+    -- a negative pid belongs to another server, whose backends can't be seen here
     v_pid    constant integer := CASE WHEN p_call[7]::boolean THEN -p_call[3]::integer ELSE p_call[3]::integer END;
     v_job_id bigint;
 BEGIN
@@ -17,7 +17,7 @@ BEGIN
                   HINT = 'Where the link leads to another server, set the clocks of the two.';
     END IF;
     LOOP
-        -- it may have been added by this very call, before the link was lost
+        -- this call may have added it already, before the link was lost and the call repeated
         SELECT job_id INTO p_answer
           FROM job_log
          WHERE job_name = p_call[6]

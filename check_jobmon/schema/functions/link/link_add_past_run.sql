@@ -9,7 +9,7 @@ DECLARE
     v_name    constant text := v_run[2];
     v_code    constant integer := v_run[5];
     v_pid     constant integer := v_run[9];
-    -- a clock that is ahead of this server's must not make a run that is yet to come
+    -- a client whose clock is ahead of this server's must not log a run in the future
     v_ahead   constant interval := greatest(v_run[4]::timestamptz - clock_timestamp(), '0');
     v_start   constant timestamptz := v_run[3]::timestamptz - v_ahead;
     v_end     timestamptz := v_run[4]::timestamptz - v_ahead;
@@ -21,13 +21,13 @@ BEGIN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', v_code
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- one at a time, and nobody who writes to the table otherwise has to wait
+    -- one call at a time; other sessions that write to the table don't have to wait
     LOCK TABLE past_run IN SHARE UPDATE EXCLUSIVE MODE;
     SELECT job_id INTO v_job_id FROM past_run WHERE key = v_key;
     IF FOUND THEN
         RETURN v_job_id;
     END IF;
-    -- The run may have been added before the connection was lost, with an answer (then the job_id is known) or without.
+    -- The run may have been added before the client lost its connection: its job_id is passed if the client received it.
     SELECT job_id, greatest(v_end, start_time) INTO v_job_id, v_end
       FROM job_log
      WHERE job_name = v_name
@@ -42,11 +42,11 @@ BEGIN
     IF NOT FOUND THEN
         v_end := v_run[4]::timestamptz - v_ahead;
     END IF;
-    -- the trigger of job_log sees by the times which run was the latest
+    -- job_log's trigger compares the times to find out which run was the latest
     IF v_job_id IS NULL THEN
         INSERT INTO job_log (job_id, owner, job_name, start_time, end_time, status, pid)
              VALUES (link_next_id('job_log', 'job_id'), p_call[2], v_name, v_start, v_end,
-                     -- read anew: the word may have been changed while this waited for a lock
+                     -- read again, because the word may have been changed while this waited for a lock
                      (SELECT alert_text FROM job_status_text WHERE alert_code = v_code), v_pid)
           RETURNING job_id INTO v_job_id;
     ELSE

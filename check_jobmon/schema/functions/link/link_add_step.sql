@@ -1,4 +1,4 @@
--- The link's side of add_step(): [5] is the step_id, NULL where the caller can't allocate one, [6] the job_id, [7] the action.
+-- The link's side of add_step(): [5] is the step_id, NULL if the caller could not allocate one, [6] the job_id, [7] the action.
 CREATE OR REPLACE FUNCTION @schema@.link_add_step(p_call text[], OUT p_answer text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     PERFORM link_own_run(p_call[6]::bigint, p_call);
     LOOP
-        -- it may have been added by this very call, before the link was lost
+        -- this call may have added it already, before the link was lost and the call repeated
         SELECT step_id INTO p_answer
           FROM job_detail
          WHERE job_id = p_call[6]::bigint

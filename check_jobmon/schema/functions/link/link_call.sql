@@ -1,12 +1,12 @@
--- Sends one call to link_serve(), or with p_answer to link_answer(), on the session's link, signed and in the caller's name;
--- opens the link first if it isn't open. Returns the answer, or NULL without p_answer, which saves a query on either side; of
--- add_job and add_step the answer is the id, if it had to be another one than p_arguments[1].
--- Every call is safe to send twice: a link that turns out to be dead, or in the middle of a cancelled call, is opened anew
--- and the same call sent again. The time in it, which is the time that is logged, shows a repetition for what it is.
--- While dblink waits for the link's answer the caller can't be interrupted (before PostgreSQL 17), nor can a deadlock of the two
--- be seen. So the link waits for a lock for a short time only, and link_wait() does the rest.
--- No search_path of its own, because its callers have one: every name is qualified. An expression costs by its parts, each anew in
--- each transaction; so there are few.
+-- Sends one call over the session's link, signed and in the caller's name, to link_serve(), or with p_answer to link_answer().
+-- Opens the link first if it isn't open. Returns the answer; without p_answer NULL, which saves a query on either side. For add_job
+-- and add_step the answer is the id, if it could not be p_arguments[1].
+-- Every call can safely be sent twice: if the link turns out to be dead, or is busy with a cancelled call, it is opened again and
+-- the same call is sent again. The link's side recognizes the repetition by the call's time, which is the time logged.
+-- While dblink waits for the link's answer, the caller can't be interrupted (before PostgreSQL 17), and PostgreSQL can't see a
+-- deadlock of the two. So the link waits only a short time for a lock, and link_wait() does the rest.
+-- Has no search_path of its own, because its callers have one: every name is qualified. Each part of an expression costs time, anew
+-- in each transaction; so there are few.
 CREATE OR REPLACE FUNCTION @schema@.link_call(p_name text, p_arguments text[], p_answer boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 AS $$
@@ -32,15 +32,15 @@ BEGIN
     LOOP
         IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
             PERFORM @schema@.link_open('@schema_name@_link');
-            -- link_close() leaves it to this job, until the end of the transaction
+            -- until the end of the transaction, link_close() closes it only for this job
             v_answer := pg_catalog.set_config('@schema_name@.link_opener', CASE WHEN p_name OPERATOR(pg_catalog.=) 'add_job'
                                                                                 THEN p_arguments[1] END, true);
             v_new := true;
         END IF;
         BEGIN
             IF p_answer THEN
-                -- No query has the signed text in it: debug_print_plan would show that to the caller. Something that an error
-                -- has left is fetched first.
+                -- No query contains the signed text, because debug_print_plan would show it to the caller. Results that an
+                -- error has left behind are fetched first.
                 PERFORM FROM @dblink@.dblink_get_result('@schema_name@_link', false) AS r(answer pg_catalog.text);
                 v_answer := @dblink@.dblink_send_query('@schema_name@_link', v_send);
                 SELECT r.answer INTO v_answer
@@ -61,7 +61,7 @@ BEGIN
                 v_taken := true;
                 EXIT;
             WHEN query_canceled THEN
-                -- what the caller has given up must not happen
+                -- a call that the caller has given up must not be executed later
                 v_answer := @dblink@.dblink_cancel_query('@schema_name@_link');
                 v_answer := @dblink@.dblink_disconnect('@schema_name@_link');
                 RAISE;
@@ -87,7 +87,7 @@ BEGIN
         END;
     END IF;
     IF v_taken THEN
-        -- the id is another run's or step's: the link's side finds one that is not
+        -- another run or step has the id: the link's side finds one that is free
         v_answer := @schema@.link_call(p_name, pg_catalog.array_prepend(NULL::pg_catalog.text, p_arguments[2:]), true);
     END IF;
     IF v_answer IS NOT NULL AND p_name OPERATOR(pg_catalog.=) 'add_job' AND v_new THEN

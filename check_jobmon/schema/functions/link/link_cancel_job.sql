@@ -1,4 +1,4 @@
--- The link's side of cancel_job(), for the run with job_id [5]: the note in the last step, and the end of the run, in one transaction.
+-- The link's side of cancel_job(), for the run with job_id [5]: notes it in the last step and ends the run, in one transaction.
 CREATE OR REPLACE FUNCTION @schema@.link_cancel_job(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -19,11 +19,11 @@ BEGIN
             USING ERRCODE = 'no_data_found', HINT = 'show_running() lists the runs under way.';
     END IF;
     v_writes := may_write(v_run, v_role, v_pid);
-    -- Who may cancel the backend and no more adds the note to a run that has ended in the meantime, and changes nothing else.
+    -- A role that may only cancel the backend adds the note to a run that has ended in the meantime, and changes nothing else.
     IF NOT (v_writes OR may_cancel(v_run, v_role, v_pid) AND coalesce(v_run.end_time > v_time - interval '1 minute', true)) THEN
         RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', v_job_id, v_run.owner
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'It takes the role that runs the job, a member of it or of pg_signal_backend, or a superuser.';
+                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
     END IF;
     v_writes := v_writes OR v_run.end_time IS NULL;
     IF EXISTS (SELECT FROM cancelled_job WHERE job_id = v_job_id) THEN
@@ -32,7 +32,7 @@ BEGIN
     IF v_writes THEN
         UPDATE job_log
            SET end_time = greatest(v_time, start_time),
-               -- read here: the word may have been changed while this waited for a lock
+               -- read here, because the word may have been changed while this waited for a lock
                status = (SELECT alert_text FROM job_status_text WHERE alert_code = 3)
          WHERE job_id = v_job_id
      RETURNING status INTO v_failed;

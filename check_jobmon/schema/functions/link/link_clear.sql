@@ -1,7 +1,7 @@
--- The link's side of job_log_clear(): deletes a batch of the runs after job_id [7], NULL for the first, that started before [6].
--- [5] is the run that does so, [8] its step, whose message says how many are deleted, so that it is known whatever becomes of this
--- call. Returns the batch's last job_id, how many runs it looked at, and how many are deleted in all. Never waits for a logger:
--- what somebody is writing stays until next time.
+-- The link's side of job_log_clear(): deletes a batch of the runs after job_id [7] (NULL for the first batch) that started before
+-- [6]. [5] is the run of job_log_clear() itself, [8] its step, whose message always has the number of runs deleted so far, even if
+-- this call's answer is lost. Returns the batch's last job_id, how many runs it looked at, and how many have been deleted in all.
+-- Never waits for a logger: rows that are being written are left for the next time.
 CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -17,12 +17,12 @@ DECLARE
     v_total   bigint;
     v_job_id  bigint;
 BEGIN
-    -- what somebody has done before in this transaction could have deferred triggers, which SET CONSTRAINTS would run as the owner
+    -- what else was done in this transaction could have deferred triggers, which SET CONSTRAINTS would run as the owner
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
     END IF;
-    -- until the end of this batch, whoever wants to know how many are deleted waits
+    -- locked, so that job_log_clear() can wait for the end of this batch before it reads the number
     SELECT coalesce(substring(message FROM '[0-9]+$')::bigint, 0) INTO v_total
       FROM job_detail WHERE step_id = p_call[8]::bigint FOR UPDATE;
     IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
@@ -65,7 +65,7 @@ BEGIN
      WHERE d.job_id = ANY (v_runs)
        AND s.step_id IS NULL;
     v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT unnest(v_in_use));
-    -- a foreign key of the site's own, to runs or to steps, keeps what it refers to; here and now, even if it is deferred
+    -- a site's own foreign key, to runs or to steps, keeps the rows it refers to; checked here even if it is deferred
     SET CONSTRAINTS ALL IMMEDIATE;
     BEGIN
         DELETE FROM job_log WHERE job_id = ANY (v_runs);
@@ -82,7 +82,7 @@ BEGIN
     END;
     v_total := v_total + v_deleted;
     UPDATE job_detail SET message = format('runs deleted: %s', v_total) WHERE step_id = p_call[8]::bigint;
-    -- no NULL: the caller's array_nulls may be off
+    -- without NULL, because the caller's array_nulls may be off
     RETURN ARRAY[coalesce(v_upto, 0), v_found, v_total];
 END
 $$;

@@ -1,6 +1,6 @@
--- Closes the session's link at the end of a job, unless jobmon.keep_link says to keep it, or another job of this transaction has
--- opened it: it may be that there is no connection slot left when that one wants to log its end.
--- No search_path of its own, as in link_call(): every name is qualified.
+-- Closes the session's link at the end of a job, unless jobmon.keep_link is on or another job of this transaction has opened the
+-- link: when that job logs its end, there might be no connection slot left.
+-- Has no search_path of its own, as link_call(): every name is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_close(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$

@@ -1,5 +1,5 @@
--- Where the link connects: what dblink_mapping says, and for what it leaves open this very server. p_role_here is the role that
--- it connects as, and NULL if dblink_mapping may lead to another server.
+-- How the link connects: as dblink_mapping says; for what is NULL there, to this server. p_role_here is the role that
+-- it connects as, or NULL if dblink_mapping may lead to another server.
 CREATE OR REPLACE FUNCTION @schema@.link_conninfo(OUT p_conninfo text, OUT p_role_here text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -18,16 +18,16 @@ BEGIN
     v_mapping.username := nullif(v_mapping.username, '');
     v_user := coalesce(v_mapping.username, v_link.role_name::text);
     IF v_user IS NULL THEN
-        -- restored from a dump without its data: libpq would log in as the server's own user, who may be a superuser
+        -- restored from a dump without data: without a user, libpq would log in as the server's own, who may be a superuser
         RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
     ELSIF v_user !~ '^@schema_name@_link_[0-9]+$' AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_user AND r.rolsuper) THEN
-        -- a member of pg_write_all_data could have written that, and dblink would lend him the superuser's rights
+        -- a member of pg_write_all_data could have written that name, to get a superuser's rights through dblink
         RAISE EXCEPTION 'role "%" is a superuser', v_user USING ERRCODE = 'invalid_authorization_specification';
     END IF;
     BEGIN
         v_socket := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');
     EXCEPTION WHEN insufficient_privilege THEN
-        -- Only pg_read_all_settings may see it. Without a host, libpq takes the directory that it was built with.
+        -- Only members of pg_read_all_settings may see it. Without a host, libpq uses the directory that it was built with.
         v_socket := NULL;
     END;
     IF v_mapping.host IS NOT NULL THEN
@@ -35,7 +35,7 @@ BEGIN
     ELSIF v_link.over = 'socket' AND v_socket IS DISTINCT FROM '' THEN
         v_host := v_socket;
     ELSIF v_listen = '' THEN
-        -- at this port of 127.0.0.1 could be anybody
+        -- any other program could be listening at this port of 127.0.0.1
         RAISE EXCEPTION 'the server doesn''t listen on TCP (listen_addresses is empty)'
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     ELSE
@@ -45,8 +45,8 @@ BEGIN
                   END;
     END IF;
     v_parts := ARRAY[
-        -- Never the password in clear: whoever asks for that is not this server, or is not set up for the link. First of
-        -- all, because link_open() takes it away where libpq doesn't know it.
+        -- Never send the password in clear: a server that asks for that is not this one, or not set up for the link. This
+        -- comes first, because link_open() removes it from the beginning if libpq doesn't know it.
         ['require_auth', CASE WHEN v_mapping.host IS NOT NULL THEN NULL
                               WHEN v_mapping.username IS NOT NULL THEN '!password'
                               ELSE 'scram-sha-256,none'
@@ -59,9 +59,9 @@ BEGIN
         ['application_name', 'jobmon link of ' || pg_backend_pid()],
         ['connect_timeout', '10']
     ];
-    -- libpq's quoting: in single quotes, with backslash before a quote or a backslash. By expressions and no query: the
-    -- plan of a query has its values in it, and debug_print_plan would show it to the caller. And with E, because the
-    -- caller chooses what a backslash means without (standard_conforming_strings), and whether it may precede a quote
+    -- libpq's quoting: in single quotes, with a backslash before each quote or backslash. Expressions rather than a query,
+    -- because debug_print_plan would show the caller a query's plan with its values. E'' strings, because the caller's
+    -- settings decide what a backslash means in others (standard_conforming_strings) and whether it may precede a quote
     -- (backslash_quote).
     p_conninfo := '';
     FOR i IN 1 .. array_length(v_parts, 1) LOOP
@@ -76,4 +76,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_conninfo() IS
-    'Internal: the link''s connection string, secret included. For the owner alone.';
+    'Internal: the link''s connection string, with the password. Only the owner may see it.';

@@ -1,4 +1,4 @@
--- What a signed call comes to, whatever it is: by the function of its name.
+-- Executes a call whose signature has been verified, with the function of the call's name.
 CREATE OR REPLACE FUNCTION @schema@.link_do(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -13,7 +13,7 @@ BEGIN
         WHEN 'cancel_job' THEN link_cancel_job(p_call)
         WHEN 'add_past_run' THEN link_add_past_run(p_call)
         WHEN 'clear' THEN link_clear(p_call)
-        -- waits for the batch that a job_log_clear() was cancelled in
+        -- waits for the end of the batch during which job_log_clear() was cancelled
         WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[5]::bigint FOR UPDATE)
         WHEN 'kept' THEN (SELECT ARRAY[count(*)::text,
                                         coalesce(string_agg(k.job_name || ' (job ' || k.job_id || ')', ', ' ORDER BY k.job_name), '')]

@@ -17,10 +17,10 @@ BEGIN
     PERFORM link_own_run(p_call[5]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[5]::bigint;
     IF NOT FOUND THEN
-        -- A run that has ended keeps its end, and can only become worse; an end that is yet to come is the clock's mistake.
+        -- A run that has ended keeps its end, and its status can only become worse. An end in the future came from a wrong clock.
         UPDATE job_log
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
-               -- read here: the word may have been changed while this waited for a lock
+               -- read here, because the word may have been changed while this waited for a lock
                status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = v_code)
          WHERE job_id = p_call[5]::bigint
            AND ((end_time <= clock_timestamp()) IS NOT TRUE

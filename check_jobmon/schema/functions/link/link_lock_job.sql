@@ -1,12 +1,12 @@
--- The link's side of lock_job(), for the run with job_id [5]. The lock is a row of the log, which nobody else can take, and
--- committed at once.
+-- The link's side of lock_job(), for the run with job_id [5]. The lock is a row, committed at once, because only the link's side
+-- can write one; an advisory lock could be taken by anybody.
 CREATE OR REPLACE FUNCTION @schema@.link_lock_job(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_run    job_log%ROWTYPE := link_own_run(p_call[5]::bigint, p_call);
-    -- negative as the run's where that is another server's
+    -- negative if the run's is, because its backend is on another server
     v_pid    constant integer := sign(v_run.pid) * p_call[3]::integer;
     v_time   constant timestamptz := clock_timestamp();
     v_holder bigint;
@@ -24,14 +24,14 @@ BEGIN
             RETURN NULL;
         END IF;
         SELECT job_id INTO v_holder FROM job_lock WHERE job_name = v_run.job_name FOR UPDATE;
-        -- not if job_log_clear() has just deleted it
+        -- not found if job_log_clear() has just deleted it
         EXIT WHEN FOUND;
     END LOOP;
-    -- A statement of its own, because it must see all that was committed before the row could be locked.
+    -- A statement of its own, because it must see everything that was committed before the row could be locked.
     SELECT format('job %s (pid %s) is under way', l.job_id, coalesce(k.pid, l.pid)) INTO v_text
       FROM job_log AS l
       JOIN job_lock AS k ON k.job_name = v_run.job_name
-      -- of a lock that is older than these columns the run's own session
+      -- a lock that is older than these columns is the run's own session's
       LEFT JOIN pg_stat_activity AS a ON a.pid = coalesce(k.pid, l.pid) AND a.datname = current_database()
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder

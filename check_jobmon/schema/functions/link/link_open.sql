@@ -10,7 +10,7 @@ DECLARE
     v_detail  text;
 BEGIN
     IF pg_is_in_recovery() THEN
-        -- unless dblink_mapping leads to the primary, say
+        -- unless dblink_mapping leads to another server, such as the primary
         IF NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL) THEN
             RAISE EXCEPTION 'this server is a standby, and no job can be logged on it'
                 USING ERRCODE = 'read_only_sql_transaction', HINT = 'Run the job on the primary; its log is replicated to here.';
@@ -18,8 +18,8 @@ BEGIN
     END IF;
     v_way := link_conninfo();
     IF current_setting('server_version_num')::integer < 160000 THEN
-        -- libpq, which may be newer than the server, names a wrong value of the option, if it knows the option, and
-        -- connects in neither case
+        -- Whether libpq, which may be newer than the server, knows the option: if it does, its error names the wrong value.
+        -- It connects in neither case.
         BEGIN
             v_answer := @dblink@.dblink_connect(p_link, 'password=x require_auth=nonesuch');
         EXCEPTION WHEN OTHERS THEN
@@ -30,17 +30,17 @@ BEGIN
         END;
     END IF;
     v_started := clock_timestamp();
-    -- an assignment and not a PERFORM: an expression never reaches the executor, so no log of statements shows its values
+    -- an assignment rather than PERFORM: an expression doesn't reach the executor, so no log of statements shows its values
     v_answer := @dblink@.dblink_connect(p_link, v_way.p_conninfo);
-    -- Whoever sits at that address and takes all that comes is not this server: its backend would be seen here, unless
-    -- dblink_mapping says that it is another. A transaction keeps what it has seen of other sessions.
+    -- Another program could be listening at that address. If it is this server, the link's backend can be seen here, unless
+    -- dblink_mapping names another server. The snapshot of other sessions that the transaction keeps is cleared first.
     IF pg_stat_clear_snapshot() IS NULL OR v_way.p_role_here IS NOT NULL AND NOT EXISTS (
-            -- what pg_stat_activity shows, without its joins: they cost a session's first call more than all the rest here
+            -- pg_stat_activity without its joins, which cost a session's first call more than everything else here
             SELECT
               FROM pg_stat_get_activity(NULL) AS a
              WHERE a.application_name = 'jobmon link of ' || pg_backend_pid()
                AND a.usesysid = to_regrole(quote_ident(v_way.p_role_here))
-               -- NULL for who isn't in pg_read_all_stats
+               -- NULL unless the owner is a member of pg_read_all_stats
                AND coalesce(a.backend_start >= v_started, true)) THEN
         v_answer := @dblink@.dblink_disconnect(p_link);
         RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'

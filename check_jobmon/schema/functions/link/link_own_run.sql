@@ -1,4 +1,4 @@
--- The run that a call wants to write to, locked against others that do; an error if the caller may not write to it.
+-- Locks the run that a call writes to and returns it; raises an error if the caller may not write to it.
 CREATE OR REPLACE FUNCTION @schema@.link_own_run(p_job_id bigint, p_call text[]) RETURNS @schema@.job_log
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -13,10 +13,10 @@ BEGIN
     ELSIF NOT may_write(v_run, p_call[2], p_call[3]::integer) THEN
         RAISE EXCEPTION 'job % belongs to role "%", and role "%" may not write to it', p_job_id, v_run.owner, p_call[2]
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'It takes that role or a member of it, the session that started the job, or the owner of the job log.';
+                  HINT = 'That role may, members of it, the session that started the job, and the owner of the job log.';
     END IF;
     RETURN v_run;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_own_run(bigint, text[]) IS
-    'Internal: the run with this job_id, for somebody who may write to it; an error for others.';
+    'Internal: locks the run with this job_id and returns it, or raises an error if the caller may not write to it.';

@@ -1,7 +1,7 @@
--- The two ways in for the link's role, which may execute nothing else: a CALL, which costs less, and one that answers.
--- v_signed is what link_call() has signed: the call's name, who calls (role and pid), when, and from [5] the arguments. The
--- signature keeps others from using an open link: dblink lends it to every user of the session.
--- What nearly every call is, the owner writing to an open run, is done right here: each function more costs all of them.
+-- The only two routines that the link's role may execute: a procedure, which costs less, and a function that returns an answer.
+-- v_signed is what link_call() has signed: [1] the call's name, [2] the caller's role and [3] pid, [4] the time, and from [5] on
+-- the arguments. Without the signature, every user of the session could log over an open link: dblink lets all of them use it.
+-- The usual calls, of an owner who writes to an open run, are executed right here: each further function would slow them down.
 CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -11,7 +11,7 @@ DECLARE
     v_call constant text[] := v_signed;
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
 BEGIN
-    -- a transaction that somebody has begun on the link is older than the call
+    -- if somebody has begun a transaction on the link, it is older than the call
     IF p_mac = @signature@ AND v_time <= CURRENT_TIMESTAMP THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
@@ -45,7 +45,7 @@ BEGIN
         END IF;
     END IF;
     IF NOT FOUND THEN
-        -- not what nearly every call is, or not signed
+        -- an unusual call, or one that is not signed
         PERFORM link_answer(v_signed, p_mac);
     END IF;
 END

@@ -14,7 +14,7 @@ BEGIN
     END IF;
     PERFORM link_own_run(v_job_id, p_call);
     IF EXISTS (SELECT FROM cancelled_job WHERE step_id = p_call[5]::bigint) THEN
-        -- what cancel_job() has noted stays, whatever the cancelled session says of its step afterwards
+        -- the note of cancel_job() stays, whatever the cancelled session logs about its step afterwards
         UPDATE job_detail
            SET end_time = greatest(v_time, end_time),
                elapsed_time = extract(epoch FROM greatest(v_time, end_time) - start_time),
@@ -22,7 +22,7 @@ BEGIN
          WHERE step_id = p_call[5]::bigint
            AND strpos(message, p_call[7]) = 0;
     ELSE
-        -- not if it was sent before what is there, or is that itself; a time that is yet to come is the clock's mistake
+        -- Not if the call is older than what is logged, or is a repetition of it. A time in the future came from a wrong clock.
         UPDATE job_detail
            SET end_time = greatest(v_time, start_time),
                elapsed_time = extract(epoch FROM greatest(v_time, start_time) - start_time),

@@ -1,6 +1,6 @@
 -- Sends a signed statement again and again until the link gets its locks, for as long as the caller's own timeouts allow.
--- PostgreSQL's deadlock detector can't see that this session waits for its link, so it is looked for here: the link waits for
--- somebody, who waits for somebody, and one of them for this session. Who has a link of his own may be waiting for that.
+-- PostgreSQL's deadlock detector can't see that this session waits for its link, so this looks for deadlocks itself: a chain of
+-- sessions that wait for each other, from the link back to this session. A session with a link of its own may be waiting for it.
 CREATE OR REPLACE FUNCTION @schema@.link_wait(p_link text, p_signed text, p_answer boolean) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -28,7 +28,7 @@ BEGIN
                 SELECT a.pid, substring(a.application_name FROM '^jobmon link of ([0-9]{1,9})$')::integer AS of
                   FROM pg_stat_get_activity(NULL) AS a
                  WHERE a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-                   -- anybody could have that name
+                   -- any role could use that application_name
                    AND has_function_privilege(a.usesysid, '@schema@.link_serve(text, bytea)', 'EXECUTE')
             ), waits (pid, for_pid) AS (
                 SELECT pg_backend_pid(), c.pid FROM client AS c WHERE c.of = pg_backend_pid()
@@ -45,13 +45,13 @@ BEGIN
             SELECT string_agg(format('process %s waits for %s', w.pid, w.for_pid), '; ') INTO v_blockers
               FROM waits AS w
             HAVING bool_or(w.for_pid = pg_backend_pid());
-            -- not at the first look: those who wait are not asked all at the same moment
+            -- twice in a row: the sessions are not looked at all at the same moment, so one cycle may be an illusion
             v_cycles := CASE WHEN v_blockers IS NULL THEN 0 ELSE v_cycles + 1 END;
             IF v_cycles > 1 THEN
                 RAISE EXCEPTION 'deadlock detected: the job log waits for a lock that this session holds itself'
                     USING ERRCODE = 'deadlock_detected', DETAIL = v_blockers || '.',
-                          HINT = 'A transaction that has locked tables of @schema_name@ can''t log: commit first. Where another '
-                                 'session waits for all who use such a table (VACUUM FULL, ALTER TABLE), call again.';
+                          HINT = 'A transaction that has locked tables of @schema_name@ can''t log: commit first. If another '
+                                 'session waits for everyone who uses such a table (VACUUM FULL, ALTER TABLE), call again.';
             ELSIF v_patience > '0' AND clock_timestamp() > v_since + v_patience THEN
                 RAISE EXCEPTION 'canceling statement due to lock timeout: the job log waits for a lock'
                     USING ERRCODE = 'lock_not_available';
@@ -62,7 +62,7 @@ BEGIN
             PERFORM FROM @dblink@.dblink_get_result(p_link) AS r(answer text);
             RETURN CASE WHEN p_answer THEN v_answer END;
         EXCEPTION WHEN lock_not_available THEN
-            -- that is not from waiting, but from a trigger of the site's, say, with NOWAIT
+            -- raised too early to come from waiting: a site's own trigger with NOWAIT, say
             IF clock_timestamp() < v_sent + interval '50 ms' THEN
                 RAISE;
             END IF;
@@ -70,11 +70,11 @@ BEGIN
         END;
     END LOOP;
 EXCEPTION WHEN OTHERS OR query_canceled THEN
-    -- what the caller has given up must not happen
+    -- a call that the caller has given up must not be executed later
     v_answer := @dblink@.dblink_cancel_query(p_link);
     v_answer := @dblink@.dblink_disconnect(p_link);
     RAISE;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_wait(text, text, boolean) IS
-    'Internal: has a signed call executed over the session''s link once the link gets its locks.';
+    'Internal: executes a signed call over the session''s link, once the link gets its locks.';

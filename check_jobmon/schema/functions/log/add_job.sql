@@ -1,0 +1,27 @@
+-- Starts a run.
+CREATE OR REPLACE FUNCTION @schema@.add_job(p_job_name text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    IF coalesce(btrim(p_job_name), '') = '' THEN
+        RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: add_job(''NIGHTLY ETL'').';
+    ELSIF length(p_job_name) > 500 THEN
+        RAISE EXCEPTION 'a job''s name has at most 500 characters, and this one has %', length(p_job_name)
+            USING ERRCODE = 'string_data_right_truncation',
+                  HINT = 'Choose a shorter name, and put what varies from run to run into a step.';
+    END IF;
+    IF current_setting('transaction_read_only')::boolean THEN
+        -- perhaps on a standby whose dblink_mapping leads to the primary, where no backend has this session's pid
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
+    END IF;
+    v_job_id := nextval('job_log_job_id_seq');
+    RETURN coalesce(link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)])::bigint, v_job_id);
+END
+$$;
+COMMENT ON FUNCTION @schema@.add_job(text) IS
+    'Starts a run of the job and returns its job_id. The job''s name is converted to upper case. Other sessions see the run at '
+    'once, and it is kept even if the transaction rolls back.';

@@ -1,0 +1,26 @@
+-- Cancels the backend of a run, with the caller's own right to do so.
+CREATE OR REPLACE FUNCTION @schema@.cancel_job(v_job_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_pid integer := cancel_job_backend(v_job_id);
+BEGIN
+    BEGIN
+        IF NOT pg_cancel_backend(v_pid) THEN
+            RAISE EXCEPTION 'the backend of job %, pid %, ended before it could be cancelled', v_job_id, v_pid
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('If the run is still open, end it with fail_job(%s).', v_job_id);
+        END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
+    END;
+    PERFORM cancel_job_note(v_job_id);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
+    'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
+    'run at level 3. It takes the right to cancel that backend. A session can''t cancel its own run.';

@@ -1,0 +1,58 @@
+-- Returns the pid for cancel_job() to cancel, once it has checked that this is still the run's backend: pids are reused.
+CREATE OR REPLACE FUNCTION @schema@.cancel_job_backend(p_job_id bigint) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_role          text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    v_run           job_log%ROWTYPE;
+    v_found         boolean;
+    v_backend_start timestamptz;
+BEGIN
+    IF p_job_id IS NULL THEN
+        RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'show_running() lists the runs under way.';
+    END IF;
+    -- within a transaction, pg_stat_activity would go on showing what it showed first
+    PERFORM pg_stat_clear_snapshot();
+    SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no job with job_id %', p_job_id
+            USING ERRCODE = 'no_data_found', HINT = 'show_running() lists the runs under way.';
+    ELSIF NOT may_cancel(v_run, v_role, pg_backend_pid()) THEN
+        RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', p_job_id, v_run.owner
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
+    ELSIF v_run.end_time IS NOT NULL THEN
+        RAISE EXCEPTION 'job % (%) is already over: it ended at % as %', p_job_id, v_run.job_name, v_run.end_time, v_run.status
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';
+    ELSIF v_run.pid = pg_backend_pid() THEN
+        RAISE EXCEPTION 'job % (%) is run by this very session', p_job_id, v_run.job_name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('cancel_job() is for another session''s run; end your own with fail_job(%s).', p_job_id);
+    ELSIF v_run.pid < 0 THEN
+        RAISE EXCEPTION 'job % (%) is run by another server, by its pid %', p_job_id, v_run.job_name, -v_run.pid
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Cancel that backend there (pg_cancel_backend); if it is gone, end the run with fail_job(%s).',
+                                p_job_id);
+    END IF;
+    SELECT true, a.backend_start INTO v_found, v_backend_start
+      FROM pg_stat_activity AS a
+     WHERE a.pid = v_run.pid AND a.datname = current_database();
+    IF v_found AND v_backend_start IS NULL THEN
+        RAISE EXCEPTION 'it can''t be seen whether pid % is still the backend of job % (%)', v_run.pid, p_job_id, v_run.job_name
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('GRANT pg_read_all_stats TO %I, the owner of the job log.', current_user);
+    ELSIF v_found IS NOT TRUE OR v_backend_start > v_run.start_time THEN
+        RAISE EXCEPTION 'job % (%) has crashed: its backend, pid %, is gone', p_job_id, v_run.job_name, v_run.pid
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Nothing is left to cancel; end the run with fail_job(%s).', p_job_id);
+    END IF;
+    -- if the link doesn't connect, this fails before the backend is cancelled
+    PERFORM link_call('ping', '{}', true);
+    RETURN v_run.pid;
+END
+$$;
+COMMENT ON FUNCTION @schema@.cancel_job_backend(bigint) IS
+    'Internal: returns the pid of the backend that is running this job. Raises an error if the backend is gone or is this '
+    'session''s own, or if the caller may not cancel it.';

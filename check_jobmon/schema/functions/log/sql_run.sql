@@ -1,0 +1,96 @@
+-- Runs a statement as a step, for sql_step() and sql_job(). It runs as the caller, and with the caller's search_path and settings,
+-- because the statement must see them. So nothing here may depend on them: every name and operator is qualified, a CASE has no
+-- operand, and there is no IN.
+CREATE OR REPLACE FUNCTION @schema@.sql_run(p_job_id bigint, p_action text, p_sql text, p_whole_job boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY INVOKER
+AS $$
+DECLARE
+    v_session  pg_catalog.text := session_user::pg_catalog.text;
+    v_role     pg_catalog.text := pg_catalog.current_setting('role');
+    v_fraction pg_catalog.text := pg_catalog.current_setting('cursor_tuple_fraction');
+    v_checks   boolean := false;
+    v_held     boolean := false;
+    v_cursor   pg_catalog.refcursor;
+    v_step_id  bigint;
+    v_rows     bigint;
+    v_state    pg_catalog.text;
+    v_message  pg_catalog.text;
+    v_detail   pg_catalog.text;
+    v_hint     pg_catalog.text;
+BEGIN
+    v_step_id := @schema@.add_step(p_job_id, p_action);
+    -- Not if a SECURITY DEFINER function has called this: other roles' triggers may be waiting for COMMIT, and would be run here
+    -- with the rights of that function's owner (before PostgreSQL 18).
+    IF p_whole_job AND current_user OPERATOR(pg_catalog.=) (CASE WHEN v_role OPERATOR(pg_catalog.=) 'none' THEN v_session
+                                                                 ELSE v_role END) THEN
+        -- Nor if the transaction already violates a deferred constraint: this job hasn't caused that.
+        BEGIN
+            SET CONSTRAINTS ALL IMMEDIATE;
+            v_checks := true;
+            RAISE EXCEPTION USING ERRCODE = 'JM000';
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
+            NULL;
+        END;
+    END IF;
+    BEGIN
+        -- EXECUTE keeps all rows that a statement returns in memory, MOVE keeps none. Where a cursor isn't possible (a statement
+        -- that returns no rows, several statements), OPEN raises an error before anything is executed.
+        BEGIN
+            -- gives the plan that EXECUTE would use
+            PERFORM pg_catalog.set_config('cursor_tuple_fraction', '1', true);
+            OPEN v_cursor NO SCROLL FOR EXECUTE p_sql;
+            PERFORM pg_catalog.set_config('cursor_tuple_fraction', v_fraction, true);
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
+            v_cursor := NULL;
+        END;
+        IF v_cursor IS NULL THEN
+            EXECUTE p_sql;
+            GET DIAGNOSTICS v_rows = ROW_COUNT;
+        ELSE
+            MOVE FORWARD ALL FROM v_cursor;
+            GET DIAGNOSTICS v_rows = ROW_COUNT;
+            CLOSE v_cursor;
+        END IF;
+        -- If the statement has set another role, the caller's is set again: the other one might not be allowed to log. LOCAL,
+        -- because the caller may have used SET LOCAL, which can't be seen, and the role must not outlive the transaction then.
+        IF session_user::pg_catalog.text OPERATOR(pg_catalog.<>) v_session THEN
+            PERFORM pg_catalog.set_config('session_authorization', v_session, false);
+        END IF;
+        IF pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) v_role THEN
+            PERFORM pg_catalog.set_config('role', v_role, v_role OPERATOR(pg_catalog.<>) 'none');
+        END IF;
+        IF v_checks THEN
+            -- Raises now what would be raised at COMMIT, after the job was logged as successful. Rolled back, so that the
+            -- constraints are deferred as before.
+            BEGIN
+                SET CONSTRAINTS ALL IMMEDIATE;
+                v_held := true;
+                RAISE EXCEPTION USING ERRCODE = 'JM000';
+            EXCEPTION WHEN SQLSTATE 'JM000' THEN
+                IF NOT v_held THEN
+                    RAISE;
+                END IF;
+            END;
+        END IF;
+        -- in this block, because the link may have to wait for a lock of the statement's, and then this fails
+        PERFORM @schema@.update_step(v_step_id, @schema@.status_text(1), pg_catalog.format('Rows affected: %s', v_rows));
+        RETURN true;
+    EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT,
+                                v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+        PERFORM @schema@.update_step(v_step_id, @schema@.status_text(3), pg_catalog.concat(
+            'ERROR: ', v_message,
+            CASE WHEN v_detail OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' DETAIL: ', v_detail) END,
+            CASE WHEN v_hint OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' HINT: ', v_hint) END,
+            ' [', v_state, ']'));
+        IF v_state OPERATOR(pg_catalog.=) '57014' THEN
+            -- query_canceled: the caller has to stop as well
+            RAISE;
+        END IF;
+        RETURN false;
+    END;
+END
+$$;
+COMMENT ON FUNCTION @schema@.sql_run(bigint, text, text, boolean) IS
+    'Internal: runs p_sql as a step and returns whether it succeeded. With p_whole_job, deferred constraints are checked at its '
+    'end.';

@@ -1,0 +1,54 @@
+-- The check as a function: the worst alert code of all jobs, and the jobs with problems, in parentheses.
+CREATE OR REPLACE FUNCTION @schema@.check_job_status(OUT alert_code integer, OUT alert_text text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+SET intervalstyle = postgres
+SET jit = off
+AS $$
+WITH reason AS (
+    SELECT j.job_name, j.alert_code, concat_ws(', ',
+           CASE WHEN j.failed_code > 1 THEN
+               'FAILED_RUN - failed ' || CASE WHEN j.failures = 1 THEN '1 time'
+                                              -- the query counts no further
+                                              WHEN j.failures > j.sensitivity + @uncounted@
+                                              THEN format('more than %s times', j.sensitivity + @uncounted@)
+                                              ELSE format('%s times', j.failures)
+                                         END
+               || coalesce(' (' || nullif(concat_ws(': ', j.failed_action, j.failed_message), '') || ')', '')
+           END,
+           CASE WHEN j.missing_code > 1 THEN
+               j.missing_status || ' - '
+               || CASE WHEN j.alive_job_id IS NOT NULL
+                       THEN 'running since ' || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
+                       WHEN j.done_job_id IS NULL THEN 'no run has ever completed'
+                       ELSE 'not run for ' || make_interval(secs => floor(j.age))
+                  END
+               || CASE WHEN j.age IS NULL THEN ''
+                       ELSE CASE j.missing_code WHEN 3 THEN ', error after ' || make_interval(secs => j.error_after)
+                                                ELSE ', warning after ' || make_interval(secs => j.warn_after)
+                            END
+                  END
+               || CASE WHEN j.missing_status = 'BLOCKED' THEN format(', blocked by pid %s (%s, %s) since %s',
+                            j.blocker_pid, j.blocker_user, j.blocker_application, j.blocker_since) ELSE '' END
+           END,
+           CASE WHEN j.crashed_job_id IS NOT NULL THEN
+               'CRASHED - job ' || j.crashed_job_id || ' started ' || j.crashed_start || ', its backend is gone'
+           END,
+           CASE WHEN NOT j.capitalized THEN
+               'the configured name is not upper case, so no run can match it'
+           END) AS text
+      FROM (
+@job_status@
+           ) AS j
+     -- a crash alone is reported, but doesn't alert here: for the plugin, --crashed says what it counts for
+     WHERE j.alert_code > 1
+        OR j.crashed_job_id IS NOT NULL AND j.active
+)
+SELECT coalesce(max(r.alert_code), 1),
+       '(' || coalesce(string_agg(r.job_name || ': ' || r.text, '; ' ORDER BY r.alert_code DESC, r.job_name),
+                       'All jobs run successfully') || ')'
+  FROM reason AS r
+$$;
+COMMENT ON FUNCTION @schema@.check_job_status() IS
+    'Judges all jobs. Returns the worst alert code (1 OK, 2 warning, 3 critical) and, in parentheses, the jobs with problems and '
+    'why they have them. Join it to job_status_text for the word.';

@@ -1,0 +1,38 @@
+-- The latest runs of all jobs whose name matches.
+-- Finds the names first, with one index probe each, however many runs they have; then matches them.
+CREATE OR REPLACE FUNCTION @schema@.show_job_like(p_name text, integer DEFAULT 10) RETURNS SETOF @schema@.job_log
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+WITH RECURSIVE done AS (
+    (SELECT l.job_name
+       FROM job_log AS l
+      WHERE l.end_time IS NOT NULL
+      ORDER BY l.job_name
+      LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.job_name
+              FROM job_log AS l
+             WHERE l.end_time IS NOT NULL
+               AND l.job_name > d.job_name
+             ORDER BY l.job_name
+             LIMIT 1)
+      FROM done AS d
+     WHERE d.job_name IS NOT NULL
+),
+name AS (
+    SELECT job_name FROM done
+    UNION
+    SELECT l.job_name FROM job_log AS l WHERE l.end_time IS NULL
+)
+SELECT r.*
+  FROM name AS n
+ CROSS JOIN LATERAL job_runs(n.job_name, $2) AS r
+ -- names are upper case; ~* rather than upper(p_name), which would turn \d into \D
+ WHERE n.job_name ~* p_name
+ ORDER BY r.job_id DESC
+ LIMIT $2
+$$;
+COMMENT ON FUNCTION @schema@.show_job_like(text, integer) IS
+    'The latest runs of all jobs whose name matches this regular expression, in upper or lower case, newest first; 10 runs by '
+    'default. A plain text matches the names that contain it.';

@@ -1,0 +1,51 @@
+-- Trigger of job_status_text: when a word is changed, changes it in the log's history too.
+CREATE OR REPLACE FUNCTION @schema@.job_status_text_renamed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    -- the xmin of the rows that this has already changed: if words are swapped, nothing else tells those rows from the others
+    v_changed constant xid := (SELECT s.xmin FROM job_status_text AS s JOIN new_words AS n ON n.alert_code = s.alert_code LIMIT 1);
+    v_old     text[];
+    v_new     text[];
+    v_runs    bigint[];
+BEGIN
+    -- all of a statement's changes at once, so that words can be swapped
+    SELECT array_agg(o.alert_text), array_agg(n.alert_text) INTO v_old, v_new
+      FROM old_words AS o
+      JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text;
+    UPDATE job_log SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old) AND end_time IS NOT NULL;
+    UPDATE job_detail SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old);
+    -- The runs that have ended meanwhile. From here on, no run ends until this is committed, and then it gets the new word.
+    LOCK TABLE job_log IN SHARE ROW EXCLUSIVE MODE;
+    WITH changed AS (
+        UPDATE job_log
+           SET status = v_new[array_position(v_old, status)]
+         WHERE status = ANY (v_old)
+           AND end_time IS NOT NULL
+           AND xmin <> v_changed
+     RETURNING job_id
+    )
+    SELECT array_agg(job_id) INTO v_runs FROM changed;
+    UPDATE job_detail
+       SET status = v_new[array_position(v_old, status)]
+     WHERE status = ANY (v_old)
+       AND job_id = ANY (v_runs)
+       AND xmin <> v_changed;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_status_text_renamed() IS
+    'Trigger of job_status_text: changes a changed word in job_log and job_detail too, which takes a while if the log is long.';
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = '@schema@.job_status_text'::regclass AND tgname = 'job_status_text_renamed') THEN
+        CREATE TRIGGER job_status_text_renamed
+            AFTER UPDATE ON @schema@.job_status_text
+            REFERENCING OLD TABLE AS old_words NEW TABLE AS new_words
+            FOR EACH STATEMENT EXECUTE FUNCTION @schema@.job_status_text_renamed();
+    END IF;
+END
+$$;

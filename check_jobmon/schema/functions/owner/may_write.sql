@@ -1,0 +1,38 @@
+-- Whether a role may write to a run, and whether it may cancel the run. Both are called as the owner of the job log.
+CREATE OR REPLACE FUNCTION @schema@.may_write(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+SELECT p_run.owner = p_role
+    OR EXISTS (SELECT FROM pg_roles AS r
+                WHERE r.rolname = p_role
+                  AND (pg_has_role(r.oid, current_user, 'MEMBER')
+                       OR EXISTS (SELECT FROM pg_roles AS o
+                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, 'MEMBER'))))
+    -- pids are reused, and another server uses the same numbers
+    OR p_run.pid = p_pid AND EXISTS (SELECT FROM pg_stat_activity AS a
+                                      WHERE a.pid = p_pid
+                                        AND a.datname = current_database()
+                                        AND a.backend_start <= p_run.start_time)
+                         AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
+$$;
+COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
+    'Internal: whether the role p_role, in the session with the pid p_pid, may write to a run. The run''s owner may, the owner of '
+    'the job log, members of either, and the session that started the run.';
+
+CREATE OR REPLACE FUNCTION @schema@.may_cancel(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+SELECT may_write(p_run, p_role, p_pid)
+    OR EXISTS (SELECT FROM pg_roles AS r
+                 LEFT JOIN (pg_stat_activity AS a JOIN pg_roles AS b ON b.oid = a.usesysid)
+                   ON a.pid = p_run.pid AND a.datname = current_database() AND a.backend_start <= p_run.start_time
+                WHERE r.rolname = p_role
+                  -- the rule of pg_cancel_backend()
+                  AND (pg_has_role(r.oid, b.oid, 'USAGE')
+                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper))
+$$;
+COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
+    'Internal: whether the role p_role, in the session with the pid p_pid, may cancel a run. A role may that can write to the run '
+    'or cancel its backend.';

@@ -1,0 +1,12 @@
+-- Makes the link's password and the key that signs the calls over it. The server makes them (gen_random_uuid() gives 122 random
+-- bits), so no log of statements has seen them. RESTART makes a sequence's new value part of this transaction, which setval() alone
+-- would not.
+DELETE FROM @schema@.link;
+INSERT INTO @schema@.link (role_name, password)
+     SELECT '@schema_name@_link_' || oid, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex')
+       FROM pg_database
+      WHERE datname = current_database();
+ALTER SEQUENCE @schema@.link_key_1 RESTART;
+ALTER SEQUENCE @schema@.link_key_2 RESTART;
+SELECT setval('@schema@.link_key_1', ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint) IS NULL,
+       setval('@schema@.link_key_2', ('x' || encode(sha256(uuid_send(gen_random_uuid())), 'hex'))::bit(64)::bigint) IS NULL;
