@@ -144,8 +144,7 @@ def test_functions_are_all_in_the_reference() -> None:
     page = text("reference/sql.rst")
     scripts = [
         script.read_text(encoding="utf-8")
-        for folder in ("logging", "showing", "monitoring")
-        for script in (Path(check_jobmon.__file__).parent / "schema" / "functions" / folder).glob("*.sql")
+        for script in (Path(check_jobmon.__file__).parent / "schema" / "functions").rglob("*.sql")
     ]
     public = {
         name
