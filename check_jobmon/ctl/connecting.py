@@ -13,7 +13,7 @@ from check_jobmon.config.hosts import ConfigFileError, locate
 from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.ctl.arguments import print_error
-from check_jobmon.judging import catalog as layout
+from check_jobmon.judging import catalog
 from check_jobmon.judging.job_log import Inquiry, Judgement
 from check_jobmon.judging.selection import nearest
 from check_jobmon.sql_files import quoted, sql_file
@@ -68,19 +68,19 @@ def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Command:
 class JobLog:
     """The job log of a schema, in a session."""
 
-    def __init__(self, session: Session, schema: str, needed: Collection[str] = layout.COLUMNS.keys()) -> None:
+    def __init__(self, session: Session, schema: str, needed: Collection[str] = catalog.COLUMNS.keys()) -> None:
         """Look whether there is a job log that can be trusted and whose `needed` tables may be read.
 
         Raises CheckImpossible, and closes the session then.
         """
         self.session, self.schema = session, schema
         try:
-            found = session.rows(layout.query(schema))
-            doubts = session.rows(layout.closer_query(schema))[0] if layout.in_doubt(found) else ()
-            examined = layout.examine(found, doubts, schema, session.dbname, session.user, needed)
+            found = session.rows(catalog.query(schema))
+            doubts = session.rows(catalog.closer_query(schema))[0] if catalog.in_doubt(found) else ()
+            examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
             if isinstance(examined, str):
                 raise CheckImpossible(examined)
-            self.words = examined.words
+            self.words = examined.columns
         except BaseException:
             session.close()
             raise

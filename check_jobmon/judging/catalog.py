@@ -49,18 +49,17 @@ DONE = "(end_time IS NOT NULL)"
 OPEN = "(end_time IS NULL)"
 """Conditions of partial indexes, in PostgreSQL's spelling."""
 
-WORDS = ("alert_code", "alert_text")
+STATUS_TEXT_COLUMNS = ("alert_code", "alert_text")
 """The columns of job_status_text."""
 
 
-class Layout(NamedTuple):
-    """How the check query finds its way here: job_status.sql's @layout@ and @newest@, and the names that the columns of
-    job_status_text have; `notes` are for -v."""
+class Catalog(NamedTuple):
+    """How the check query has to be written for this job log: arguments of job_status(). `notes` are for -v."""
 
-    kind: str
+    strategy: str
     newest: bool
     notes: tuple[str, ...]
-    words: tuple[str, str]
+    columns: tuple[str, str]
 
 
 def query(schema: str) -> str:
@@ -91,8 +90,8 @@ def examine(
     dbname: str,
     user: str,
     needed: Collection[str] = COLUMNS.keys(),
-) -> Layout | str:
-    """The layout, or in one line why there is nothing to judge, or it isn't safe to look. `needed` are the tables to read."""
+) -> Catalog | str:
+    """How to query the job log, or in one line why it can't or must not be read. `needed` are the tables to read."""
     bootstrap = f'run "jobmonctl bootstrap -d {dbname}", or name it with --schema'
     if not rows:
         return f'no jobmon schema in database "{dbname}" (looked for "{schema}"): {bootstrap}'
@@ -140,15 +139,15 @@ def examine(
             f'{schema}.{table} in database "{dbname}" is not read, because that could run {what}, which is not a '
             "superuser's: drop the index, constraint or statistics that uses it"
         )
-    layout = _layout(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][1])
+    catalog = _strategy(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][1])
     names = dict(found["job_status_text"][3])
     code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
-    return layout._replace(words=(code_name, text_name))
+    return catalog._replace(columns=(code_name, text_name))
 
 
-def _layout(
+def _strategy(
     log_indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool
-) -> Layout:
+) -> Catalog:
     notes = []
     name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     if not sees_all:
@@ -173,12 +172,13 @@ def _layout(
         if not there
     ]
     if not lacking:
-        return Layout("probe", newest, tuple(notes), WORDS)
+        return Catalog("index", newest, tuple(notes), STATUS_TEXT_COLUMNS)
     notes.extend(
         f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
     )
     first = {keys.split(",")[0] for keys, condition in log if not condition}
-    return Layout("window" if first >= {"job_name", "start_time", "status"} else "scan", False, tuple(notes), WORDS)
+    strategy = "window" if first >= {"job_name", "start_time", "status"} else "scan"
+    return Catalog(strategy, False, tuple(notes), STATUS_TEXT_COLUMNS)
 
 
 def _keys(definitions: Sequence[str]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from psycopg import errors
 
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, hint_for, one_line
 from check_jobmon.connection.session import SETTING, Asking, Pinned, Rows
-from check_jobmon.judging import catalog as layout
+from check_jobmon.judging import catalog
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.schema.scripts import FAILURES, job_status
@@ -67,30 +67,30 @@ class Inquiry:
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
         is_superuser = self.session.info.parameter_status("is_superuser") == "on"
-        catalog, *more = yield from self._fetch(f"""
+        rows, *more = yield from self._fetch(f"""
             {self._bounds()}
             SET LOCAL jit = off;
             SET LOCAL work_mem = '64MB';
-            {layout.query(self.schema)};
-            {layout.closer_query(self.schema) if is_superuser else ""};
+            {catalog.query(self.schema)};
+            {catalog.closer_query(self.schema) if is_superuser else ""};
         """)
-        if layout.in_doubt(catalog) and not more:
-            more = yield from self._fetch(f"{self._timeouts()}{layout.closer_query(self.schema)};")
+        if catalog.in_doubt(rows) and not more:
+            more = yield from self._fetch(f"{self._timeouts()}{catalog.closer_query(self.schema)};")
         doubts = more[0][0] if more else ()
-        found = layout.examine(catalog, doubts, self.schema, self.session.dbname, self.session.user)
+        found = catalog.examine(rows, doubts, self.schema, self.session.dbname, self.session.user)
         if isinstance(found, str):
             raise CheckImpossible(found)
         self.notes = found.notes
         query = job_status(
             self.schema,
             failures,
-            found.kind,
+            found.strategy,
             found.newest,
-            selection.also(self.schema),
-            selection.selected(),
-            found.words,
+            selection.extra_names(self.schema),
+            selection.name_filter(),
+            found.columns,
         )
-        code, text = found.words
+        code, text = found.columns
         started = time.monotonic()
         answers = yield from self._fetch(f"""
             {self._timeouts()}
@@ -232,7 +232,7 @@ class Inquiry:
                  WHERE l.mode = 'AccessExclusiveLock'
                    AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
                    AND n.nspname = {literal(self.schema)}
-                   AND c.relname IN ({", ".join(f"'{table}'" for table in layout.COLUMNS)})
+                   AND c.relname IN ({", ".join(f"'{table}'" for table in catalog.COLUMNS)})
                  ORDER BY l.granted DESC, a.xact_start
                  LIMIT 1;
                 COMMIT;

@@ -35,14 +35,14 @@ class Selection:
         """Whether the names to include are just that, without wildcards."""
         return bool(self.include) and not any(set("*?[") & set(pattern) for pattern in self.include)
 
-    def selected(self) -> str:
+    def name_filter(self) -> str:
         """A condition on m.job_name that spares the server the jobs that are not asked for."""
         if not self.exact:
             return "true"
         # upper(), because a name in job_check_config that is not upper case is to be found, and explained
         return f"upper(m.job_name) IN ({self._spellings()})"
 
-    def also(self, schema: str) -> str:
+    def extra_names(self, schema: str) -> str:
         """A SELECT of the logged names among those asked for, so that jobs without configuration are judged too."""
         if not self.include:
             return all_names(schema) if self.logged else NO_NAMES

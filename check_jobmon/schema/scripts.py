@@ -2,8 +2,8 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` the schema that dblink is
 in, `@job_status@` the check's SELECT, `@job_runs@` that of a job's latest runs, `@uncounted@` how far the check counts
-failures, `@refusal@` the action of a refused run's step, `@signature@` the signature of the text v_signed; those of the
-two SELECTs are explained at their tops.
+failures, `@refusal@` the action of a refused run's step, `@signature@` the signature of the text v_signed. job_status()
+and job_runs() explain those of these two SELECTs.
 """
 
 import functools
@@ -43,42 +43,41 @@ def _bundled() -> "Traversable":
     return files(__package__)
 
 
-@functools.cache
-def _check_query(layout: str) -> str:
-    kept, wanted = [], True
-    for line in sql_file("schema/job_status.sql").splitlines(keepends=True):
-        bracket = re.fullmatch(r"-- (?:\] )?\[(.+)\n|-- \]\n", line)
-        if bracket:
-            wanted = bracket[1] is None or layout in bracket[1].split(", ")
-        elif wanted:
-            kept.append(line)
-    return "".join(kept)
-
-
 def job_status(
     schema: str,
     failures: int = FAILURES,
-    layout: str = "probe",
+    strategy: str = "index",
     newest: bool = True,
-    also: str = "SELECT NULL WHERE false",
-    selected: str = "true",
-    words: tuple[str, str] = ("alert_code", "alert_text"),
+    extra_names: str = "SELECT NULL WHERE false",
+    name_filter: str = "true",
+    columns: tuple[str, str] = ("alert_code", "alert_text"),
 ) -> str:
-    """The check's SELECT for a schema of any name. What is filled in where, job_status.sql says at its top."""
-    filled = {
-        "layout": layout,
+    """The check's SELECT, job_status.sql, for a schema of any name.
+
+    Runs are found by `strategy`: "index", "window" or "scan" (find_by_*.sql); `newest` says whether job_log has an index
+    (end_time). A job without configuration alerts after that many `failures`. `extra_names` is a SELECT of names to judge
+    besides, `name_filter` a condition on m.job_name. `columns` are those of job_status_text, error_code and error_text in
+    older schemas.
+    """
+    query = sql_file("schema/job_status.sql")
+    files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step"}
+    for placeholder, file in files.items():
+        query = query.replace(f"@{placeholder}@", sql_file(f"schema/{file}.sql"))
+    values = {
         "newest": str(newest).lower(),
-        "also": also,
-        "selected": selected,
+        "extra_names": extra_names,
+        "name_filter": name_filter,
         "schema": quoted(schema),
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
         "refusal": REFUSAL,
-        "code": words[0],
-        "text": words[1],
+        "code": columns[0],
+        "text": columns[1],
+        "pid": "j.alive_pid",
+        "job_id": "j.failed_job_id",
     }
     # in one pass, because what is filled in can look like a placeholder
-    return re.sub(f"@({'|'.join(filled)})@", lambda placeholder: filled[placeholder[1]], _check_query(layout))
+    return re.sub(f"@({'|'.join(values)})@", lambda placeholder: values[placeholder[1]], query)
 
 
 def job_runs(job_name: str, limit: str) -> str:

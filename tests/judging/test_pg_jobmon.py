@@ -268,7 +268,7 @@ def test_a_role_that_may_only_read_suffices(newest: Database) -> None:
             session.execute("DROP OWNED BY watcher; DROP ROLE watcher")
 
 
-# The three layouts of job_status.sql
+# The three ways of job_status.sql to find runs
 
 
 @pytest.fixture
@@ -328,35 +328,35 @@ def random_history(log: psycopg.Connection, seed: int) -> None:
                     cursor.execute("INSERT INTO jobmon.job_check_log VALUES (%s, %s, %s)", [job_id, name, code])
 
 
-def judged(log: psycopg.Connection, layout: str, newest: bool = False) -> list[Job]:
-    """What the check says, in that layout."""
-    rows = log.execute(job_status("jobmon", layout=layout, newest=newest).encode()).fetchall()
+def judged(log: psycopg.Connection, strategy: str, newest: bool = False) -> list[Job]:
+    """What the check says, with that strategy."""
+    rows = log.execute(job_status("jobmon", strategy=strategy, newest=newest).encode()).fetchall()
     return sorted(map(Job._make, rows), key=lambda job: job.name)
 
 
-def essence(job: Job, layout: str) -> Job:
+def essence(job: Job, strategy: str) -> Job:
     """The job, less what a window can't know of one that doesn't alert: a run that is longer than the window and ended
     after the one that is seen."""
-    if layout != "window" or job.alert_code > 1 or job.crashed:
+    if strategy != "window" or job.alert_code > 1 or job.crashed:
         return job
     return job._replace(age=None, duration=None, done_job_id=None, done_end=None, status=None)
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_every_layout_judges_alike(log: psycopg.Connection, seed: int) -> None:
+def test_every_strategy_judges_alike(log: psycopg.Connection, seed: int) -> None:
     random_history(log, seed)
     log.execute("SET LOCAL ROLE half_blind")
-    expected = judged(log, "probe")
+    expected = judged(log, "index")
     assert len(expected) > 30
     assert len({job.alert_code for job in expected}) == 3
     assert any(job.crashed for job in expected)
     assert any(job.missing_status == "RUNNING" for job in expected)
-    for layout in ("window", "scan"):
-        found = judged(log, layout)
+    for strategy in ("window", "scan"):
+        found = judged(log, strategy)
         assert [job.name for job in found] == [job.name for job in expected]
         for job, other in zip(expected, found, strict=True):
-            assert other.reason(Words()) == job.reason(Words()), f"{layout}, {job.name}"
-            assert essence(other, layout) == essence(job, layout), f"{layout}, {job.name}"
+            assert other.reason(Words()) == job.reason(Words()), f"{strategy}, {job.name}"
+            assert essence(other, strategy) == essence(job, strategy), f"{strategy}, {job.name}"
 
 
 CROWD = """
@@ -373,9 +373,9 @@ def test_the_newest_runs_spare_probes_and_change_nothing(log: psycopg.Connection
     random_history(log, seed)
     log.execute(CROWD.encode())
     log.execute("SET LOCAL ROLE half_blind")
-    expected = judged(log, "probe")
+    expected = judged(log, "index")
     assert len(expected) > 530
-    assert judged(log, "probe", newest=True) == expected
+    assert judged(log, "index", newest=True) == expected
     rows = value(
         log,
         "SELECT count(DISTINCT r.job_name) FROM (SELECT job_name FROM jobmon.job_log WHERE end_time IS NOT NULL "
@@ -404,7 +404,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_the_window_is_read_once_and_the_rest_is_probed(newest: Database) -> None:
     with newest.connect() as session:
         session.execute(HUGE.encode())
-        query = job_status("jobmon", layout="window")
+        query = job_status("jobmon", strategy="window")
         explained = value(session, f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
         plan = (json.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]
         window = value(session, "SELECT count(*) FROM jobmon.job_log WHERE start_time > now() - interval '2 days'")

@@ -227,5 +227,5 @@ def test_names_are_looked_up_by_index(database: Database, session: psycopg.Conne
     )
     session.execute("ANALYZE jobmon.job_log")
     for selection in (Selection(("JOB 7",)), Selection(("JOB*",))):
-        plan = session.execute(f"EXPLAIN {selection.also('jobmon')}".encode()).fetchall()
+        plan = session.execute(f"EXPLAIN {selection.extra_names('jobmon')}".encode()).fetchall()
         assert "Seq Scan on job_log" not in "\n".join(row[0] for row in plan)

@@ -1,0 +1,64 @@
+-- How job_status.sql finds runs where the tables have the indexes of this schema: it probes them, a few times for each job.
+-- job_log needs an index (job_name, end_time) and one of its open runs, job_check_log one that starts with job_name.
+-- @newest@: whether job_log also has an index (end_time). @refusal@: the action of the only step of a run that was refused
+-- because the job was already running; such a run counts as no run of the job.
+failing AS (
+    -- A job that has failed for weeks has thousands of rows here, so the index is read from each name to the next one.
+    WITH RECURSIVE name AS (
+        SELECT min(l.job_name) AS job_name FROM @schema@.job_check_log AS l
+         UNION ALL
+        SELECT (SELECT min(l.job_name) FROM @schema@.job_check_log AS l WHERE l.job_name > n.job_name)
+          FROM name AS n
+         WHERE n.job_name IS NOT NULL
+    )
+    SELECT n.job_name, f.criticals, f.failures, f.job_id
+      FROM name AS n
+     CROSS JOIN LATERAL (
+            -- Counts the critical ones first, and stops @uncounted@ beyond the job's sensitivity.
+            SELECT count(*) FILTER (WHERE r.alert_code = 3) AS criticals, count(*) AS failures, max(r.job_id) AS job_id
+              FROM (SELECT l.alert_code, l.job_id
+                      FROM @schema@.job_check_log AS l
+                     WHERE l.job_name = n.job_name AND l.alert_code BETWEEN 2 AND 3
+                     ORDER BY l.alert_code DESC
+                     LIMIT 1 + @uncounted@ + coalesce(
+                           (SELECT c.sensitivity FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name LIMIT 1),
+                           @failures@ - 1)
+                   ) AS r
+           ) AS f
+     WHERE f.failures > 0
+),
+open_run AS (
+    SELECT r.job_name, r.job_id, r.pid, r.start_time FROM @schema@.job_log AS r WHERE r.end_time IS NULL
+),
+completed_run AS NOT MATERIALIZED (
+    SELECT r.job_name, r.job_id, r.start_time, r.end_time, r.status
+      FROM @schema@.job_log AS r
+     WHERE r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+       AND (r.status IS DISTINCT FROM (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
+            OR (SELECT d.action FROM @schema@.job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
+               IS DISTINCT FROM '@refusal@')
+),
+newest_run AS (
+    -- With many jobs, reads the 4,000 newest completed runs first: a job found there needs no probe, which costs as much as
+    -- 16 rows.
+    SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
+      FROM (SELECT * FROM completed_run AS c ORDER BY c.end_time DESC LIMIT 4000) AS r
+     WHERE @newest@
+       AND (SELECT count(*) FROM @schema@.job_check_config AS c) > 500
+     ORDER BY r.job_name, r.end_time DESC
+),
+with_last_run AS (
+    SELECT m.*,
+           coalesce(n.job_id, p.job_id) AS done_job_id,
+           coalesce(n.start_time, p.start_time) AS done_start,
+           coalesce(n.end_time, p.end_time) AS done_end,
+           coalesce(n.status, p.status) AS status
+      FROM monitored AS m
+      LEFT JOIN newest_run AS n ON n.job_name = m.job_name
+      LEFT JOIN LATERAL (
+            SELECT * FROM completed_run AS c
+             WHERE c.job_name = m.job_name AND n.job_id IS NULL
+             ORDER BY c.end_time DESC
+             LIMIT 1
+           ) AS p ON true
+)
