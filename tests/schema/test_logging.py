@@ -126,7 +126,7 @@ BAD_CALLS = [
     (
         "SELECT jobmon.add_job(repeat('x', 10000))",
         "a job's name has at most 500 characters, and this one has 10000",
-        "Name",
+        "Choose a shorter name",
     ),
     ("SELECT jobmon.add_step(4711, 'x')", "no job with job_id 4711", "add_job()"),
     ("SELECT jobmon.add_step(NULL, 'x')", "add_step() needs a job_id and an action", "add_job()"),

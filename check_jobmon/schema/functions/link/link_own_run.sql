@@ -13,7 +13,8 @@ BEGIN
     ELSIF NOT may_write(v_run, p_call[2], p_call[3]::integer) THEN
         RAISE EXCEPTION 'job % belongs to role "%", and role "%" may not write to it', p_job_id, v_run.owner, p_call[2]
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'That role may, members of it, the session that started the job, and the owner of the job log.';
+                  HINT = 'Its owner may write to it, and so may members of that role, the session that started the job, and the '
+                         'owner of the job log.';
     END IF;
     RETURN v_run;
 END

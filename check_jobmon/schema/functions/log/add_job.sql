@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     IF coalesce(btrim(p_job_name), '') = '' THEN
         RAISE EXCEPTION 'a job needs a name, and this one is %', CASE WHEN p_job_name IS NULL THEN 'NULL' ELSE 'empty' END
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: add_job(''NIGHTLY ETL'').';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call add_job(''NIGHTLY ETL''), for example.';
     ELSIF length(p_job_name) > 500 THEN
         RAISE EXCEPTION 'a job''s name has at most 500 characters, and this one has %', length(p_job_name)
             USING ERRCODE = 'string_data_right_truncation',

@@ -15,7 +15,8 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'The role that runs the job may, members of it or of pg_signal_backend, and superusers.';
+                  HINT = 'The role that runs the job may cancel it, and so may members of that role or of pg_signal_backend, and '
+                         'superusers.';
     END;
     PERFORM cancel_job_note(v_job_id);
     RETURN true;
@@ -23,4 +24,5 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
     'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
-    'run at level 3. It takes the right to cancel that backend. A session can''t cancel its own run.';
+    'run at level 3. The caller needs the right to cancel that '
+    'backend. A session can''t cancel its own run.';

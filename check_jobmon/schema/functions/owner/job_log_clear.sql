@@ -22,7 +22,7 @@ BEGIN
     IF p_interval IS NULL OR p_interval < '0' THEN
         RAISE EXCEPTION 'job_log_clear() needs an interval that is not negative, and this one is %',
                         coalesce(p_interval::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'For example: job_log_clear(''90 days'').';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Call job_log_clear(''90 days''), for example.';
     END IF;
     BEGIN
         -- in the order of job_id, so that no batch looks again at the runs that an earlier one has kept

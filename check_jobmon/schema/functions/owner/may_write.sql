@@ -17,8 +17,8 @@ SELECT p_run.owner = p_role
                          AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
 $$;
 COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
-    'Internal: whether the role p_role, in the session with the pid p_pid, may write to a run. The run''s owner may, the owner of '
-    'the job log, members of either, and the session that started the run.';
+    'Internal: whether the role p_role, in the session with the pid p_pid, may write to a run: if it is the run''s owner, '
+    'the owner of the job log or a member of either, or if that session has started the run.';
 
 CREATE OR REPLACE FUNCTION @schema@.may_cancel(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
 LANGUAGE sql STABLE
@@ -34,5 +34,5 @@ SELECT may_write(p_run, p_role, p_pid)
                        OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper))
 $$;
 COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
-    'Internal: whether the role p_role, in the session with the pid p_pid, may cancel a run. A role may that can write to the run '
-    'or cancel its backend.';
+    'Internal: whether the role p_role, in the session with the pid p_pid, may cancel a run: if it may write to the run or cancel '
+    'its backend.';
