@@ -5,7 +5,6 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
@@ -100,9 +99,7 @@ class job:  # noqa: N801
         self.log_error = None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
             if error is not None and not _is_success(error):
                 self._alert_code = max(self._alert_code, self._level(error))
@@ -128,28 +125,24 @@ class job:  # noqa: N801
         if self._recorder is None:
             raise RuntimeError(f"no run of {self.name} is under way: use step() within `with job`")
         step_id = self._log(lambda to: to.add_step(self.job_id, action))
-        step = Step()
+        step, level, exception_text = Step(), OK, ""
         try:
             yield step
         except BaseException as error:
-            if _is_success(error):
-                self._end_step(step_id, step.alert_code, step.message)
-            else:
-                self._logged = error
-                texts = filter(None, [storable(step.message), _exception_text(error)])
-                self._end_step(step_id, max(step.alert_code, self._level(error)), "; ".join(texts))
+            if not _is_success(error):
+                self._logged, level, exception_text = error, self._level(error), _exception_text(error)
             raise
-        else:
-            self._end_step(step_id, step.alert_code, step.message)
         finally:
+            message = "; ".join(filter(None, [storable(step.message), exception_text]))
+            self._end_step(step_id, max(step.alert_code, level), message)
             self._alert_code = max(self._alert_code, step.alert_code)
 
     def _level(self, error: BaseException) -> int:
         return WARNING if isinstance(error, self._warn_on) else CRITICAL
 
-    def _end_step(self, step_id: int | None, alert_code: int, message: object) -> None:
+    def _end_step(self, step_id: int | None, alert_code: int, message: str) -> None:
         if step_id is not None:
-            self._log(lambda to: to.end_step(step_id, alert_code, storable(message)[:MESSAGE_LENGTH]))
+            self._log(lambda to: to.end_step(step_id, alert_code, message[:MESSAGE_LENGTH]))
 
     def _connect(self) -> Recorder:
         return Recorder(self._parameters, self._schema, f"job {self.name}"[:60].encode("utf-8", "replace").decode())

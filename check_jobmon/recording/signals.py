@@ -12,15 +12,7 @@ FROM_KERNEL = 0x80
 """si_code of a signal that no process has sent: a key at the terminal, a timer, or a terminal that hung up."""
 
 _BLOCKED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-_NOT_DEADLY = {
-    signal.SIGCHLD,
-    signal.SIGCONT,
-    signal.SIGURG,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-}
+_NOT_DEADLY = {signal.Signals[f"SIG{name}"] for name in ("CHLD", "CONT", "URG", "WINCH", "TSTP", "TTIN", "TTOU")}
 """Signals whose default action does not end a process."""
 
 
