@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 class EmbeddedServerError(Exception):
@@ -50,26 +51,23 @@ class Server:
     tcp: bool = False
     folder: Path = field(init=False)
     port: int = field(init=False)
+    data: Path = field(init=False)
+    passfile: Path = field(init=False)
+    """The superuser's password for TCP, in libpq's format (PGPASSFILE). The file exists only with `tcp`."""
 
     def __post_init__(self) -> None:
         self._user = _server_user()
+        self._as_user: dict[str, Any] = {}
         # /tmp rather than TMPDIR, which may be long: a socket's path has at most 107 bytes
         self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
+        self.data = self.folder / "data"
+        self.passfile = self.folder / "pgpass"
         if self._user:
-            if not _can_run(self.binaries, self._user):
+            self._as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+            if not self._can_run_programs():
                 self.binaries = _copied(self.binaries, self.folder / "programs")
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self.port = _free_port()
-
-    @property
-    def data(self) -> Path:
-        """The data directory."""
-        return self.folder / "data"
-
-    @property
-    def passfile(self) -> Path:
-        """The file with the superuser's password for TCP, in libpq's format (PGPASSFILE). It exists only with `tcp`."""
-        return self.folder / "pgpass"
 
     def create(self) -> None:
         """Create the cluster, with the superuser `postgres`."""
@@ -118,6 +116,14 @@ class Server:
                 os.fchown(file.fileno(), self._user.pw_uid, self._user.pw_gid)
             file.write(text)
 
+    def _can_run_programs(self) -> bool:
+        """Whether the server's user can run the programs: they may be in a folder that only root can enter."""
+        command = [str(self.binaries / "postgres"), "--version"]
+        try:
+            return subprocess.run(command, check=False, capture_output=True, cwd="/", **self._as_user).returncode == 0
+        except OSError:
+            return False
+
     def _run(self, program: str, *arguments: str) -> None:
         # The output goes to a file: a pipe would stay open as long as the server that pg_ctl starts.
         with tempfile.TemporaryFile() as output:
@@ -129,9 +135,7 @@ class Server:
                 cwd=self.folder,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 check=False,
-                user=self._user.pw_uid if self._user else None,
-                group=self._user.pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
+                **self._as_user,
             )
             output.seek(0)
             text = " ".join(output.read().decode(errors="replace").split())
@@ -148,18 +152,6 @@ def _server_user() -> "pwd.struct_passwd | None":
         raise EmbeddedServerError(
             "PostgreSQL doesn't run as root, and this machine has no user nobody to run it as: use an ordinary user"
         ) from None
-
-
-def _can_run(binaries: Path, user: "pwd.struct_passwd") -> bool:
-    """Whether the user can run the programs: they may be in a folder that only root can enter."""
-    command = [str(binaries / "postgres"), "--version"]
-    try:
-        subprocess.run(
-            command, check=True, capture_output=True, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[]
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
 
 
 def _copied(binaries: Path, folder: Path) -> Path:
