@@ -33,6 +33,7 @@ class Signals:
         """The signals that were blocked before."""
         self.came: int = 0
         """A deadly signal that came during wait(), or 0."""
+        self._late: Any = None
 
     def wake(self) -> None:
         """Have the methods below call `over` again; for other threads, after something that it looks at has changed."""
@@ -41,19 +42,23 @@ class Signals:
     def next(self, over: Callable[[], object], until: float | None = None) -> Any:
         """Wait for the next signal; returns its siginfo, or None when `over()` is true or at `until` by the monotonic clock.
 
-        SIGCHLD for an ended child and wake() only have `over` called again; neither is returned.
+        SIGCHLD for an ended child and wake() only have `over` called again; neither is returned. A signal that comes when
+        `over()` is true already is kept for the next call.
         """
         while not over():
-            if until is None:
-                info = signal.sigwaitinfo(_BLOCKED)
-            else:
-                found = signal.sigtimedwait(_BLOCKED, max(0, until - time.monotonic()))
-                if found is None:
+            info, self._late = self._late, None
+            if info is None:
+                if until is None:
+                    info = signal.sigwaitinfo(_BLOCKED)
+                else:
+                    info = signal.sigtimedwait(_BLOCKED, max(0, until - time.monotonic()))
+                if info is None:
                     return None
-                info = found
             sent = info.si_code <= 0 and info.si_pid != os.getpid()
             if sent or (info.si_code == FROM_KERNEL and info.si_signo != signal.SIGCHLD):
-                return info
+                if not over():
+                    return info
+                self._late = info
         return None
 
     def deadly(self, over: Callable[[], object], until: float | None) -> int:
