@@ -8,8 +8,8 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Starts a PostgreSQL server in a temporary folder, installs the job log, logs jobs\n"
-        "that succeed, fail, are missing, run, wait for a lock and crash, and runs\n"
+        "Starts a PostgreSQL server in a temporary folder, installs the job log, logs\n"
+        "jobs that succeed, fail, are missing, run, wait for a lock and crash, and runs\n"
         "check_jobmon on them. Changes nothing outside of that folder."
     )
     parser.epilog = (
