@@ -3,7 +3,7 @@
 TYPE_CHECKING = False  # as mypy knows it, without the import
 
 if TYPE_CHECKING:
-    from check_jobmon.recording.api import job as job
+    from check_jobmon.recording.python_job import job as job
 
 __version__ = "0.1.0"
 
@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """`check_jobmon.job`, imported when it is asked for: the plugin does without."""
     if name == "job":
-        from check_jobmon.recording.api import job
+        from check_jobmon.recording.python_job import job
 
         return job
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,9 @@
-"""jobmonctl run: runs a command as a logged job, with or without a database to log it in."""
+"""jobmonctl run: runs a command as a logged job, even if there is no database to log it in. Prints what the recording reports."""
 
 import argparse
 import contextlib
 import os
+import select
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,39 +16,43 @@ from check_jobmon.config.connection_options import (
     path,
     seconds,
 )
+from check_jobmon.recording import CRITICAL, OK, WARNING, reason
 from check_jobmon.text import clean, storable
 
+# run() imports these when it needs them: the command is to start soon
 if TYPE_CHECKING:
+    from check_jobmon.recording.background_log import BackgroundLog
     from check_jobmon.recording.child_process import Command, End
-    from check_jobmon.recording.run_recorder import RunLog
     from check_jobmon.recording.spool import Spool
 
-SECONDS = 30.0
+DELIVERY_SECONDS = 30.0
 """How long the server may take for a run that is delivered, unless --timeout says otherwise."""
-OK, WARNING, CRITICAL = 1, 2, 3
-"""recording.py's, which takes psycopg: that waits until the command works."""
 REFUSED = 75
 """Exit status of a run that would have overlapped another: EX_TEMPFAIL of sysexits.h."""
 ACTION_LENGTH = 65536
 """Characters. The server keeps 64 KiB of an action."""
+STDERR_SECONDS = 1
+"""Seconds that a message waits for a reader of stderr who has stalled."""
 
 EPILOG = """\
 exit status:
-  the command's own, or killed by the same signal; 124 if it timed out, 126 if
-  it can't be executed, 127 if it isn't found; 75 if --lock kept it from
-  running; 2 wrong arguments. With --deliver: 0 all delivered, 1 not.
+  the command's own; if a signal killed it, jobmonctl is killed by the same
+  signal. 124 if it timed out, 126 if it can't be executed, 127 if it isn't
+  found, 75 if --lock kept it from running, 2 wrong arguments.
+  With --deliver: 0 everything is delivered, 1 not.
 
 what is logged:
-  a run of one step: the command line (no place for a password), and as its
-  message the last lines of the output, but not of what it prints at a terminal
-  or, with >/dev/null, on stdout. With 2>/dev/null it still has those of stderr,
-  where the command has a pipe then: to discard them, redirect in sh -c '...'.
-  Exit status 0 ends it as successful, one of --warn-on at level 2, any other
-  and a signal at level 3.
+  One step, whose action is the command line (so don't put a password there).
+  Its message is the end of the output, except what goes to a terminal or, with
+  >/dev/null, what goes to stdout. With 2>/dev/null the command has a pipe as
+  stderr, and the message has what it writes there; to discard that, redirect
+  it in sh -c '...'. The run succeeds if the exit status is 0, fails at level 2
+  if it is one of --warn-on, and at level 3 otherwise.
 
 without the database:
-  the command runs all the same. Its log is kept in the spool folder, one file a
-  run, and the next run on the same job log delivers it, with its true times.
+  The command runs all the same. The log of the run is kept in a file in the
+  spool folder, and the next run on the same job log delivers it, with the times
+  at which it really ran.
 
 examples:
   jobmonctl run 'NIGHTLY DUMP' -d etl -- pg_dump -Fc -f /backup/etl etl
@@ -62,73 +67,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "       jobmonctl run --deliver|--spool-status [option ...]"
     )
     parser.description = (
-        "Run a command, and log it as a run of the job NAME. For the command all is as\n"
-        "without: output, signals, environment, terminal."
+        "Run a command, and log it as a run of the job NAME. Nothing else changes for the\n"
+        "command: its output, signals, environment and terminal are the same."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "name", nargs="?", type=_name, metavar="NAME", help="the job's name, capitalized as by add_job()"
-    )
+    parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in capitals")
     add_connection_arguments(parser)
-    group = parser.add_argument_group("run")
-    group.add_argument(
-        "--warn-on", type=_codes, default=frozenset(), metavar="CODES", help="exit statuses that are a warning: 1,23"
-    )
-    group.add_argument("--lock", action="store_true", help="don't run while the job is under way, as sql_job()")
-    group.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        help="end the command after so long, with all its descendants: TERM, and KILL 10 seconds later; with --deliver how "
-        "long the server may take for a run (default: 30)",
-    )
-    group.add_argument(
-        "--spool",
-        type=_folder,
-        metavar="DIR",
-        help="folder for what could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool, or ~/.local/state for "
-        "that; root: /var/spool/check_jobmon)",
-    )
-    group.add_argument("--deliver", action="store_true", help="log what is in the spool, and run nothing")
-    group.add_argument("--spool-status", action="store_true", help="say what is in the spool, and run nothing")
+    option = parser.add_argument_group("run").add_argument
+    option("--warn-on", type=_codes, default=frozenset(), metavar="CODES", help="exit statuses of a warning: 1,23")
+    option("--lock", action="store_true", help="don't run while another run of the job is under way")
+    limit = "end the command and its descendants after so long: SIGTERM, and SIGKILL 10 seconds later; with --deliver, how long "
+    limit += "the server may take for each run (default: 30)"
+    option("--timeout", type=_seconds, metavar="SECONDS", help=limit)
+    place = "folder for runs that could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool; if that is not set, the "
+    place += "same in ~/.local/state, and for root /var/spool/check_jobmon)"
+    option("--spool", type=path, metavar="DIR", help=place)
+    option("--deliver", action="store_true", help="log the runs in the spool folder; run nothing")
+    option("--spool-status", action="store_true", help="list the runs in the spool folder; run nothing")
     parse = parser.parse_known_args
 
     def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
-        """What comes after `--` is the command's: argparse itself would look for options in it."""
-        own, command = (list(args), []) if "--" not in args else _split(list(args))
-        arguments, unknown = parse(own, namespace)
-        if unknown:
-            return arguments, unknown
-        if arguments.deliver + arguments.spool_status + bool(arguments.name or command) != 1:
-            parser.error("give a NAME and after -- a COMMAND, or --deliver or --spool-status without either")
-        if not (arguments.deliver or arguments.spool_status) and not (arguments.name and command and command[0]):
-            parser.error("give a NAME, and after -- the COMMAND to run")
-        arguments.argv = command
-        return arguments, []
+        """Keep what follows the first `--` for the command; argparse would take its options for ours."""
+        at = args.index("--") if "--" in args else len(args)
+        arguments, unknown = parse(args[:at], namespace)
+        arguments.argv = command = args[at + 1 :]
+        modes = [bool(arguments.name or command), arguments.deliver, arguments.spool_status]
+        if not unknown and (sum(modes) != 1 or (modes[0] and not (arguments.name and command and command[0]))):
+            parser.error("give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status")
+        return arguments, unknown
 
     parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
-
-
-def _split(args: list[str]) -> tuple[list[str], list[str]]:
-    at = args.index("--")
-    return args[:at], args[at + 1 :]
 
 
 def _name(text: str) -> str:
     text = storable(text)
     if not clean(text) or len(text) > 500:
-        raise argparse.ArgumentTypeError("a job's name has 1 to 500 characters, of which one at least can be seen")
+        raise argparse.ArgumentTypeError("a job's name has 1 to 500 characters, at least one of them visible")
     return text
-
-
-def _folder(text: str) -> Path:
-    return Path(path(text))
 
 
 def _codes(text: str) -> frozenset[int]:
     codes = [code.strip() for code in text.split(",")]
     if not all(code.isascii() and code.isdigit() and 1 <= int(code) <= 255 for code in codes):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of exit statuses: give numbers from 1 to 255, as 1,23")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of exit statuses: give numbers from 1 to 255, as 1,23"
+        )
     return frozenset(int(code) for code in codes)
 
 
@@ -137,39 +120,96 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and log it, or deliver; returns the exit status."""
-    from check_jobmon.recording.child_process import Command
-    from check_jobmon.recording.run_recorder import RunLog, complain
-    from check_jobmon.recording.signals import Signals
-
-    if arguments.conninfo and (refusal := _refusal(arguments)):
-        complain(refusal)
+    """Run the command and log it, or deliver or list what is in the spool; returns the exit status."""
+    if arguments.conninfo and (refusal := _conninfo_refusal(arguments)):
+        _print_error(refusal)
         return 2
     if arguments.spool_status:
-        return _show_spool(_place(arguments)[0])
-    signals = Signals()
-    log = RunLog(lambda: _place(arguments), lambda: _location(arguments), signals.wait, signals.wake)
+        return _list_spool(_spool(arguments)[0])
     if arguments.deliver:
-        signals.release()
-        return log.deliver_all(arguments.timeout or SECONDS)
-    log.name = arguments.name
-    log.action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
+        return _deliver(arguments)
+    from check_jobmon.recording.background_log import BackgroundLog
+    from check_jobmon.recording.child_process import Command, End
+    from check_jobmon.recording.signals import Signals
+
+    signals = Signals()
+    action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
+    places = (lambda: _spool(arguments), lambda: _location(arguments))
+    log = BackgroundLog(arguments.name, action, *places, _print_error, signals)
     command = Command(arguments.argv, signals, arguments.timeout)
-    end = _run_locked(arguments, log, command) if arguments.lock else _run(arguments, log, command)
+    with contextlib.ExitStack() as locks:
+        if arguments.lock:
+            _lock(arguments, log, locks)
+        if log.refused is None:
+            end = _run(arguments, log, command)
+        else:
+            end = End(log.refused, REFUSED)
+            _log_refusal(log, log.refused)
     status = end.leave()
     if log.hangs():
-        # in the server's silence, or the resolver's, and there is nothing left to wait for
+        # Python's exit would wait for the thread
         os._exit(status)
     return status
 
 
-def _refusal(arguments: argparse.Namespace) -> str:
-    """Why the connection string is not used."""
+def _run(arguments: argparse.Namespace, log: "BackgroundLog", command: "Command") -> "End":
+    """Start the command, then what logs it, and wait for both."""
+    try:
+        end = command.start()
+    except OSError as error:
+        _print_error(f"{log.name.upper()} runs without a log: no process can be started for it ({error.strerror})")
+        command.become()
+        raise
+    if not arguments.lock:
+        log.start()
+    if end is not None:
+        _print_error(end.how)
+    else:
+        if command.streams.problem:
+            _print_error(command.streams.problem)
+        end = command.wait()
+    failed = WARNING if end.regular and end.status in arguments.warn_on else CRITICAL
+    output, unread = command.streams.text(), command.streams.unread
+    if not output:
+        message = f"{end.how} ({unread})" if unread else end.how
+    else:
+        message = output if end.status == 0 else f"{end.how}: {output}"
+    log.finish(OK if end.status == 0 else failed, message)
+    command.streams.leave_behind()
+    return end
+
+
+def _lock(arguments: argparse.Namespace, log: "BackgroundLog", locks: contextlib.ExitStack) -> None:
+    """Lock the job, or set `log.refused`. Also starts the log.
+
+    There are two locks: the database's, against sql_job() and other machines, and a file's, which needs no database.
+    """
+    unlocked = None
+    try:
+        spool, target = _spool(arguments)
+        log.refused = locks.enter_context(spool.lock(target, log.name))
+    except Exception as error:
+        unlocked = f"neither the database nor a file in the spool folder can lock it ({reason(error)})"
+    log.start(lock=True)
+    if log.refused is None and not log.locked:
+        log.refused = unlocked
+
+
+def _log_refusal(log: "BackgroundLog", why: str) -> None:
+    from check_jobmon.schema.scripts import REFUSAL
+
+    _print_error(f"{log.name.upper()} was not run: {why}")
+    log.action = REFUSAL
+    log.finish(WARNING, f"not run: {why}")
+
+
+def _conninfo_refusal(arguments: argparse.Namespace) -> str:
+    """Why --conninfo must not be used: it has a password, or can't be parsed. Empty if it may be used."""
     try:
         from check_jobmon.connection.errors import CheckImpossible
         from check_jobmon.connection.session import refuse_password
     except Exception:
-        return ""  # nothing can be connected to, and the log says why
+        return ""  # psycopg is missing: nothing can be connected to, and the run's log says so
     try:
         refuse_password(connection_parameters(arguments))
     except CheckImpossible as error:
@@ -177,13 +217,16 @@ def _refusal(arguments: argparse.Namespace) -> str:
     return ""
 
 
-def _place(arguments: argparse.Namespace) -> "tuple[Spool, str]":
-    """The spool, and what the job log is called in it: by what was said and not what it means, so that the same options mean
-    the same spool whatever a file says."""
-    from check_jobmon.recording.spool import Spool, default_folder, target
+def _spool(arguments: argparse.Namespace) -> "tuple[Spool, str]":
+    """The spool, and the job log's key in it.
 
-    schema = arguments.schema or DEFAULT_SCHEMA
-    return Spool(arguments.spool or default_folder()), target(connection_parameters(arguments), schema)
+    The key is made of the options themselves, not of what the configuration file says about them: so the same options find
+    the same runs, even if that file changes.
+    """
+    from check_jobmon.recording.spool import Spool, default_folder, job_log_key
+
+    folder = Path(arguments.spool) if arguments.spool else default_folder()
+    return Spool(folder), job_log_key(connection_parameters(arguments), arguments.schema or DEFAULT_SCHEMA)
 
 
 def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -194,65 +237,36 @@ def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return location.parameters, location.schema
 
 
-def _run(arguments: argparse.Namespace, log: "RunLog", command: "Command") -> "End":
-    """The command is started first, and what its log needs comes after."""
-    from check_jobmon.recording.run_recorder import complain
+def _deliver(arguments: argparse.Namespace) -> int:
+    """Deliver the runs in the spool, each within the time limit."""
+    from check_jobmon.recording.background_log import connect
 
+    delivered, refusals = 0, list[str]()
     try:
-        end = command.start()
-    except OSError as error:
-        complain(f"{log.name.upper()} runs without a log: no process can be started for it ({error.strerror})")
-        command.become()
-        raise
-    if not arguments.lock:
-        log.start()
-    if end is not None:
-        complain(end.how)
-    else:
-        if command.problem:
-            complain(command.problem)
-        end = command.wait()
-    failed = WARNING if end.regular and end.status in arguments.warn_on else CRITICAL
-    level = OK if end.status == 0 else failed
-    said, unread = command.text(), f" ({command.unread})" if command.unread else ""
-    log.finish(level, said if end.status == 0 and said else f"{end.how}: {said}" if said else end.how + unread)
-    command.leave_behind()
-    return end
+        spool, target = _spool(arguments)
+        if refusal := spool.refusal():
+            _print_error(refusal)
+            return 1
+        if any(spool.runs(target)):
+            limit = arguments.timeout or DELIVERY_SECONDS
+            with connect(*_location(arguments), seconds=limit) as recorder:
+                delivered, refusals = spool.deliver(recorder, target)
+    except Exception as error:
+        _print_error(f"not all could be delivered: {reason(error)}")
+        return 1
+    for refusal in refusals:
+        _print_error(refusal)
+    print(f"runs delivered: {delivered}")
+    return 1 if refusals else 0
 
 
-def _run_locked(arguments: argparse.Namespace, log: "RunLog", command: "Command") -> "End":
-    """Two locks: the one in the database excludes sql_job() and other machines, the file works without a database."""
-    from check_jobmon.recording.child_process import End
-    from check_jobmon.recording.run_recorder import complain
-    from check_jobmon.schema.scripts import REFUSAL
-
-    with contextlib.ExitStack() as locks:
-        unlocked = ""
-        try:
-            spool, target = log.spool()
-            log.refused = locks.enter_context(spool.lock(target, log.name))
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or error
-            unlocked = f"neither the database nor a file in the spool folder can lock it ({reason})"
-        log.start(lock=True)
-        if unlocked and log.refused is None and not log.locked:
-            log.refused = unlocked
-        if log.refused is None:
-            return _run(arguments, log, command)
-        complain(f"{log.name.upper()} was not run: {log.refused}")
-        log.action = REFUSAL
-        log.finish(WARNING, f"not run: {log.refused}")
-        return End(REFUSED, log.refused)
-
-
-def _show_spool(spool: "Spool") -> int:
-    """Print what waits in the spool, and what was set aside."""
+def _list_spool(spool: "Spool") -> int:
+    """Print the runs that wait in the spool, and the files that were set aside."""
     from check_jobmon.ctl.table import Row, Table, show
-    from check_jobmon.recording.run_recorder import complain
-    from check_jobmon.recording.spool import PastRun
+    from check_jobmon.recording.past_run import PastRun
 
     if refusal := spool.refusal():
-        complain(refusal)
+        _print_error(refusal)
         return 1
     rows = [
         Row((found.name.upper(), found.start[:19], f"waits for {found.target}", str(path)), found.alert_code)
@@ -260,9 +274,18 @@ def _show_spool(spool: "Spool") -> int:
         else Row(("-", "-", f"to be set aside: {found}", str(path)))
         for path, found in spool.files()
     ]
-    rows += [Row(("-", "-", f"set aside: {reason}", str(path))) for path, reason in spool.refused()]
+    rows += [Row(("-", "-", f"set aside: {why}", str(path))) for path, why in spool.refused()]
     if rows:
         show(Table(("JOB", "STARTED (UTC)", "WHY", "FILE"), tuple(rows)))
     else:
         print(f"nothing is in {clean(str(spool.folder))}")
     return 0
+
+
+def _print_error(message: str) -> None:
+    """Print a line to stderr. If that can't be written, the command's exit status must not change."""
+    with contextlib.suppress(OSError):
+        poll = select.poll()
+        poll.register(2, select.POLLOUT)
+        if poll.poll(1000 * STDERR_SECONDS):
+            os.write(2, f"jobmonctl run: {clean(message, 1000)}\n".encode("utf-8", "replace"))

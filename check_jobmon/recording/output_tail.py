@@ -14,7 +14,7 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 class Tail:
-    """Keeps the last lines of one or more streams that are fed as they come, each line whole."""
+    """Keeps the last lines of one or more streams. Lines of different streams are never mixed."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque(maxlen=LINES)
@@ -22,12 +22,12 @@ class Tail:
         self._before: list[bytes] = []
 
     def precede(self, data: bytes) -> None:
-        """Take what stands before all that was fed, because it isn't known when it was written."""
+        """Put output before all that was fed: that of a file, of which it isn't known when it was written."""
         self._before += [line[-LINE_BYTES:] for line in data.rsplit(b"\n", LINES + 1) if line.strip()]
 
     def feed(self, stream: int, data: bytes) -> None:
-        """Take what came from a stream."""
-        # of a line only the last bytes count, and of a chunk only the last lines
+        """Add what a stream has just written."""
+        # rsplit(): no more than the last lines of `data` are split off
         *lines, partial = (self._partial.get(stream, b"") + data).rsplit(b"\n", LINES + 1)
         if len(lines) > LINES:
             del lines[0]
@@ -44,11 +44,11 @@ class Tail:
         >>> tail.text()
         '100%\\ncaf\\\\xe9\\nred'
         """
-        lines = [_harmless(line) for line in (*self._before, *self._lines, *self._partial.values())]
+        lines = [_visible(line) for line in (*self._before, *self._lines, *self._partial.values())]
         text = "\n".join([line for line in lines if line][-LINES:])
         return text if len(text) <= length else "…" + text[len(text) - length + 1 :]
 
 
-def _harmless(line: bytes) -> str:
-    """The line as it stood on a terminal in the end: without what it overwrote (\\r) and without escapes."""
+def _visible(line: bytes) -> str:
+    """What a terminal shows of the line in the end: without what a carriage return overwrote, and without escapes."""
     return clean(_ESCAPE.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "surrogateescape"))

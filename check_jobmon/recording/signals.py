@@ -1,4 +1,4 @@
-"""The signals that this process is sent: held back, to be taken one by one. Knows nothing of who is to get them."""
+"""Signals that this process is sent: blocked, then taken one by one. Doesn't decide what is done about them."""
 
 import os
 import signal
@@ -7,75 +7,69 @@ from collections.abc import Callable
 from typing import Any
 
 HURRY = 1
-"""Seconds that are still waited for anything once a deadly signal came that was not passed on."""
+"""Seconds that anything is still waited for after a deadly signal that could not be passed on."""
 FROM_KERNEL = 0x80
-"""si_code of what no process has sent: a key, a timer, or the end of the terminal."""
+"""si_code of a signal that no process has sent: a key at the terminal, a timer, or a terminal that hung up."""
 
-_HELD_BACK = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-_NOT_DEADLY = {
-    signal.SIGCHLD,
-    signal.SIGCONT,
-    signal.SIGURG,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-}
-"""What ends no process, whether or not it does anything about it."""
+_BLOCKED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_NOT_DEADLY = {signal.Signals[f"SIG{name}"] for name in ("CHLD", "CONT", "URG", "WINCH", "TSTP", "TTIN", "TTOU")}
+"""Signals whose default action does not end a process."""
 
 
 class Signals:
-    """Holds back all that can be, from its making; to be made before any thread is started.
+    """Blocks every signal that can be blocked; to be made before the first thread is started.
 
-    That includes what is ignored, for the command may do otherwise: what is held back is not dropped.
+    Ignored signals are blocked, too: the command may handle them, and the kernel does not drop an ignored signal that is
+    blocked.
     """
 
     def __init__(self) -> None:
-        ignored = {number for number in _HELD_BACK if signal.getsignal(number) == signal.SIG_IGN}
-        self._deadly = _HELD_BACK - _NOT_DEADLY - ignored
+        ignored = {number for number in _BLOCKED if signal.getsignal(number) == signal.SIG_IGN}
+        self._deadly = _BLOCKED - _NOT_DEADLY - ignored
         self.children_ignored = signal.SIGCHLD in ignored
         if self.children_ignored:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-        """What was held back before."""
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        """The signals that were blocked before."""
         self.came: int = 0
-        """A deadly one that came and was not passed on."""
-
-    def release(self) -> None:
-        """Hold them back no longer."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        """A deadly signal that came during wait(), or 0."""
+        self._late: Any = None
 
     def wake(self) -> None:
-        """Have those that wait look again whether it is over; for other threads."""
+        """Have the methods below call `over` again; for other threads, after something that it looks at has changed."""
         os.kill(os.getpid(), signal.SIGCHLD)
 
     def next(self, over: Callable[[], object], until: float | None = None) -> Any:
-        """Wait until it is over or so late; give the signal that comes earlier, if one does.
+        """Wait for the next signal; returns its siginfo, or None when `over()` is true or at `until` by the monotonic clock.
 
-        Neither the end of a child is one, nor what this process has caused itself.
+        SIGCHLD for an ended child and wake() only have `over` called again; neither is returned. A signal that comes when
+        `over()` is true already is kept for the next call.
         """
         while not over():
-            if until is None:
-                info = signal.sigwaitinfo(_HELD_BACK)
-            else:
-                found = signal.sigtimedwait(_HELD_BACK, max(0, until - time.monotonic()))
-                if found is None:
+            info, self._late = self._late, None
+            if info is None:
+                if until is None:
+                    info = signal.sigwaitinfo(_BLOCKED)
+                else:
+                    info = signal.sigtimedwait(_BLOCKED, max(0, until - time.monotonic()))
+                if info is None:
                     return None
-                info = found
             sent = info.si_code <= 0 and info.si_pid != os.getpid()
             if sent or (info.si_code == FROM_KERNEL and info.si_signo != signal.SIGCHLD):
-                return info
+                if not over():
+                    return info
+                self._late = info
         return None
 
     def deadly(self, over: Callable[[], object], until: float | None) -> int:
-        """As next(), but the number of one that would have ended a process without us, or 0."""
+        """Like next(), but drops signals that would not have ended this process; returns the signal's number, or 0."""
         while info := self.next(over, until):
             if info.si_signo in self._deadly:
                 return int(info.si_signo)
         return 0
 
     def wait(self, over: Callable[[], object], seconds: float) -> bool:
-        """Wait until it is over, so long at most, and not much longer once a deadly signal has come; whether it is over."""
+        """Wait until `over()`, at most so many seconds, and HURRY seconds once a deadly signal has come; returns `over()`."""
         until = time.monotonic() + (min(seconds, HURRY) if self.came else seconds)
         while number := self.deadly(over, until):
             self.came = number
@@ -84,7 +78,11 @@ class Signals:
 
 
 def signal_name(number: int) -> str:
-    """SIGTERM for 15; the real-time signals have a number only."""
+    """SIGTERM for 15; `signal 40` for a real-time signal, which has no name.
+
+    >>> signal_name(15), signal_name(40)
+    ('SIGTERM', 'signal 40')
+    """
     try:
         return signal.Signals(number).name
     except ValueError:

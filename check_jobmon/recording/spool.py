@@ -1,31 +1,30 @@
-"""The spool: runs whose log could not be written, one file each, until they are delivered. Prints nothing."""
+"""The spool: a folder of runs that could not be logged in time, one file each, kept until they are delivered."""
 
 import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import resource
 import shlex
 import stat
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from check_jobmon.recording import reason
+from check_jobmon.recording.past_run import PastRun
 from check_jobmon.text import clean, storable
 
 if TYPE_CHECKING:
-    from check_jobmon.recording.api import Recorder
+    from check_jobmon.recording.recorder import Recorder
 
 INHERITED = 100
-"""The lock's descriptor in a command that holds it, or more."""
+"""The lowest number for the lock's descriptor in the command: scripts use the ones below for files of their own."""
 LARGEST = 1_000_000
-"""Bytes. No file of ours is larger."""
+"""Bytes. A larger file was not written by us."""
 VARIABLES = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -34,15 +33,15 @@ VARIABLES = {
     "user": "PGUSER",
     "service": "PGSERVICE",
 }
-"""What says where a job log is, where no option does. Not asked of libpq, for a run is kept although that can't be loaded."""
+"""The variables that libpq uses for parameters that aren't given. Listed here, because libpq may be missing."""
 LEFT_OVER = 600
-"""Seconds after which the writer of an unfinished file is taken for dead."""
+"""Seconds after which an unfinished file counts as left over by a process that was killed."""
 REFUSED = "refused"
-"""The folder in the spool's for what can't be logged; beside each file its name with `.reason` has why, in one line."""
+"""The subfolder for files that can never be logged. Beside each, a file with `.reason` added to its name says why."""
 
 
 def default_folder() -> Path:
-    """Where the spool is if not told: $XDG_STATE_HOME/check_jobmon/spool; where that is not set, or relative,
+    """The spool folder if --spool isn't given: $XDG_STATE_HOME/check_jobmon/spool; where that variable is unset or relative,
     /var/spool/check_jobmon for root, ~/.local/state/check_jobmon/spool for others (XDG Base Directory Specification)."""
     if os.path.isabs(state := os.environ.get("XDG_STATE_HOME", "")):
         return Path(state) / "check_jobmon" / "spool"
@@ -52,10 +51,10 @@ def default_folder() -> Path:
     return Path(home, ".local", "state", "check_jobmon", "spool")
 
 
-def target(parameters: Mapping[str, Any], schema: str) -> str:
-    """What names the job log that a run belongs to: where it is, as far as that was said, and as whom. No password."""
-    said = {**_parsed(parameters.get("conninfo", "")), **parameters}
-    where = {name: said.get(name, os.environ.get(variable, "")) for name, variable in VARIABLES.items()}
+def job_log_key(parameters: Mapping[str, Any], schema: str) -> str:
+    """The name of a job log in the spool: the connection's place and user, as given, and the schema. Has no password."""
+    given = {**_parsed(parameters.get("conninfo", "")), **parameters}
+    where = {name: given.get(name, os.environ.get(variable, "")) for name, variable in VARIABLES.items()}
     return storable(" ".join(sorted(f"{name}={value}" for name, value in {**where, "schema": schema}.items() if value)))
 
 
@@ -64,56 +63,13 @@ def _parsed(conninfo: str) -> dict[str, Any]:
         return {}
     try:
         from psycopg.conninfo import conninfo_to_dict
-    except Exception:  # without libpq what is written as "name=value ..." can be read
+    except Exception:  # libpq is missing; a string like "host=db dbname=etl" can be split without it
         return dict(word.split("=", 1) for word in shlex.split(conninfo))
     return conninfo_to_dict(conninfo)
 
 
-@dataclass(frozen=True)
-class PastRun:
-    """A run that is over and not logged, or not to its end. Its times are in UTC, as ISO 8601 writes them.
-
-    `job_id` is there if add_job() had answered before the connection was lost, `pid` is that of the backend, 0 if there
-    was none. `key` makes it the same run however often it is delivered.
-    """
-
-    target: str
-    name: str
-    start: str
-    end: str
-    alert_code: int
-    action: str
-    message: str
-    job_id: int | None = None
-    pid: int = 0
-    key: str = field(default_factory=lambda: str(uuid.uuid4()))
-
-    def deliver(self, recorder: "Recorder") -> int:
-        """Log it, unless that was done already; its job_id. Raises psycopg.Error."""
-        return recorder.add_past_run(
-            self.key,
-            self.name,
-            self.start,
-            self.end,
-            self.alert_code,
-            self.action,
-            self.message,
-            self.job_id,
-            self.pid,
-        )
-
-
-def timestamp(seconds: float) -> str:
-    """Seconds since 1970 in ISO 8601.
-
-    >>> timestamp(1700000000.25)
-    '2023-11-14T22:13:20.250000+00:00'
-    """
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
-
-
 class FolderRefused(PermissionError):
-    """Others could put in runs of theirs, or take away ours. `strerror` says why and what to do."""
+    """Other users could add runs to the folder or remove ours. `strerror` says why, and what to do."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EPERM, f"{reason}, or name another with --spool")
@@ -121,25 +77,25 @@ class FolderRefused(PermissionError):
 
 @dataclass(frozen=True)
 class Spool:
-    """A folder of past runs, of its user alone: neither read nor written if another user may write to it.
+    """A folder of past runs of one user. It is neither read nor written if another user may write to it.
 
-    Files of other users in it are never read.
+    Files in it that belong to other users are not read.
     """
 
     folder: Path
 
     def refusal(self) -> str:
-        """Why the folder is not used, and what to do; empty if it is, or isn't there yet."""
+        """Why the folder must not be used, and what to do; empty if it may be used, or doesn't exist yet."""
         try:
             self._trusted()
         except FolderRefused as error:
             return f"the spool folder {self.folder} is not used: {error.strerror}"
         except OSError:
-            pass  # who uses it says so
+            pass  # reading or writing the folder raises the same error
         return ""
 
     def _trusted(self) -> Path:
-        """The folder, without symbolic links in its path. Raises OSError, FolderRefused among it."""
+        """The folder, its path without symbolic links. Raises FolderRefused or another OSError."""
         folder = self.folder.resolve(strict=True)
         status = folder.stat()
         above = (parent.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) for parent in folder.parents)
@@ -154,50 +110,50 @@ class Spool:
         return folder
 
     def _made(self) -> Path:
-        """As _trusted(), of a folder that is made if it isn't there."""
-        # each by itself: the umask alone would decide on those above it
+        """The same, and the folder is created if it doesn't exist."""
+        # one by one: mkdir(parents=True) would create the parents with the umask's permissions
         for folder in (*reversed(self.folder.parents), self.folder):
             if not folder.exists():
                 folder.mkdir(mode=0o700, exist_ok=True)
         return self._trusted()
 
     def write(self, run: PastRun) -> Path:
-        """Keep a run. The file is there as a whole or not at all, also after a crash. Raises OSError."""
-        place = self._made()
-        path = place / f"{run.start.replace(':', '')}-{run.key}.json"
+        """Keep a run. Even after a crash there is a whole file or none. Raises OSError."""
+        folder = self._made()
+        path = folder / f"{run.start.replace(':', '')}-{run.key}.json"
         unfinished = path.with_suffix(".tmp")
         try:
-            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                values = {name: storable(v) if isinstance(v, str) else v for name, v in asdict(run).items()}
-                json.dump(values, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
+            with _opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                with open(file, "w", encoding="utf-8", closefd=False) as text:
+                    text.write(run.to_json())
+                os.fsync(file)
             unfinished.rename(path)
         except OSError:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
             raise
-        with _opened(place, os.O_RDONLY | os.O_DIRECTORY) as folder:
-            os.fsync(folder)
+        with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as entries:
+            os.fsync(entries)
         return path
 
     def files(self) -> "Iterator[tuple[Path, PastRun | str]]":
-        """The files that wait, the oldest first: each as the run that it is, or why it is none.
+        """The files that wait, the oldest first, each with its run, or with the reason why it can't be delivered.
 
-        What its writer was killed over is among them. What isn't a file of ours is passed over.
+        Among them are complete files whose writer was killed before it renamed them. Others' files are passed over.
         """
         with contextlib.suppress(OSError):
-            for path in sorted([*(folder := self._trusted()).glob("*.json"), *folder.glob("*.tmp")]):
+            folder = self._trusted()
+            for path in sorted([*folder.glob("*.json"), *folder.glob("*.tmp")]):
                 found = _read(path)
                 if found is not None:
                     yield path, found
 
     def runs(self, target: str) -> Iterator[tuple[Path, PastRun]]:
-        """The runs for a job log, the oldest first."""
+        """The files with runs of one job log, the oldest first."""
         return ((path, run) for path, run in self.files() if isinstance(run, PastRun) and run.target == target)
 
     def refused(self) -> list[tuple[Path, str]]:
-        """The files that were set aside, and why."""
+        """The files that were set aside, each with the reason."""
         found = []
         with contextlib.suppress(OSError):
             for path in sorted((self._trusted() / REFUSED).glob("*.reason")):
@@ -207,10 +163,10 @@ class Spool:
     def deliver(
         self, recorder: "Recorder", target: str, go_on: Callable[[], bool] = lambda: True
     ) -> tuple[int, list[str]]:
-        """Log what is there for a job log, as long as `go_on` says so; how many runs, and why others were refused.
+        """Log the runs of one job log, while `go_on()`; returns how many, and for each that was refused a line that says why.
 
-        What can never be logged is set aside. What the server refuses for another reason than what is in the file stays, and
-        so does all if the server is gone: raises psycopg.OperationalError then.
+        A file that can never be logged is set aside. One that the server refuses for another reason stays, and the next is
+        tried; if the server is gone, raises psycopg.OperationalError.
         """
         import psycopg
 
@@ -227,28 +183,27 @@ class Spool:
                 run.deliver(recorder)
             except psycopg.DataError as error:
                 refused.append(_set_aside(path, error.diag.message_primary or str(error)))
-                continue
             except psycopg.Error as error:
                 if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(("08", "57P")):
                     raise
                 refused.append(f"{path} is refused: {error.diag.message_primary or error}")
-                continue
-            # a crash before this makes it be delivered again, which adds nothing
-            with contextlib.suppress(OSError):
-                path.unlink()
-            delivered += 1
+            else:
+                # a crash before this line has the run delivered once more, which changes nothing
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                delivered += 1
         return delivered, refused
 
     @contextlib.contextmanager
     def lock(self, target: str, name: str) -> Iterator[str | None]:
-        """Hold a job's lock on this machine, for this user; gives None, or who has it instead. Raises OSError.
+        """Hold a job's lock on this machine, for this user; yields None, or which process has it. Raises OSError.
 
-        What is started meanwhile inherits it, and holds it on if this process is killed.
+        Processes started meanwhile inherit the lock, and keep it if this process is killed.
         """
-        place = self._made()
+        folder = self._made()
         digest = hashlib.sha256(f"{target} {name.upper()}".encode("utf-8", "surrogatepass")).hexdigest()
-        # never deleted: who waits for the deletion of a file locks a file that is no more
-        with _opened(place / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
+        # never deleted: a process could lock the unlinked file while another locks a new one
+        with _opened(folder / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -257,12 +212,12 @@ class Spool:
                 return
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-            # not where a script expects a descriptor of its own
+            # F_DUPFD's copy is inherited by the command
             held = fcntl.fcntl(file, fcntl.F_DUPFD, min(INHERITED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1))
             try:
                 yield None
             finally:
-                # for all that have inherited it: the command has ended
+                # unlocks it also for processes that have inherited it and outlive the command
                 fcntl.flock(held, fcntl.LOCK_UN)
                 os.close(held)
 
@@ -277,7 +232,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _read(path: Path) -> PastRun | str | None:
-    """The run in a file, or why there is none; None for what isn't a file of ours, and for what may still be written."""
+    """The run in a file, or why there is none in it; None for a file that isn't ours, or that may still be being written."""
     try:
         with _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
             status = os.fstat(file)
@@ -287,27 +242,22 @@ def _read(path: Path) -> PastRun | str | None:
                 return None
             if status.st_size > LARGEST:
                 return "it is too large for a run"
-            run = PastRun(**json.loads(os.read(file, LARGEST).decode()))
+            return PastRun.from_json(os.read(file, LARGEST))
     except OSError:
         return None
-    except (ValueError, TypeError, RecursionError) as error:
-        return f"it is no run, or not a whole one: {error}"
-    for part in fields(run):
-        value = getattr(run, part.name)
-        if isinstance(value, bool) or not isinstance(value, part.type):  # type: ignore[arg-type]
-            return f"it is no run: its {part.name} is of type {type(value).__name__}"
-    return run
+    except ValueError as error:
+        return str(error)
 
 
-def _set_aside(path: Path, reason: str) -> str:
-    """Put a file where it is tried no more; a line that says so."""
-    reason = clean(reason, 500)
+def _set_aside(path: Path, why: str) -> str:
+    """Move a file to where it is not tried again; returns a line that says so."""
+    why = clean(why, 500)
     aside = path.parent / REFUSED
     try:
         aside.mkdir(mode=0o700, exist_ok=True)
         path.rename(aside / path.name)
         with _opened(aside / f"{path.name}.reason", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW) as file:
-            os.write(file, f"{reason}\n".encode())
+            os.write(file, f"{why}\n".encode())
     except OSError as error:
-        return f"{path} can't be logged ({reason}), nor set aside ({error.strerror})"
-    return f"{path} can't be logged ({reason}): it is set aside in {aside}"
+        return f"{path} can't be logged ({why}), nor set aside ({reason(error)})"
+    return f"{path} can't be logged ({why}): it is set aside in {aside}"

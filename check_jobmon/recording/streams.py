@@ -1,8 +1,9 @@
-"""What a command writes to stdout and stderr, for the log: copied on its way through a pipe, or read afterwards from a file.
+"""A command's stdout and stderr: passed on unchanged, and their last lines kept for the log.
 
-The command gets our own descriptor wherever it could tell the difference: a file can be full, and has a position; a terminal
-has modes; tar reads no file where stdout is /dev/null. Only a pipe and a socket are replaced by a pipe, and /dev/null as
-stderr: nothing looks at what that is, and a failed command says there why. Prints nothing.
+A file, a terminal or a device the command gets itself, because it can tell the difference: a file has a position and a full
+disk, a terminal has modes, and tar writes nothing if its stdout is /dev/null. What it wrote to a file is read from there
+afterwards. A pipe or a socket is replaced by a pipe of ours, whose data is copied to it; so is /dev/null as stderr, which
+programs don't look at, so that the log has the messages of a command that failed.
 """
 
 import contextlib
@@ -15,36 +16,50 @@ import stat
 import struct
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 
+from check_jobmon.recording import reason
 from check_jobmon.recording.output_tail import Tail
+from check_jobmon.recording.signals import Signals
 
 PIECE = 65536
 STOP_SECONDS = 1
-"""How long the thread may take to stop. It never waits in a read or a write, unless others write to the same pipe."""
+"""The longest that the thread needs to stop: it never blocks in a read, and in a write only if others fill the same pipe."""
+
+
+class _Copy:
+    """What the command writes to `source`, our pipe, goes to `to`, 1 or 2."""
+
+    def __init__(self, source: int, to: int) -> None:
+        self.source, self.to = source, to
+        self.pending = memoryview(b"")
+        """Read from the source and not yet written."""
+        self.left: int | None = None
+        """Once the command has ended: how many bytes were in the pipe at that moment and aren't read yet."""
 
 
 class Streams:
-    """Copies in a thread of its own. `wake` is called when `drained` has become true."""
+    """Copies in a thread of its own, and has `signals` look again when `drained` becomes true."""
 
-    def __init__(self, tail: Tail, wake: Callable[[], None]) -> None:
-        self._tail = tail
-        self._wake = wake
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self._tail = Tail()
         self.unread = ""
-        """Why there is output that is not in the log."""
+        """Why the log lacks some of the output; empty if it lacks none."""
         self.problem = ""
-        """The same, where it should be."""
+        """The same if it should not lack it, for a message."""
         self.drained = True
-        """Whether all is copied that the command had written by its end."""
-        # what is read from where, where it goes, and what of it is read and not yet written
-        self._to: dict[int, int] = {}
-        self._pending: dict[int, memoryview] = {}
+        """Whether everything is copied that the command had written when it ended."""
+        self._copies: list[_Copy] = []
         self._files: dict[int, int] = {}
-        self._left: dict[int, int] | None = None
+        """The streams that are files, each with the position at which the command begins to write."""
         self._thread: threading.Thread | None = None
 
     def open(self) -> dict[int, int]:
-        """Begin; gives what the command is to have as 1 and 2 in place of ours. What can't be had costs the log alone."""
+        """Start to copy; returns the descriptors that the command gets as 1 and 2 in place of ours.
+
+        If that fails, the command gets ours, and its output is missing in the log.
+        """
         outputs: dict[int, int] = {}
         try:
             for number in (1, 2):
@@ -52,48 +67,49 @@ class Streams:
                     outputs[2] = outputs[1]
                 elif self._is_copied(number):
                     source, outputs[number] = os.pipe()
-                    self._to[source] = number
+                    self._copies.append(_Copy(source, number))
             if outputs:
-                self._asked, self._ask = os.pipe()
+                self._requests, self._request = os.pipe()
                 self._thread = threading.Thread(target=self._copy, daemon=True)
-                self.drained = False  # before the thread begins: where nobody reads, it has ended at once
+                self.drained = False  # before the thread starts, which ends at once if stdout has no reader
                 self._thread.start()
         except (OSError, RuntimeError) as error:
             self._thread, self.drained = None, True
-            for descriptor in {*self._to, *outputs.values()}:
+            for descriptor in {*(copy.source for copy in self._copies), *outputs.values()}:
                 os.close(descriptor)
-            self._to, outputs = {}, {}
+            self._copies, outputs = [], {}
             self.fail(error)
         return outputs
 
     def fail(self, error: Exception) -> None:
-        """Nothing is copied, because that isn't possible here."""
-        self.problem = self.unread = f"its output is not logged ({getattr(error, 'strerror', None) or error})"
+        """Note why nothing can be copied."""
+        self.problem = self.unread = f"its output is not logged ({reason(error)})"
 
     def _is_copied(self, number: int) -> bool:
-        mode = os.fstat(number)
+        """Whether the stream is replaced by a pipe. If not, notes where to read its output, or why that can't be read."""
+        status = os.fstat(number)
         flags = fcntl.fcntl(number, fcntl.F_GETFL)
-        # not inheritable where it was closed: then it is for the command, too
+        # not inheritable: the stream was closed when we were started, and is so for the command
         if not os.get_inheritable(number) or flags & os.O_ACCMODE == os.O_RDONLY:
             return False
-        if stat.S_ISREG(mode.st_mode):
-            appended = flags & os.O_APPEND
+        if stat.S_ISREG(status.st_mode):
             if not (1 in self._files and _same(1, number)):
-                self._files[number] = mode.st_size if appended else os.lseek(number, 0, os.SEEK_CUR)
+                appended = flags & os.O_APPEND
+                self._files[number] = status.st_size if appended else os.lseek(number, 0, os.SEEK_CUR)
             return False
-        null = number == 2 and stat.S_ISCHR(mode.st_mode) and mode.st_rdev == os.makedev(1, 3)
-        if null or stat.S_ISFIFO(mode.st_mode) or stat.S_ISSOCK(mode.st_mode):
+        null = number == 2 and stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
+        if null or stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
             return True
         self.unread = "its output went to the terminal" if os.isatty(number) else "its output went to a device"
         return False
 
     def ended(self) -> None:
-        """The command has ended: what it has written is to be copied; others may go on writing."""
+        """The command has ended: `drained` becomes true when what it has written is copied, whatever others still write."""
         if self._thread is not None:
-            os.write(self._ask, b"e")
+            os.write(self._request, b"e")
 
     def text(self) -> str:
-        """The last lines, for the log."""
+        """The last lines of the output, for the log."""
         for number, start in self._files.items():
             with contextlib.suppress(OSError):
                 end = max(os.lseek(other, 0, os.SEEK_CUR) for other in (1, 2) if _same(number, other))
@@ -104,94 +120,86 @@ class Streams:
         return self._tail.text()
 
     def stop(self) -> bool:
-        """Copy no more. Gives whether there is somebody who may still write."""
+        """Stop copying; returns whether a process may still write to one of our pipes."""
         if self._thread is None:
             return False
         with contextlib.suppress(OSError):
-            os.write(self._ask, b"s")
+            os.write(self._request, b"s")
         self._thread.join(STOP_SECONDS)
-        return bool(self._to) and not self._thread.is_alive()
+        return bool(self._copies) and not self._thread.is_alive()
 
-    def leave_behind(self, mask: set[int | signal.Signals]) -> None:
-        """Where the command left processes that have its output, go on copying it in a process of its own, as long as they do."""
+    def leave_behind(self) -> None:
+        """If processes that the command left behind have its output, fork a process that goes on copying until they end."""
         with contextlib.suppress(OSError):
             if self.stop() and os.fork() == 0:
                 try:
-                    # above all the session, and what the caller may wait to be released
-                    _close_all_but({1, 2, *self._to, self._asked, self._ask})
-                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                    # the database session above all, and any pipe whose end our caller waits for
+                    _close_all_but({1, 2, *(copy.source for copy in self._copies), self._requests, self._request})
+                    signal.pthread_sigmask(signal.SIG_SETMASK, self._signals.mask)
                     self._copy()
                 finally:
                     os._exit(0)
 
     def _copy(self) -> None:
-        while self._to:
+        while self._copies:
             poll = select.poll()
-            poll.register(self._asked, select.POLLIN)
-            for source, to in self._to.items():
-                # an error of the reader's side is told unasked
-                poll.register(to, select.POLLOUT if source in self._pending else 0)
-                if source not in self._pending:
-                    poll.register(source, select.POLLIN)
+            poll.register(self._requests, select.POLLIN)
+            for copy in self._copies:
+                # with no events asked for, poll() still reports that the reader has gone
+                poll.register(copy.to, select.POLLOUT if copy.pending else 0)
+                if not copy.pending:
+                    poll.register(copy.source, select.POLLIN)
             events = dict(poll.poll())
-            for source, to in list(self._to.items()):
-                if events.get(to, 0) & (select.POLLERR | select.POLLNVAL):
-                    self._drop(source)  # as without us: the command is told by its next write
-                elif source in self._pending:
-                    if to in events:
-                        self._write(source, to)
-                elif source in events:
-                    self._read(source, to)
-            if self._asked in events:
-                if os.read(self._asked, 1) == b"s":
+            for copy in list(self._copies):
+                if events.get(copy.to, 0) & (select.POLLERR | select.POLLNVAL):
+                    self._drop(copy)  # so that the command's next write fails, as it would on the stream itself
+                elif copy.pending:
+                    if copy.to in events:
+                        self._write(copy)
+                elif copy.source in events:
+                    self._read(copy)
+            if self._requests in events:
+                if os.read(self._requests, 1) == b"s":
                     return
-                self._left = {source: _readable(source) for source in self._to}
-            if self._left is not None and not self.drained and not self._pending and not any(self._left.values()):
-                self._over()
-        self._over()
+                for copy in self._copies:
+                    copy.left = _readable(copy.source)
+            if all(copy.left == 0 and not copy.pending for copy in self._copies):
+                self._set_drained()
 
-    def _over(self) -> None:
+    def _set_drained(self) -> None:
         if not self.drained:
             self.drained = True
-            self._wake()
+            self._signals.wake()
 
-    def _read(self, source: int, to: int) -> None:
-        data = os.read(source, PIECE)
+    def _read(self, copy: _Copy) -> None:
+        data = os.read(copy.source, PIECE)
         if not data:
-            self._drop(source)
+            self._drop(copy)
             return
         if not self.drained:
-            self._tail.feed(to, data)
-        if self._left is not None:
-            self._left[source] = max(0, self._left[source] - len(data))
-        self._pending[source] = memoryview(data)
+            self._tail.feed(copy.to, data)
+        if copy.left is not None:
+            copy.left = max(0, copy.left - len(data))
+        copy.pending = memoryview(data)
 
-    def _write(self, source: int, to: int) -> None:
-        data = self._pending[source]
+    def _write(self, copy: _Copy) -> None:
         try:
-            # That a pipe is ready is a promise for so many bytes only, and nothing may wait here.
-            data = data[os.write(to, data[: select.PIPE_BUF]) :]
+            # poll() promises room for PIPE_BUF bytes only, and nothing may block here
+            copy.pending = copy.pending[os.write(copy.to, copy.pending[: select.PIPE_BUF]) :]
         except BlockingIOError:
             pass
         except OSError as error:
             if error.errno == errno.EPIPE:
-                self._drop(source)
-                return
-            data = data[:0]
-        if data:
-            self._pending[source] = data
-        else:
-            del self._pending[source]
+                self._drop(copy)
+            copy.pending = memoryview(b"")
 
-    def _drop(self, source: int) -> None:
-        os.close(source)
-        del self._to[source]
-        self._pending.pop(source, None)
-        if self._left is not None:
-            self._left.pop(source, None)
+    def _drop(self, copy: _Copy) -> None:
+        os.close(copy.source)
+        self._copies.remove(copy)
 
 
 def _same(one: int, other: int) -> bool:
+    """Whether two descriptors are of one file, and both or neither are inherited by the command."""
     first, second = os.fstat(one), os.fstat(other)
     inheritable = os.get_inheritable(one) == os.get_inheritable(other)
     return inheritable and (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
@@ -203,7 +211,7 @@ def _readable(source: int) -> int:
     return number
 
 
-def _close_all_but(kept: set[int]) -> None:
+def _close_all_but(kept: Iterable[int]) -> None:
     low = 0
     for number in sorted(kept):
         os.closerange(low, number)

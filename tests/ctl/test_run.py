@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from check_jobmon.recording.spool import target
+from check_jobmon.recording.spool import job_log_key
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
@@ -445,7 +445,7 @@ def test_the_name_is_the_one_that_was_given(
 
 def _target(options: list[str]) -> str:
     named = dict(zip(("host", "port", "dbname", "user"), options[1::2], strict=True))
-    return target(named, "jobmon")
+    return job_log_key(named, "jobmon")
 
 
 def test_it_does_not_overlap_sql_job_whatever_its_name(
@@ -490,13 +490,13 @@ def test_the_spool_says_what_waits_and_what_was_set_aside(
     assert head.split() == ["JOB", "STARTED", "(UTC)", "WHY", "FILE"]
     assert first.startswith("ETL[31M  20")
     assert first.endswith(str(waiting))
-    assert "to be set aside: it is no run, or not a whole one" in second
+    assert "to be set aside: it is not a complete run" in second
     done = shell.run("etl", "true")
     assert done.status == 0
-    assert done.stderr.startswith(f"jobmonctl run: {bad} can't be logged (it is no run, or not a whole one: ")
+    assert done.stderr.startswith(f"jobmonctl run: {bad} can't be logged (it is not a complete run: ")
     assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
     listed = cut_off.call("run", "--spool-status")
-    assert re.search(r"set aside: it is no run, .*refused/bad.json\n$", listed.stdout)
+    assert re.search(r"set aside: it is not a complete run: .*refused/bad.json\n$", listed.stdout)
     assert (listed.status, cut_off.spooled) == (0, [waiting])
 
 
@@ -631,7 +631,7 @@ def test_a_psycopg_that_can_not_be_loaded_costs_the_log_no_run(
     kept = f"its log is kept in {path}, and the next run delivers it"
     assert done == Output(3, "out\n", f"jobmonctl run: the run could not be logged (no libpq): {kept}\n")
     monkeypatch.delenv("PYTHONPATH")
-    assert json.loads(path.read_text())["target"] == target(
+    assert json.loads(path.read_text())["target"] == job_log_key(
         {**dict(zip(("host", "port", "dbname", "user"), NOWHERE[1::2], strict=True))}, "jobmon"
     )
 

@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from check_jobmon.recording.api import Recorder
-from check_jobmon.recording.spool import FolderRefused, PastRun, Spool, default_folder, target, timestamp
+from check_jobmon.recording.past_run import PastRun, timestamp
+from check_jobmon.recording.recorder import Recorder
+from check_jobmon.recording.spool import FolderRefused, Spool, default_folder, job_log_key
 from check_jobmon.text import storable
 from tests.database import Database, value
 
@@ -237,16 +238,16 @@ def _written(**change: object) -> bytes:
 
 
 NEVER = {
-    "cut off": (_written()[:40], "it is no run, or not a whole one: "),
-    "empty": (b"", "it is no run, or not a whole one: "),
-    "binary": (b"\xff\x00", "it is no run, or not a whole one: 'utf-8' codec can't decode"),
-    "deep": (b"[" * 200_000, "it is no run, or not a whole one: maximum recursion depth exceeded"),
-    "list": (b"[]", "it is no run, or not a whole one: "),
-    "other keys": (b'{"a": 1}', "it is no run, or not a whole one: "),
+    "cut off": (_written()[:40], "it is not a complete run: "),
+    "empty": (b"", "it is not a complete run: "),
+    "binary": (b"\xff\x00", "it is not a complete run: 'utf-8' codec can't decode"),
+    "deep": (b"[" * 200_000, "it is not a complete run: maximum recursion depth exceeded"),
+    "list": (b"[]", "it is not a complete run: "),
+    "other keys": (b'{"a": 1}', "it is not a complete run: "),
     "large": (b" " * 1_000_001, "it is too large for a run"),
-    "number for a name": (_written(name=1), "it is no run: its name is of type int"),
-    "true for a level": (_written(alert_code=True), "it is no run: its alert_code is of type bool"),
-    "object for a job_id": (_written(job_id={}), "it is no run: its job_id is of type dict"),
+    "number for a name": (_written(name=1), "it is not a run: its name is of type int"),
+    "true for a level": (_written(alert_code=True), "it is not a run: its alert_code is of type bool"),
+    "object for a job_id": (_written(job_id={}), "it is not a run: its job_id is of type dict"),
     "no level": (_written(alert_code=4), "no alert level 4 in jobmon.job_status_text"),
     "no number": (_written(job_id=10**30), "bigint out of range"),
     "no key": (_written(key="x"), 'invalid input syntax for type uuid: "x"'),
@@ -307,7 +308,7 @@ def test_a_file_whose_writer_was_killed_is_delivered_or_set_aside(
             os.utime(left, (0, 0))
     delivered, (line,) = spool.deliver(recorder, HERE)
     assert (delivered, session.execute(RUNS).fetchall()) == (1, [("WHOLE", "OK")])
-    assert "it is no run, or not a whole one" in line
+    assert "it is not a complete run" in line
     assert sorted(spool.folder.iterdir()) == [left, spool.folder / "refused"]
 
 
@@ -386,12 +387,12 @@ def test_the_folder_for_temporary_files_is_refused() -> None:
 def test_a_target_is_the_same_however_it_is_said_and_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
-    said = target({"host": "db", "dbname": "etl", "user": "me", "password": "secret"}, "jobmon")
-    assert said == target({"conninfo": "postgresql://me@db/etl?application_name=x"}, "jobmon")
+    said = job_log_key({"host": "db", "dbname": "etl", "user": "me", "password": "secret"}, "jobmon")
+    assert said == job_log_key({"conninfo": "postgresql://me@db/etl?application_name=x"}, "jobmon")
     assert "secret" not in said
-    assert said != target({"host": "db", "dbname": "etl", "user": "me"}, "other")
+    assert said != job_log_key({"host": "db", "dbname": "etl", "user": "me"}, "other")
     monkeypatch.setenv("PGHOST", "db")
-    assert said == target({"dbname": "etl", "user": "me"}, "jobmon")
-    assert said != target({"dbname": "etl", "user": "me", "host": "other"}, "jobmon")
+    assert said == job_log_key({"dbname": "etl", "user": "me"}, "jobmon")
+    assert said != job_log_key({"dbname": "etl", "user": "me", "host": "other"}, "jobmon")
     monkeypatch.setenv("PGUSER", os.fsdecode(b"caf\xe9"))
-    assert r"user=caf\xe9" in target({"dbname": "etl"}, "jobmon")
+    assert r"user=caf\xe9" in job_log_key({"dbname": "etl"}, "jobmon")

@@ -20,7 +20,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import check_jobmon
-from check_jobmon.recording.api import Recorder, Step
+from check_jobmon.recording.python_job import Step
+from check_jobmon.recording.recorder import Recorder
 from check_jobmon.text import storable
 from tests.database import Database, until, value
 
@@ -417,9 +418,9 @@ def test_where_nothing_can_be_logged_the_body_is_not_run() -> None:
 def test_the_docstrings_example_works(conninfo: str, session: psycopg.Connection) -> None:
     import doctest
 
-    from check_jobmon.recording import api as recording
+    from check_jobmon.recording import python_job
 
-    (example,) = (test for test in doctest.DocTestFinder().find(recording.job, "job") if test.examples)
+    (example,) = (test for test in doctest.DocTestFinder().find(python_job.job, "job") if test.examples)
     names: dict[str, object] = {}
     exec("".join(part.source for part in example.examples), names)
     nightly = names["nightly"]
@@ -437,7 +438,9 @@ def test_it_costs_the_plugin_nothing() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "False False\n"
     )
-    code = "import check_jobmon as c, check_jobmon.recording.api as r; print(c.job is r.job, hasattr(c, 'nothing'))"
+    code = (
+        "import check_jobmon as c, check_jobmon.recording.python_job as r; print(c.job is r.job, hasattr(c, 'nothing'))"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "True False\n"

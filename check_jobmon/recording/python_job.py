@@ -1,0 +1,175 @@
+"""`check_jobmon.job`: logs the body of a `with` statement as a run. Leaves each call to the database to Recorder."""
+
+import contextlib
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import psycopg
+
+from check_jobmon.recording import CRITICAL, OK, WARNING, reason
+from check_jobmon.recording.recorder import Recorder
+from check_jobmon.text import clean, storable
+
+MESSAGE_LENGTH = 4000
+
+T = TypeVar("T")
+
+
+class Step:
+    """A step under way. Assign `message`, such as `42 rows`, to have it logged when the step ends."""
+
+    def __init__(self) -> None:
+        self.message: object = ""
+        self._warned = False
+
+    @property
+    def alert_code(self) -> int:
+        """OK, or WARNING once warn() was called."""
+        return WARNING if self._warned else OK
+
+    def warn(self, message: object) -> None:
+        """Go on, but have the step, and the job when it ends, fail at level 2 (a warning)."""
+        self.message = message
+        self._warned = True
+
+
+# lower case, because it is called like a function: with check_jobmon.job(...)
+class job:  # noqa: N801
+    """Logs the body of a `with` statement as a run of the job, over a connection of its own.
+
+    >>> import check_jobmon
+    >>> def nightly(conninfo: str) -> None:
+    ...     with check_jobmon.job("NIGHTLY ETL", conninfo) as job:
+    ...         with job.step("load facts") as step:
+    ...             rows = 42                      # the work itself, on connections of yours
+    ...             step.message = f"{rows} rows"
+    ...         with job.step("refresh the cube"):
+    ...             pass
+
+    Everyone sees the log at once, and it stays when your transactions are rolled back. `conninfo`, and any of libpq's
+    parameters by name, say which database has the job log, and `schema` where it is in there. A job object belongs to one
+    thread; other threads may have their own. Only the process that began a run logs it: in a forked process the body goes on
+    and nothing is logged. A job object may be entered again after its end, which begins another run.
+
+    An exception is logged as the message of the step, fails the step and the job at level 3, or at level 2 if it is one of
+    `warn_on`, and is raised again. `step.warn("3 rows rejected")` fails both at level 2, and the body goes on. Names, actions
+    and messages may be any objects; their str() is logged.
+
+    If the start of the run can't be logged, entering raises psycopg.Error, and the body is not run. Once it runs, problems
+    with the log don't disturb it: a lost connection is replaced, once for each loss, and if that doesn't help, the rest of
+    the run is not logged. Then `log_error` is the exception, and the logger `check_jobmon` gets a warning.
+    """
+
+    job_id: int
+    log_error: Exception | None
+
+    def __init__(
+        self,
+        name: object,
+        conninfo: str = "",
+        *,
+        schema: str = "jobmon",
+        warn_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        **parameters: Any,
+    ) -> None:
+        self.name = storable(name)
+        self._parameters = {"conninfo": conninfo, **parameters}
+        self._schema = schema
+        self._warn_on = warn_on
+        self._level(Exception())  # raises TypeError now, not in the body, if warn_on isn't made of exceptions
+        self._recorder: Recorder | None = None
+        self.log_error = None
+
+    def __enter__(self) -> "job":
+        if self._recorder is not None:
+            raise RuntimeError(f"a run of {self.name} is under way: make another job() for another run")
+        recorder = self._connect()
+        try:
+            self.job_id = recorder.add_job(self.name)
+        except BaseException:
+            recorder.close()
+            raise
+        self._recorder = recorder
+        self._process = os.getpid()
+        self._alert_code = OK
+        self._logged: BaseException | None = None
+        self.log_error = None
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if error is not None and not _is_success(error):
+                self._alert_code = max(self._alert_code, self._level(error))
+                if error is not self._logged:
+                    step_id = self._log(lambda to: to.add_step(self.job_id, "outside of any step"))
+                    self._end_step(step_id, self._alert_code, _exception_text(error))
+            self._log(lambda to: to.end_job(self.job_id, self._alert_code))
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+            self._recorder = None
+        if self.log_error is not None:
+            name, why = clean(self.name, 100), clean(reason(self.log_error), 500)
+            message = "run %s of %s is not logged to its end: %s"
+            logging.getLogger("check_jobmon").warning(message, self.job_id, name, why)
+
+    @contextlib.contextmanager
+    def step(self, action: object) -> Iterator[Step]:
+        """Logs the body of a `with` statement as a step of the run.
+
+        An exception fails the step; the job fails only if the exception leaves its body, too.
+        """
+        if self._recorder is None:
+            raise RuntimeError(f"no run of {self.name} is under way: use step() within `with job`")
+        step_id = self._log(lambda to: to.add_step(self.job_id, action))
+        step, level, exception_text = Step(), OK, ""
+        try:
+            yield step
+        except BaseException as error:
+            if not _is_success(error):
+                self._logged, level, exception_text = error, self._level(error), _exception_text(error)
+            raise
+        finally:
+            message = "; ".join(filter(None, [storable(step.message), exception_text]))
+            self._end_step(step_id, max(step.alert_code, level), message)
+            self._alert_code = max(self._alert_code, step.alert_code)
+
+    def _level(self, error: BaseException) -> int:
+        return WARNING if isinstance(error, self._warn_on) else CRITICAL
+
+    def _end_step(self, step_id: int | None, alert_code: int, message: str) -> None:
+        if step_id is not None:
+            self._log(lambda to: to.end_step(step_id, alert_code, message[:MESSAGE_LENGTH]))
+
+    def _connect(self) -> Recorder:
+        return Recorder(self._parameters, self._schema, f"job {self.name}"[:60].encode("utf-8", "replace").decode())
+
+    def _log(self, call: Callable[[Recorder], T]) -> T | None:
+        """Make a call, over a new connection if the old one is lost. Keeps the first exception in log_error; raises none."""
+        if self._recorder is None or self.log_error is not None or os.getpid() != self._process:
+            return None
+        try:
+            try:
+                return call(self._recorder)
+            except psycopg.OperationalError:
+                self._recorder.close()
+                self._recorder = self._connect()
+                return call(self._recorder)
+        except Exception as error:
+            self.log_error = error
+            return None
+
+
+def _exception_text(error: BaseException) -> str:
+    try:
+        return storable("".join(traceback.format_exception_only(type(error), error)).strip())
+    except Exception:  # the traceback module can't format every exception
+        return f"{type(error).__name__}: {storable(error)}"
+
+
+def _is_success(error: BaseException) -> bool:
+    """Whether it is sys.exit() with status 0."""
+    return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))

@@ -1,0 +1,144 @@
+"""Recorder: the job log's functions as methods, over a session of their own. Reads and judges nothing."""
+
+import codecs
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
+from check_jobmon.connection.session import Session
+from check_jobmon.connection.trust import distrust, untrusted
+from check_jobmon.recording import OK
+from check_jobmon.sql_files import quoted
+from check_jobmon.text import storable
+
+CONNECT_SECONDS = 5
+KEPT_ALIVE = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
+"""While the job works, nothing else is sent: a firewall would drop the connection, and nobody notice a dead server."""
+
+
+class Recorder:
+    """The logging functions of one schema, over a session of its own. The pid of the runs is that of the session's backend.
+
+    Every method raises psycopg.Error; if the server can't be reached, or is lost, that is a psycopg.OperationalError. Texts
+    may be any objects: storable() of them is logged. The session belongs to the process that made it: in a forked process
+    every call raises psycopg.InterfaceError, and close() does nothing.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        schema: str = "jobmon",
+        application: str = "check_jobmon",
+        seconds: float | None = None,
+    ) -> None:
+        self._schema = schema = storable(schema)
+        self._process = os.getpid()
+        defaults = {"application_name": storable(application), "connect_timeout": CONNECT_SECONDS}
+        # parse the connection string, because parameters beside it would override what it says
+        given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
+        self._session = Session({**defaults, **KEPT_ALIVE, **given}, seconds)
+        try:
+            self._session.connect()
+        except (DatabaseUnreachable, CheckImpossible) as error:
+            cause = error.__cause__
+            raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
+        try:
+            server = self._session.info.server_version
+            settings = "SET jobmon.keep_link = on;" + ("SET idle_session_timeout = 0;" if server >= 140000 else "")
+            if found := self._session.rows(settings + untrusted(schema)):
+                reason = distrust(found[0][0], schema, self._session.dbname, self._session.user)
+                raise errors.InsufficientPrivilege(reason)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session, and with it its link and its locks."""
+        if os.getpid() == self._process:
+            self._session.close()
+
+    @property
+    def pid(self) -> int:
+        """The backend's process id."""
+        return self._session.info.backend_pid
+
+    def lost(self) -> bool:
+        """Whether the server has ended the session. Sends nothing to find out."""
+        return self._session.lost()
+
+    def add_job(self, name: object) -> int:
+        """Start a run; returns its job_id."""
+        return int(self._call("add_job(%s)", storable(name)))
+
+    def add_step(self, job_id: int, action: object) -> int:
+        """Start a step; returns its step_id."""
+        return int(self._call("add_step(%s, %s)", job_id, storable(action)))
+
+    def end_step(self, step_id: int, alert_code: int, message: object) -> None:
+        """End a step, with the status that job_status_text has for the alert code."""
+        self._call("update_step(%s, {schema}.status_text(%s), %s)", step_id, alert_code, storable(message))
+
+    def end_job(self, job_id: int, alert_code: int) -> None:
+        """End a run."""
+        if alert_code == OK:
+            self._call("close_job(%s)", job_id)
+        else:
+            self._call("fail_job(%s, %s)", job_id, alert_code)
+
+    def lock(self, job_id: int) -> str | None:
+        """Take for a run the lock that sql_job() takes, too; returns None, or which run has the lock."""
+        holder: str | None = self._call("lock_job(%s)", job_id)
+        return holder
+
+    def add_past_run(
+        self,
+        key: str,
+        name: object,
+        start: str,
+        end: str,
+        alert_code: int,
+        action: object,
+        message: object,
+        job_id: int | None,
+        pid: int,
+    ) -> int:
+        """Log a run that has ended; returns its job_id. The times are in ISO 8601. PastRun explains the values."""
+        call = "add_past_run(%s::uuid, %s, %s, %s, %s::integer, %s, %s, %s::bigint, %s::integer)"
+        texts = map(storable, (key, name, start, end))
+        return int(self._call(call, *texts, alert_code, storable(action), storable(message), job_id, pid))
+
+    def _call(self, call: str, *values: object) -> Any:
+        if os.getpid() != self._process:
+            raise psycopg.InterfaceError("this session belongs to another process")
+        statement = f"SELECT {{schema}}.{call}".format(schema=quoted(self._schema).replace("%", "%%"))
+        for codec in ("utf-8", _codec(self._session.info.parameter_status("server_encoding") or ""), "ascii"):
+            # escape what the database's encoding lacks: the run is logged, and different names stay different
+            escaped = [v.encode(codec, "backslashreplace").decode(codec) if isinstance(v, str) else v for v in values]
+            with contextlib.suppress(errors.UntranslatableCharacter):
+                return self._session.rows(statement, *escaped, mode="READ WRITE")[0][0]
+        raise AssertionError(f"ASCII can't be stored in {self._session.dbname}")
+
+
+def _codec(encoding: str) -> str:
+    """Python's name for an encoding of a PostgreSQL database, or "ascii" where Python lacks it.
+
+    >>> _codec("EUC_JP"), _codec("WIN1252"), _codec("KOI8R"), _codec("MULE_INTERNAL")
+    ('euc_jp', 'cp1252', 'koi8-r', 'ascii')
+    """
+    name = encoding.replace("WIN", "cp").replace("KOI8", "koi8-")
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return "ascii"
