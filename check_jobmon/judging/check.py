@@ -11,7 +11,7 @@ from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, Inquiry
 from check_jobmon.judging.selection import EVERY_JOB, Selection, nearest
 from check_jobmon.schema.scripts import FAILURES
-from check_jobmon.text import clean, columns, counted, duration, title
+from check_jobmon.text import aligned, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
 HEADLINE = 400
@@ -117,7 +117,7 @@ class JobSummary(nagiosplugin.Summary):
             return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in worst_first if r.state != Ok]
         if not self.resource.jobs:
             return []
-        lines = _table(
+        lines = aligned(
             [("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")]
             + [self._cells(self._word(r), r.metric.value, self._reason(r)) for r in worst_first]
             + [self._cells("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
@@ -173,17 +173,6 @@ class JobSummary(nagiosplugin.Summary):
             f"{job.failures}/{job.sensitivity}",
             reason or ("running" if job.alive_job_id and not job.unverified else ""),
         )
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows as lines whose columns line up, the last column ragged."""
-    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return [
-        "".join(
-            cell + " " * (width - columns(cell) + 2) for cell, width in zip(row, [*widths, 0], strict=True)
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _some(texts: list[str]) -> str:
