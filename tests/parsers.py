@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator, Mapping
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.plugin import cli
 
 NOT_TRIED = {
@@ -28,7 +28,7 @@ def leaves(parser: argparse.ArgumentParser, *path: str) -> Iterator[tuple[tuple[
 
 def commands() -> list[tuple[str, ...]]:
     """All of jobmonctl's commands: ("show",), ("config", "diff") ..."""
-    return [path for path, _ in leaves(ctl.command_line())]
+    return [path for path, _ in leaves(dispatch.command_line())]
 
 
 def command_lines(
@@ -39,7 +39,7 @@ def command_lines(
     `connection` are the options by which each connects; `values` what to give by an argument's metavar, of which each needs
     one: so whoever adds an argument is told to think of it here. `only` is the one command that is wanted.
     """
-    for path, parser in leaves(ctl.command_line() if program == "jobmonctl" else cli.command_line()):
+    for path, parser in leaves(dispatch.command_line() if program == "jobmonctl" else cli.command_line()):
         if only is not None and path != only:
             continue
         known = {name for action in parser._actions for name in action.option_strings}

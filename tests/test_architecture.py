@@ -19,7 +19,7 @@ LAYERS = (
 )
 """The entries of check_jobmon/, lowest first. A module imports from its own room and from lower layers, from no other."""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-MOST_LINES = 390
+MOST_LINES = 300
 
 
 def modules() -> dict[str, Path]:

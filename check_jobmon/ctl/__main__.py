@@ -2,7 +2,7 @@
 
 import sys
 
-from check_jobmon.ctl.console import main
+from check_jobmon.ctl import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, pinned, run_module, value
@@ -220,7 +220,7 @@ def test_no_command_runs_a_look_alike(
 
 def _status(argv: list[str]) -> int:
     try:
-        return ctl.main(argv)
+        return dispatch.main(argv)
     except SystemExit as end:
         return int(end.code or 0)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon import ctl
 from check_jobmon.connection.session import RESTRICTING, Session
+from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.plugin import cli
@@ -197,7 +197,7 @@ def run(database: Database, user: str, command: str, jobs: str) -> tuple[int, st
         ).status
     else:
         file = [jobs] if command.startswith("config") and command != "config export" else []
-        status = ctl.main([*command.split(), *options, *file, *ARGUMENTS.get(command, [])])
+        status = dispatch.main([*command.split(), *options, *file, *ARGUMENTS.get(command, [])])
     return status, ", ".join({*trapped_as(database.server)[before:]} - {OWNER})
 
 

@@ -422,9 +422,9 @@ def importing(*arguments, **named):
     left -= 1
     left or os.kill(os.getpid(), signal.SIGINT)
     return import_(*arguments, **named)
-import check_jobmon.ctl.console
+import check_jobmon.ctl
 builtins.__import__ = importing
-sys.exit(check_jobmon.ctl.console.main())
+sys.exit(check_jobmon.ctl.main())
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from tests.database import Database
 from tests.parsers import commands
@@ -64,7 +64,7 @@ def silent() -> Iterator[list[str]]:
 def test_a_silent_server_is_given_up(
     silent: list[str], jobs: str, command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert ctl.main([*given(command, jobs), *silent]) in (1, 2)
+    assert dispatch.main([*given(command, jobs), *silent]) in (1, 2)
     printed = capfd.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"jobmonctl {command}: the server did not answer within 1s: ")
@@ -79,7 +79,7 @@ def test_a_locked_table_is_given_up(
         holder.execute("LOCK TABLE jobmon.job_log, jobmon.job_check_config, jobmon.job_check_log")
         for command in TIMED:
             if command != "bootstrap":  # which has a limit of its own for locks, and names the holder
-                assert ctl.main([*given(command, jobs), *database.options]) in (1, 2), command
+                assert dispatch.main([*given(command, jobs), *database.options]) in (1, 2), command
                 printed = capfd.readouterr()
                 assert (printed.out, printed.err.count("\n")) == ("", 1), command
                 assert "timeout" in printed.err or "locked" in printed.err, command
@@ -90,7 +90,7 @@ def test_a_stopped_backend_is_given_up(server: Server, database: Database, capfd
     postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGSTOP)
     try:
-        assert ctl.main(["show", "--timeout", "1", *database.options]) == 1
+        assert dispatch.main(["show", "--timeout", "1", *database.options]) == 1
     finally:
         os.kill(postmaster, signal.SIGCONT)
     assert capfd.readouterr().err.startswith("jobmonctl show: the server did not answer within 1s: ")

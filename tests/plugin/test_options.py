@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.judging.result import failed
 from check_jobmon.plugin import cli
 from check_jobmon.plugin.targets.nagios import _command
@@ -261,14 +261,14 @@ def test_an_empty_value_is_no_value(capfd: pytest.CaptureFixture[str]) -> None:
     tried = 0
     for module, program, refused in (
         ("check_jobmon", cli.command_line(), 3),
-        ("check_jobmon.ctl", ctl.command_line(), 2),
+        ("check_jobmon.ctl", dispatch.command_line(), 2),
     ):
         for path, parser in leaves(program):
             for action in parser._actions:
                 if action.option_strings and action.nargs != 0 and action.const is None:
                     arguments = [*path, action.option_strings[-1], ""]
                     try:
-                        (cli if module == "check_jobmon" else ctl).main(arguments)
+                        (cli if module == "check_jobmon" else dispatch).main(arguments)
                         status = None
                     except SystemExit as end:
                         status = end.code

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import psycopg
 import pytest
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.plugin import cli
 from tests.database import Database, value
 
@@ -55,7 +55,7 @@ def answers(database: Database, capfd: pytest.CaptureFixture[str], *lines: list[
         if plugin:
             status = cli.main([*(() if "--targets" in line else database.options), *line])
         else:
-            status = ctl.main([line[0], *database.options, *line[1:]])
+            status = dispatch.main([line[0], *database.options, *line[1:]])
         output = capfd.readouterr()
         assert (status, output.err) == (2 if plugin else 0, ""), (line, output)
         printed.append(output.out)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from psycopg import pq, sql
 
-from check_jobmon import ctl
+from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, bootstrap
@@ -22,9 +22,9 @@ COMMAND = ["--", "true"]
 Main = Callable[[list[str]], int]
 
 
-PARSERS = dict([*leaves(cli.command_line()), *leaves(ctl.command_line())])
+PARSERS = dict([*leaves(cli.command_line()), *leaves(dispatch.command_line())])
 """By the words of a command its parser; the plugin's has none."""
-PROGRAMS = [(ctl.main if path else cli.main, path) for path in PARSERS]
+PROGRAMS = [(dispatch.main if path else cli.main, path) for path in PARSERS]
 every_command = pytest.mark.parametrize(
     ("main", "path"), PROGRAMS, ids=[" ".join(path) or "check" for _, path in PROGRAMS]
 )
@@ -125,7 +125,7 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(name, BYTES)
             given = [*path, *options, *(["etl", "--", "true"] if path == ("run",) else [])]
-            _silent(ctl.main if path else cli.main, given, capfd)
+            _silent(dispatch.main if path else cli.main, given, capfd)
 
 
 @pytest.fixture(scope="module")

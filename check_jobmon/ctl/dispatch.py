@@ -1,0 +1,134 @@
+"""jobmonctl: parses the command line, runs the command, ends in order. Exit status 0 done, 1 not done, 2 wrong arguments.
+
+Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
+"""
+
+import importlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from check_jobmon.ctl.arguments import Parser
+
+
+class _Stderr(io.FileIO):
+    """Standard error: what can't be written there is lost, and changes nothing else."""
+
+    def write(self, data: "Buffer") -> int:
+        """Write it, or not."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+COMMANDS = {
+    "bootstrap": ("ctl.bootstrap", "install or upgrade the job log's schema"),
+    "config": ("ctl.config_actions", "keep thresholds in a file under version control"),
+    "status": ("ctl.status", "what check_jobmon says of each job"),
+    "show": ("ctl.show", "the runs of a job, or of all jobs"),
+    "like": ("ctl.show", "the runs of the jobs whose name contains a text"),
+    "failed": ("ctl.show", "the runs that failed"),
+    "running": ("ctl.show", "the runs under way"),
+    "detail": ("ctl.detail", "the steps of a run, as a timeline"),
+    "history": ("ctl.history", "a job's runs as a small chart"),
+    "cancel": ("ctl.cancel", "cancel a run under way"),
+    "clear": ("ctl.clear", "delete old runs"),
+    "ack": ("ctl.ack", "stop a job's failures from alerting"),
+    "run": ("ctl.shell_job", "run a command as a logged job"),
+    "demo": ("demo.main", "start an embedded PostgreSQL, log jobs in every state, and check them"),
+    "uninstall": ("ctl.uninstall", "remove the job log's schema and roles"),
+}
+"""The module of each command, and its line in `jobmonctl --help`."""
+
+
+def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
+    """The parser of all commands. Only the `declared` ones are imported and know their own arguments."""
+    from check_jobmon import __version__
+    from check_jobmon.config.connection_options import help_formatter
+    from check_jobmon.ctl.arguments import Parser
+
+    parser = Parser(
+        prog="jobmonctl",
+        description="Set up the PostgreSQL job log that check_jobmon reads, see what is in it, and act on it.",
+        epilog="Exit status: 0 done, 1 not done (stderr says why), 2 wrong arguments.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, formatter_class=help_formatter)
+        if name in declared:
+            imported = importlib.import_module(f"check_jobmon.{module}")
+            command.set_defaults(run=imported.run, command=name)
+            imported.add_arguments(command)
+    return parser
+
+
+def _declared(words: Sequence[str]) -> Collection[str]:
+    """The commands that a command line needs to know: the one that it gives, or all for completion at the prompt."""
+    if "_ARGCOMPLETE" in os.environ:
+        return COMMANDS
+    return [word for word in words if word in COMMANDS][:1]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run jobmonctl; returns its exit status."""
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored:
+        # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_streams()
+    from check_jobmon.config.connection_options import complete
+    from check_jobmon.text import clean
+
+    try:
+        try:
+            parser = command_line(_declared(sys.argv[1:] if argv is None else argv))
+            complete(parser)
+            arguments = parser.parse_args(argv)
+            if not ignored and getattr(arguments, "command", "") != "run":
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            return int(arguments.run(arguments))
+        finally:
+            sys.stdout.flush()  # help, too
+    except OSError as error:
+        # nobody reads any longer, or the disk is full; Python must not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            where = f": {error.filename}" if error.filename else ""
+            print(f"jobmonctl: {clean(f'{error.strerror or error}{where}', 300)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jobmonctl: interrupted", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        said = clean(str(error), 300)
+        print(f"jobmonctl: a bug ({type(error).__name__}: {said}); python -X dev shows where", file=sys.stderr)
+        return 1
+
+
+def _open_streams() -> None:
+    """Have /dev/null where stdout or stderr is closed, or the next file to be opened would take its place.
+
+    Not inheritable, so that it is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is sys.__stderr__:
+        raw: io.RawIOBase = _Stderr(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), encoding=sys.stdout.encoding, line_buffering=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a job's name may not fit the terminal's encoding
