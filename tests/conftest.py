@@ -15,7 +15,14 @@ from tests.strangers import gains
 _numbers = itertools.count(1)
 SLOW = (
     *("connection", "demo", "system"),
-    *("ctl/test_as_without.py", "ctl/test_config.py", "ctl/test_run.py", "ctl/test_standby.py", "ctl/test_streams.py"),
+    *(
+        "ctl/test_as_without.py",
+        "ctl/test_commands.py",
+        "ctl/test_config.py",
+        "ctl/test_run.py",
+        "ctl/test_standby.py",
+        "ctl/test_streams.py",
+    ),
     *("ctl/test_time_limit.py", "judging/test_pg_jobmon.py", "recording/test_job.py", "test_tutorial.py"),
     *("plugin/faults", "plugin/output/test_hostile_arguments.py", "plugin/output/test_hostile_names.py"),
     *("plugin/output/test_limits.py", "plugin/targets", "plugin/test_imports.py"),
@@ -107,7 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = [here / name for name in SLOW]
     assert [path for path in slow if not path.exists()] == []
     for item in items:
-        if any(item.path.is_relative_to(path) for path in slow) or item.get_closest_marker("load"):
+        many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if many_examples or item.get_closest_marker("load") or any(item.path.is_relative_to(path) for path in slow):
             item.add_marker(pytest.mark.slow)
 
 
