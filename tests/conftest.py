@@ -13,6 +13,26 @@ from tests.database import Database, bootstrap
 from tests.strangers import gains
 
 _numbers = itertools.count(1)
+SLOW = (
+    *("connection", "demo", "system"),
+    *(
+        "ctl/test_as_without.py",
+        "ctl/test_commands.py",
+        "ctl/test_config.py",
+        "ctl/test_run.py",
+        "ctl/test_standby.py",
+        "ctl/test_streams.py",
+    ),
+    *("ctl/test_time_limit.py", "judging/test_pg_jobmon.py", "recording/test_job.py", "test_tutorial.py"),
+    *("plugin/faults", "plugin/output/test_hostile_arguments.py", "plugin/output/test_hostile_names.py"),
+    *("plugin/output/test_limits.py", "plugin/targets", "plugin/test_imports.py"),
+    *("schema/test_attacks.py", "schema/test_bootstrap.py", "schema/test_compare.py", "schema/test_dump.py"),
+    *("schema/test_durability.py", "schema/test_hardened.py", "schema/test_lagging_sequence.py"),
+    *("schema/test_link_way.py", "schema/test_locks.py", "schema/test_ownership.py", "schema/test_roles.py"),
+    *("schema/test_settings.py", "schema/test_uninstall.py", "schema/test_upgrade.py"),
+)
+"""The folders and files whose tests are left out of the daily round, because they wait for deadlines, start servers or
+daemons, or bootstrap again and again."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,6 +105,18 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
     """A superuser's session in the test's database, in autocommit mode."""
     with database.connect() as session:
         yield session
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, before -m selects."""
+    here = Path(__file__).parent
+    slow = [here / name for name in SLOW]
+    assert [path for path in slow if not path.exists()] == []
+    for item in items:
+        many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if many_examples or item.get_closest_marker("load") or any(item.path.is_relative_to(path) for path in slow):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

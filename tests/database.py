@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,6 +14,7 @@ from check_jobmon.connection.session import Session
 from check_jobmon.demo.server import Server
 from check_jobmon.schema.install import Report
 from check_jobmon.schema.install import bootstrap as bootstrap_session
+from tests import warm
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,27 @@ def run_module(module: str, *arguments: str, **environment: str) -> Output:
     """
     python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable) if module == "check_jobmon" else sys.executable
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment = {**inherited, **environment}
+    if warm.same_in_a_fork(module, arguments, environment):
+        status, stdout, stderr = warm.run(module, arguments, environment, 60)
+        return Output(status, _text(stdout), _text(stderr))
     done = subprocess.run(
         [python, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=60,
-        env={**inherited, **environment},
-        cwd=Path(__file__).parent.parent,
+        env=environment,
+        cwd=warm.ROOT,
         check=False,
     )
     return Output(done.returncode, done.stdout, done.stderr)
+
+
+def _text(output: bytes) -> str:
+    """As subprocess has it."""
+    return output.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def value(session: psycopg.Connection, query: str, *parameters: Any) -> Any:

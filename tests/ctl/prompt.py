@@ -1,4 +1,4 @@
-"""jobmonctl as people run it: the installed console script, in a pipe or on a terminal."""
+"""jobmonctl as people run it: in pipes, or as the installed console script on a terminal."""
 
 import contextlib
 import fcntl
@@ -33,17 +33,7 @@ def _command(database: Database, command: str, *arguments: str) -> list[str]:
 
 def jobmonctl(database: Database, command: str, *arguments: str, **environment: str) -> Output:
     """Run a command, in pipes and with nothing to read."""
-    done = subprocess.run(
-        _command(database, command, *arguments),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-        env=_environment(environment),
-        check=False,
-    )
-    return Output(done.returncode, done.stdout, done.stderr)
+    return database.ctl(command, *arguments, **environment)
 
 
 def refusal(output: Output) -> str:

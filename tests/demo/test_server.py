@@ -8,6 +8,7 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from tests.database import Database, value
+from tests.servers import create
 from tests.strangers import gains
 
 
@@ -34,7 +35,7 @@ def test_a_server_that_lets_others_in_is_found(server: Server) -> None:
     """This is what looks at each server that any test starts."""
     careless = Server(server.binaries, {"fsync": "off"}, tcp=True)
     try:
-        careless.create()
+        create(careless)
         (careless.data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 trust\n")
         careless.folder.chmod(0o755)
         with pytest.raises(AssertionError):

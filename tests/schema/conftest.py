@@ -8,6 +8,7 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from tests.database import Database
+from tests.servers import create
 
 NewServer = Callable[..., Server]
 
@@ -20,7 +21,7 @@ class _Servers:
     def new(self, hba: str = "", **settings: str) -> Server:
         server = Server(self.like.binaries, {"fsync": "off", "shared_buffers": "64MB", **settings}, tcp=bool(hba))
         self.stack.callback(server.remove)
-        server.create()
+        create(server)
         if hba:
             (server.data / "pg_hba.conf").write_text(hba)
         server.start()

@@ -7,6 +7,7 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from tests.database import value
+from tests.servers import create
 
 JOB = "INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)"
 RUN = (
@@ -60,7 +61,7 @@ def new_server(server: Server) -> Iterator[Callable[..., OwnServer]]:
     def make(tcp: bool = False, **settings: str) -> OwnServer:
         own = OwnServer(server.binaries, {"fsync": "off", "shared_buffers": "16MB", **settings}, tcp)
         servers.append(own)
-        own.create()
+        create(own)
         return own
 
     yield make

@@ -13,7 +13,7 @@ import psycopg
 
 from tests.database import Database, Output, run_module, until, value
 
-TIMEOUT = 6
+TIMEOUT = 4
 """The plugin's -t, in seconds: short, but enough to load its libraries on a busy machine."""
 MARGIN = 10
 """Seconds that a busy machine may take beyond the deadline. That it is kept, the plugin's own words say."""
@@ -116,7 +116,7 @@ sys.exit(status)
 """Runs a command, and says on stderr how much memory the largest of its processes had: bytes."""
 
 
-def bounded(*arguments: str, timeout: float = TIMEOUT, **environment: str) -> Output:
+def bounded(*arguments: str, timeout: float = 6, **environment: str) -> Output:
     """As `at_once`, of a plugin that stays below 200 MiB."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     command = [os.environ.get("JOBMON_TEST_PYTHON", sys.executable), "-m", "check_jobmon", *arguments]

@@ -12,6 +12,7 @@ from tests.database import Database, until, value
 from tests.plugin.faults.conftest import OwnServer
 from tests.plugin.faults.plugin import MARGIN, WAITING, Running, alert, at_once, gone, locked
 from tests.plugin.faults.proxy import Proxy
+from tests.servers import create
 
 
 @pytest.mark.parametrize("table", ["job_log", "job_detail", "job_check_config", "job_status_text", "job_check_log"])
@@ -247,7 +248,7 @@ def guarded(server: Server) -> Iterator[Database]:
     """A database whose role watchman needs a password, over TCP."""
     own = Server(server.binaries, {"fsync": "off", "shared_buffers": "16MB"}, tcp=True)
     try:
-        own.create()
+        create(own)
         (own.data / "pg_hba.conf").write_text(
             "local all all trust\nhost all watchman 127.0.0.1/32 scram-sha-256\nhostssl all others 127.0.0.1/32 scram-sha-256\n"
         )

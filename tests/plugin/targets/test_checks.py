@@ -197,7 +197,7 @@ def test_a_locked_log_hides_no_other_and_says_who_holds_it(
     file = targets({"locked": database.parameters, "fine": four_states.ok.parameters})
     with locked(database, "job_log") as holder:
         pid = holder.info.backend_pid
-        output = check("--targets", file, timeout=6)
+        output = check("--targets", file, timeout=4)
     lines = output.long_output.splitlines()
     assert re.match(
         rf'CRITICAL locked: a table of schema "jobmon" in database "{database.name}" is locked '

@@ -158,9 +158,9 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(
     database: Database, targets: Targets, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        output = submitted(silent.getsockname()[1], targets({"db": database.parameters}), tmp_path, timeout=6)
+        output = submitted(silent.getsockname()[1], targets({"db": database.parameters}), tmp_path, timeout=4)
     assert re.match(
-        r"JOBMON CRITICAL - (localhost:\d+ can't be reached: .*timed out|not taken within 6s: )", output.stdout
+        r"JOBMON CRITICAL - (localhost:\d+ can't be reached: .*timed out|not taken within 4s: )", output.stdout
     )
     assert output.status == 2
 

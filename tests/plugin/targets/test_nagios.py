@@ -192,7 +192,7 @@ def test_targets_that_do_not_answer_leave_time_to_submit(database: Database, tar
     with socket.create_server(("127.0.0.1", 0)) as silent, reading(pipe) as reader:
         place = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
         file = targets({"silent": place, "fine": database.parameters})
-        output = check("--targets", file, "--submit", f"nagios:{pipe}", "-v", timeout=6)
+        output = check("--targets", file, "--submit", f"nagios:{pipe}", "-v", timeout=4)
     assert output.first_line == f"JOBMON OK - 2 results taken by nagios:{pipe} (1 critical, 1 ok)"
     assert re.match(r"CRITICAL silent: no answer within [\d.]+s while connecting", output.long_output)
     assert [line.split(";")[1:4] for line in reader.lines] == [["silent", "JOBMON", "2"], ["fine", "JOBMON", "0"]]

@@ -1,0 +1,143 @@
+"""Runs the package's programs in forks of a Python that has loaded the libraries, which is most of what a short run takes.
+
+Each fork imports the package itself, so that no program has a module because another one imported it. Tests of what is
+imported, of signals and of memory start programs by themselves.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LIBRARIES = (
+    *("argparse", "asyncio", "difflib", "importlib.metadata", "logging", "traceback", "uuid"),
+    *("nagiosplugin", "psycopg", "psycopg.conninfo", "yaml", "rich.console", "rich.table", "rich.text"),
+)
+HARMLESS = ("PG", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
+"""How the variables begin that neither Python nor the libraries look at while they are loaded."""
+
+
+def same_in_a_fork(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads what the kernel knows of it."""
+    return (
+        list(arguments[:1]) != ["run"]
+        and (module != "check_jobmon" or "JOBMON_TEST_PYTHON" not in os.environ)
+        and _while_loading(environment) == _while_loading(_parent()[1])
+    )
+
+
+def run(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+) -> tuple[int, bytes, bytes]:
+    """`python -m module arguments`, nothing on stdin: the exit status, as subprocess has it, stdout and stderr."""
+    stdout, stderr = os.pipe(), os.pipe()
+    ours, theirs = socket.socketpair()
+    with ours:
+        socket.send_fds(_parent()[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
+        theirs.close()
+        os.close(stdout[1])
+        os.close(stderr[1])
+        ours.sendall(json.dumps([module, *arguments]).encode() + b"\n" + json.dumps(dict(environment)).encode())
+        ours.shutdown(socket.SHUT_WR)
+        said = {stdout[0]: b"", stderr[0]: b"", ours.fileno(): b""}
+        poll, end = select.poll(), time.monotonic() + seconds
+        for file in said:
+            poll.register(file, select.POLLIN)
+        still_open = len(said)
+        while still_open:
+            for file, _ in poll.poll(max(0, end - time.monotonic()) * 1000):
+                data = os.read(file, 65536)
+                said[file] += data
+                if not data:
+                    poll.unregister(file)
+                    still_open -= 1
+            if still_open and time.monotonic() > end:
+                with contextlib.suppress(ProcessLookupError, ValueError):
+                    os.kill(int(said[ours.fileno()].split()[0]), signal.SIGKILL)
+                raise subprocess.TimeoutExpired([module, *arguments], seconds)
+        _, status = said[ours.fileno()].split()
+    os.close(stdout[0])
+    os.close(stderr[0])
+    return int(status), said[stdout[0]], said[stderr[0]]
+
+
+@functools.cache
+def _parent() -> tuple[socket.socket, dict[str, str]]:
+    """The socket to the Python that forks, and the environment that it was started in. It ends with this process."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
+        # pipes, as the forks' own: Python looks at its start whether a stream can seek
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()],
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours, dict(os.environ)
+
+
+def _while_loading(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(HARMLESS)}
+
+
+def _forks(requests: socket.socket) -> str | None:
+    """In each fork returns the module that it is to run; where there are no more requests, nothing."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the programs
+    while True:
+        data, files, _, _ = socket.recv_fds(requests, 1, 3)
+        if not data:
+            return None
+        if os.fork() == 0:
+            break
+        for file in files:
+            os.close(file)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    client = socket.socket(fileno=files[2])
+    argv, environment = (json.loads(line) for line in client.makefile("rb"))
+    program = os.fork()
+    if program:
+        os.close(files[0])
+        os.close(files[1])
+        client.sendall(b"%d " % program)
+        client.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]))
+        os._exit(0)
+    os.dup2(files[0], 1)
+    os.dup2(files[1], 2)
+    client.detach()
+    requests.detach()
+    os.closerange(3, 100)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = argv
+    return str(argv[0])
+
+
+if __name__ == "__main__":
+    for library in LIBRARIES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(library)
+    gc.freeze()
+    if module := _forks(socket.socket(fileno=int(sys.argv[1]))):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
