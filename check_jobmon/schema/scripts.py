@@ -2,8 +2,8 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
-the text v_signed, `@uncounted@` and `@refusal@` the constants below. job_status() and job_runs() explain
-the other placeholders of their SELECTs.
+the text v_signed, `@uncounted@` and `@refusal@` the constants below. job_status() and job_runs() explain the other
+placeholders of their SELECTs.
 """
 
 import functools
@@ -18,8 +18,6 @@ UNCOUNTED = 250
 """How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
-
-
 FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
 """Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
 
