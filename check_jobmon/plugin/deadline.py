@@ -1,7 +1,7 @@
 """The deadline: runs the check in a child process that the kernel ends on time, whatever it hangs in.
 
-A Python signal handler would not do: it runs only when the interpreter does, and a resolver that never answers keeps it
-inside a C call. The alarm signal's default action needs no interpreter.
+A Python signal handler isn't enough: it runs only between two instructions of the interpreter, and a resolver that never
+answers keeps the interpreter inside a C call. The default action of the alarm signal needs no interpreter.
 """
 
 import os
@@ -11,13 +11,13 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 GRACE = 1
-"""Seconds that a terminated check has to cancel its query."""
+"""Seconds that a check has to cancel its query once it is told to stop."""
 MEMORY = 160 * 2**20
-"""Bytes that the work may take. The check of 5,000 failed jobs with all that can be told of them takes less than 64 MiB."""
+"""Bytes that the work may take. A check of 5,000 failed jobs with all details takes less than 64 MiB."""
 _OUT_OF_MEMORY = 12
-"""The child's exit status where that was not enough."""
+"""The child's exit status if that was not enough."""
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""How a scheduler or a person stops a check; some signal the process, some its whole group."""
+"""The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
 
 
 class DeadlineExceeded(Exception):
@@ -29,7 +29,7 @@ class DeadlineExceeded(Exception):
 
 
 class Died(Exception):
-    """The work ended without an answer, because it was killed for one. One line."""
+    """The work ended without an answer, for example because it was killed. One line."""
 
 
 class OutOfMemory(Died):
@@ -49,23 +49,23 @@ class Terminated(Exception):
 
 
 class Answer(NamedTuple):
-    """What the work returned, and what was written to its standard error meanwhile, by libpq for one."""
+    """What the work returned, and what libraries such as libpq wrote to its standard error."""
 
     text: str
     stderr: str
 
 
 def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answer:
-    """Run `work` in a child process, at most so many seconds, and give the text that it returns.
+    """Run `work` in a child process for at most so many seconds, and return the text that it returns.
 
-    `work` gets a function to report the stage it is in; a KeyboardInterrupt tells it to stop. It may take MEMORY bytes,
-    and raises MemoryError where that is not enough. Raises DeadlineExceeded, Died, OutOfMemory or Terminated. If this
-    process is killed, the child still ends on time.
+    `work` gets a function to report its stage, and a KeyboardInterrupt if it has to stop. It may take MEMORY bytes; beyond
+    that it gets a MemoryError. Raises DeadlineExceeded, Died, OutOfMemory or Terminated. The child ends on time even if
+    this process is killed.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and that is inherited
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the scheduler may ignore it, and that is inherited
     stderr, stderr_writable = os.pipe()
     try:
-        # What doesn't fit into the pipe is lost: nobody reads it before the work has ended, and nothing is to wait for that.
+        # It is read only after the work has ended, so the work must not wait for that: what doesn't fit is lost.
         os.set_blocking(stderr, False)
         os.set_blocking(stderr_writable, False)
         readable, writable = os.pipe()
@@ -83,14 +83,14 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             with os.fdopen(readable, "rb") as pipe:
                 stages, answered, answer = pipe.read().partition(b"\0")
-            _handle(STOPPING, signal.SIG_IGN)  # there is an answer, so it is to be told
+            _handle(STOPPING, signal.SIG_IGN)  # there is an answer, so it is printed
             _, status = os.waitpid(child, 0)
         except Terminated:
             _stop(child)
             raise
         finally:
-            _handle(STOPPING, signal.SIG_DFL)  # whoever can't get rid of the answer may be stopped
-        said = _said(stderr)
+            _handle(STOPPING, signal.SIG_DFL)  # while printing blocks, a signal may end the process
+        written = _written(stderr)
     finally:
         os.close(stderr)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
@@ -100,14 +100,14 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
     if not answered or status != 0:
         cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
         raise Died(f"the check ended with {cause} before it had an answer: look into this machine's kernel log")
-    return Answer(answer.decode("utf-8", "surrogatepass"), said)
+    return Answer(answer.decode("utf-8", "surrogatepass"), written)
 
 
-def _said(stderr: int) -> str:
+def _written(stderr: int) -> str:
     try:
         return os.read(stderr, 10000).decode(errors="replace")
     except BlockingIOError:
-        return ""  # nothing, and somebody who could still say something lives on
+        return ""  # nothing yet, but a process that could still write lives on
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -153,7 +153,7 @@ def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], st
 
 
 def _limit_memory() -> None:
-    """Bound this process's memory, unless it is bounded to less already. Libraries' code and shared memory don't count."""
+    """Limit this process's memory, unless its limit is lower already. Libraries' code and shared memory don't count."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,4 +1,4 @@
-"""The plugin's output format: the first line, its perfdata and the long output, within so many bytes.
+"""The plugin's output format: the first line, its perfdata and the long output, cut to a number of bytes.
 
 Source: the Monitoring Plugins Development Guidelines, "Plugin Output for Nagios".
 """
@@ -6,26 +6,26 @@ Source: the Monitoring Plugins Development Guidelines, "Plugin Output for Nagios
 from collections.abc import Sequence
 
 HEADROOM = 60
-"""Bytes of the first line, enough for its counts, that go before perfdata and notice if not all of them fit."""
+"""Bytes of the first line, enough for its counts, that have priority over perfdata and notice if not all of them fit."""
 
 
 def compose(
     first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int, of: str = "jobs"
 ) -> str:
-    """The whole output, ending in a newline, in at most so many bytes of UTF-8.
+    """The whole output, ending in a newline, in at most max_bytes of UTF-8.
 
-    `perfdata` is the summary's, then one text a job (or whatever it is `of`), those to keep first. What doesn't fit is left
-    out whole, and the last line says how much. The summary stays first and the jobs go by label, so that graphs find each
-    figure in its place.
+    `perfdata` is the summary's, then one text for each job (or target: `of` names them), the most important first. A line or
+    text that doesn't fit is left out whole, and the last line says how many were. In the output the summary's perfdata comes
+    first and then the jobs' by label, so that graphs find each figure in its place.
     """
-    # by its parts: the whole can be megabytes of which kilobytes fit
+    # measured part by part: the whole can be megabytes, of which kilobytes fit
     if _size(_join(first_line, perfdata[:1], [])) + _total(perfdata[1:]) + _total(long_output) <= max_bytes:
         return _join(first_line, perfdata, long_output)
     worst = _notice(len(long_output), len(perfdata[1:]), max_bytes, of)
     room = max_bytes - _size(_join(first_line, perfdata[:1], [worst]))
     if room < 0:
         return _shorten(first_line, perfdata[:1], [worst] if long_output or perfdata[1:] else [], max_bytes)
-    # half for the long output at first, what that leaves for the perfdata, and the rest for the long output again
+    # up to half for the long output, what remains for the perfdata, and what that leaves for more of the long output
     lines = _fitting(long_output, room // 2)
     jobs = _fitting(perfdata[1:], room - _total(long_output[:lines]))
     lines = _fitting(long_output, room - _total(perfdata[1 : jobs + 1]))
@@ -34,7 +34,7 @@ def compose(
 
 
 def bounded(text: str, max_bytes: int) -> str:
-    """Output that is no judgement, of one line or few, in at most so many bytes."""
+    """An error's output of one or a few lines, in at most max_bytes."""
     return _cut(text.removesuffix("\n"), max_bytes - 1) + "\n"
 
 
@@ -43,12 +43,12 @@ def _notice(lines: int, jobs: int, max_bytes: int, of: str) -> str:
 
 
 def _shorten(first_line: str, perfdata: Sequence[str], notice: Sequence[str], max_bytes: int) -> str:
-    """The first line cut, with the summary's perfdata and the notice as far as these leave it its counts."""
-    for kept, said in ((perfdata, notice), (perfdata, ()), ((), ())):
-        room = max_bytes - _size(_join("", kept, said))
+    """The first line cut, with the summary's perfdata and the notice if these leave room for the first line's counts."""
+    for kept, last in ((perfdata, notice), (perfdata, ()), ((), ())):
+        room = max_bytes - _size(_join("", kept, last))
         if room >= HEADROOM or not kept:
             break
-    return _join(_cut(first_line, room), kept, said)
+    return _join(_cut(first_line, room), kept, last)
 
 
 def _join(first_line: str, perfdata: Sequence[str], long_output: Sequence[str]) -> str:
@@ -65,7 +65,7 @@ def _total(texts: Sequence[str]) -> int:
 
 
 def _fitting(texts: Sequence[str], room: int) -> int:
-    """How many of the texts fit, each with a separator."""
+    """How many of the texts fit into the room, each with a separator."""
     for number, text in enumerate(texts):
         room -= _size(text) + 1
         if room < 0:
@@ -74,7 +74,7 @@ def _fitting(texts: Sequence[str], room: int) -> int:
 
 
 def _cut(text: str, max_bytes: int) -> str:
-    """The text in at most so many bytes; if it is cut, it ends in `…`."""
+    """The text in at most max_bytes; if it is cut, it ends in `…`."""
     data = text.encode("utf-8", "replace")
     if len(data) <= max_bytes:
         return text

@@ -1,27 +1,21 @@
-"""Checks many databases at once, in one thread: psycopg's asyncio connections, a bounded number of them, one deadline.
+"""Checks many databases at once, a limited number of them at a time, until one deadline.
 
-A thread for each target was tried instead (tests/benchmarks/targets.py has the figures): see there before changing it.
+All in one thread; why not in a thread for each target, tests/benchmarks/targets.py says.
 """
 
 import argparse
 import asyncio
 import contextlib
 import functools
-import os
 import resource
-import threading
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
-
-import psycopg
 
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import ConfigFileError, locate
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
-from check_jobmon.connection.session import Asking, Pinned, Rows, is_answer
 from check_jobmon.judging.check import acquire
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import (
@@ -37,6 +31,7 @@ from check_jobmon.judging.result import (
 )
 from check_jobmon.judging.selection import Selection
 from check_jobmon.plugin.deadline import OutOfMemory
+from check_jobmon.plugin.targets.async_session import AsyncSession, Loop
 from check_jobmon.text import clean
 
 AT_ONCE = 20
@@ -45,31 +40,10 @@ SILENT_AFTER = 1.0
 """Seconds after which a target no longer counts as one of these."""
 STARTED_BY = 0.5
 """The part of the time by which each target has been asked, however many don't answer."""
-RESOLVERS = 256
-"""Host names that can be looked up at the same time; each lookup that is not answered holds a thread."""
-STACK = 256 * 1024
-"""Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
 SPARE_FILES = 64
 """File descriptors kept free of connections, or half of all where there are fewer than twice as many."""
 
 T = TypeVar("T")
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """Looks up each host name once, in so many threads that a lookup without an answer hinders no other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        threading.stack_size(STACK)
-        self.set_default_executor(ThreadPoolExecutor(RESOLVERS))
-        self._lookups: dict[Any, asyncio.Future[Any]] = {}
-
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """As in asyncio's loops."""
-        key = (host, port, *options.values())
-        if key not in self._lookups:
-            self._lookups[key] = self.create_task(super().getaddrinfo(host, port, **options))
-        return await asyncio.shield(self._lookups[key])
 
 
 class Checks:
@@ -104,7 +78,7 @@ class Checks:
     def run(self) -> None:
         """Check them all. Raises KeyboardInterrupt if told to stop, and what on_result raises."""
         _allow_files(len(self.hosts) + SPARE_FILES)
-        loop = _Loop()
+        loop = Loop()
         # Not asyncio.run(), which would wait for a resolver that never answers.
         try:
             loop.run_until_complete(self._check_all(loop))
@@ -174,7 +148,7 @@ class Checks:
         places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
         where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
         self.stages[number] = (CONNECTING, where)
-        session = _AsyncSession(_with_services_host(location.parameters))
+        session = AsyncSession(location.parameters)
         log = Inquiry(session, location.schema, self.deadline)
         await session.connect()
         try:
@@ -219,42 +193,6 @@ def _within_memory(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
             resume = functools.partial(work.throw, error)
 
 
-class _AsyncSession(Pinned):
-    """As connection.session.Session, but with methods to await."""
-
-    _connection: "psycopg.AsyncConnection"
-
-    async def connect(self) -> None:
-        with self.connecting() as parameters:
-            self._connection = await psycopg.AsyncConnection.connect(**parameters)
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    async def ask(self, asking: Asking[T]) -> T:
-        try:
-            script = next(asking)
-            while True:
-                try:
-                    rows = await self._rows(script)
-                except psycopg.Error as error:
-                    script = asking.throw(error)
-                else:
-                    script = asking.send(rows)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    async def _rows(self, script: str) -> list[Rows]:
-        rows: list[Rows] = []
-        cursor = await self._connection.execute(self._begun(script))
-        while True:
-            if is_answer(cursor):
-                rows.append(await cursor.fetchall())
-            if not cursor.nextset():
-                return rows
-
-
 def _memory() -> int:
     """Bytes of this process that count for RLIMIT_DATA; 0 where the system doesn't say (proc(5), /proc/pid/statm)."""
     try:
@@ -270,28 +208,3 @@ def _allow_files(number: int) -> None:
     enough = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
-
-
-def _with_services_host(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters, with the host of their service, so that psycopg looks it up.
-
-    libpq would look it up itself, and all other targets would wait meanwhile.
-    """
-    found = dict(parameters)
-    inherited = os.environ.get("PGSERVICE")
-    service = found.get("service", inherited)
-    if not service or found.keys() & {"host", "hostaddr", "conninfo"}:
-        return found
-    os.environ["PGSERVICE"] = service
-    try:
-        defaults = psycopg.pq.Conninfo.get_defaults()
-    finally:
-        if inherited is None:
-            del os.environ["PGSERVICE"]
-        else:
-            os.environ["PGSERVICE"] = inherited
-    for option in defaults:
-        keyword = option.keyword.decode()
-        if keyword in ("host", "hostaddr", "port") and option.val:
-            found.setdefault(keyword, option.val.decode())
-    return found

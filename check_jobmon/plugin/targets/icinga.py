@@ -1,4 +1,4 @@
-"""Passive results for Icinga 2, through its API's process-check-result, by HTTPS whose certificates are verified.
+"""Submits passive results to Icinga 2: through its API's process-check-result, by HTTPS with verified certificates.
 
 Source: the manual of Icinga 2, "Icinga 2 API": "Authentication", "process-check-result".
 """
@@ -17,7 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
+from check_jobmon.plugin.targets.passive_results import (
+    OnSubmitted,
+    PassiveResult,
+    SubmissionImpossible,
+    SubmissionMisconfigured,
+)
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -26,9 +31,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 4
 """Requests that are under way at the same time."""
 ANSWER = 100_000
-"""Bytes of an answer that are looked at; one of Icinga's has a few hundred."""
+"""Bytes of an answer that are read; Icinga's have a few hundred."""
 ACTION = "/v1/actions/process-check-result"
-REMEDY = "see the ApiUser there"
 
 
 def submit(
@@ -38,7 +42,7 @@ def submit(
     deadline: float,
     on_submitted: OnSubmitted,
 ) -> None:
-    """Post them all. Raises SubmissionImpossible."""
+    """Submit all results. Raises SubmissionImpossible."""
     api = _Api(url, arguments, deadline)
 
     def post(number: int) -> None:
@@ -48,21 +52,21 @@ def submit(
             on_submitted(number, str(error))
 
     if results:
-        # the first alone: what goes wrong with all of them is said once
+        # the first alone: a mistake that concerns all of them is reported once
         on_submitted(0, api.post(results[0]))
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         list(threads.map(post, range(1, len(results))))
 
 
 class _Api:
-    """Icinga's API, over connections that are kept."""
+    """Icinga's API, over connections that stay open."""
 
     def __init__(self, url: str, arguments: argparse.Namespace, deadline: float) -> None:
         try:
             import urllib3
         except ImportError:
             reason = "the package urllib3 is not installed: pip install 'check_jobmon[icinga]', or python3-urllib3"
-            raise SubmissionImpossible(reason, UNKNOWN) from None
+            raise SubmissionMisconfigured(reason) from None
         self.urllib3 = urllib3
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 443
@@ -79,11 +83,11 @@ class _Api:
             block=True,
             headers=headers,
             cert_reqs="CERT_REQUIRED",
-            ssl_context=_trust(arguments),
+            ssl_context=_tls(arguments),
         )
 
     def post(self, result: PassiveResult) -> str:
-        """Why Icinga didn't take it; empty if it did. Raises SubmissionImpossible if it would take no other either."""
+        """Post one result. Returns why Icinga refused it, empty if it took it. Raises SubmissionImpossible."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise SubmissionImpossible("no time was left: see what Icinga is busy with, or give more with -t")
@@ -96,15 +100,14 @@ class _Api:
                 retries=False,
                 redirect=False,
                 preload_content=False,
-                decode_content=False,  # little can become much
+                decode_content=False,  # a small compressed answer can become a huge one
             )
             code, said = _answered(_beginning(answer))
         except self.urllib3.exceptions.HTTPError as error:
             raise SubmissionImpossible(self._broken(error)) from None
         if answer.status == 401:
-            raise SubmissionImpossible(
-                f"Icinga lets nobody in with these credentials ({answer.status} {said}): {REMEDY}"
-            )
+            reason = f"Icinga lets nobody in with these credentials ({answer.status} {said})"
+            raise SubmissionImpossible(f"{reason}: see the ApiUser there")
         if answer.status == code == 200:
             return ""
         if answer.status == 404:
@@ -127,14 +130,10 @@ class _Api:
         return json.dumps(body).encode()
 
     def _broken(self, error: Exception) -> str:
-        """What came between, and what to do."""
+        """Why the request failed, and what to do."""
         where = f"{self.host}:{self.port}"
         cause: BaseException = error
-        while True:
-            reason = getattr(cause, "reason", None)
-            deeper = reason if isinstance(reason, Exception) else cause.__cause__ or cause.__context__
-            if deeper is None:
-                break
+        while deeper := _cause(cause):
             cause = deeper
         said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
         said = clean(said, 300) or type(cause).__name__
@@ -143,6 +142,11 @@ class _Api:
         if isinstance(cause, ssl.SSLError):
             return f"no TLS with {where}: {said}: see --cert and --key, and that this is Icinga's port"
         return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    reason = getattr(error, "reason", None)  # as urllib3's exceptions have it
+    return reason if isinstance(reason, Exception) else error.__cause__ or error.__context__
 
 
 def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
@@ -158,7 +162,7 @@ def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
 
 
 def _answered(data: bytes) -> tuple[float, str]:
-    """The code and the words of Icinga's answer; code 0 if it is none."""
+    """The code and the text of Icinga's answer; code 0 if the answer isn't Icinga's."""
     try:
         answer = json.loads(data)
         found = answer["results"][0] if "results" in answer else answer
@@ -167,48 +171,47 @@ def _answered(data: bytes) -> tuple[float, str]:
         return 0, "an answer that is not Icinga's"
 
 
-def _trust(arguments: argparse.Namespace) -> ssl.SSLContext:
-    """Verifies certificate and name, against the system's CAs or the one that is given; shows ours if there is one."""
+def _tls(arguments: argparse.Namespace) -> ssl.SSLContext:
+    """Verifies certificate and name, by the system's CAs or --ca-cert; sends the certificate of --cert if there is one."""
     try:
-        trust = ssl.create_default_context(cafile=arguments.ca_cert)
+        context = ssl.create_default_context(cafile=arguments.ca_cert)
     except OSError as error:
-        raise SubmissionImpossible(f"--ca-cert {clean(arguments.ca_cert, 200)}: {_why(error)}", UNKNOWN) from None
+        raise SubmissionMisconfigured(f"--ca-cert {clean(arguments.ca_cert, 200)}: {_unusable(error)}") from None
     if arguments.cert:
         try:
-            # never ask at a terminal for what an encrypted key would need
-            trust.load_cert_chain(arguments.cert, arguments.key, password=lambda: "")
+            # an encrypted key would otherwise be asked for at a terminal
+            context.load_cert_chain(arguments.cert, arguments.key, password=lambda: "")
         except OSError as error:
             files = " --key ".join(clean(name, 200) for name in (arguments.cert, arguments.key) if name)
-            raise SubmissionImpossible(f"--cert {files}: {_why(error)}", UNKNOWN) from None
-    return trust
+            raise SubmissionMisconfigured(f"--cert {files}: {_unusable(error)}") from None
+    return context
 
 
-def _why(error: OSError) -> str:
+def _unusable(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return "not the certificate or the key that it should be, in PEM format and without a passphrase"
     return str(error.strerror)
 
 
 def _credentials(host: str) -> str:
-    """`user:password` for the host, from ~/.netrc or the file that NETRC names. Never says what is in there."""
+    """`user:password` for the host, from ~/.netrc or the file that NETRC names. No message quotes the file."""
     path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     shown = clean(path, 200)
     try:
-        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-            raise SubmissionImpossible(f"{shown} can be read by others: chmod 600 it", UNKNOWN)
-        found = netrc.netrc(path).authenticators(host)
+        others = stat.S_IMODE(os.stat(path).st_mode) & 0o077
+        found = None if others else netrc.netrc(path).authenticators(host)
     except OSError as error:
-        raise SubmissionImpossible(
-            f"no --cert, and no user and password for Icinga: {shown}: {error.strerror}", UNKNOWN
-        ) from None
+        reason = f"no --cert, and no user and password for Icinga: {shown}: {error.strerror}"
+        raise SubmissionMisconfigured(reason) from None
     except netrc.NetrcParseError as error:
-        raise SubmissionImpossible(f"{shown} has a mistake in line {error.lineno}", UNKNOWN) from None
+        raise SubmissionMisconfigured(f"{shown} has a mistake in line {error.lineno}") from None
     except UnicodeError:
-        raise SubmissionImpossible(f"{shown} is not text in UTF-8", UNKNOWN) from None
+        raise SubmissionMisconfigured(f"{shown} is not text in UTF-8") from None
+    if others:
+        raise SubmissionMisconfigured(f"{shown} can be read by others: chmod 600 it")
     if found is None:
-        raise SubmissionImpossible(
-            f'no --cert, and {shown} has no user and password for "{clean(host, 100)}": write "machine ... login ... '
-            'password ..." there',
-            UNKNOWN,
+        hint = 'write "machine ... login ... password ..." there'
+        raise SubmissionMisconfigured(
+            f'no --cert, and {shown} has no user and password for "{clean(host, 100)}": {hint}'
         )
     return f"{found[0]}:{found[2]}"

@@ -1,6 +1,6 @@
-"""Passive results for Nagios 4, Naemon and their kin: through the external command file, or as a check result file.
+"""Submits passive results to Nagios 4, Naemon and their like: through the external command file, or as a check result file.
 
-Sources: the manual of Nagios Core 4, "Passive Checks" and "External Commands"; the formats are tried on a real Nagios.
+Sources: the manual of Nagios Core 4, "Passive Checks" and "External Commands"; tests/system/ tries both on a real Nagios.
 """
 
 import errno
@@ -13,19 +13,24 @@ import string
 import time
 from collections.abc import Sequence
 
-from check_jobmon.plugin.targets.passive_results import UNKNOWN, OnSubmitted, PassiveResult, SubmissionImpossible
+from check_jobmon.plugin.targets.passive_results import (
+    OnSubmitted,
+    PassiveResult,
+    SubmissionImpossible,
+    SubmissionMisconfigured,
+)
 from check_jobmon.text import clean
 
 _ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
-"""What Nagios takes in no name (illegal_object_name_chars), and what ends a field or a line."""
+"""Characters that Nagios allows in no name (illegal_object_name_chars), or that end a field or a line."""
 _LEAST = 200
-"""Bytes of output that remain for the longest of names."""
+"""Bytes of output for which there is room after the longest names."""
 
 
 def submit(
     path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float, on_submitted: OnSubmitted
 ) -> None:
-    """Hand them all over. Raises SubmissionImpossible."""
+    """Submit all results. Raises SubmissionImpossible."""
     try:
         if os.path.isdir(path):
             _as_file(path, results, max_bytes, on_submitted)
@@ -36,7 +41,7 @@ def submit(
 
 
 def _illegal(result: PassiveResult) -> str:
-    """Why Nagios can't have such a service; empty if it can."""
+    """Why Nagios can't have a service of this name; empty if it can."""
     found = _ILLEGAL.search(result.host)
     if found:
         return f"no host of Nagios's can have {found[0]!r} in its name: rename the target"
@@ -44,12 +49,12 @@ def _illegal(result: PassiveResult) -> str:
 
 
 def _escaped(text: str) -> bytes:
-    """The output in one line, as Nagios takes it: `\\n` for a newline, and so a backslash twice."""
+    """The output in one line, as Nagios reads it: `\\n` stands for a newline, and two backslashes for one."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").encode("utf-8", "replace")
 
 
 def _fitting(result: PassiveResult, max_bytes: int, room: int) -> bytes:
-    """The output in one line, in at most so many bytes as it is and in so much room as it is written."""
+    """The output in one line: at most max_bytes of output, which take at most `room` bytes once they are escaped."""
     max_bytes = min(max_bytes, room)
     while True:
         line = _escaped(result.text(max_bytes))
@@ -63,17 +68,16 @@ def _as_commands(
 ) -> None:
     try:
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise SubmissionImpossible(
-            f"there is no {clean(path, 200)}: see that Nagios runs, and command_file in its nagios.cfg"
-        ) from None
     except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        raise SubmissionImpossible(f"nobody reads {clean(path, 200)}: see that Nagios runs") from None
+        if error.errno == errno.ENOENT:
+            hint = "see that Nagios runs, and command_file in its nagios.cfg"
+            raise SubmissionImpossible(f"there is no {clean(path, 200)}: {hint}") from None
+        if error.errno == errno.ENXIO:
+            raise SubmissionImpossible(f"nobody reads {clean(path, 200)}: see that Nagios runs") from None
+        raise
     try:
         if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
-            raise SubmissionImpossible(f"{clean(path, 200)} is neither Nagios's command file nor a directory", UNKNOWN)
+            raise SubmissionMisconfigured(f"{clean(path, 200)} is neither Nagios's command file nor a directory")
         most = os.fpathconf(pipe, "PC_PIPE_BUF")
         for number, result in enumerate(results):
             reason = _illegal(result)
@@ -85,7 +89,7 @@ def _as_commands(
 
 
 def _command(result: PassiveResult, max_bytes: int, most: int) -> bytes:
-    """One command of at most so many bytes as are written at once, so that those of others don't mix with it."""
+    """One command, of at most as many bytes as the pipe takes in one piece, so that no other command mixes with it."""
     head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.result.state};".encode()
     return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
 
@@ -98,37 +102,32 @@ def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise SubmissionImpossible(
-                    f"{clean(path, 200)} is full, and nobody reads on: see that Nagios is not stopped"
-                ) from None
-            # ready is also who has room for less than this command
+                reason = "is full, and nobody reads on: see that Nagios is not stopped"
+                raise SubmissionImpossible(f"{clean(path, 200)} {reason}") from None
+            # select() reports the pipe writable even if this command doesn't fit
             select.select([], [pipe], [], min(left, 0.05))
             time.sleep(0.005)
         except BrokenPipeError:
-            raise SubmissionImpossible(
-                f"nobody reads {clean(path, 200)} any longer: see why Nagios has stopped"
-            ) from None
+            reason = f"nobody reads {clean(path, 200)} any longer: see why Nagios has stopped"
+            raise SubmissionImpossible(reason) from None
 
 
 def _as_file(folder: str, results: Sequence[PassiveResult], max_bytes: int, on_submitted: OnSubmitted) -> None:
     reasons = [_illegal(result) for result in results]
     blocks = [_block(result, max_bytes) for result, reason in zip(results, reasons, strict=True) if not reason]
     if blocks:
-        _deliver(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))
+        _write_file(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))
     for number, reason in enumerate(reasons):
         on_submitted(number, reason)
 
 
 def _block(result: PassiveResult, max_bytes: int) -> bytes:
-    """One result. A line may not end in a backslash, which would go on in the next."""
+    """One result. No line may end in a backslash, which would join it with the next."""
     fields = {
         "host_name": result.host,
         "service_description": result.service,
         "check_type": 1,  # passive
-        "check_options": 0,
-        "scheduled_check": 0,
-        "reschedule_check": 0,
-        "latency": 0,
+        **dict.fromkeys(("check_options", "scheduled_check", "reschedule_check", "latency"), 0),
         "start_time": f"{result.began:.6f}",
         "finish_time": f"{result.ended:.6f}",
         "early_timeout": 0,
@@ -139,8 +138,8 @@ def _block(result: PassiveResult, max_bytes: int) -> bytes:
     return head + b"output=" + _escaped(result.text(max_bytes)) + b"\\n\n\n"
 
 
-def _deliver(folder: str, data: bytes) -> None:
-    """A file under a name that Nagios takes, and then the empty one that says that it is complete."""
+def _write_file(folder: str, data: bytes) -> None:
+    """Write a file under a name that Nagios reads, and then the empty file that says that the first is complete."""
     alphabet = string.ascii_letters + string.digits
     while True:
         path = os.path.join(folder, "c" + "".join(secrets.choice(alphabet) for _ in range(6)))

@@ -46,14 +46,15 @@ class PassiveResult(NamedTuple):
 
 
 class SubmissionImpossible(Exception):
-    """Nothing can be submitted. One line: what, where, what to do.
+    """The monitoring server takes no results. One line: what, where, what to do."""
 
-    The state is CRITICAL if the monitoring server doesn't take it, UNKNOWN if something has to be corrected here.
-    """
+    state = CRITICAL
 
-    def __init__(self, reason: str, state: int = CRITICAL) -> None:
-        super().__init__(reason)
-        self.state = state
+
+class SubmissionMisconfigured(SubmissionImpossible):
+    """Something has to be corrected on this side before results can be submitted. One line as above."""
+
+    state = UNKNOWN
 
 
 OnSubmitted = Callable[[int, str], None]

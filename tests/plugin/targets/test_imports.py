@@ -11,6 +11,7 @@ from tests.plugin.targets.conftest import Targets
 
 ONLY_FOR_MANY = {
     "check_jobmon.plugin.targets.processes",
+    "check_jobmon.plugin.targets.async_session",
     "check_jobmon.plugin.targets.check_all",
     "check_jobmon.plugin.targets.report",
     "check_jobmon.plugin.targets.passive_results",
