@@ -23,7 +23,7 @@ SLOW = (
         "ctl/test_standby.py",
         "ctl/test_streams.py",
     ),
-    *("ctl/test_time_limit.py", "judging/test_pg_jobmon.py", "recording/test_job.py", "test_tutorial.py"),
+    *("ctl/test_time_limit.py", "judging/test_pg_jobmon.py", "recording/test_python_job.py", "test_tutorial.py"),
     *("plugin/faults", "plugin/output/test_hostile_arguments.py", "plugin/output/test_hostile_names.py"),
     *("plugin/output/test_limits.py", "plugin/targets", "plugin/test_imports.py"),
     *("schema/test_attacks.py", "schema/test_bootstrap.py", "schema/test_compare.py", "schema/test_dump.py"),

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -194,8 +194,7 @@ class Session(Pinned):
                 else:
                     script = asking.send(answers)
         except StopIteration as end:
-            result: T = end.value
-            return result
+            return cast("T", end.value)
 
     def script(self, script: str, mode: str = "READ ONLY") -> list[Rows]:
         """The rows of each statement that returns any, in one round trip. The transaction stays open unless it ends it."""
