@@ -47,7 +47,7 @@ class DatabaseUnreachable(Exception):
 
 
 class CheckImpossible(Exception):
-    """The server answers, but there is nothing to go on with: no schema, no right, a broken or untrusted table. One line."""
+    """The server answers, but the job log can't be read: no schema, no right, a broken or untrusted table. One line."""
 
 
 class BootstrapError(Exception):

@@ -1,4 +1,4 @@
-"""The one way to a database: connects, and begins every transaction by pinning the settings that a statement's meaning needs.
+"""The one way to a database: connects, and begins each transaction by pinning the settings that change what a statement means.
 
 Nothing is sent outside such a transaction: whoever may create a function, operator or type in a schema of the session's
 search_path could otherwise have it run with the rights of the role that connects. The pins are set by transaction, not by
@@ -34,13 +34,13 @@ PINNED = {
     "transform_null_equals": "off",
     "array_nulls": "on",
 }
-"""What the first statements of every transaction set, in this order, whatever the role's and the database's settings are."""
+"""Set first in every transaction, in this order, whatever ALTER ROLE or ALTER DATABASE have set."""
 PINNED_TO_READ = {"row_security": "off", "constraint_exclusion": "off"}
-"""What read-only transactions set besides, so that no policy or check constraint added in the meantime is executed."""
+"""Set besides in read-only transactions, so that no policy or check constraint added in the meantime is executed."""
 RESTRICTING = {17: 0, 16: 4, 15: 8, 14: 13, 13: 16}
-"""By major version the minor one since which views and foreign tables can be locked out, in case a table is replaced by one."""
+"""By major version, the first minor version that can refuse views and foreign tables, should one take a table's place."""
 SETTING = "setting"
-"""The name of the column of a SELECT that only sets something: its rows are no answer."""
+"""The column name that marks a SELECT as one that only sets something: its rows are not an answer."""
 SECONDS = 30.0
 """How long a statement may take unless the caller says otherwise."""
 
@@ -52,7 +52,7 @@ Asking: TypeAlias = Generator[str, list[Rows], T]
 
 
 class _TimeIsUp(Exception):
-    """The time limit has passed; raised by a signal's handler."""
+    """Raised by the signal handler when the time limit has passed."""
 
 
 class _LenientText(psycopg.adapt.Loader):
@@ -69,10 +69,9 @@ class _LenientBinary(_LenientText):
 
 
 class Pinned:
-    """A connection, whether it is waited for or awaited, and the beginning of each transaction on it.
+    """A connection, blocking or asyncio's, and the beginning of each transaction on it.
 
-    `parameters` are libpq's. Once connected, `dbname` and `user` are known, and `connect_seconds`. Nobody but the two kinds
-    of session touches `_connection`.
+    `parameters` are libpq's. `dbname`, `user` and `connect_seconds` are known once it is connected.
     """
 
     _connection: "psycopg.BaseConnection[Any]"
@@ -86,10 +85,8 @@ class Pinned:
 
     @contextlib.contextmanager
     def connecting(self) -> Iterator[dict[str, Any]]:
-        """Gives the parameters with which `_connection` has to be made meanwhile; says why it can't be.
-
-        Raises DatabaseUnreachable, or CheckImpossible for parameters that can't be right.
-        """
+        """Gives the parameters for the connection that the block makes, and turns psycopg's errors in it into ours:
+        DatabaseUnreachable, or CheckImpossible for wrong parameters."""
         started = time.monotonic()
         refuse_password(self.parameters)
         try:
@@ -139,7 +136,7 @@ class Pinned:
 
 
 class Session(Pinned):
-    """A connection that is waited for, at most `seconds` for each statement, `lock_seconds` of it for a lock (None: for ever)."""
+    """A blocking connection. A statement may take `seconds`, and wait `lock_seconds` for a lock (None: without limit)."""
 
     _connection: "psycopg.Connection"
 
@@ -165,7 +162,7 @@ class Session(Pinned):
         self._connection.close()
 
     def lost(self) -> bool:
-        """Whether the server has ended it, as far as that has arrived; it is asked nothing."""
+        """Whether the server has ended the session, as far as this side has heard; sends nothing."""
         try:
             if select.select([self._connection], [], [], 0)[0]:
                 self._connection.pgconn.consume_input()
@@ -183,7 +180,7 @@ class Session(Pinned):
         return self._connection.adapters
 
     def ask(self, asking: Asking[T]) -> T:
-        """What comes of the questions. Raises what they raise."""
+        """Run the generator's scripts and give its result. Raises what it raises."""
         try:
             script = next(asking)
             while True:
@@ -250,13 +247,13 @@ class Session(Pinned):
         return answers[0] if answers else []
 
     def _bounds(self) -> str:
-        """What makes the server stop too."""
+        """Statements that set the same limits on the server."""
         limits = {"statement_timeout": self.seconds, "lock_timeout": self.lock_seconds}
         return "".join(f"SET LOCAL {name} = {max(1, round(n * 1000))};" for name, n in limits.items() if n is not None)
 
     @contextlib.contextmanager
     def _limited(self) -> Iterator[None]:
-        """Wait no longer than that for a server that says nothing. Only the main thread can be interrupted."""
+        """Stop waiting for a silent server after `seconds`. Only the main thread can be interrupted."""
         if self.seconds is None or threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -286,11 +283,11 @@ def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
 
 
 def refuse_password(parameters: Mapping[str, Any]) -> None:
-    """Raise CheckImpossible for a --conninfo with a password, which would be there for everybody to see."""
+    """Raise CheckImpossible for a --conninfo with a password: everybody can see a process's arguments."""
     try:
         given = psycopg.conninfo.conninfo_to_dict(parameters.get("conninfo", ""))
     except psycopg.Error:
-        # libpq's message would quote the string, and who knows what is in it
+        # libpq's message would quote the string, with any password in it
         raise CheckImpossible(
             "--conninfo is neither a connection string nor a URI of libpq's: give host=... dbname=... or postgresql://..."
         ) from None

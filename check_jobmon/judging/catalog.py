@@ -68,8 +68,13 @@ def query(schema: str) -> str:
 
 
 def closer_query(schema: str) -> str:
-    """The query whose row is `doubts` to `examine`, where `in_doubt` says that it is needed."""
+    """The query that gives `examine` its `doubts`, to be run if `in_doubt` says so."""
     return _filled("doubts.sql", schema)
+
+
+def lock_query(schema: str) -> str:
+    """The query for the lock on one of the tables that keeps a check waiting."""
+    return _filled("table_lock.sql", schema)
 
 
 def _filled(name: str, schema: str) -> str:
@@ -79,7 +84,7 @@ def _filled(name: str, schema: str) -> str:
 
 
 def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether it takes a closer look: by who has a superuser's rights, or at a table that isn't as plain as they come."""
+    """Whether doubts.sql has to be run: the role has a superuser's rights, or a table is not a plain one."""
     return bool(rows) and (rows[0][2] or any(row[9] is False for row in rows))
 
 
@@ -130,9 +135,7 @@ def examine(
             )
     if strange:
         table, what = strange
-        return (
-            f'{schema}.{table} in database "{dbname}" is not read: {what}, a part of it, is no plain table: detach that'
-        )
+        return f'{schema}.{table} in database "{dbname}" is not read: {what}, a part of it, is not a plain table: detach it'
     if code:
         table, what = code
         return (
@@ -153,7 +156,7 @@ def _strategy(
     if not sees_all:
         notes.append(
             f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
-            "pid is, and who blocks it is not told"
+            "pid is, and what blocks it is not shown"
         )
     log, check_log = _keys(log_indexes), _keys(check_log_indexes)
     probes = any(

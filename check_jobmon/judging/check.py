@@ -1,4 +1,4 @@
-"""nagiosplugin's three parts: the Resource that has the jobs, the Context that judges, the Summary that words it."""
+"""nagiosplugin's three parts: the Resource that holds the jobs, the Context that gives their states, the Summary."""
 
 from collections.abc import Iterator
 
@@ -56,12 +56,12 @@ def acquire(
 def _no_job(pattern: str, names: list[str]) -> str:
     near = [f'"{title(name)}"' for name in nearest(pattern, names)]
     if near:
-        way_out = f"did you mean {' or '.join(near)}?"
+        hint = f"did you mean {' or '.join(near)}?"
     elif names:
-        way_out = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
+        hint = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
     else:
-        way_out = "nothing was, is this the right database?"
-    return f'no job "{title(pattern.upper())}" was ever logged or configured: {way_out}'
+        hint = "nothing was, is this the right database?"
+    return f'no job "{title(pattern.upper())}" was ever logged or configured: {hint}'
 
 
 class JobContext(nagiosplugin.Context):
@@ -89,8 +89,8 @@ class JobSummary(nagiosplugin.Summary):
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """The first line where all is well."""
-        but = self._let_pass(results)
-        return f"{self._counts(results)}: {f'no alert, but {but}' if but else 'all jobs run successfully'}"
+        tolerated = self._tolerated(results)
+        return f"{self._counts(results)}: {f'no alert, but {tolerated}' if tolerated else 'all jobs run successfully'}"
 
     def empty(self) -> str:
         """The first line where there is nothing to judge."""
@@ -144,8 +144,8 @@ class JobSummary(nagiosplugin.Summary):
         return ", ".join(f"{number} {word}" for number, word in [*(c for c in counts[:-1] if c[0]), counts[-1]])
 
     @staticmethod
-    def _let_pass(results: nagiosplugin.Results) -> str:
-        """What has gone wrong without making a problem of it: as much as a job's sensitivity or --crashed allows."""
+    def _tolerated(results: nagiosplugin.Results) -> str:
+        """Failures and crashes that sensitivity or --crashed tolerates."""
         jobs: list[Job] = [result.metric.value for result in results]
         return _some(
             [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]

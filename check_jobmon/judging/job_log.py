@@ -1,7 +1,7 @@
-"""What is asked of a job log, and what an answer or an error means: one deadline, one read-only transaction. Judges nothing.
+"""Queries the job log, and explains its answers and errors: one deadline, one read-only transaction. Judges nothing.
 
 The queries are generators that do no I/O: each yields a script and is sent its rows, or has psycopg's error thrown in. A
-session (connection.py) drives them.
+session (connection/session.py) drives them.
 """
 
 import time
@@ -18,11 +18,11 @@ from check_jobmon.judging import catalog
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.schema.scripts import FAILURES, job_status
-from check_jobmon.sql_files import literal, quoted
+from check_jobmon.sql_files import quoted, sql_file
 from check_jobmon.text import clean
 
 LOCK_SHARE = 0.9
-"""The part of a statement's time that it may wait for a lock, so that a locked table is told from a slow server."""
+"""The part of a statement's time that it may wait for a lock, to tell a locked table from a slow server."""
 LOOK = 0.2
 """Seconds to find out who holds a lock, after the check's own time is over."""
 STEPS = 20
@@ -36,7 +36,7 @@ Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
 
 
 class Inquiry:
-    """What there is to ask of the job log of one database, over a session of any kind.
+    """The queries on the job log of one database, over a session of any kind.
 
     `deadline` is the time.monotonic() by which the server has to have answered. `query_seconds`, `rows` and `notes` become
     known as the steps are done.
@@ -63,7 +63,8 @@ class Inquiry:
     ) -> Asking[Judgement]:
         """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
 
-        Two round trips: the first looks whether and how the tables can be read. One more where that leaves doubts.
+        Two round trips: the first reads the catalog, to see whether and how the tables can be read. If it can't tell whether
+        reading is safe, doubts.sql takes one more.
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
         is_superuser = self.session.info.parameter_status("is_superuser") == "on"
@@ -91,13 +92,11 @@ class Inquiry:
             found.columns,
         )
         code, text = found.columns
+        status_texts = sql_file("judging/status_texts.sql").replace("@code@", code).replace("@text@", text)
         started = time.monotonic()
         answers = yield from self._fetch(f"""
             {self._timeouts()}
-            SELECT s.{code}, left(s.{text}, 200)
-              FROM {quoted(self.schema)}.job_status_text AS s
-             WHERE s.{code} IN (1, 2, 3)
-             LIMIT 3;
+            {self._of_schema(status_texts)};
             {self._timeouts_again()}
             {query};
             {self._timeouts_again() + self._steps(query) if steps else ""}
@@ -115,36 +114,20 @@ class Inquiry:
 
     def naming(self) -> Asking[list[str]]:
         """All names that were ever logged or configured, sorted. One more round trip."""
-        script = f"""
-            {self._bounds()}
-            SELECT left(j.job_name, 500) AS job_name FROM {quoted(self.schema)}.job_check_config AS j
-             UNION
-            SELECT left(j.job_name, 500) FROM {all_names(self.schema)} AS j
-             ORDER BY job_name;
-            COMMIT;
-        """
-        answers = yield from self._fetch(script)
+        query = sql_file("judging/known_names.sql").replace("@logged_names@", all_names(self.schema))
+        answers = yield from self._fetch(f"{self._bounds()}{self._of_schema(query)};COMMIT;")
         return [row[0] for row in answers[0]]
 
+    def _of_schema(self, query: str) -> str:
+        return query.replace("@schema@", quoted(self.schema))
+
     def _steps(self, query: str) -> str:
-        """The last steps of each job's last run, and one more where there are more."""
-        return f"""
-            SELECT d.job_id, d.action, d.status, d.elapsed_time, d.message
-              FROM (SELECT DISTINCT greatest(j.alive_job_id, j.crashed_job_id, j.done_job_id) AS job_id
-                      FROM ({query}) AS j) AS r
-             CROSS JOIN LATERAL (
-                    SELECT n.job_id, n.step_id, left(n.action, 500) AS action, left(n.status, 200) AS status,
-                           n.elapsed_time, left(n.message, 2000) AS message
-                      FROM {quoted(self.schema)}.job_detail AS n
-                     WHERE n.job_id = r.job_id
-                     ORDER BY n.step_id DESC
-                     LIMIT {STEPS + 1}
-                   ) AS d
-             ORDER BY d.job_id, d.step_id;
-        """
+        """A SELECT of the last steps of each job's last run, one more than are shown, so that more are known to be there."""
+        steps = self._of_schema(sql_file("judging/last_steps.sql"))
+        return steps.replace("@limit@", str(STEPS + 1)).replace("@job_status@", query) + ";"
 
     def _bounds(self) -> str:
-        """What the server does ends by the deadline, even if this process is gone by then."""
+        """Statements that make the server stop by the deadline, even if this process is gone by then."""
         return f"""
             {self._timeouts()}
             SET LOCAL idle_in_transaction_session_timeout = {self._left()};
@@ -158,7 +141,7 @@ class Inquiry:
         return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left() + 100};"
 
     def _left(self) -> int:
-        """Milliseconds until the deadline, at least one: none would be no bound to PostgreSQL."""
+        """Milliseconds until the deadline, at least one: PostgreSQL takes 0 for no limit."""
         return max(1, round((self.deadline - time.monotonic()) * 1000))
 
     def _timeouts(self) -> str:
@@ -166,7 +149,7 @@ class Inquiry:
         return f"SET LOCAL statement_timeout = {left}; SET LOCAL lock_timeout = {max(1, round(left * LOCK_SHARE))};"
 
     def _timeouts_again(self) -> str:
-        """What is left for the next statement of a script, so that all together end by the deadline."""
+        """Sets the limits of the next statement of a script to the time that is left, so that all end by the deadline."""
         left = f"{self._left()} - extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000"
         return "".join(
             f"SELECT set_config('{name}', greatest(1, (({left}) * {share})::integer)::text, true) AS {SETTING};"
@@ -218,26 +201,9 @@ class Inquiry:
         )
 
     def _lock(self) -> Asking[str]:
-        """Which table is locked, by whom, and what to do, as far as there is time to ask; empty if none is seen to be."""
+        """Which table is locked, by which session, and what to do; "" if no lock is found in the time that is left."""
         try:
-            answers = yield (
-                f"""
-                {self._bounds()}
-                SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
-                       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')
-                  FROM pg_locks AS l
-                  JOIN pg_class AS c ON c.oid = l.relation
-                  JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                  LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-                 WHERE l.mode = 'AccessExclusiveLock'
-                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-                   AND n.nspname = {literal(self.schema)}
-                   AND c.relname IN ({", ".join(f"'{table}'" for table in catalog.COLUMNS)})
-                 ORDER BY l.granted DESC, a.xact_start
-                 LIMIT 1;
-                COMMIT;
-            """
-            )
+            answers = yield f"{self._bounds()}{catalog.lock_query(self.schema)};COMMIT;"
             rows = answers[0]
         except psycopg.Error:
             rows = []

@@ -11,7 +11,7 @@ from check_jobmon.text import label
 def job_perfdata(job: Job) -> str:
     """A job's three figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s).
 
-    What a job that has never run has not is left out: `U`, the guidelines' sign for it, is an error to Icinga 2.
+    Figures that a job lacks, because it has never run, are left out: Icinga 2 rejects the guidelines' `U` for unknown values.
     """
     name = label(job.name)
     figures = []
@@ -39,7 +39,7 @@ def _seconds(name: str, value: float, warn: float | None, crit: float | None) ->
 
 
 def _limit(value: float | None) -> str:
-    """The range that is fine: up to this value. A bare number means `0:number`, so one below zero has to say more."""
+    """An upper limit as a Nagios range. A bare number means `0:number`, so a negative limit is written `~:number`."""
     if value is None or math.isinf(value):
         return ""
     return _number(value) if value >= 0 else f"~:{_number(value)}"

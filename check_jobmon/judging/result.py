@@ -1,6 +1,6 @@
-"""What a check comes to: its state, first line, long output and perfdata, and the words for the ways in which it fails.
+"""The result of a check: its state, first line, long output and perfdata, or why it failed.
 
-Prints nothing, and is told the jobs by whoever fetched them.
+Prints nothing and fetches nothing: the caller passes the jobs.
 """
 
 import errno
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from check_jobmon.judging.check import MonitoredJobs
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 CONFIGURING = "reading the configuration file"
 CONNECTING = "connecting"
 QUERYING = "waiting for the check query"
-WAYS_OUT = {
+STAGE_HINTS = {
     CONFIGURING: "see that it is a file, on a disk that answers",
     CONNECTING: (
         "see that the host is up, its name resolves, no firewall drops the packets, and the server there is not stopped"
@@ -29,7 +28,7 @@ WAYS_OUT = {
 STATES = ("ok", "warning", "critical", "unknown")
 UNKNOWN = 3
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
-"""What the system says where there are no more files, processes or memory to be had."""
+"""The errors of a system that has no more files, processes or memory to give."""
 SERVER_SHARE = 0.9
 """The part of the deadline that a query may take on the server, so that its own error comes before the alarm."""
 
@@ -62,18 +61,18 @@ class Result(NamedTuple):
 
 
 def failed(state: int, reason: str) -> Result:
-    """No judgement, but why there is none."""
+    """The result of a check that could not judge, for this reason."""
     return Result(state, STATES[state].upper(), clean(reason))
 
 
 def unanswered(seconds: float, stage: str, where: str) -> str:
-    """Why there is none where nothing answered in time."""
+    """Reason text for a check that timed out."""
     reason = f"no answer within {seconds:g}s while {stage or 'starting'} ({where or 'default host and database'})"
-    return f"{reason}: {WAYS_OUT.get(stage, 'look at the load of this machine')}"
+    return f"{reason}: {STAGE_HINTS.get(stage, 'look at the load of this machine')}"
 
 
 def unexpected(error: Exception, verbose: int = 0) -> Result:
-    """Why there is none where an exception came that should not; with -vvv where it came from."""
+    """The result of a check that a bug or a lack of resources ended; with -vvv also the traceback."""
     if isinstance(error, OSError) and error.errno in EXHAUSTED:
         reason = f"{error.strerror}: this machine lets the check have too little, see its limits (ulimit -n, ulimit -u)"
     else:
@@ -90,40 +89,43 @@ def unexpected(error: Exception, verbose: int = 0) -> Result:
     return result
 
 
-def judged(log: "Inquiry", jobs: "MonitoredJobs", arguments: "argparse.Namespace", with_jobs: bool = False) -> Result:
-    """What the jobs come to, as the options want it told, and on demand each of them."""
+def judged(
+    log: "Inquiry", jobs: "MonitoredJobs", *, verbose: int, crashed: str, perfdata: str, with_jobs: bool = False
+) -> Result:
+    """The result of the jobs that the caller has fetched, and with `with_jobs` also of each of them.
+
+    `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
+    """
     import nagiosplugin
 
     from check_jobmon.judging.check import STATES as JOB_STATES
     from check_jobmon.judging.check import JobContext, JobSummary
     from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 
-    summary = JobSummary(jobs, arguments.verbose)
-    check = nagiosplugin.Check(jobs, JobContext(JOB_STATES[arguments.crashed]), summary)
+    summary = JobSummary(jobs, verbose)
+    check = nagiosplugin.Check(jobs, JobContext(JOB_STATES[crashed]), summary)
     check()
     # Nothing monitored is fine; nagiosplugin would call no results unknown.
     state = int(check.exitcode) if check.results else 0
     long_output = list(check.verbose_str or [])
-    if arguments.verbose:
+    if verbose:
         long_output.extend(f"note: {clean(note)}" for note in log.notes)
-    if arguments.verbose >= 3:
+    if verbose >= 3:
         long_output.append(f"connection: {clean(log.describe())}, in {log.session.connect_seconds:.3f}s")
         long_output.append(
             f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         )
     critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
-    perfdata: list[str] = []
-    if arguments.perfdata != "none":
-        perfdata.append(summary_perfdata(critical, warning, ok, log.query_seconds))
-    if arguments.perfdata in ("all", "problems"):
-        perfdata.extend(
-            job_perfdata(result.metric.value)
-            for result in check.results
-            if arguments.perfdata == "all" or int(result.state)
+    figures: list[str] = []
+    if perfdata != "none":
+        figures.append(summary_perfdata(critical, warning, ok, log.query_seconds))
+    if perfdata in ("all", "problems"):
+        figures.extend(
+            job_perfdata(result.metric.value) for result in check.results if perfdata == "all" or int(result.state)
         )
     counts = (critical, warning, ok)
     each: tuple[JobResult, ...] = ()
     if with_jobs:
         each = tuple(JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results)
         each += tuple(JobResult(job, 0, "") for job in jobs.jobs if not job.active)
-    return Result(state, jobs.words.of(state), check.summary_str, long_output, perfdata, counts, each)
+    return Result(state, jobs.words.of(state), check.summary_str, long_output, figures, counts, each)

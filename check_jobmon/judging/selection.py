@@ -1,18 +1,18 @@
-"""Which jobs a check is about: -j and -x, as a test of names and as what the check query needs to know of it."""
+"""Which jobs a check is about (-j and -x): as a test of names, and as conditions for the check query."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from check_jobmon.sql_files import quoted
+from check_jobmon.sql_files import quoted, sql_file
 
 NO_NAMES = "SELECT NULL WHERE false"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Shell patterns (`*`, `?`, `[...]`) of names to include, all if there is none, and of names to exclude.
+    """Shell patterns (`*`, `?`, `[...]`) of the names to include (none given: all names) and of the names to exclude.
 
     As with add_job(), case does not matter. With `logged`, all includes each name in the log, even if it needs no watching.
     """
@@ -36,14 +36,14 @@ class Selection:
         return bool(self.include) and not any(set("*?[") & set(pattern) for pattern in self.include)
 
     def name_filter(self) -> str:
-        """A condition on m.job_name that spares the server the jobs that are not asked for."""
+        """A condition on m.job_name, so that the server judges no more jobs than were asked for."""
         if not self.exact:
             return "true"
         # upper(), because a name in job_check_config that is not upper case is to be found, and explained
         return f"upper(m.job_name) IN ({self._spellings()})"
 
     def extra_names(self, schema: str) -> str:
-        """A SELECT of the logged names among those asked for, so that jobs without configuration are judged too."""
+        """A SELECT of the logged names among those asked for, so that healthy jobs without configuration are judged too."""
         if not self.include:
             return all_names(schema) if self.logged else NO_NAMES
         if not self.exact:
@@ -55,7 +55,7 @@ class Selection:
         )
 
     def _spellings(self) -> str:
-        """The names as SQL: as given and in upper case, as Python does it and as the server, which knows other alphabets."""
+        """The names as SQL: as given, in upper case by Python, and by the server, whose rules for other alphabets differ."""
         given = [sql.Literal(name).as_string(None) for name in dict.fromkeys(self.include)]
         upper = [sql.Literal(name).as_string(None) for name in dict.fromkeys(name.upper() for name in self.include)]
         return ", ".join([*upper, *(f"{name}, upper({name})" for name in given)])
@@ -65,24 +65,9 @@ EVERY_JOB = Selection()
 
 
 def all_names(schema: str) -> str:
-    """A SELECT of all names in job_log: one index probe a name, where there is an index that starts with job_name.
-
-    Completed and open runs apart, because each have an index of their own.
-    """
-    log = f"{quoted(schema)}.job_log"
-    first = "ORDER BY r.job_name LIMIT 1"
-    return f"""(
-        WITH RECURSIVE name AS (
-            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NOT NULL {first}) AS job_name
-             UNION ALL
-            SELECT (SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NOT NULL AND r.job_name > n.job_name {first})
-              FROM name AS n
-             WHERE n.job_name IS NOT NULL
-        )
-        SELECT n.job_name FROM name AS n WHERE n.job_name IS NOT NULL
-         UNION
-        SELECT r.job_name FROM {log} AS r WHERE r.end_time IS NULL
-    )"""
+    """A SELECT of all names in job_log, in parentheses."""
+    query = sql_file("judging/logged_names.sql").replace("@schema@", quoted(schema))
+    return f"({query})"
 
 
 def nearest(pattern: str, names: Iterable[str]) -> list[str]:

@@ -185,5 +185,5 @@ def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadlin
     report(QUERYING)
     selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
     jobs = session.ask(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
-    result = judged(log, jobs, arguments)
+    result = judged(log, jobs, verbose=arguments.verbose, crashed=arguments.crashed, perfdata=arguments.perfdata)
     return f"{result.state}{compose(result.first_line, result.long_output, result.perfdata, arguments.max_output)}"

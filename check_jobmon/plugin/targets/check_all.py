@@ -154,7 +154,14 @@ class Checks:
         try:
             self.stages[number] = (QUERYING, where)
             jobs = await session.ask(acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2))
-            return judged(log, jobs, self.arguments, self.arguments.per_job or self.arguments.output == "json")
+            return judged(
+                log,
+                jobs,
+                verbose=self.arguments.verbose,
+                crashed=self.arguments.crashed,
+                perfdata=self.arguments.perfdata,
+                with_jobs=self.arguments.per_job or self.arguments.output == "json",
+            )
         finally:
             await session.close()
 
