@@ -110,7 +110,10 @@ def test_limit_on_idle_transactions_of_the_role_doesn_t_hinder_the_check(
     database: Database, session: psycopg.Connection, missing: str
 ) -> None:
     session.execute(f"ALTER DATABASE {database.name} SET idle_in_transaction_session_timeout = '{LIMIT}'".encode())
-    with Proxy(database, question=b"WITH word AS") as proxy, Running(*proxy.options, timeout=30) as plugin:
+    with (
+        Proxy(database, question=b"WITH RECURSIVE status_text AS") as proxy,
+        Running(*proxy.options, timeout=30) as plugin,
+    ):
         assert proxy.held.wait(MARGIN)
         idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND application_name = "
         until(lambda: value(session, f"{idle} 'check_jobmon' AND {PAST}"))
@@ -141,7 +144,7 @@ def test_limit_on_idle_sessions_of_the_role_is_named(
 def test_server_bounds_an_idle_transaction_whose_client_is_cut_off(
     database: Database, session: psycopg.Connection
 ) -> None:
-    with Proxy(database, question=b"WITH word AS") as proxy:
+    with Proxy(database, question=b"WITH RECURSIVE status_text AS") as proxy:
         assert alert(*proxy.options).status == 2
         # the plugin is gone, and the proxy still holds the connection to the server
         gone(session)
