@@ -191,7 +191,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "BYTES": "4000",
         "STRING": f"host={trapped.server.folder}",
         "WHERE": f"nagios:{tmp_path}",
-        "None": "jobmon",
+        "SCHEMA": "jobmon",
     }
 
 
