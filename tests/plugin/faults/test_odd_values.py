@@ -52,10 +52,8 @@ def answers(database: Database, capfd: pytest.CaptureFixture[str], *lines: list[
     printed = []
     for line in lines:
         plugin = not line or line[0].startswith("-")
-        if plugin:
-            status = cli.main([*database.options, *line])
-        else:
-            status = dispatch.main([line[0], *database.options, *line[1:]])
+        program = cli.main if plugin else dispatch.main
+        status = program([*line[: not plugin], *database.options, *line[not plugin :]])
         output = capfd.readouterr()
         assert (status, output.err) == (2 if plugin else 0, ""), (line, output)
         printed.append(output.out)
