@@ -62,6 +62,15 @@ def test_imports_point_one_way() -> None:
     assert wrong == []
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {name.removesuffix(".__init__"): set(imported(file)) for name, file in modules().items()}
+    left = {name: {other for other in others if other in names and other != name} for name, others in names.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
 def test_no_two_modules_have_names_that_could_be_mistaken() -> None:
     seen: dict[str, str] = {}
     for module in modules():

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.durations import Duration, NotADuration, parse
-from check_jobmon.config.hosts import ConfigFileError
 from check_jobmon.config.yaml_nodes import EXACT, Mistake, Node, Position, compose
 from check_jobmon.text import clean
 

@@ -18,10 +18,6 @@ SYSTEM = f"/etc/{NAME}"
 _PLACES = ("host", "hostaddr", "service")
 
 
-class ConfigFileError(Exception):
-    """The configuration file can't be read, or has mistakes. One line: where, what."""
-
-
 class Location(NamedTuple):
     """Where a job log is: libpq's parameters and the schema."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from check_jobmon.config.hosts import ConfigFileError
+from check_jobmon.config import ConfigFileError
 
 LIMIT = 2**20
 """Bytes that a file may have. A file of 10,000 jobs has fewer."""

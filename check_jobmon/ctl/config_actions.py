@@ -10,6 +10,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import errors
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import (
     ConfigFileMistakes,
     Configuration,
@@ -22,7 +23,6 @@ from check_jobmon.config.config_file import (
 from check_jobmon.config.config_table import LOCK_TIMEOUT, Change, ConfigTable, changes
 from check_jobmon.config.connection_options import help_formatter, option, path
 from check_jobmon.config.export import above, replace_file, write
-from check_jobmon.config.hosts import ConfigFileError
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session

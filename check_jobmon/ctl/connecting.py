@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import errors
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
-from check_jobmon.config.hosts import ConfigFileError, locate
+from check_jobmon.config.hosts import locate
 from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.ctl.arguments import print_error

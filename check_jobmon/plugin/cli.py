@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.connection_options import add_connection_arguments, complete, help_formatter, mistake
-from check_jobmon.config.hosts import ConfigFileError, locate
+from check_jobmon.config.hosts import locate
 from check_jobmon.judging.result import (
     CONFIGURING,
     CONNECTING,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from check_jobmon.config import hosts
+from check_jobmon.config import ConfigFileError, hosts
 from check_jobmon.config.connection_options import add_connection_arguments
-from check_jobmon.config.hosts import ConfigFileError, Location, locate
+from check_jobmon.config.hosts import Location, locate
 from tests.database import Database, Output, bootstrap, run_module
 
 FILE = """\

@@ -13,8 +13,9 @@ import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
-from check_jobmon.config.hosts import ConfigFileError, locate
+from check_jobmon.config.hosts import locate
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 from check_jobmon.judging.check import acquire
 from check_jobmon.judging.job_log import Inquiry

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from check_jobmon.config.hosts import ConfigFileError, hosts_of
+from check_jobmon.config import ConfigFileError
+from check_jobmon.config.hosts import hosts_of
 from check_jobmon.judging.result import CONFIGURING, SERVER_SHARE, STATES, Result, failed, unanswered, unexpected
 from check_jobmon.plugin.deadline import DeadlineExceeded, Died, Terminated, within, write_all
 from check_jobmon.plugin.options import SERVICE
