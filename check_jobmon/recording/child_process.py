@@ -186,14 +186,17 @@ class Command:
         """At the timeout, end the command and its descendants."""
         for number, interval in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, KILL_INTERVAL)):
             until = time.monotonic() + KILL_AFTER
-            while (living := descendants()) and time.monotonic() < until:
+            # at least once, however long it takes to find them
+            while living := descendants():
                 for pid in living:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, number)
                         os.kill(pid, signal.SIGCONT)
-                pause = min(until, time.monotonic() + interval)
+                pause = time.monotonic() + interval
                 while info := self._signals.next(self._none_lives, pause):
                     self._pass_on(info)
+                if time.monotonic() >= until:
+                    break
         self._signals.deadly(lambda: self.streams.drained, time.monotonic() + HURRY)
         left = len(descendants())
         more = f", and {left} of its processes live on" if left else ""
