@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -28,3 +29,12 @@ def literal(text: str) -> str:
     import psycopg
 
     return psycopg.sql.Literal(text).as_string(None)
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """The SQL with a value for each @placeholder@. In one pass, because a value can look like a placeholder.
+
+    >>> fill("@a@ @b@ @c@", {"a": "@b@", "b": "1"})
+    '@b@ 1 @c@'
+    """
+    return re.sub(f"@({'|'.join(values)})@", lambda placeholder: values[placeholder[1]], text)

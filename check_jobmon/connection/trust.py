@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
-from check_jobmon.sql_files import literal, sql_file
+from check_jobmon.sql_files import fill, literal, sql_file
 
 POWERFUL = (
     "(su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))"
@@ -17,7 +17,7 @@ def untrusted(schema: str) -> str:
 
     It gives one row with both as an array, or no row. What counts as unsafe, untrusted.sql says at its top.
     """
-    return sql_file("connection/untrusted.sql").replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
+    return fill(sql_file("connection/untrusted.sql"), {"name": literal(schema), "powerful": POWERFUL})
 
 
 def refuse_untrusted(session: Session, schema: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
-from check_jobmon.sql_files import literal, quoted, sql_file
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
 TEXT = ("text", "character varying")
@@ -79,8 +79,8 @@ def lock_query(schema: str) -> str:
 
 def _filled(name: str, schema: str) -> str:
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
-    text = sql_file(f"judging/{name}").replace("@tables@", tables).replace("@untrusted@", untrusted(schema))
-    return text.replace("@name@", literal(schema)).replace("@powerful@", POWERFUL)
+    values = {"tables": tables, "untrusted": untrusted(schema), "name": literal(schema), "powerful": POWERFUL}
+    return fill(sql_file(f"judging/{name}"), values)
 
 
 def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:

@@ -7,10 +7,9 @@ placeholders of their SELECTs.
 """
 
 import functools
-import re
 from typing import NamedTuple
 
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.sql_files import fill, quoted, sql_file
 
 FAILURES = 3
 """Consecutive failures that alert for a job without configuration (reference text, check_job_status)."""
@@ -63,8 +62,7 @@ def job_status(
         "pid": "j.alive_pid",
         "job_id": "j.failed_job_id",
     }
-    # in one pass, because what is filled in can look like a placeholder
-    return re.sub(f"@({'|'.join(values)})@", lambda placeholder: values[placeholder[1]], query)
+    return fill(query, values)
 
 
 def job_runs(job_name: str, limit: str) -> str:

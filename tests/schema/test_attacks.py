@@ -559,6 +559,7 @@ def test_an_attacker_who_takes_the_links_name_gains_nothing(public_dblink: Datab
         "INSERT INTO jobmon.dblink_mapping (username) VALUES ('postgres')",
         "INSERT INTO jobmon.dblink_mapping (username, host) VALUES ('postgres', '{}')",
         "UPDATE jobmon.link SET role_name = 'postgres', over = 'socket'",
+        "INSERT INTO jobmon.dblink_mapping (username) VALUES ('attacks_member')",
     ],
 )
 def test_who_may_write_every_table_makes_no_superuser_of_the_link(public_dblink: Database, statement: str) -> None:
@@ -566,10 +567,12 @@ def test_who_may_write_every_table_makes_no_superuser_of_the_link(public_dblink:
     with public_dblink.connect() as session, public_dblink.connect(user=NOBODY) as attacker:
         if session.info.server_version < 140000:
             pytest.skip("PostgreSQL 13 has no pg_write_all_data")
-        session.execute(f"GRANT pg_write_all_data TO {NOBODY}".encode())
+        session.execute(
+            f"GRANT pg_write_all_data TO {NOBODY}; CREATE ROLE attacks_member LOGIN IN ROLE postgres".encode()
+        )
         try:
             attacker.execute(statement.format(public_dblink.server.folder).encode())
+            with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection, match=r'role ".*" is a superuser'):
+                attacker.execute("SELECT public.report()")
         finally:
-            session.execute(f"REVOKE pg_write_all_data FROM {NOBODY}".encode())
-        with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection, match='role "postgres" is a superuser'):
-            attacker.execute("SELECT public.report()")
+            session.execute(f"REVOKE pg_write_all_data FROM {NOBODY}; DROP ROLE attacks_member".encode())

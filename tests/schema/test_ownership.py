@@ -396,7 +396,49 @@ def test_a_transaction_that_somebody_begins_on_the_link_holds_no_locks(
     send(attacker, "BEGIN")
     with pytest.raises(psycopg.Error, match="somebody has begun a transaction on the job log's link"):
         attacker.execute("SELECT public.report()")
+    job = value(session, "SELECT jobmon.add_job('etl')")
+    step = value(session, "SELECT jobmon.add_step(%s, 'load')", job)
+    send(attacker, "ROLLBACK")
+    # also of a call that is older than the transaction, however somebody has got hold of it
+    before = written(session)
+    for kind in KINDS:
+        call, mac = signed(session, kind, "postgres", job=job, step=step, new=4711)
+        for door in ("CALL jobmon.link_serve", "SELECT jobmon.link_answer"):
+            send(attacker, "BEGIN")
+            with pytest.raises(psycopg.Error, match="somebody has begun a transaction on the job log's link"):
+                send(attacker, f"{door}($x${call}$x$, '{mac}')")
+            send(attacker, "ROLLBACK")
+    assert written(session) == before
     assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
+
+
+def test_a_call_from_before_a_run_is_not_that_of_the_session_that_started_it(
+    open_link: tuple[psycopg.Connection, psycopg.Connection],
+) -> None:
+    """Somebody who has kept calls of a session of his waits until its pid is another's."""
+    session, attacker = open_link
+    early = value(session, "SELECT extract(epoch FROM clock_timestamp())::numeric::text")
+    job = value(session, "SELECT jobmon.add_job('etl')")
+    step = value(session, "SELECT jobmon.add_step(%s, 'load')", job)
+    late = value(session, "SELECT extract(epoch FROM clock_timestamp())::numeric::text")
+    before = written(session)
+    for time in (early, late):
+        for kind in ("add_step", "update_step", "lock_job", "cancel_job", "end_job"):
+            arguments = [argument and argument.format(job=job, step=step, new=4711) for argument in KINDS[kind]]
+            call = value(
+                session,
+                "SELECT (ARRAY[%s, %s, pg_backend_pid()::text, %s] || %s::text[])::text",
+                *(kind, NOBODY, time, arguments),
+            )
+            statement = f"CALL jobmon.link_serve($x${call}$x$, '{signature(session, call)}')"
+            if time == early:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    send(attacker, statement)
+                assert written(session) == before
+            elif kind == "add_step":
+                # that session's own call does what it says
+                send(attacker, statement)
+                assert written(session) != before
 
 
 def test_a_superusers_run_is_not_ended_by_who_may_only_signal_others(

@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_job_id  constant bigint := p_call[5];
     v_role    constant text := p_call[2];
-    v_pid     constant integer := p_call[3];
+    v_pid     integer := p_call[3];
     v_time    constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_failed  text;
     v_run     job_log%ROWTYPE;
@@ -17,6 +17,9 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no job with job_id %', v_job_id
             USING ERRCODE = 'no_data_found', HINT = 'show_running() lists the runs under way.';
+    END IF;
+    IF v_time < v_run.start_time THEN
+        v_pid := 0; -- as in link_own_run()
     END IF;
     v_writes := may_write(v_run, v_role, v_pid);
     -- A role that may only cancel the backend adds the note to a run that has ended in the meantime, and changes nothing else.

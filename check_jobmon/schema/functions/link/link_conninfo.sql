@@ -20,9 +20,16 @@ BEGIN
     IF v_user IS NULL THEN
         -- restored from a dump without data: without a user, libpq would log in as the server's own, who may be a superuser
         RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
-    ELSIF v_user !~ '^@schema_name@_link_[0-9]+$' AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_user AND r.rolsuper) THEN
+    ELSIF v_user !~ '^@schema_name@_link_[0-9]+$'
+          AND EXISTS (SELECT
+                        FROM pg_roles AS r
+                        JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
+                       WHERE r.rolname = v_user
+                         AND (su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
+                                                            'pg_write_server_files'))) THEN
         -- a member of pg_write_all_data could have written that name, to get a superuser's rights through dblink
-        RAISE EXCEPTION 'role "%" is a superuser', v_user USING ERRCODE = 'invalid_authorization_specification';
+        RAISE EXCEPTION 'role "%" is a superuser, or could become one', v_user
+            USING ERRCODE = 'invalid_authorization_specification';
     END IF;
     BEGIN
         v_socket := btrim(split_part(current_setting('unix_socket_directories'), ',', 1), ' "');

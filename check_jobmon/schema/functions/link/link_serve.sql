@@ -11,8 +11,8 @@ DECLARE
     v_call constant text[] := v_signed;
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
 BEGIN
-    -- if somebody has begun a transaction on the link, it is older than the call
-    IF p_mac = @signature@ AND v_time <= CURRENT_TIMESTAMP THEN
+    -- Unless this is its first statement, somebody has begun the transaction, and would hold the call's locks.
+    IF p_mac = @signature@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
                SET end_time = v_time,
