@@ -17,7 +17,7 @@ from check_jobmon.ctl.arguments import print_error
 from check_jobmon.judging import catalog
 from check_jobmon.judging.job_log import Inquiry, Judgement
 from check_jobmon.judging.selection import nearest
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
 Command: TypeAlias = Callable[[argparse.Namespace], int]
@@ -88,8 +88,8 @@ class JobLog:
 
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
-        text = query.replace("@schema@", quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema))
-        text = text.replace("@code@", self.columns[0]).replace("@text@", self.columns[1])
+        schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
+        text = fill(query, {"schema": schema, "code": self.columns[0], "text": self.columns[1]})
         return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
 
     def judge(self) -> Judgement:

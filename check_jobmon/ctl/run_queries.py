@@ -6,7 +6,7 @@ from typing import Any
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import Row, Table
 from check_jobmon.schema.scripts import job_runs
-from check_jobmon.sql_files import sql_file
+from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import duration
 
 MOST_STEPS = 1000
@@ -73,7 +73,9 @@ class Step:
 
 def runs(log: JobLog, source: str, *parameters: Any) -> list[Run]:
     """The runs whose job_ids a SELECT gives, newest first."""
-    return [Run(*row) for row in log.rows(sql_file("ctl/runs.sql").replace("@source@", source), *parameters)]
+    step = sql_file("schema/failing_step.sql").replace("@job_id@", "r.job_id")
+    query = fill(sql_file("ctl/runs.sql"), {"source": source, "failing_step": step})
+    return [Run(*row) for row in log.rows(query, *parameters)]
 
 
 def run_with_id(log: JobLog, job_id: int) -> Run:

@@ -1,4 +1,5 @@
--- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text.
+-- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text; @failing_step@:
+-- failing_step.sql, whose @job_id@ is r.job_id.
 -- Reads tables alone, and cuts texts to what can be of use.
 WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
@@ -45,19 +46,5 @@ SELECT r.job_id,
                     ELSE 'crashed'
                END AS state
        ) AS state
-  LEFT JOIN LATERAL (
-        -- the step that says why: of the last thousand the last one marked as failed, or else the last one
-        SELECT d.action, d.message
-          FROM (SELECT l.step_id
-                  FROM (SELECT s.step_id, s.status
-                          FROM @schema@.job_detail AS s
-                         WHERE s.job_id = r.job_id
-                         ORDER BY s.step_id DESC
-                         LIMIT 1000) AS l
-                 ORDER BY coalesce(l.status IN (SELECT o.alert_text FROM status_text AS o WHERE o.alert_code IN (2, 3)), false) DESC,
-                          l.step_id DESC
-                 LIMIT 1) AS why
-          JOIN @schema@.job_detail AS d ON d.job_id = r.job_id AND d.step_id = why.step_id
-         LIMIT 1
-       ) AS step ON w.alert_code IN (2, 3) OR r.end_time IS NULL
+  LEFT JOIN LATERAL (@failing_step@) AS step ON w.alert_code IN (2, 3) OR r.end_time IS NULL
  ORDER BY r.job_id DESC

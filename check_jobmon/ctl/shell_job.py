@@ -13,6 +13,7 @@ from check_jobmon.config.connection_options import (
     DEFAULT_SCHEMA,
     add_connection_arguments,
     connection_parameters,
+    option,
     path,
     seconds,
 )
@@ -73,17 +74,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in capitals")
     add_connection_arguments(parser)
-    option = parser.add_argument_group("run").add_argument
-    option("--warn-on", type=_codes, default=frozenset(), metavar="CODES", help="exit statuses of a warning: 1,23")
-    option("--lock", action="store_true", help="don't run while another run of the job is under way")
+    group = parser.add_argument_group("run")
+    option(group, "--warn-on CODES", "exit statuses of a warning: 1,23", _codes, default=frozenset())
+    option(group, "--lock", "don't run while another run of the job is under way")
     limit = "end the command and its descendants after so long: SIGTERM, and SIGKILL 10 seconds later; with --deliver, how long "
     limit += "the server may take for each run (default: 30)"
-    option("--timeout", type=_seconds, metavar="SECONDS", help=limit)
+    option(group, "--timeout SECONDS", limit, _seconds)
     place = "folder for runs that could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool; if that is not set, the "
     place += "same in ~/.local/state, and for root /var/spool/check_jobmon)"
-    option("--spool", type=path, metavar="DIR", help=place)
-    option("--deliver", action="store_true", help="log the runs in the spool folder; run nothing")
-    option("--spool-status", action="store_true", help="list the runs in the spool folder; run nothing")
+    option(group, "--spool DIR", place, path)
+    option(group, "--deliver", "log the runs in the spool folder; run nothing")
+    option(group, "--spool-status", "list the runs in the spool folder; run nothing")
     parse = parser.parse_known_args
 
     def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:

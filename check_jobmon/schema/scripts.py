@@ -2,13 +2,14 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
-the text v_signed, `@uncounted@` and `@refusal@` the constants below. job_status() and job_runs() explain the other
-placeholders of their SELECTs.
+the text v_signed, `@uncounted@` and `@refusal@` the constants below, `@powerful@` trust.py's condition on a role su.
+job_status() and job_runs() explain the other placeholders of their SELECTs.
 """
 
 import functools
 from typing import NamedTuple
 
+from check_jobmon.connection.trust import POWERFUL
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 FAILURES = 3
@@ -76,6 +77,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
         .replace("@uncounted@", str(UNCOUNTED))
         .replace("@refusal@", REFUSAL)
+        .replace("@powerful@", POWERFUL)
         .replace("@signature@", sql_file("schema/signature.sql").rstrip())
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)

@@ -25,8 +25,7 @@ BEGIN
                         FROM pg_roles AS r
                         JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
                        WHERE r.rolname = v_user
-                         AND (su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files',
-                                                            'pg_write_server_files'))) THEN
+                         AND @powerful@) THEN
         -- a member of pg_write_all_data could have written that name, to get a superuser's rights through dblink
         RAISE EXCEPTION 'role "%" is a superuser, or could become one', v_user
             USING ERRCODE = 'invalid_authorization_specification';
@@ -78,7 +77,7 @@ BEGIN
         END IF;
     END LOOP;
     IF v_mapping.host IS NULL AND v_mapping.port IS NULL THEN
-        p_role_here := coalesce(v_mapping.username, v_link.role_name::text);
+        p_role_here := v_user;
     END IF;
 END
 $$;
