@@ -62,7 +62,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A whole file. `jobs` is None if the file has no "jobs:"."""
+    """What a configuration file says. `jobs` is None if it has no section "jobs:"."""
 
     jobs: tuple[JobConfig, ...] | None
     hosts: tuple[Host, ...]
@@ -107,7 +107,7 @@ class _Reader:
         self.mistakes.append(Mistake(node.position, text, warning))
 
     def pairs(self, node: Node, what: str) -> list[tuple[Node, Node]]:
-        """A mapping's pairs whose keys are texts."""
+        """The pairs of a mapping. Those whose key is a mapping or a list are left out, and reported as mistakes."""
         if node.kind == "broken" or node.empty:
             return []
         if node.kind != "mapping":

@@ -23,7 +23,7 @@ def whole_number(low: int, high: int, what: str, hint: str) -> Callable[[str], i
 
 
 def path(text: str) -> str:
-    """A file, whose name may have any bytes."""
+    """The path of a file: any bytes but NUL."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
     return text
@@ -79,7 +79,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--conninfo STRING", "libpq connection string or URI, without a password", filled)
     option(group, "--schema SCHEMA", f"schema of the job log (default: {DEFAULT_SCHEMA})", filled)
     places = "CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml, /etc/check_jobmon.yml"
-    option(group, "--config FILE", f"file whose hosts: defines names for -H (default: {places})", path)
+    option(group, "--config FILE", f"configuration file; its hosts: defines names for -H (default: {places})", path)
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

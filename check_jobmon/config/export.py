@@ -45,7 +45,7 @@ def _key(name: str) -> str:
 
 
 def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:
-    """The jobs whose warn is above their error: a table may have them, a file may not."""
+    """The jobs whose warning threshold is above the error threshold, which the table allows and the file does not."""
     return [job for job in jobs if job.warn.length > job.error.length]
 
 

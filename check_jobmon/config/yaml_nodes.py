@@ -62,7 +62,7 @@ class Node:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no value."""
+        """Whether the value is left out, or is `~` or `null` without quotes."""
         return self.kind == "text" and self.plain and self.text in ("", "~", "null", "Null", "NULL")
 
 
@@ -164,7 +164,7 @@ class _EventReader:
         self.mistakes: list[Mistake] = []
 
     def position(self, mark: Any) -> Position:
-        """The position of a mark of PyYAML's, whose two parsers each have a class of it."""
+        """The position that a mark stands for. Each of PyYAML's two parsers has a class of its own for marks."""
         if mark is None:
             return Position()
         line = mark.line + 1

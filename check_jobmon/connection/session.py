@@ -1,8 +1,8 @@
 """The one way to a database: connects, and begins each transaction by pinning the settings that change what a statement means.
 
-Nothing is sent outside such a transaction: whoever may create a function, operator or type in a schema of the session's
-search_path could otherwise have it run with the rights of the role that connects. The pins are set by transaction, not by
-session, because behind PgBouncer the next transaction may run in another session. Judges and prints nothing.
+Nothing is sent outside such a transaction. Otherwise, a role that may create a function, operator or type in a schema of the
+session's search_path could have it executed with the rights of the role that connects. The settings are pinned by transaction,
+not by session, because behind PgBouncer the next transaction may run in another session. Judges and prints nothing.
 """
 
 import contextlib

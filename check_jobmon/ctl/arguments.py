@@ -47,7 +47,7 @@ def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) ->
 
 def add_yes_argument(parser: argparse.ArgumentParser) -> None:
     """-y, for a command that asks."""
-    option(parser, "-y --yes", "don't ask; needed where there is no terminal")
+    option(parser, "-y --yes", "don't ask for confirmation; required if there is no terminal")
 
 
 def job_id_or_name(text: str) -> int | str:

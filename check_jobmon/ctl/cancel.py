@@ -1,4 +1,4 @@
-"""jobmonctl cancel: shows whom it hits, cancels a run, and waits until its backend has really stopped."""
+"""jobmonctl cancel: shows what a run is doing, asks, cancels it, and waits until its backend has really stopped."""
 
 import argparse
 import time
@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
         "Cancels the statement that a run's backend executes, and ends the run as failed,\n"
-        "with a note of who did so. First shows whom that hits, then waits until the\n"
-        "backend has stopped. Requires the role that runs the job, a member of it or of\n"
-        "pg_signal_backend, or a superuser.",
+        "with a note of who did so. First shows the run and its backend and asks; at the\n"
+        "end waits until the backend has stopped. Requires the role that runs the job, a\n"
+        "member of it or of pg_signal_backend, or a superuser.",
         "  jobmonctl cancel -d etl 4711\n  jobmonctl cancel -d etl -y --wait 300 4711",
         "0 the run is over and its backend has stopped, 1 not done, or it has not\n"
         "  stopped in time (stderr says so in one line), 2 wrong arguments",
@@ -51,7 +51,7 @@ class Backend:
 
 @in_job_log
 def run(log: JobLog, arguments: argparse.Namespace) -> int:
-    """Show whom it hits, ask, cancel, wait, report."""
+    """Show the run and its backend, ask for confirmation, cancel the run, wait for the backend, and print the result."""
     one = run_with_id(log, arguments.job_id)
     backend = _cancellable(log, one)
     print("\n".join(_describe(log, one, backend)), flush=True)
@@ -116,7 +116,7 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
 
 
 def _describe(log: JobLog, run: Run, backend: Backend) -> list[str]:
-    """The lines that say whom it hits."""
+    """The lines that show the run, its last step and its statement."""
     lines = [
         f"{run.label}, started {time_text(run.start_time)}, running for {run.duration_text}",
         f"owner {run.owner}, pid {run.pid}" + (f" ({backend})" if str(backend) else ""),
