@@ -15,24 +15,63 @@ from tests.strangers import gains
 
 # Tests that call the plugin's main() check in a fork of pytest, whose own memory would count too.
 deadline.MEMORY = 2**31
+HERE = Path(__file__).parent
 _numbers = itertools.count(1)
+EXHAUSTIVE = (
+    "system",
+    "connection/test_look_alikes.py::test_no_command_runs_a_look_alike",
+    "connection/test_traps.py::test_the_owners_traps_gain_him_nothing",
+    "ctl/test_commands.py::test_all_commands_are_there_without_rich",
+    "ctl/test_commands.py::test_names_and_messages_do_nothing_to_the_terminal",
+    "ctl/test_streams.py::test_closed_streams_change_no_exit_status",
+    "ctl/test_time_limit.py::test_a_locked_table_is_given_up",
+    "ctl/test_time_limit.py::test_a_silent_server_is_given_up",
+    "judging/test_selection.py::test_any_name_is_selected_as_it_is_written",
+    "plugin/faults/test_blinding.py::test_every_program_answers_in_bounded_memory",
+    "plugin/faults/test_limits.py::test_too_few_files_are_told_in_one_line",
+    "plugin/faults/test_odd_values.py::test_one_odd_row_hides_no_other_job",
+    "plugin/faults/test_process.py::test_stopped_by_the_scheduler",
+    "plugin/output/test_hostile_arguments.py",
+    "schema/test_compare.py::test_what_differs_is_refused_by_name_before_it_can_run",
+    "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
+    "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
+    "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
+)
+"""The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, or go through every
+command, option, signal, setting or lock, and take half of the time together."""
 SLOW = (
-    *("connection", "demo", "system"),
-    *(
-        "ctl/test_as_without.py",
-        "ctl/test_commands.py",
-        "ctl/test_config.py",
-        "ctl/test_run.py",
-        "ctl/test_standby.py",
-        "ctl/test_streams.py",
-    ),
-    *("ctl/test_time_limit.py", "judging/test_pg_jobmon.py", "recording/test_python_job.py", "test_tutorial.py"),
-    *("plugin/faults", "plugin/output/test_hostile_arguments.py", "plugin/output/test_hostile_names.py"),
-    *("plugin/output/test_limits.py", "plugin/targets", "plugin/test_imports.py"),
-    *("schema/test_attacks.py", "schema/test_bootstrap.py", "schema/test_compare.py", "schema/test_dump.py"),
-    *("schema/test_durability.py", "schema/test_hardened.py", "schema/test_lagging_sequence.py"),
-    *("schema/test_link_way.py", "schema/test_locks.py", "schema/test_ownership.py", "schema/test_roles.py"),
-    *("schema/test_settings.py", "schema/test_uninstall.py", "schema/test_upgrade.py"),
+    "connection",
+    "ctl/test_as_without.py",
+    "ctl/test_commands.py",
+    "ctl/test_config.py",
+    "ctl/test_run.py",
+    "ctl/test_standby.py",
+    "ctl/test_streams.py",
+    "ctl/test_time_limit.py",
+    "demo",
+    "judging/test_pg_jobmon.py",
+    "plugin/faults",
+    "plugin/output/test_hostile_arguments.py",
+    "plugin/output/test_hostile_names.py",
+    "plugin/output/test_limits.py",
+    "plugin/targets",
+    "plugin/test_imports.py",
+    "recording/test_python_job.py",
+    "schema/test_attacks.py",
+    "schema/test_bootstrap.py",
+    "schema/test_compare.py",
+    "schema/test_dump.py",
+    "schema/test_durability.py",
+    "schema/test_hardened.py",
+    "schema/test_lagging_sequence.py",
+    "schema/test_link_way.py",
+    "schema/test_locks.py",
+    "schema/test_ownership.py",
+    "schema/test_roles.py",
+    "schema/test_settings.py",
+    "schema/test_uninstall.py",
+    "schema/test_upgrade.py",
+    "test_tutorial.py",
 )
 """The folders and files whose tests are left out of the daily round, because they wait for deadlines, start servers or
 daemons, or bootstrap again and again."""
@@ -86,7 +125,9 @@ def template(server: Server) -> str:
 def _new_database(server: Server, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     with Database(server, "postgres").connect() as session:
-        session.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        # copies files; the newer way writes all of it to the WAL as well
+        way = "STRATEGY file_copy" if session.info.server_version >= 150000 else ""
+        session.execute(f"CREATE DATABASE {name} TEMPLATE {template} {way}".encode())
         yield Database(server, name)
         session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
@@ -112,13 +153,16 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, before -m selects."""
-    here = Path(__file__).parent
-    slow = [here / name for name in SLOW]
-    assert [path for path in slow if not path.exists()] == []
+    """Mark what is exhaustive or slow, before -m selects."""
+    assert [name for name in (*SLOW, *EXHAUSTIVE) if not (HERE / name.partition("::")[0]).exists()] == []
     for item in items:
+        path = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
+        test = f"{path}::{getattr(item, 'originalname', item.name)}"
+        names = {test, *map(str, (path, *path.parents))}
         many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if many_examples or item.get_closest_marker("load") or any(item.path.is_relative_to(path) for path in slow):
+        if not names.isdisjoint(EXHAUSTIVE):
+            item.add_marker(pytest.mark.exhaustive)
+        if many_examples or not names.isdisjoint((*SLOW, *EXHAUSTIVE)):
             item.add_marker(pytest.mark.slow)
 
 

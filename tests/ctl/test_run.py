@@ -246,7 +246,6 @@ def test_output_comes_while_the_command_runs(shell: Shell) -> None:
     assert process.communicate(b"yes\n", timeout=60)[0] == b"yes\n"
 
 
-@pytest.mark.load
 def test_much_output_does_not_raise_memory(shell: Shell, session: psycopg.Connection) -> None:
     def peak(script: str) -> int:
         """The largest resident set of jobmonctl itself, in KB, by way of a process that has no other child."""

@@ -278,7 +278,6 @@ SELECT jobmon.close_job(:job_id);
 """
 
 
-@pytest.mark.load
 def test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled(new_server: NewServer) -> None:
     database = Database(new_server(max_connections=str(2 * SESSIONS + 20)), "postgres")
     script = database.server.folder / "load.sql"

@@ -10,30 +10,36 @@ import pytest
 
 from tests.database import Database, value
 
-pytestmark = pytest.mark.load
-
 VICTIM = "INSERT INTO jobmon.job_check_config VALUES ('VICTIM', '1 day', '2 days', true, 0)"
 LOG = "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
 STEPS = "INSERT INTO jobmon.job_detail (job_id, action, start_time, end_time, status, message)"
+LONG = """
+    CREATE TABLE public.long AS
+    SELECT repeat('act', 20000) AS action, repeat('act', 100) AS shorter, repeat('x', 65000) AS message
+"""
+"""What is copied from a table needn't be compressed for each row anew."""
 ATTACKS = {
     "six messages of 200 MB": f"""
         {LOG} SELECT 'x', 'JOB ' || i, now(), now(), 'CRITICAL', 1 FROM generate_series(1, 6) AS i;
         INSERT INTO jobmon.job_check_config SELECT 'JOB ' || i, '1 day', '2 days', true, 0 FROM generate_series(1, 6) AS i;
-        {STEPS} SELECT job_id, 'a', now(), now(), 'CRITICAL', repeat('x', 200000000) FROM jobmon.job_log
+        CREATE TABLE public.huge AS SELECT repeat('x', 200000000) AS message;
+        {STEPS} SELECT job_id, 'a', now(), now(), 'CRITICAL', message FROM jobmon.job_log, public.huge
     """,
     "10,000 jobs of long names that fail with long messages": f"""
+        {LONG};
         {LOG} SELECT 'x', upper(rpad('job ' || i || ' ', 490, md5(i::text))), now(), now(), 'CRITICAL', 1
                 FROM generate_series(1, 10000) AS i, generate_series(1, 3);
-        {STEPS} SELECT job_id, repeat('act', 20000), now(), now(), 'CRITICAL', repeat('x', 65000) FROM jobmon.job_log
+        {STEPS} SELECT job_id, action, now(), now(), 'CRITICAL', message FROM jobmon.job_log, public.long
     """,
     "100,000 failures of one job": f"{LOG} SELECT 'x', 'JOB 1', now(), now(), 'CRITICAL', 1 FROM generate_series(1, 100000)",
     "100,000 open runs": "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid)"
     " SELECT 'x', 'JOB ' || i % 1000, now(), pg_backend_pid() FROM generate_series(1, 100000) AS i",
     "100,000 steps": f"""
+        {LONG};
         {LOG} VALUES ('x', 'JOB 1', now(), now(), 'CRITICAL', 1), ('x', 'JOB 1', now(), now(), 'CRITICAL', 1),
                      ('x', 'JOB 1', now(), now(), 'CRITICAL', 1);
-        {STEPS} SELECT job_id, repeat('act', 100), now(), now(), 'CRITICAL', repeat('x', 65000)
-                  FROM jobmon.job_log, generate_series(1, 33000)
+        {STEPS} SELECT job_id, shorter, now(), now(), 'CRITICAL', message
+                  FROM jobmon.job_log, public.long, generate_series(1, 33000)
     """,
 }
 PROGRAMS = (
