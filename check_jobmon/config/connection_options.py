@@ -68,7 +68,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
     group = parser.add_argument_group(
         "connection",
-        "Defaults come from libpq's environment variables (PGHOST, PGSERVICE and so on),\nthe password from ~/.pgpass.",
+        "Defaults come from libpq's environment variables (PGHOST, PGSERVICE, ...), the\npassword from ~/.pgpass.",
     )
     port = whole_number(1, 65535, "a port", "a number from 1 to 65535")
     option(group, "-H --host HOST", "server's name, address or socket directory", filled)

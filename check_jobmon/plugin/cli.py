@@ -62,10 +62,10 @@ exit status:
   --connection-error gives, if the server can't be reached. 3 UNKNOWN: the check
   is not possible (no job log, no right to read it, no such job), or the
   arguments are wrong.
-  With --targets: the worst state of all, in the order CRITICAL, WARNING, UNKNOWN,
-  OK.
-  With --submit: 0 if all results were accepted, whatever their states; else 2, or
-  3 if the command line or a file that it names has to be corrected.
+  With --targets: the worst state of all, in the order CRITICAL, WARNING,
+  UNKNOWN, OK.
+  With --submit: 0 if all results were accepted, whatever their states; else 2,
+  or 3 if the command line or a file that it names has to be corrected.
 
 password:
   It comes from ~/.pgpass (or the file that PGPASSFILE names) or a service file;

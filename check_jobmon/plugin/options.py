@@ -42,8 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     many = parser.add_argument_group(
         "many databases",
-        "All are checked at the same time, within -t. The options under 'check', and -p,\n"
-        "-d, -U, --conninfo and --schema, apply to each.",
+        "All are checked at the same time, within -t. The options under 'check', and\n"
+        "-p, -d, -U, --conninfo and --schema, apply to each.",
     )
     targets = "check every entry under 'hosts:' in this configuration file; print a line for each; the"
     targets += " exit status is the worst"
