@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "they no longer alert: for a job that will never succeed again. (The failures of\n"
         "any other job stop alerting at its next success.) Deletes only the failures that\n"
         "it lists: a run that fails meanwhile still alerts. The runs stay in the log.\n"
-        "Requires DELETE on job_check_log.",
+        "Requires jobmon_monitor, and DELETE on job_check_log.",
         "  jobmonctl ack -d etl 'old import'\n  jobmonctl ack -d etl 4711",
     )
     text = "name of a job (in any letter case), or job_id of a run"

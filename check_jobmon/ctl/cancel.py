@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "Cancels the statement that a run's backend is executing, and ends the run as\n"
         "failed, with a note of who cancelled it. Shows the run and its backend and asks\n"
-        "for confirmation first; afterwards waits until the backend has stopped. Connect\n"
-        "as the role that runs the job, a member of it or of pg_signal_backend, or a\n"
-        "superuser.",
+        "for confirmation first; afterwards waits until the backend has stopped.\n"
+        "Requires jobmon_monitor and jobmon_log; and to be the role that runs the job, a\n"
+        "member of it or of pg_signal_backend, or a superuser.",
         "  jobmonctl cancel -d etl 4711\n  jobmonctl cancel -d etl -y --wait 300 4711",
         "0 the run is over and its backend has stopped, 1 not done, or it has not\n"
         "  stopped in time (stderr says so in one line), 2 wrong arguments",

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "batches, and logs this as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
         "way and those that the check needs. Ctrl-C and SIGTERM stop it after a batch:\n"
         "what was deleted by then stays deleted, and the next clear deletes the rest.\n"
-        "Connect as the owner of the log, or as a role with EXECUTE on job_log_clear.",
+        "Requires the owner of the log, or jobmon_monitor and EXECUTE on job_log_clear.",
         "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       # from cron",
         "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
     )

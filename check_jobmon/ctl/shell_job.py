@@ -75,21 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in upper case")
     add_connection_arguments(parser)
     group = parser.add_argument_group("run")
-    option(
-        group,
-        "--warn-on CODES",
-        "exit statuses that are a warning, such as 23,24 (default: none)",
-        _codes,
-        default=frozenset(),
-    )
+    option(group, "--warn-on CODES", "exit statuses that are a warning, such as 23,24", _codes, default=frozenset())
     option(group, "--lock", "don't run while another run of the job is under way")
     limit = "end the command and its descendants after this time, by SIGTERM and, 10 seconds later, SIGKILL "
     limit += "(default: no limit); with --deliver, how long the server may take for each run (default: 30)"
     option(group, "--timeout SECONDS", limit, _seconds)
-    place = (
-        "folder for runs that could not be logged yet (default: $XDG_STATE_HOME/check_jobmon/spool, or without that "
-    )
-    place += "variable ~/.local/state/check_jobmon/spool; for root /var/spool/check_jobmon)"
+    place = "folder for runs that could not be logged yet (default: $XDG_STATE_HOME/check_jobmon/spool; if that "
+    place += "variable is not set, ~/.local/state/check_jobmon/spool, for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
     option(group, "--deliver", "log the runs that are in the spool folder; run no command")
     option(group, "--spool-status", "list the runs that are in the spool folder; run no command")
