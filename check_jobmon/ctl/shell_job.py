@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection_arguments(parser)
     group = parser.add_argument_group("run")
     option(group, "--warn-on CODES", "exit statuses that are a warning, such as 23,24", _codes, default=frozenset())
-    option(group, "--lock", "don't run while another run of the job is under way")
+    option(group, "--lock", "don't run while another 'run --lock' or a sql_job() of this job is under way")
     limit = "end the command and its descendants after this time, by SIGTERM and, 10 seconds later, SIGKILL "
     limit += "(default: no limit); with --deliver, how long the server may take for each run (default: 30)"
     option(group, "--timeout SECONDS", limit, _seconds)
