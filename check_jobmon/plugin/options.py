@@ -124,7 +124,9 @@ def _verify_url(url: str) -> None:
             "the URL has a user or password, which everybody on this machine can see: put them into ~/.netrc"
         )
     if bad:
-        raise argparse.ArgumentTypeError("the URL is not like https://icinga.example.com:5665 (and http is not spoken)")
+        raise argparse.ArgumentTypeError(
+            "the URL is not like https://icinga.example.com:5665 (only https is supported)"
+        )
 
 
 def _service(text: str) -> str:
