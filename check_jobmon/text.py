@@ -1,4 +1,4 @@
-"""Text for people and for the plugin's format: untrusted text made harmless, durations made short, perfdata labels."""
+"""Text for people and for the plugin's output: makes untrusted text harmless and durations short; perfdata labels."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What a site sets: connection options, hosts, the configuration file, job_check_config. Here is what its modules raise."""
+"""A site's settings: connection options, hosts, the configuration file, job_check_config. Here: their exception."""
 
 
 class ConfigFileError(Exception):

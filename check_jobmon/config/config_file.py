@@ -1,6 +1,6 @@
 """The configuration file: reads its jobs and hosts, or reports all its mistakes at once.
 
-Knows no database: how the server capitalizes names is passed in.
+Uses no database: the function that converts names to upper case as the server does is passed in.
 """
 
 import difflib

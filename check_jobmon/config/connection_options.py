@@ -68,22 +68,22 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
     group = parser.add_argument_group(
         "connection",
-        "Each defaults to what libpq finds: PGHOST, PGSERVICE and the rest;\n~/.pgpass has the password.",
+        "Defaults come from libpq's environment variables (PGHOST, PGSERVICE, ...), the\npassword from ~/.pgpass.",
     )
     port = whole_number(1, 65535, "a port", "a number from 1 to 65535")
     option(group, "-H --host HOST", "server's name, address or socket directory", filled)
     option(group, "-p --port PORT", "server's port", port)
     option(group, "-d --dbname DBNAME", "database that has the job log", filled)
     option(group, "-U --user USER", "role to log in as", filled)
-    option(group, "--service NAME", "section of pg_service.conf to connect by", filled)
+    option(group, "--service NAME", "section of pg_service.conf to connect with", filled)
     option(group, "--conninfo STRING", "libpq connection string or URI, without a password", filled)
     option(group, "--schema SCHEMA", f"schema of the job log (default: {DEFAULT_SCHEMA})", filled)
-    places = "CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml, /etc/check_jobmon.yml"
-    option(group, "--config FILE", f"configuration file; its hosts: defines names for -H (default: {places})", path)
+    places = "$CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml and /etc/check_jobmon.yml"
+    option(group, "--config FILE", f"configuration file; its 'hosts:' defines names for -H (default: {places})", path)
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Those of the above that were given, as libpq's parameters; an option of its own wins over --conninfo."""
+    """The connection options that were given, as libpq's parameters. A single option, such as --port, wins over --conninfo."""
     given = {name: getattr(arguments, name) for name in ("conninfo", "service", "host", "port", "dbname", "user")}
     return {name: value for name, value in given.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Writes the jobs of a table as a configuration file, so that reading the file gives the same jobs. Knows no database."""
+"""Writes the jobs of a table as a configuration file, so that reading the file gives the same jobs. Uses no database."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Names for hosts: from a command's arguments to libpq's parameters and a schema, through the configuration file.
+"""Turns connection arguments into libpq's parameters and a schema. Looks up names for hosts in the configuration file.
 
 YAML is imported only if a file exists; otherwise this costs two stat() calls.
 """

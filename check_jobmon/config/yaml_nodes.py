@@ -1,4 +1,4 @@
-"""YAML text as nodes that know their positions, within bounds. Knows YAML, not what the configuration means.
+"""Parses YAML into nodes with their positions, and limits its size and nesting. Doesn't know what the nodes mean.
 
 Made from PyYAML's events, so that no tag constructs an object, no alias is expanded, and nesting is bounded while reading.
 """

@@ -1,1 +1,1 @@
-"""The one way to a database, and what its errors mean."""
+"""Connects to databases, and explains their errors."""

@@ -1,4 +1,4 @@
-"""The exceptions that end a command with one line, and what psycopg's errors mean. Knows no connection."""
+"""The exceptions that end a command with one line, and what psycopg's errors mean. Uses no connection."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The one way to a database: connects, and begins each transaction by pinning the settings that change what a statement means.
+"""Connects to a database, and begins each transaction by pinning the settings that change what a statement means.
 
 Nothing is sent outside such a transaction. Otherwise, a role that may create a function, operator or type in a schema of the
 session's search_path could have it executed with the rights of the role that connects. The settings are pinned by transaction,

@@ -1,4 +1,4 @@
-"""Whether a session may go on in a schema. Where others own a part of it, their code could run with the session's rights."""
+"""Refuses a schema of which another role owns a part, if that role's code could be executed with a superuser's rights."""
 
 from collections.abc import Sequence
 

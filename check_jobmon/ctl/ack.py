@@ -1,4 +1,4 @@
-"""jobmonctl ack: takes failures out of job_check_log, so that they no longer alert; failures that arrive meanwhile stay."""
+"""jobmonctl ack: deletes failures from job_check_log, so that they no longer alert; failures that arrive meanwhile stay."""
 
 import argparse
 
@@ -22,14 +22,14 @@ LISTED = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Takes the failures of a job, or a single one, out of job_check_log, so that they\n"
-        "no longer alert: for a job that failed and can never be run successfully again.\n"
-        "(Any other job's next success does so by itself.) Takes out only the failures\n"
-        "that it lists: a run that fails meanwhile still alerts. The log itself stays.\n"
-        "Requires the right to DELETE from job_check_log.",
+        "Deletes the failures of a job, or of a single run, from job_check_log, so that\n"
+        "they no longer alert: for a job that will never succeed again. (The failures of\n"
+        "any other job stop alerting at its next success.) Deletes only the failures that\n"
+        "it lists: a run that fails meanwhile still alerts. The runs stay in the log.\n"
+        "Requires jobmon_monitor, and DELETE on job_check_log.",
         "  jobmonctl ack -d etl 'old import'\n  jobmonctl ack -d etl 4711",
     )
-    text = "job, in any case, or one run by its number"
+    text = "name of a job (in any letter case), or job_id of a run"
     parser.add_argument("which", type=job_id_or_name, metavar="NAME|JOB_ID", help=text)
     add_session_arguments(parser)
     add_yes_argument(parser)

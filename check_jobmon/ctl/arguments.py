@@ -1,4 +1,4 @@
-"""What the commands' command lines share: the parser, common options, converters, and how a command asks and reports errors."""
+"""What the commands share: the parser, common options, converters, and how a command asks for confirmation and reports errors."""
 
 import argparse
 import sys
@@ -35,14 +35,14 @@ def describe(parser: argparse.ArgumentParser, description: str, examples: str, s
 def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0) -> None:
     """The connection options and --timeout, for a command that connects."""
     add_connection_arguments(parser)
-    text = f"how long the server may take for a query (default: {timeout:g})"
+    text = f"how long a query may take (default: {timeout:g})"
     option(parser, "--timeout SECONDS", text, seconds, default=timeout)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:
     """-n and --json, for a command that prints a list."""
     option(parser, "-n N", f"how many {what} at most (default: {rows})", count, default=rows)
-    option(parser, "--json", "print JSON, for programs")
+    option(parser, "--json", "print JSON")
 
 
 def add_yes_argument(parser: argparse.ArgumentParser) -> None:

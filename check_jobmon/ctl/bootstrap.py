@@ -16,17 +16,21 @@ from check_jobmon.text import clean
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Installs the job log's schema, or upgrades it, and makes sure that its link can\n"
-        "connect. Running it again changes nothing. It drops and overwrites nothing that\n"
-        "is already there.",
-        "  jobmonctl bootstrap -d etl\n  jobmonctl bootstrap -q -d etl       from cron",
+        "Installs or upgrades the schema of the job log, and verifies that a job can be\n"
+        "logged. Keeps the log, the configuration and your own additions to the schema.\n"
+        "Running it again changes nothing.",
+        "  jobmonctl bootstrap -d etl\n  jobmonctl bootstrap -q -d etl       # from cron",
         "0 done, or with --check nothing to do; 1 not done (stderr says why in one\n"
         "  line), or with --check something to do; 2 wrong arguments",
     )
     add_session_arguments(parser, 600)
     option(parser, "-q --quiet", "print nothing unless something changed")
-    option(parser, "--no-roles", "create no roles to log and to monitor with; print the GRANTs to make by hand instead")
-    option(parser, "--check", "change nothing, but print what would be changed")
+    option(
+        parser,
+        "--no-roles",
+        "don't create the roles jobmon_log and jobmon_monitor; print the statements that create them",
+    )
+    option(parser, "--check", "change nothing; print what would be changed")
 
 
 @in_session

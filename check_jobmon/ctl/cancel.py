@@ -18,15 +18,18 @@ PAUSE = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Cancels the statement that a run's backend executes, and ends the run as failed,\n"
-        "with a note of who did so. First shows the run and its backend and asks; at the\n"
-        "end waits until the backend has stopped. Requires the role that runs the job, a\n"
+        "Cancels the statement that a run's backend is executing, and ends the run as\n"
+        "failed, with a note of who cancelled it. Shows the run and its backend and asks\n"
+        "for confirmation first; afterwards waits until the backend has stopped.\n"
+        "Requires jobmon_monitor and jobmon_log; and to be the role that runs the job, a\n"
         "member of it or of pg_signal_backend, or a superuser.",
         "  jobmonctl cancel -d etl 4711\n  jobmonctl cancel -d etl -y --wait 300 4711",
         "0 the run is over and its backend has stopped, 1 not done, or it has not\n"
         "  stopped in time (stderr says so in one line), 2 wrong arguments",
     )
-    parser.add_argument("job_id", type=job_id, metavar="JOB_ID", help="run, as jobmonctl running lists it")
+    parser.add_argument(
+        "job_id", type=job_id, metavar="JOB_ID", help="job_id of the run, as 'jobmonctl running' lists it"
+    )
     add_session_arguments(parser)
     add_yes_argument(parser)
     option(parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", seconds, default=30.0)

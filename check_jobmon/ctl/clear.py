@@ -28,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
         "Deletes the runs that started longer ago than the interval, with their steps, in\n"
-        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
-        "way and those that the check needs. Ctrl-C or SIGTERM stops it at any moment: it\n"
-        "keeps what it has deleted so far, and the next clear goes on with the rest.\n"
-        "Requires the log's owner, or EXECUTE on job_log_clear.",
-        "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       from cron",
+        "batches, and logs this as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
+        "way and those that the check needs. Ctrl-C and SIGTERM stop it after a batch:\n"
+        "what was deleted by then stays deleted, and the next clear deletes the rest.\n"
+        "Requires the owner of the log, or jobmon_monitor and EXECUTE on job_log_clear.",
+        "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       # from cron",
         "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
     )
-    text = "how old a run may get, as PostgreSQL writes it: '90 days'"
+    text = "how old a run may get, an interval of PostgreSQL: '90 days'"
     parser.add_argument("interval", type=filled, metavar="INTERVAL", help=text)
     add_session_arguments(parser)
     add_yes_argument(parser)
@@ -72,7 +72,7 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
         raise CommandFailed(f"the interval is negative ({text}): give how old a run may get, for example '90 days'")
     if may_clear is False:
         raise CommandFailed(
-            f'role "{log.session.user}" may not call job_log_clear(): it takes the log\'s owner, or GRANT '
+            f'role "{log.session.user}" may not call job_log_clear(): connect as the log\'s owner, or GRANT '
             f"EXECUTE ON FUNCTION {log.schema}.job_log_clear(interval) TO that role"
         )
     old = log.rows(COUNT, before)[0][0]

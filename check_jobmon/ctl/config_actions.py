@@ -43,9 +43,10 @@ the file:
     NIGHTLY ETL: {warn: 26h, error: 30h}
     CUBE REFRESH: {sensitivity: 2, active: false}
 
-  Durations: 90m, 1d 12h, or any interval of PostgreSQL or ISO 8601. Names are
-  capitalized as add_job does, except after the tag !exact. A job is active
-  unless it says active: false.
+  warn, error: the time without a run after which the job is WARNING, CRITICAL:
+  90m, 1d 12h, or any interval of PostgreSQL or ISO 8601. sensitivity: how many
+  failures in a row are tolerated. Names are converted to upper case as by
+  add_job(), except after the tag !exact. A job without active: false is active.
 
 """
 
@@ -231,37 +232,38 @@ class Action(NamedTuple):
 ACTIONS = {
     "apply": Action(
         _apply,
-        "make the table what a file says",
-        "Makes the table job_check_config what FILE says, in one transaction. Prints a\n"
-        "line for each job that is added (+), changed (~), removed (-), or kept although\n"
-        "FILE doesn't name it (=).",
+        "make the table match a file",
+        "Makes the table job_check_config match FILE, in one transaction. Prints a line\n"
+        "for each job that is added (+), changed (~), removed (-), or kept although FILE\n"
+        "doesn't name it (=).",
         f"{FILE_FORMAT}exit status:\n"
-        "  0 done, or nothing to do; 1 not done, and nothing changed: stderr says why;\n"
+        "  0 done, or nothing to do; 1 nothing changed: stderr says why;\n"
         "  2 wrong arguments; with --dry-run the exit status of diff\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db -d etl --dry-run",
+        "example:\n  jobmonctl config apply jobs.yml -H db.example.com -d etl --dry-run",
     ),
     "diff": Action(
         _diff,
         "print what apply would do",
         "Prints what apply would do, and changes nothing.",
         "exit status:\n"
-        "  0 no difference; 1 differences; 2 wrong arguments, or it can't be told: stderr\n"
-        "  says why. Rows that the file doesn't name differ only with --prune.\n\n"
-        "example:\n  jobmonctl config diff jobs.yml -H db -d etl",
+        "  0 no difference; 1 differences; 2 wrong arguments, or the comparison failed:\n"
+        "  stderr says why. Rows that FILE doesn't name count as different only with\n"
+        "  --prune.\n\n"
+        "example:\n  jobmonctl config diff jobs.yml -H db.example.com -d etl",
     ),
     "export": Action(
         _export,
-        "write the file that gives the table",
-        "Writes the file that would give today's table.",
+        "write a file from the table",
+        "Writes the rows of the table job_check_config as a file for apply.",
         "exit status:\n"
-        "  0 done; 1 not done, or the file has rows that apply would refuse: stderr says\n"
-        "  which; 2 wrong arguments\n\n"
-        "example:\n  jobmonctl config export jobs.yml -H db -d etl",
+        "  0 done; 1 not done, or done, but the file has jobs that apply would refuse:\n"
+        "  stderr says which; 2 wrong arguments\n\n"
+        "example:\n  jobmonctl config export jobs.yml -H db.example.com -d etl",
     ),
     "check": Action(
         _check,
-        "report all the mistakes in a file",
-        "Reads FILE, and reports all its mistakes. Needs no database.",
+        "report all mistakes in a file",
+        "Reports all mistakes in FILE. Needs no database.",
         f"{FILE_FORMAT}exit status:\n"
         "  0 no mistakes, or only warnings; 1 mistakes, each with file, line and column\n"
         "  on stderr; 2 wrong arguments, or the file can't be read\n\n"
@@ -274,11 +276,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command lines of the four actions."""
     parser.description = "Keeps the table job_check_config in a YAML file under version control."
     parser.epilog = (
-        "exit status:\n  0 done, 1 not done (stderr says why), 2 wrong arguments; diff: see its help\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db -d etl"
+        "exit status:\n  0 done, 1 not done (stderr says why), 2 wrong arguments;\n  diff and check: see their help\n\n"
+        "example:\n  jobmonctl config apply jobs.yml -H db.example.com -d etl"
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    replaced = "file to write; one that is there is replaced, unless it has hosts (default: standard output)"
+    replaced = "file to write; an existing one is replaced, unless it has 'hosts:' (default: standard output)"
     for name, (_, summary, description, epilog) in ACTIONS.items():
         action = actions.add_parser(
             name, help=summary, description=description, epilog=epilog, formatter_class=help_formatter
@@ -289,7 +291,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         else:
             action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")
         if name in ("apply", "diff"):
-            option(action, "--prune", "remove what FILE doesn't name (default: keep it)")
+            option(action, "--prune", "remove the jobs that FILE doesn't name (default: keep them)")
         if name == "apply":
             option(action, "--dry-run", "the same as diff")
         if name != "check":

@@ -119,5 +119,5 @@ def reason_of(error: psycopg.Error, schema: str, seconds: float) -> str:
     if isinstance(error, errors.UndefinedFunction):
         return f'{one_line(error)}: run "jobmonctl bootstrap"'
     if isinstance(error, errors.InsufficientPrivilege) and not error.diag.message_hint:
-        return f"{one_line(error)}: it takes {schema}_monitor to read, {schema}_log to cancel, the log's owner for all else"
+        return f"{one_line(error)}: reading needs {schema}_monitor, cancel also {schema}_log, all else the log's owner or a GRANT"
     return one_line(error)

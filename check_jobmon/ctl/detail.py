@@ -18,11 +18,11 @@ WIDTH = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Shows the steps of a run, or of a job's newest run: when after its start each\n"
-        f"began, and how long it took. {FAILED} marks the steps that failed.",
+        "Shows the steps of a run, or of a job's newest run: how long after the start of\n"
+        f"the run each began, and how long it took. {FAILED} marks the steps that failed.",
         "  jobmonctl detail -d etl 4711\n  jobmonctl detail -d etl 'nightly etl' -n 3",
     )
-    text = "run by its number, or job, in any case"
+    text = "job_id of a run, or name of a job (in any letter case)"
     parser.add_argument("which", type=job_id_or_name, metavar="JOB_ID|NAME", help=text)
     add_session_arguments(parser)
     add_list_arguments(parser, 1, "runs of the job")

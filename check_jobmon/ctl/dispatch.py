@@ -1,4 +1,4 @@
-"""jobmonctl: parses the command line, runs the command, ends in order. Exit status 0 done, 1 not done, 2 wrong arguments.
+"""jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
 """
@@ -30,14 +30,14 @@ class _Stderr(io.FileIO):
 
 COMMANDS = {
     "bootstrap": ("ctl.bootstrap", "install or upgrade the job log's schema"),
-    "config": ("ctl.config_actions", "keep thresholds in a file under version control"),
-    "status": ("ctl.status", "what check_jobmon says of each job"),
+    "config": ("ctl.config_actions", "keep job_check_config in a file under version control"),
+    "status": ("ctl.status", "the state of each job, as check_jobmon judges it"),
     "show": ("ctl.show", "the runs of a job, or of all jobs"),
     "like": ("ctl.show", "the runs of the jobs whose name contains a text"),
     "failed": ("ctl.show", "the runs that failed"),
     "running": ("ctl.show", "the runs under way"),
     "detail": ("ctl.detail", "the steps of a run, as a timeline"),
-    "history": ("ctl.history", "a job's runs as a small chart"),
+    "history": ("ctl.history", "a job's runs as a bar chart"),
     "cancel": ("ctl.cancel", "cancel a run under way"),
     "clear": ("ctl.clear", "delete old runs"),
     "ack": ("ctl.ack", "stop a job's failures from alerting"),
@@ -56,7 +56,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
 
     parser = Parser(
         prog="jobmonctl",
-        description="Set up the PostgreSQL job log that check_jobmon reads, see what is in it, and act on it.",
+        description="Sets up the PostgreSQL job log that check_jobmon reads, shows what is in it, and acts on it.",
         epilog="Exit status: 0 done, 1 not done (stderr says why), 2 wrong arguments.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"jobmonctl {__version__}")
@@ -71,7 +71,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
 
 
 def _declared(words: Sequence[str]) -> Collection[str]:
-    """The commands that a command line needs to know: the one that it gives, or all for completion at the prompt."""
+    """The commands that a command line needs to know: the one that it names, or all for completion at the prompt."""
     if "_ARGCOMPLETE" in os.environ:
         return COMMANDS
     return [word for word in words if word in COMMANDS][:1]

@@ -17,11 +17,11 @@ WIDTH = 30
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Draws how long a job's last runs took and how they ended, newest first. A bar is\n"
-        "drawn with # if the run succeeded, with x if it failed, with + if it is running.",
+        "Shows a job's last runs as a bar chart of their durations, newest first. A run\n"
+        "that succeeded is drawn as ###, one that failed as xxx, a running one as +++.",
         "  jobmonctl history -d etl 'nightly etl'\n  jobmonctl history -d etl cube -n 60",
     )
-    parser.add_argument("name", type=filled, metavar="NAME", help="job, in any case")
+    parser.add_argument("name", type=filled, metavar="NAME", help="name of the job (in any letter case)")
     add_session_arguments(parser)
     add_list_arguments(parser, 20, "runs")
 

@@ -1,4 +1,4 @@
-"""Runs and their steps, as the commands show them: read from the tables, never through a function of the schema."""
+"""Queries for runs and their steps. They read the tables, and never call a function of the schema."""
 
 from dataclasses import dataclass
 from typing import Any

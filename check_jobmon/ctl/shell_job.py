@@ -1,4 +1,4 @@
-"""jobmonctl run: runs a command as a logged job, even if there is no database to log it in. Prints what the recording reports."""
+"""jobmonctl run: runs a command as a logged job, even if the database can't be reached. Prints what recording/ reports."""
 
 import argparse
 import contextlib
@@ -40,25 +40,25 @@ exit status:
   the command's own; if a signal killed it, jobmonctl is killed by the same
   signal. 124 if it timed out, 126 if it can't be executed, 127 if it isn't
   found, 75 if --lock kept it from running, 2 wrong arguments.
-  With --deliver: 0 everything is delivered, 1 not.
+  With --deliver: 0 all runs were delivered, 1 not all.
 
 what is logged:
-  One step, whose action is the command line (so don't put a password there).
-  Its message is the end of the output, except what goes to a terminal or, with
-  >/dev/null, what goes to stdout. With 2>/dev/null the command has a pipe as
-  stderr, and the message has what it writes there; to discard that, redirect
-  it in sh -c '...'. The run succeeds if the exit status is 0, fails at level 2
-  if it is one of --warn-on, and at level 3 otherwise.
+  One step. Its action is the command line (so don't put a password there), its
+  message the last lines of the output. Output to a terminal is not logged, nor
+  is stdout with >/dev/null. Stderr is logged even with 2>/dev/null; to discard
+  it altogether, redirect it within the command: sh -c '...'.
+  The run is OK if the exit status is 0, WARNING if --warn-on names it, and
+  CRITICAL otherwise.
 
-without the database:
+if the database can't be reached:
   The command runs all the same. The log of the run is kept in a file in the
-  spool folder, and the next run on the same job log delivers it, with the times
-  at which it really ran.
+  spool folder, and the next 'jobmonctl run' with the same connection options
+  writes it to the database, with the times at which the command really ran.
 
 examples:
-  jobmonctl run 'NIGHTLY DUMP' -d etl -- pg_dump -Fc -f /backup/etl etl
-  jobmonctl run SYNC -H db -d etl --lock --warn-on 23,24 -- rsync -a /a/ b:/a/
-  jobmonctl run --deliver -H db -d etl
+  jobmonctl run 'NIGHTLY DUMP' -d etl -- pg_dump -Fc -f /backup/etl.dump etl
+  jobmonctl run SYNC -d etl --lock --warn-on 23,24 -- rsync -a /srv/ web:/srv/
+  jobmonctl run --deliver -d etl
 """
 
 
@@ -68,23 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "       jobmonctl run --deliver|--spool-status [option ...]"
     )
     parser.description = (
-        "Run a command, and log it as a run of the job NAME. Nothing else changes for the\n"
-        "command: its output, signals, environment and terminal are the same."
+        "Runs a command, and logs it as a run of the job NAME. The command's output,\n"
+        "signals, environment and terminal are the same as without jobmonctl."
     )
     parser.epilog = EPILOG
-    parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in capitals")
+    parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in upper case")
     add_connection_arguments(parser)
     group = parser.add_argument_group("run")
-    option(group, "--warn-on CODES", "exit statuses of a warning: 1,23", _codes, default=frozenset())
-    option(group, "--lock", "don't run while another run of the job is under way")
-    limit = "end the command and its descendants after so long: SIGTERM, and SIGKILL 10 seconds later; with --deliver, how long "
-    limit += "the server may take for each run (default: 30)"
+    option(group, "--warn-on CODES", "exit statuses that are a warning, such as 23,24", _codes, default=frozenset())
+    option(group, "--lock", "don't run while another 'run --lock' or a sql_job() of this job is under way")
+    limit = "end the command and its descendants after this time, by SIGTERM and, 10 seconds later, SIGKILL "
+    limit += "(default: no limit); with --deliver, how long the server may take for each run (default: 30)"
     option(group, "--timeout SECONDS", limit, _seconds)
-    place = "folder for runs that could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool; if that is not set, the "
-    place += "same in ~/.local/state, and for root /var/spool/check_jobmon)"
+    place = "folder for runs that could not be logged yet (default: $XDG_STATE_HOME/check_jobmon/spool; if that "
+    place += "variable is not set, ~/.local/state/check_jobmon/spool, for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
-    option(group, "--deliver", "log the runs in the spool folder; run nothing")
-    option(group, "--spool-status", "list the runs in the spool folder; run nothing")
+    option(group, "--deliver", "log the runs that are in the spool folder; run no command")
+    option(group, "--spool-status", "list the runs that are in the spool folder; run no command")
     parse = parser.parse_known_args
 
     def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:

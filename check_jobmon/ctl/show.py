@@ -15,9 +15,9 @@ from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import sql_file
 
 COLUMNS = """\
-WHY is the failing step and its message, or the step that an open run is at.
-STATUS is 'running' while a run's backend is there, and 'crashed' if the backend
-has gone without ending the run."""
+STATUS is the status that the run ended with; 'running' while it is under way;
+'crashed' if it has not ended and its backend is gone.
+WHY is the step that failed and its message, or the step that an open run is at."""
 
 
 def _show(log: JobLog, name: str | None, number: int) -> list[Run]:
@@ -67,19 +67,19 @@ LISTS = {
         "no run was ever logged",
     ),
     "like": List(
-        "Lists the runs of all jobs whose name contains a text, or matches it as a\n"
-        "regular expression, in any case, newest first.",
+        "Lists the runs of all jobs whose name contains a text or matches it as a regular\n"
+        "expression, newest first. Case doesn't matter.",
         "  jobmonctl like -d etl cube\n  jobmonctl like -d etl '^nightly .* [0-9]+$'",
         _like,
     ),
     "failed": List(
-        "Lists the runs that ended with the status of alert code 2 or 3, newest first.",
+        "Lists the runs that failed (WARNING or CRITICAL), newest first.",
         "  jobmonctl failed -d etl\n  jobmonctl failed -d etl 'nightly etl' -n 3",
         _failed,
         "no run has failed",
     ),
     "running": List(
-        "Lists the open runs whose backend is still there, newest first.",
+        "Lists the runs under way: open, and their backend is alive. Newest first.",
         "  jobmonctl running -d etl",
         _running,
         "no job is running",
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = "part of a job's name, or a regular expression"
         parser.add_argument("name", type=filled, metavar="TEXT", help=text)
     elif command != "running":
-        text = "job, in any case (default: all jobs)"
+        text = "name of a job, in any letter case (default: all jobs)"
         parser.add_argument("name", nargs="?", type=filled, metavar="NAME", help=text)
     add_session_arguments(parser)
     add_list_arguments(parser, 10, "runs")

@@ -21,16 +21,16 @@ NOW = "%Y-%m-%d %H:%M:%S %z"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Shows the jobs as check_jobmon sees them, the worst first: those that are\n"
-        "configured, have failed since they last succeeded, or have an open run.",
+        "Shows the jobs as check_jobmon judges them, the worst first: all jobs that are\n"
+        "configured, have failed since their last success, or have an open run.",
         "  jobmonctl status -d etl\n  jobmonctl status -d etl --watch 5",
-        "0 done, whatever state the jobs are in (check_jobmon's own exit status tells),\n"
-        "  1 not done (stderr says why in one line), 2 wrong arguments",
+        "0 done, whatever the states of the jobs (the exit status of check_jobmon tells\n"
+        "  those), 1 not done (stderr says why in one line), 2 wrong arguments",
     )
     add_session_arguments(parser)
     text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
     option(parser, "--watch SECONDS", text, seconds, nargs="?", const=2.0)
-    option(parser, "--json", "print JSON, for programs")
+    option(parser, "--json", "print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Tables on a terminal or in a pipe. The one module that knows whether rich is installed; it makes all texts harmless."""
+"""Prints tables on a terminal or into a pipe, with all texts made harmless. Only it looks whether rich is installed."""
 
 import json
 import math

@@ -21,19 +21,20 @@ from check_jobmon.text import clean, counted
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
-        "Removes from a database what bootstrap has made: the schema with the log and its\n"
-        "configuration, the link's role, dblink where bootstrap has put it, and the roles\n"
-        "to log and to monitor with unless another database uses them. First shows how\n"
-        "much that is, and removes nothing if something of your own depends on it.\n"
-        "Only a dump brings a log back: pg_dump -n jobmon.",
+        "Removes from a database what bootstrap created: the schema with the log and its\n"
+        "configuration, the role jobmon_link_NNN, the extension dblink if bootstrap\n"
+        "installed it, and the roles jobmon_log and jobmon_monitor unless another\n"
+        "database uses them. Shows first how much that is, and asks. Removes nothing if\n"
+        "something of your own depends on it. There is no way back without a dump:\n"
+        "pg_dump -n jobmon.",
         "  jobmonctl uninstall -d etl\n  jobmonctl uninstall -d etl --keep-data\n  jobmonctl uninstall -d postgres --orphans",
     )
     add_session_arguments(parser)
     add_yes_argument(parser)
     which = parser.add_mutually_exclusive_group()
-    text = "keep the tables and the rights to read them, remove all else; a later bootstrap continues with them"
+    text = "remove all but the tables and the rights to read them; a later bootstrap uses them again"
     option(which, "--keep-data", text)
-    option(which, "--orphans", "instead drop the link's roles of databases that have been dropped")
+    option(which, "--orphans", "instead, drop the roles jobmon_link_NNN of databases that no longer exist")
 
 
 @in_session

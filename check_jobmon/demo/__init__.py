@@ -1,1 +1,1 @@
-"""jobmonctl demo, and the PostgreSQL server of a Python package that it and the tests use."""
+"""jobmonctl demo, and the embedded PostgreSQL server that it and the tests use."""

@@ -1,4 +1,4 @@
-"""The domain: one monitored job, as one row of the check query says, and the words for the alert codes."""
+"""One monitored job, which is one row of the check query's answer; the reason why it alerts; the words for the alert codes."""
 
 import re
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Performance data: which figures, under which labels. Its grammar is nagiosplugin's Performance."""
+"""Performance data: which figures, under which labels. Their syntax comes from nagiosplugin's Performance."""
 
 import math
 

@@ -52,30 +52,30 @@ def _print(text: str) -> None:
 
 
 DESCRIPTION = """\
-Reports which jobs in a PostgreSQL job log have failed, are missing, stuck or
-blocked. Thresholds and sensitivity come from the table job_check_config; a job
-without a row there alerts after some failures in a row (--failures).
+Reports which jobs in a PostgreSQL job log have failed, are missing, stuck,
+blocked or crashed. The table job_check_config says when a job alerts; any job
+that is not in it alerts after three failures in a row (--failures).
 """
 EPILOG = """\
 exit status:
-  0 OK, 1 WARNING or 2 CRITICAL is the state of the worst job. If the server
-  can't be reached, it is the state that --connection-error gives. It is 3
-  UNKNOWN if there is nothing to judge by (no job log, no right to read it, no
-  such job), or if the arguments are wrong.
-  With --targets, it is the worst state of all, in the order CRITICAL, WARNING,
+  0 OK, 1 WARNING or 2 CRITICAL: the state of the worst job; or the state that
+  --connection-error gives, if the server can't be reached. 3 UNKNOWN: the check
+  is not possible (no job log, no right to read it, no such job), or the
+  arguments are wrong.
+  With --targets: the worst state of all, in the order CRITICAL, WARNING,
   UNKNOWN, OK.
-  With --submit, it is 0 if all results were taken, whatever they are; else 2,
-  or 3 if something has to be corrected on this side.
+  With --submit: 0 if all results were accepted, whatever their states; else 2,
+  or 3 if the command line or a file that it names has to be corrected.
 
 password:
-  It comes from ~/.pgpass (or PGPASSFILE) or a service file; or a certificate
-  replaces it. There is no option for it, because everybody on the machine can
-  read the arguments of a process.
+  It comes from ~/.pgpass (or the file that PGPASSFILE names) or a service file;
+  with a client certificate, none is needed. There is no option for it, because
+  everybody on the machine can read the arguments of a process.
 
 examples:
   check_jobmon -H db.example.com -d etl -U nagios
       all jobs of a database
-  check_jobmon --service etl -j 'NIGHTLY *' -x 'NIGHTLY T*' --crashed critical
+  check_jobmon --service etl -j 'NIGHTLY *' -x '* TEST' --crashed critical
       a group of jobs; pg_service.conf says in which database
   check_jobmon -H db.example.com -d etl -j cube -vv
       by hand: what is wrong with the job, and the steps of its last run

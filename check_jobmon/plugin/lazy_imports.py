@@ -1,6 +1,6 @@
 """Deferred imports: postpones standard-library modules that psycopg imports and a check doesn't use.
 
-By Python's documented hooks alone: a finder in sys.meta_path and a module's own __getattr__ (PEP 562). A deferred module is
+Uses only Python's documented hooks: a finder in sys.meta_path and a module's own __getattr__ (PEP 562). A deferred module is
 the real one, whose code has not run yet; it runs as soon as the module is asked for a name that isn't known here. So the
 worst that another version of Python or psycopg can do is to make a check as slow as it would be without this.
 tests/benchmarks/process.py measures what it saves.

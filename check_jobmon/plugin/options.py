@@ -1,4 +1,4 @@
-"""The plugin's own options, beside those for the connection, and which of them can't be combined.
+"""The plugin's options other than those for the connection, and which of them can't be combined.
 
 The single check imports this module too, so it imports nothing that only --targets needs.
 """
@@ -21,53 +21,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options for the check, for many databases and for the output."""
     check = parser.add_argument_group("check")
     repeated = {"action": "append", "default": []}
-    some = "only this job, or those that match this shell pattern; can be given again (default: all)"
+    some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(check, "-j --job NAME", some, filled, **repeated)
-    others = "not this job, or those that match this shell pattern; can be given again (default: none)"
+    others = "not this job, or the jobs that match this shell pattern; repeatable (default: none)"
     option(check, "-x --exclude NAME", others, filled, **repeated)
-    failures = "failures in a row that alert for a job without configuration (default: 3)"
+    failures = "failures in a row at which a job that is not in job_check_config alerts (default: 3)"
     option(check, "--failures N", failures, whole_number(1, 10**99, "a number of failures", "1 or more"), default=3)
-    crashed = "state of a job whose run has lost its backend: ok, warning or critical (default: warning)"
+    crashed = "state of a job whose open run has lost its backend: ok, warning or critical (default: warning)"
     option(check, "--crashed STATE", crashed, choices=STATES[:3], default="warning")
-    unreachable = "state if the server can't be reached, refuses or doesn't answer: ok, warning, critical or unknown"
-    unreachable += " (default: critical)"
+    unreachable = "state if the server can't be reached, refuses the connection or doesn't answer: ok, warning,"
+    unreachable += " critical or unknown (default: critical)"
     option(check, "--connection-error STATE", unreachable, choices=STATES, default="critical")
     option(
-        check, "-t --timeout SECONDS", "limit for the whole run, whatever hangs (default: 10)", _timeout, default=10.0
+        check,
+        "-t --timeout SECONDS",
+        "limit for the whole check, whatever hangs (default: 10)",
+        _timeout,
+        default=10.0,
     )
 
     many = parser.add_argument_group(
         "many databases",
-        "All are checked at once, within -t. The options for the connection and for the\ncheck apply to each.",
+        "All are checked at the same time, within -t. The options under 'check', and\n"
+        "-p, -d, -U, --conninfo and --schema, apply to each.",
     )
-    targets = "check each of the hosts: in this configuration file: a line for each, and the worst state of all"
+    targets = "check every entry under 'hosts:' in this configuration file; print a line for each; the"
+    targets += " exit status is the worst"
     option(many, "--targets FILE", targets, path)
-    formats = "text, or json with everything that is known, never cut (default: text)"
+    formats = "text, or json with all results, however large (default: text)"
     option(many, "--output FORMAT", formats, choices=("text", "json"))
-    submit = (
-        "send passive results, one for each target, to nagios:PATH (Nagios's command file or check result directory)"
-    )
-    submit += " or icinga:URL (Icinga 2's API); the plugin's own state then says whether all were taken"
+    submit = "submit a passive result for each target to nagios:PATH (Nagios's command file or check result directory)"
+    submit += " or icinga:URL (Icinga 2's API); the exit status then says whether all were accepted"
     option(many, "--submit WHERE", submit, _destination)
     per_job = "with --submit or --output json: also a result for each job that was ever logged or configured"
     option(many, "--per-job", per_job)
-    service = f"service of a target's own result (default: {SERVICE}); a job's service has the job's name after it;"
+    service = f"name of the service that gets a target's result (default: {SERVICE}); --per-job appends the job's name;"
     service += " the host is the target's name in FILE"
     option(many, "--service-name NAME", service, _service)
-    option(many, "--ca-cert FILE", "CA to verify Icinga's certificate by (default: the system's)", path)
+    option(many, "--ca-cert FILE", "CA to verify Icinga's certificate with (default: the system's CAs)", path)
     option(many, "--cert FILE", "client certificate for Icinga (default: user and password from ~/.netrc)", path)
-    option(many, "--key FILE", "private key of --cert (default: in the same file)", path)
+    option(many, "--key FILE", "private key of --cert (default: it is in the file of --cert)", path)
 
     output = parser.add_argument_group("output")
-    verbose = "a line for each job; -vv: also the steps of its last run; -vvv: also the connection, the query and the"
-    verbose += " time that each took (default: a line for each problem)"
+    verbose = "print a table of all jobs; -vv: also the steps of each last run; -vvv: also the connection, the query"
+    verbose += " and how long each took (default: a line for each problem)"
     output.add_argument("-v", "--verbose", action="count", default=0, help=verbose)
-    perfdata = "figures of all jobs, of the problems only, the summary only, or none: all, problems, summary, none"
-    perfdata += " (default: all)"
+    perfdata = "performance data: all (of every job), problems (of jobs with a problem), summary (of all jobs together)"
+    perfdata += " or none (default: all)"
     which = ("all", "problems", "summary", "none")
     option(output, "--perfdata WHICH", perfdata, choices=which, default="all")
     size = whole_number(200, 10**99, "a size", "a number of bytes, 200 or more")
-    most = "limit for the whole output (default: 8192, which is all that Nagios takes)"
+    most = "most that is printed (default: 8192, which is as much as Nagios reads)"
     option(output, "--max-output BYTES", most, size, default=8192)
     version = f"check_jobmon {__version__}\n"
     output.add_argument("-V", "--version", action="version", version=version, help="print the version")
@@ -120,7 +124,9 @@ def _verify_url(url: str) -> None:
             "the URL has a user or password, which everybody on this machine can see: put them into ~/.netrc"
         )
     if bad:
-        raise argparse.ArgumentTypeError("the URL is not like https://icinga.example.com:5665 (and http is not spoken)")
+        raise argparse.ArgumentTypeError(
+            "the URL is not like https://icinga.example.com:5665 (only https is supported)"
+        )
 
 
 def _service(text: str) -> str:

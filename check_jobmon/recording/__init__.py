@@ -1,6 +1,6 @@
 """Logging runs from outside of SQL: check_jobmon.job() for Python, `jobmonctl run` for commands, and the spool. Prints nothing.
 
-Here is only what can be had without importing psycopg: the alert codes, and the text of an exception.
+This file has only what doesn't need psycopg: the alert codes, and the text of an exception.
 """
 
 from typing import Any

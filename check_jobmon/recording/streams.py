@@ -1,9 +1,9 @@
 """A command's stdout and stderr: passed on unchanged, and their last lines kept for the log.
 
-A file, a terminal or a device the command gets itself, because it can tell the difference: a file has a position and a full
-disk, a terminal has modes, and tar writes nothing if its stdout is /dev/null. What it wrote to a file is read from there
-afterwards. A pipe or a socket is replaced by a pipe of ours, whose data is copied to it; so is /dev/null as stderr, which
-programs don't look at, so that the log has the messages of a command that failed.
+If stdout or stderr is a file, a terminal or a device, the command gets that itself, because it could tell the difference: a
+file has a position and a full disk, a terminal has modes, and tar writes nothing if its stdout is /dev/null. What it wrote to
+a file is read from there afterwards. A pipe or a socket is replaced by a pipe of ours, from which the data is copied to it. So
+is /dev/null as stderr, because programs don't look at that, and the log gets the messages of a command that failed.
 """
 
 import contextlib

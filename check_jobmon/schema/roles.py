@@ -1,4 +1,4 @@
-"""The roles that bootstrap makes for people and programs: one to log with, one to monitor with. Not the link's own role.
+"""The roles that bootstrap creates for people and programs: one for logging, one for monitoring. Not the link's own role.
 
 Roles belong to the whole cluster, so all databases that have the schema share them; their rights are granted per database.
 Neither can log in: grant them to the roles that do.

@@ -1,4 +1,4 @@
-"""How bootstrap's statements are run: names in them are quoted, and a missing right becomes a BootstrapError."""
+"""Executes bootstrap's statements: quotes the names in them, and turns a missing right into a BootstrapError."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tries the link out: finds the way to the server that works, and logs a run over it, which is rolled back."""
+"""Tries the link: finds a way to connect that works, and logs a run over it, which is rolled back."""
 
 import contextlib
 import re

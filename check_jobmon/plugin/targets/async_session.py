@@ -1,4 +1,4 @@
-"""How many databases are asked at once in one thread: an asyncio loop whose name lookups don't block, and a session for it."""
+"""Queries many databases at once in one thread: an asyncio loop whose name lookups don't block it, and a session for the loop."""
 
 import asyncio
 import os

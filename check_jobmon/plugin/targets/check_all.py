@@ -1,6 +1,6 @@
 """Checks many databases at once, a limited number of them at a time, until one deadline.
 
-All in one thread; why not in a thread for each target, tests/benchmarks/targets.py says.
+All in one thread; tests/benchmarks/targets.py says why not in a thread for each target.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""The result of a target, and the passive results made of it: for a service that the monitoring server doesn't check itself.
+"""The result of a target, and the passive results made from it, for services that the monitoring server doesn't check itself.
 
-Knows no monitoring server.
+The same for all monitoring servers.
 """
 
 import re

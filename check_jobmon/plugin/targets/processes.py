@@ -1,7 +1,7 @@
-"""--targets from the command line to the exit status: one process checks, another submits, this one reports.
+"""--targets, from the command line to the exit status: one child process checks, another submits, this process reports.
 
-A child process may hang or be killed, so it writes each result into a file as soon as it has it, and this process reads
-what is there in the end.
+A child process may hang or be killed, so it writes each result to a file as soon as it has it. This process reads the file
+in the end.
 """
 
 import argparse

@@ -333,7 +333,7 @@ USAGE_ERRORS = [
     (["--targets", "f", "--submit", "nagios:"], "argument --submit: it is neither nagios:PATH nor icinga:URL"),
     (
         ["--targets", "f", "--submit", "icinga:http://x:5665"],
-        "argument --submit: the URL is not like https://icinga.example.com:5665 (and http is not spoken)",
+        "argument --submit: the URL is not like https://icinga.example.com:5665 (only https is supported)",
     ),
     (
         ["--targets", "f", "--submit", "icinga:https://root:hunter2@x:5665"],

@@ -32,6 +32,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.sql_job(text, text) IS
     'Runs p_sql with the caller''s rights as a job of one step. Returns a text that has the job_id and says whether the job was '
-    'successful. While a job of the same name is under way, in any session, p_sql is not run, and the run is logged as failed with '
-    'level 2. Deferred constraints are checked at the end of the job. An error that is raised only at COMMIT, such as a '
+    'successful. While another sql_job() or jobmonctl run --lock of this job is under way, p_sql is not run, and the run is logged as '
+    'failed with level 2. Deferred constraints are checked at the end of the job. An error that is raised only at COMMIT, such as a '
     'serialization failure (40001), comes too late: the job has been logged as successful.';
