@@ -11,7 +11,7 @@ from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
-from check_jobmon.ctl.connecting import CommandFailed, JobLog, connect, in_job_log
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
 from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted
@@ -50,8 +50,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         print(preview, flush=True)
     if old and not confirmed("Delete them?", arguments):
         return 1
-    session, schema = connect(arguments)
-    with session:
+    with connected(arguments) as (session, schema):
         clearing = JobLog(session, schema)
         session.seconds = None  # it may take hours; a signal stops it
         pid = session.info.backend_pid
