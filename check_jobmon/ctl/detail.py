@@ -6,7 +6,7 @@ from typing import Any
 
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, describe, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
-from check_jobmon.ctl.run_queries import Run, Step, duration_text, run_with_id, runs_of_job, steps, time_text
+from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps, time_text
 from check_jobmon.ctl.table import Row, Table, show, show_json, show_title
 
 FAILED = "!!"
@@ -34,7 +34,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if isinstance(arguments.which, int):
         found = [run_with_id(log, arguments.which)]
     else:
-        found = runs_of_job(log, arguments.which, arguments.n)
+        found = newest_runs(log, "of_job", arguments.which, arguments.n)
     if arguments.json:
         show_json(_json_object(one, *steps(log, one)) for one in found)
         return 0

@@ -37,7 +37,7 @@ COMMANDS = {
     "failed": ("ctl.show", "the runs that failed"),
     "running": ("ctl.show", "the runs under way"),
     "detail": ("ctl.detail", "the steps of a run, as a timeline"),
-    "history": ("ctl.history", "a job's runs as a small chart"),
+    "history": ("ctl.show", "a job's runs as a small chart"),
     "cancel": ("ctl.cancel", "cancel a run under way"),
     "clear": ("ctl.clear", "delete old runs"),
     "ack": ("ctl.ack", "stop a job's failures from alerting"),
