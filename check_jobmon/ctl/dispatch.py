@@ -3,6 +3,7 @@
 Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
 """
 
+import argparse
 import importlib
 import io
 import os
@@ -79,20 +80,19 @@ def _declared(words: Sequence[str]) -> Collection[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobmonctl; returns its exit status."""
-    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if not ignored:
-        # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_streams()
     from check_jobmon.config.connection_options import complete
     from check_jobmon.text import clean
 
     try:
         try:
-            parser = command_line(_declared(sys.argv[1:] if argv is None else argv))
+            words = list(sys.argv[1:] if argv is None else argv)
+            parser = command_line(_declared(words))
             complete(parser)
-            arguments = parser.parse_args(argv)
-            if not ignored and getattr(arguments, "command", "") != "run":
+            # what follows the first `--` is the command of `run`; argparse would take its options for ours
+            end = words.index("--") if words[:1] == ["run"] and "--" in words else len(words)
+            arguments = parser.parse_args(words[:end], argparse.Namespace(argv=words[end + 1 :]))
+            if arguments.command != "run" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(arguments.run(arguments))
         finally:

@@ -5,9 +5,8 @@ import contextlib
 import os
 import select
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from check_jobmon.config.connection_options import (
     DEFAULT_SCHEMA,
@@ -17,13 +16,15 @@ from check_jobmon.config.connection_options import (
     path,
     seconds,
 )
+from check_jobmon.config.hosts import locate
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
+from check_jobmon.recording.background_log import BackgroundLog, connect
+from check_jobmon.recording.child_process import Command, End
+from check_jobmon.recording.signals import Signals
 from check_jobmon.text import clean, storable
 
-# run() imports these when it needs them: the command is to start soon
+# imported when it is needed, because the command is to start soon; likewise psycopg
 if TYPE_CHECKING:
-    from check_jobmon.recording.background_log import BackgroundLog
-    from check_jobmon.recording.child_process import Command, End
     from check_jobmon.recording.spool import Spool
 
 DELIVERY_SECONDS = 30.0
@@ -34,6 +35,7 @@ ACTION_LENGTH = 65536
 """Characters. The server keeps 64 KiB of an action."""
 STDERR_SECONDS = 1
 """Seconds that a message waits for a reader of stderr who has stalled."""
+USAGE = "give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status (see jobmonctl run --help)"
 
 EPILOG = """\
 exit status:
@@ -85,19 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--spool DIR", place, path)
     option(group, "--deliver", "log the runs in the spool folder; run nothing")
     option(group, "--spool-status", "list the runs in the spool folder; run nothing")
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
-        """Keep what follows the first `--` for the command; argparse would take its options for ours."""
-        at = args.index("--") if "--" in args else len(args)
-        arguments, unknown = parse(args[:at], namespace)
-        arguments.argv = command = args[at + 1 :]
-        modes = [bool(arguments.name or command), arguments.deliver, arguments.spool_status]
-        if not unknown and (sum(modes) != 1 or (modes[0] and not (arguments.name and command and command[0]))):
-            parser.error("give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status")
-        return arguments, unknown
-
-    parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
 
 
 def _name(text: str) -> str:
@@ -121,7 +110,11 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and log it, or deliver or list what is in the spool; returns the exit status."""
+    """Run the command, `arguments.argv`, and log it, or deliver or list what is in the spool; returns the exit status."""
+    modes = [bool(arguments.name or arguments.argv), arguments.deliver, arguments.spool_status]
+    if sum(modes) != 1 or (modes[0] and not (arguments.name and any(arguments.argv[:1]))):
+        _print_error(USAGE)
+        return 2
     if arguments.conninfo and (refusal := _conninfo_refusal(arguments)):
         _print_error(refusal)
         return 2
@@ -129,13 +122,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _list_spool(_spool(arguments)[0])
     if arguments.deliver:
         return _deliver(arguments)
-    from check_jobmon.recording.background_log import BackgroundLog
-    from check_jobmon.recording.child_process import Command, End
-    from check_jobmon.recording.signals import Signals
-
     signals = Signals()
     action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
-    places = (lambda: _spool(arguments), lambda: _location(arguments))
+    places = (lambda: _spool(arguments), lambda: locate(arguments))
     log = BackgroundLog(arguments.name, action, *places, _print_error, signals)
     command = Command(arguments.argv, signals, arguments.timeout)
     with contextlib.ExitStack() as locks:
@@ -153,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _run(arguments: argparse.Namespace, log: "BackgroundLog", command: "Command") -> "End":
+def _run(arguments: argparse.Namespace, log: BackgroundLog, command: Command) -> End:
     """Start the command, then what logs it, and wait for both."""
     try:
         end = command.start()
@@ -180,7 +169,7 @@ def _run(arguments: argparse.Namespace, log: "BackgroundLog", command: "Command"
     return end
 
 
-def _lock(arguments: argparse.Namespace, log: "BackgroundLog", locks: contextlib.ExitStack) -> None:
+def _lock(arguments: argparse.Namespace, log: BackgroundLog, locks: contextlib.ExitStack) -> None:
     """Lock the job, or set `log.refused`. Also starts the log.
 
     There are two locks: the database's, against sql_job() and other machines, and a file's, which needs no database.
@@ -196,7 +185,7 @@ def _lock(arguments: argparse.Namespace, log: "BackgroundLog", locks: contextlib
         log.refused = unlocked
 
 
-def _log_refusal(log: "BackgroundLog", why: str) -> None:
+def _log_refusal(log: BackgroundLog, why: str) -> None:
     from check_jobmon.schema.scripts import REFUSAL
 
     _print_error(f"{log.name.upper()} was not run: {why}")
@@ -230,18 +219,8 @@ def _spool(arguments: argparse.Namespace) -> "tuple[Spool, str]":
     return Spool(folder), job_log_key(connection_parameters(arguments), arguments.schema or DEFAULT_SCHEMA)
 
 
-def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Where the job log is: libpq's parameters and the schema. Raises ConfigFileError."""
-    from check_jobmon.config.hosts import locate
-
-    location = locate(arguments)
-    return location.parameters, location.schema
-
-
 def _deliver(arguments: argparse.Namespace) -> int:
     """Deliver the runs in the spool, each within the time limit."""
-    from check_jobmon.recording.background_log import connect
-
     delivered, refusals = 0, list[str]()
     try:
         spool, target = _spool(arguments)
@@ -250,7 +229,7 @@ def _deliver(arguments: argparse.Namespace) -> int:
             return 1
         if any(spool.runs(target)):
             limit = arguments.timeout or DELIVERY_SECONDS
-            with connect(*_location(arguments), seconds=limit) as recorder:
+            with connect(*locate(arguments), seconds=limit) as recorder:
                 delivered, refusals = spool.deliver(recorder, target)
     except Exception as error:
         _print_error(f"not all could be delivered: {reason(error)}")
