@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import re
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterable
 
 from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
@@ -56,21 +57,14 @@ def replace_file(path: str, data: bytes) -> None:
             device.write(data)
         return
     target = os.path.realpath(path)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(target), prefix=".jobmonctl-", delete=False) as file:
+    new = os.path.join(os.path.dirname(target), f".jobmonctl-{secrets.token_hex(8)}")
+    with open(new, "xb") as file:
         try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(target, new)
             file.write(data)
             file.flush()
-            os.chmod(file.name, _mode(target))
-            os.replace(file.name, target)
+            os.replace(new, target)
         except BaseException:
-            os.unlink(file.name)
+            os.unlink(new)
             raise
-
-
-def _mode(path: str) -> int:
-    """The permissions of a file that is there, or of a new one."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.stat(path).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
