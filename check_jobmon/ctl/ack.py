@@ -2,7 +2,7 @@
 
 import argparse
 
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe, job_id_or_name
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id_or_name
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import run_with_id, runs, table
 from check_jobmon.ctl.table import show
@@ -20,15 +20,6 @@ LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Takes the failures of a job, or a single one, out of job_check_log, so that they\n"
-        "no longer alert: for a job that failed and can never be run successfully again.\n"
-        "(Any other job's next success does so by itself.) Takes out only the failures\n"
-        "that it lists: a run that fails meanwhile still alerts. The log itself stays.\n"
-        "Requires the right to DELETE from job_check_log.",
-        "  jobmonctl ack -d etl 'old import'\n  jobmonctl ack -d etl 4711",
-    )
     text = "job, in any case, or one run by its number"
     parser.add_argument("which", type=job_id_or_name, metavar="NAME|JOB_ID", help=text)
     add_session_arguments(parser)

@@ -1,14 +1,13 @@
 """What the commands' command lines share: the parser, common options, converters, and how a command asks and reports errors."""
 
 import argparse
+import os
 import sys
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from check_jobmon.config.connection_options import add_connection_arguments, filled, mistake, option, whole_number
 from check_jobmon.config.connection_options import seconds as seconds_that_fit
 from check_jobmon.text import clean
-
-STATUS = "0 done, 1 not done (stderr says why in one line), 2 wrong arguments"
 
 count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
 job_id = whole_number(0, 2**63 - 1, "a JOB_ID", "the number that show and running list")
@@ -26,10 +25,11 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def describe(parser: argparse.ArgumentParser, description: str, examples: str, status: str = STATUS) -> None:
-    """Set the help's texts. They are printed as they are: at most 80 columns."""
-    parser.description = description
-    parser.epilog = f"exit status:\n  {status}\n\nexamples:\n{examples}"
+def add_help_texts(parser: argparse.ArgumentParser, command: str) -> None:
+    """Read them from the command's file in help/, as they are printed: a paragraph before the options, and the rest after."""
+    loader: Any = __spec__.loader
+    path = os.path.join(os.path.dirname(__file__), "help", f"{command.replace(' ', '_')}.txt")
+    parser.description, _, parser.epilog = loader.get_data(path).decode().partition("\n\n")
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0) -> None:

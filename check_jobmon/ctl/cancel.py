@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe, job_id, seconds
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, seconds
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, run_with_id, steps, time_text
 from check_jobmon.sql_files import sql_file
@@ -16,16 +16,6 @@ PAUSE = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Cancels the statement that a run's backend executes, and ends the run as failed,\n"
-        "with a note of who did so. First shows the run and its backend and asks; at the\n"
-        "end waits until the backend has stopped. Requires the role that runs the job, a\n"
-        "member of it or of pg_signal_backend, or a superuser.",
-        "  jobmonctl cancel -d etl 4711\n  jobmonctl cancel -d etl -y --wait 300 4711",
-        "0 the run is over and its backend has stopped, 1 not done, or it has not\n"
-        "  stopped in time (stderr says so in one line), 2 wrong arguments",
-    )
     parser.add_argument("job_id", type=job_id, metavar="JOB_ID", help="run, as jobmonctl running lists it")
     add_session_arguments(parser)
     add_yes_argument(parser)

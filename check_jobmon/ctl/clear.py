@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
 from check_jobmon.sql_files import sql_file
@@ -25,16 +25,6 @@ RESEND = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Deletes the runs that started longer ago than the interval, with their steps, in\n"
-        "batches, and logs that as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
-        "way and those that the check needs. Ctrl-C or SIGTERM stops it at any moment: it\n"
-        "keeps what it has deleted so far, and the next clear goes on with the rest.\n"
-        "Requires the log's owner, or EXECUTE on job_log_clear.",
-        "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       from cron",
-        "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
-    )
     text = "how old a run may get, as PostgreSQL writes it: '90 days'"
     parser.add_argument("interval", type=filled, metavar="INTERVAL", help=text)
     add_session_arguments(parser)

@@ -4,8 +4,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import psycopg
 
@@ -23,7 +22,7 @@ from check_jobmon.config.export import above, replace_file, write
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
-from check_jobmon.ctl.arguments import add_session_arguments, print_error
+from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
 from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
 from check_jobmon.text import clean, counted
 
@@ -33,31 +32,18 @@ HEAD = "# job_check_config, as written by: jobmonctl config export\n"
 DONE, NOT_DONE, FAILED = 0, 1, 2
 _SIGNS = {"+": "added", "~": "changed", "-": "removed", "=": "kept"}
 
-FILE_FORMAT = """\
-the file:
-  defaults: {warn: 25h, error: 2d, sensitivity: 0}
-  jobs:
-    NIGHTLY ETL: {warn: 26h, error: 30h}
-    CUBE REFRESH: {sensitivity: 2, active: false}
-
-  Durations: 90m, 1d 12h, or any interval of PostgreSQL or ISO 8601. Names are
-  capitalized as add_job does, except after the tag !exact. A job is active
-  unless it says active: false.
-
-"""
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the action; if it fails, print why on stderr, each mistake in a file on a line of its own."""
     failed = FAILED if arguments.dry_run else NOT_DONE  # with it, 1 means that there are differences
     try:
-        return ACTIONS[arguments.action].run(arguments)
+        return int(arguments.action(arguments))
     except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
         return failed
     except FAILURES as error:
         print_error(arguments, str(error))
-        return FAILED if arguments.action == "check" else failed
+        return FAILED if arguments.action is _check else failed
     except KeyboardInterrupt:
         if not arguments.dry_run:
             raise
@@ -181,71 +167,23 @@ def _print_changes(changes: list[Change], table: ConfigTable, done: bool) -> Non
     print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"), flush=True)
 
 
-class Action(NamedTuple):
-    """One of the actions: its function, its line in the help of `config`, and the texts of its own help."""
-
-    run: Callable[[argparse.Namespace], int]
-    summary: str
-    description: str
-    epilog: str
-
-
 ACTIONS = {
-    "apply": Action(
-        _apply,
-        "make the table what a file says",
-        "Makes the table job_check_config what FILE says, in one transaction. Prints a\n"
-        "line for each job that is added (+), changed (~), removed (-), or kept although\n"
-        "FILE doesn't name it (=).",
-        f"{FILE_FORMAT}exit status:\n"
-        "  0 done, or nothing to do; 1 not done, and nothing changed: stderr says why;\n"
-        "  2 wrong arguments; with --dry-run the exit status of diff\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db -d etl --dry-run",
-    ),
-    "diff": Action(
-        _apply,
-        "print what apply would do",
-        "Prints what apply would do, and changes nothing.",
-        "exit status:\n"
-        "  0 no difference; 1 differences; 2 wrong arguments, or it can't be told: stderr\n"
-        "  says why. Rows that the file doesn't name differ only with --prune.\n\n"
-        "example:\n  jobmonctl config diff jobs.yml -H db -d etl",
-    ),
-    "export": Action(
-        _export,
-        "write the file that gives the table",
-        "Writes the file that would give today's table.",
-        "exit status:\n"
-        "  0 done; 1 not done, or the file has rows that apply would refuse: stderr says\n"
-        "  which; 2 wrong arguments\n\n"
-        "example:\n  jobmonctl config export jobs.yml -H db -d etl",
-    ),
-    "check": Action(
-        _check,
-        "report all the mistakes in a file",
-        "Reads FILE, and reports all its mistakes. Needs no database.",
-        f"{FILE_FORMAT}exit status:\n"
-        "  0 no mistakes, or only warnings; 1 mistakes, each with file, line and column\n"
-        "  on stderr; 2 wrong arguments, or the file can't be read\n\n"
-        "example:\n  jobmonctl config check jobs.yml",
-    ),
+    "apply": (_apply, "make the table what a file says"),
+    "diff": (_apply, "print what apply would do"),
+    "export": (_export, "write the file that gives the table"),
+    "check": (_check, "report all the mistakes in a file"),
 }
+"""The function of each action, and its line in the help of `config`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command lines of the four actions."""
-    parser.description = "Keeps the table job_check_config in a YAML file under version control."
-    parser.epilog = (
-        "exit status:\n  0 done, 1 not done (stderr says why), 2 wrong arguments; diff: see its help\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db -d etl"
-    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     replaced = "file to write; one that is there is replaced, unless it has hosts (default: standard output)"
-    for name, (_, summary, description, epilog) in ACTIONS.items():
-        action = actions.add_parser(
-            name, help=summary, description=description, epilog=epilog, formatter_class=help_formatter
-        )
-        action.set_defaults(action=name, command=f"config {name}", dry_run=name == "diff")
+    for name, (function, summary) in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, formatter_class=help_formatter)
+        add_help_texts(action, f"config {name}")
+        action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
         if name == "export":
             action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
         else:

@@ -1,6 +1,7 @@
 """jobmonctl: parses the command line, runs the command, ends in order. Exit status 0 done, 1 not done, 2 wrong arguments.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
+Each command is a module with `add_arguments(parser)` and `run(arguments)`, and a text in help/. Only the module of the command
+that is given is imported.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
     """The parser of all commands. Only the `declared` ones are imported and know their own arguments."""
     from check_jobmon import __version__
     from check_jobmon.config.connection_options import help_formatter
-    from check_jobmon.ctl.arguments import Parser
+    from check_jobmon.ctl.arguments import Parser, add_help_texts
 
     parser = Parser(
         prog="jobmonctl",
@@ -67,6 +68,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
         if name in declared:
             imported = importlib.import_module(f"check_jobmon.{module}")
             command.set_defaults(run=imported.run, command=name)
+            add_help_texts(command, name)
             imported.add_arguments(command)
     return parser
 

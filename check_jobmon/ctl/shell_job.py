@@ -37,43 +37,12 @@ STDERR_SECONDS = 1
 """Seconds that a message waits for a reader of stderr who has stalled."""
 USAGE = "give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status (see jobmonctl run --help)"
 
-EPILOG = """\
-exit status:
-  the command's own; if a signal killed it, jobmonctl is killed by the same
-  signal. 124 if it timed out, 126 if it can't be executed, 127 if it isn't
-  found, 75 if --lock kept it from running, 2 wrong arguments.
-  With --deliver: 0 everything is delivered, 1 not.
-
-what is logged:
-  One step, whose action is the command line (so don't put a password there).
-  Its message is the end of the output, except what goes to a terminal or, with
-  >/dev/null, what goes to stdout. With 2>/dev/null the command has a pipe as
-  stderr, and the message has what it writes there; to discard that, redirect
-  it in sh -c '...'. The run succeeds if the exit status is 0, fails at level 2
-  if it is one of --warn-on, and at level 3 otherwise.
-
-without the database:
-  The command runs all the same. The log of the run is kept in a file in the
-  spool folder, and the next run on the same job log delivers it, with the times
-  at which it really ran.
-
-examples:
-  jobmonctl run 'NIGHTLY DUMP' -d etl -- pg_dump -Fc -f /backup/etl etl
-  jobmonctl run SYNC -H db -d etl --lock --warn-on 23,24 -- rsync -a /a/ b:/a/
-  jobmonctl run --deliver -H db -d etl
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
         "       jobmonctl run --deliver|--spool-status [option ...]"
     )
-    parser.description = (
-        "Run a command, and log it as a run of the job NAME. Nothing else changes for the\n"
-        "command: its output, signals, environment and terminal are the same."
-    )
-    parser.epilog = EPILOG
     parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in capitals")
     add_connection_arguments(parser)
     group = parser.add_argument_group("run")

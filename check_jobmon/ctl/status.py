@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, describe, print_error, seconds
+from check_jobmon.ctl.arguments import add_session_arguments, print_error, seconds
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import Row, Table, coloured, console, show, show_json
@@ -20,14 +20,6 @@ NOW = "%Y-%m-%d %H:%M:%S %z"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Shows the jobs as check_jobmon sees them, the worst first: those that are\n"
-        "configured, have failed since they last succeeded, or have an open run.",
-        "  jobmonctl status -d etl\n  jobmonctl status -d etl --watch 5",
-        "0 done, whatever state the jobs are in (check_jobmon's own exit status tells),\n"
-        "  1 not done (stderr says why in one line), 2 wrong arguments",
-    )
     add_session_arguments(parser)
     either = parser.add_mutually_exclusive_group()
     text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"

@@ -10,7 +10,7 @@ from psycopg import Rollback, errors, sql
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.scripts import functions, tables
@@ -19,15 +19,6 @@ from check_jobmon.text import clean, counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Removes from a database what bootstrap has made: the schema with the log and its\n"
-        "configuration, the link's role, dblink where bootstrap has put it, and the roles\n"
-        "to log and to monitor with unless another database uses them. First shows how\n"
-        "much that is, and removes nothing if something of your own depends on it.\n"
-        "Only a dump brings a log back: pg_dump -n jobmon.",
-        "  jobmonctl uninstall -d etl\n  jobmonctl uninstall -d etl --keep-data\n  jobmonctl uninstall -d postgres --orphans",
-    )
     add_session_arguments(parser)
     add_yes_argument(parser)
     which = parser.add_mutually_exclusive_group()
