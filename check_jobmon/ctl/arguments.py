@@ -5,11 +5,18 @@ import os
 import sys
 from typing import IO, Any, NoReturn
 
-from check_jobmon.config.connection_options import add_connection_arguments, filled, mistake, option, whole_number
-from check_jobmon.config.connection_options import seconds as seconds_that_fit
+from check_jobmon.config.connection_options import (
+    add_connection_arguments,
+    filled,
+    mistake,
+    option,
+    seconds,
+    whole_number,
+)
 from check_jobmon.text import clean
 
 count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
+waiting_time = seconds(lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 job_id = whole_number(0, 2**63 - 1, "a JOB_ID", "the number that show and running list")
 
 
@@ -36,7 +43,7 @@ def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0
     """The connection options and --timeout, for a command that connects."""
     add_connection_arguments(parser)
     text = f"how long the server may take for a query (default: {timeout:g})"
-    option(parser, "--timeout SECONDS", text, seconds, default=timeout)
+    option(parser, "--timeout SECONDS", text, waiting_time, default=timeout)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:
@@ -53,11 +60,6 @@ def add_yes_argument(parser: argparse.ArgumentParser) -> None:
 def job_id_or_name(text: str) -> int | str:
     """A number is a JOB_ID, all else a job's name."""
     return job_id(text) if text.isascii() and text.isdigit() else filled(text)
-
-
-def seconds(text: str) -> float:
-    """A time to wait."""
-    return seconds_that_fit(text, lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 
 
 def print_error(arguments: argparse.Namespace, reason: str) -> None:

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, seconds
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, waiting_time
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, run_with_id, steps, time_text
 from check_jobmon.sql_files import sql_file
@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job_id", type=job_id, metavar="JOB_ID", help="run, as jobmonctl running lists it")
     add_session_arguments(parser)
     add_yes_argument(parser)
-    option(parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", seconds, default=30.0)
+    option(
+        parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", waiting_time, default=30.0
+    )
 
 
 @dataclass(frozen=True)

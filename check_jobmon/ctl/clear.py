@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from psycopg import errors
 
@@ -44,7 +45,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         clearing = JobLog(session, schema)
         session.seconds = None  # it may take hours; a signal stops it
         pid = session.info.backend_pid
-        _clear(log, clearing, arguments, before)
+        _clear(log, clearing, arguments.interval, before, arguments.quiet)
     if not arguments.quiet:
         for (message,) in log.rows(sql_file("ctl/clear_messages.sql"), pid):
             print(clean(message or ""))
@@ -77,53 +78,43 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 
-def _clear(log: JobLog, clearing: JobLog, arguments: argparse.Namespace, before: str) -> None:
+def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, quiet: bool) -> None:
     """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
-    failure: list[Exception] = []
-
-    def call() -> None:
-        try:
-            # because the database may give its sessions' statements less time
-            limits = "SET LOCAL statement_timeout = 0;"
-            if clearing.session.info.server_version >= 170000:
-                limits += "SET LOCAL transaction_timeout = 0;"
-            call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
-            clearing.rows(call, arguments.interval, write=True)
-        except Exception as error:
-            failure.append(error)
-
-    total = left = log.rows(COUNT, before)[0][0]
-    thread = threading.Thread(target=call, daemon=True)
-    with _stopped_by_signals() as stop, _progress(total, arguments.quiet) as show_progress:
-        cancelled = looked = float("-inf")
-        pause = 0.2
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(0.1)
-                now = time.monotonic()
-                if stop.is_set() and now - cancelled > RESEND:
-                    print("stopping after this batch", flush=True)
+    # because the database may give its sessions' statements less time
+    limits = "SET LOCAL statement_timeout = 0;"
+    if clearing.session.info.server_version >= 170000:
+        limits += "SET LOCAL transaction_timeout = 0;"
+    call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
+    total = log.rows(COUNT, before)[0][0]
+    with _stopped_by_signals() as stop, _progress(total, quiet) as show_progress:
+        with ThreadPoolExecutor(1) as pool:
+            cleared = pool.submit(clearing.rows, call, interval, write=True)
+            try:
+                cancelled = looked = float("-inf")
+                pause = 0.2
+                while not wait([cleared], 0.1).done:
+                    now = time.monotonic()
+                    if stop.is_set() and now - cancelled > RESEND:
+                        print("stopping after this batch", flush=True)
+                        clearing.session.cancel()
+                        cancelled = now
+                    elif now - looked > pause:
+                        show_progress(total - log.rows(COUNT, before)[0][0])
+                        looked = time.monotonic()
+                        # counts for a tenth of the time at most: counting a long log is work for the server
+                        pause = max(0.2, 9 * (looked - now))
+            finally:
+                if not cleared.done():
                     clearing.session.cancel()
-                    cancelled = now
-                elif now - looked > pause:
-                    left = log.rows(COUNT, before)[0][0]
-                    looked = time.monotonic()
-                    # counts for a tenth of the time at most: counting a long log is work for the server
-                    pause = max(0.2, 9 * (looked - now))
-                    show_progress(total - left)
-        finally:
-            if thread.is_alive():
-                clearing.session.cancel()
-                thread.join()
         left = log.rows(COUNT, before)[0][0]
         show_progress(total - left)
-    if failure and stop.is_set() and isinstance(failure[0], errors.QueryCanceled):
-        raise CommandFailed(
-            f"stopped: {counted(total - left, 'run')} deleted, {left} still there; run it again to go on"
-        )
-    if failure:
-        raise failure[0]
+    try:
+        cleared.result()
+    except errors.QueryCanceled:
+        if not stop.is_set():
+            raise
+        deleted = counted(total - left, "run")
+        raise CommandFailed(f"stopped: {deleted} deleted, {left} still there; run it again to go on") from None
 
 
 @contextlib.contextmanager

@@ -50,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--lock", "don't run while another run of the job is under way")
     limit = "end the command and its descendants after so long: SIGTERM, and SIGKILL 10 seconds later; with --deliver, how long "
     limit += "the server may take for each run (default: 30)"
-    option(group, "--timeout SECONDS", limit, _seconds)
+    option(
+        group,
+        "--timeout SECONDS",
+        limit,
+        seconds(lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's"),
+    )
     place = "folder for runs that could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool; if that is not set, the "
     place += "same in ~/.local/state, and for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
@@ -72,10 +77,6 @@ def _codes(text: str) -> frozenset[int]:
             f"{text!r} is not a list of exit statuses: give numbers from 1 to 255, as 1,23"
         )
     return frozenset(int(code) for code in codes)
-
-
-def _seconds(text: str) -> float:
-    return seconds(text, lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, print_error, seconds
+from check_jobmon.ctl.arguments import add_session_arguments, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import Row, Table, coloured, console, show, show_json
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
     either = parser.add_mutually_exclusive_group()
     text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
-    option(either, "--watch SECONDS", text, seconds, nargs="?", const=2.0)
+    option(either, "--watch SECONDS", text, waiting_time, nargs="?", const=2.0)
     option(either, "--json", "print JSON, for programs")
 
 
