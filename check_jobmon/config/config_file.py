@@ -51,6 +51,11 @@ class JobConfig:
     active: bool = True
     position: Position = field(default=Position(), compare=False)
 
+    def values(self) -> dict[str, str]:
+        """The values by their keys, as the file has them."""
+        values = {"warn": self.warn, "error": self.error, "sensitivity": self.sensitivity, "active": self.active}
+        return {key: str(value).lower() for key, value in values.items()}
+
 
 @dataclass(frozen=True)
 class Host:

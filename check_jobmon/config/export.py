@@ -17,10 +17,11 @@ _PLAIN = re.compile(r"[A-Z][A-Z0-9_./()+-]*(?: [A-Z0-9_./()+-]+)*")
 _SPECIAL = {"Y", "N", "YES", "NO", "ON", "OFF", "TRUE", "FALSE", "NULL"}
 _ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202f-\ud7ff\uf900-\ufefe\uff00-\ufffd\U00010000-\U000e0000]")
 _LONG_KEY = 1000
+_USUAL = {"sensitivity": "0", "active": "true"}
 
 
 def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
-    """The file that gives these jobs, each with all its values, sorted by name."""
+    """The file that gives these jobs, each with its values unless they are the usual ones, sorted by name."""
     rows = sorted(jobs, key=lambda job: job.name)
     if not rows:
         return "jobs: {}\n"
@@ -28,11 +29,7 @@ def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
     for job, capitals in zip(rows, upper([job.name for job in rows]), strict=True):
         normal = job.name == capitals and job.name.strip(" ") and len(job.name) <= NAME_LENGTH
         key = _key(job.name) if normal else f"{EXACT} {_key(job.name)}"
-        fields = f"warn: {job.warn}, error: {job.error}"
-        if job.sensitivity:
-            fields += f", sensitivity: {job.sensitivity}"
-        if not job.active:
-            fields += ", active: false"
+        fields = ", ".join(f"{name}: {text}" for name, text in job.values().items() if _USUAL.get(name) != text)
         # YAML's own bound on a key without the question mark is 1024 characters
         lines += [f"  {key}: {{{fields}}}"] if len(key) < _LONG_KEY else [f"  ? {key}", f"  : {{{fields}}}"]
     return "\n".join(lines) + "\n"

@@ -36,10 +36,6 @@ class Backend:
     query: str | None
     at_work: bool
 
-    def __str__(self) -> str:
-        parts = (self.application, f"from {self.address}" if self.address else None, self.state)
-        return ", ".join(part for part in parts if part)
-
 
 @in_job_log
 def run(log: JobLog, arguments: argparse.Namespace) -> int:
@@ -109,9 +105,11 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
 
 def _describe(log: JobLog, run: Run, backend: Backend) -> list[str]:
     """The lines that show the run, its last step and its statement."""
+    session = [backend.application, backend.address and f"from {backend.address}", backend.state]
+    seen = ", ".join(part for part in session if part)
     lines = [
         f"{run.label}, started {time_text(run.start_time)}, running for {run.duration_text}",
-        f"owner {run.owner}, pid {run.pid}" + (f" ({backend})" if str(backend) else ""),
+        f"owner {run.owner}, pid {run.pid}" + (f" ({seen})" if seen else ""),
     ]
     logged, earlier = steps(log, run)
     if logged:

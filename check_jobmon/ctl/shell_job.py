@@ -15,6 +15,7 @@ from check_jobmon.config.connection_options import (
     option,
     path,
     seconds,
+    whole_number,
 )
 from check_jobmon.config.hosts import locate
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
@@ -50,12 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--lock", "don't run while another run of the job is under way")
     limit = "end the command and its descendants after so long: SIGTERM, and SIGKILL 10 seconds later; with --deliver, how long "
     limit += "the server may take for each run (default: 30)"
-    option(
-        group,
-        "--timeout SECONDS",
-        limit,
-        seconds(lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's"),
-    )
+    option(group, "--timeout SECONDS", limit, _running_time)
     place = "folder for runs that could not be logged (default: $XDG_STATE_HOME/check_jobmon/spool; if that is not set, the "
     place += "same in ~/.local/state, and for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
@@ -70,13 +66,12 @@ def _name(text: str) -> str:
     return text
 
 
+_code = whole_number(1, 255, "an exit status", "numbers from 1 to 255, as 1,23")
+_running_time = seconds(lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's")
+
+
 def _codes(text: str) -> frozenset[int]:
-    codes = [code.strip() for code in text.split(",")]
-    if not all(code.isascii() and code.isdigit() and 1 <= int(code) <= 255 for code in codes):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of exit statuses: give numbers from 1 to 255, as 1,23"
-        )
-    return frozenset(int(code) for code in codes)
+    return frozenset(_code(code.strip()) for code in text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:
