@@ -6,7 +6,7 @@ Uses no database: the function that converts names to upper case as the server d
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from check_jobmon.config import ConfigFileError
@@ -19,6 +19,7 @@ NAME_LENGTH = 500
 """Characters of a job's name, the limit of add_job()."""
 _SMALLINT = 2**15 - 1
 _SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_ELSEWHERE = "it belongs into ~/.pgpass (mode 600) of the user that connects, or into the file that passfile names"
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 Upper = Callable[[Sequence[str]], Sequence[str]]
@@ -49,6 +50,11 @@ class JobConfig:
     sensitivity: int = 0
     active: bool = True
     position: Position = field(default=Position(), compare=False)
+
+    def values(self) -> dict[str, str]:
+        """The values by their keys, as the file has them."""
+        values = {"warn": self.warn, "error": self.error, "sensitivity": self.sensitivity, "active": self.active}
+        return {key: str(value).lower() for key, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,9 @@ class _Reader:
         """A mapping's values by key, for the known keys."""
         found: dict[str, Node] = {}
         for key, value in self.pairs(node, what):
-            if key.text not in known:
+            if key.text in _SECRETS:
+                self.mistake(key, f"no {key.text} here, where everybody can read it: {_ELSEWHERE}")
+            elif key.text not in known:
                 self.mistake(key, f"unknown key {_quoted(key.text)}{_nearest(key.text, known)}")
             elif key.text in found:
                 self.mistake(key, f"{_quoted(key.text)} is given twice")
@@ -209,16 +217,8 @@ class _Reader:
         return tuple(found.values())
 
     def host(self, name: str, node: Node) -> Host:
-        known = [*_libpq_keywords(), "schema"]
-        elsewhere = (
-            "it belongs into ~/.pgpass (mode 600) of the user that connects, or into the file that passfile names"
-        )
-        for key, _ in node.pairs:
-            if key.text in _SECRETS:
-                self.mistake(key, f"no {key.text} here, where everybody can read it: {elsewhere}")
-        allowed = replace(node, pairs=tuple(pair for pair in node.pairs if pair[0].text not in _SECRETS))
         values = {}
-        for keyword, value in self.entries(allowed, f"host {_quoted(name)}", known).items():
+        for keyword, value in self.entries(node, f"host {_quoted(name)}", [*_libpq_keywords(), "schema"]).items():
             if self.is_text(value, keyword):
                 if wrong := _wrong_parameter(keyword, value):
                     self.mistake(value, wrong)

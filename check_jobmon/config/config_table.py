@@ -64,16 +64,10 @@ class Change:
         before, after = self.before, self.after
         if before is after:
             return "kept, though the file does not name it (--prune removes it)"
-        if before and after:
-            pairs = zip(_values(before), _values(after), strict=True)
-            return ", ".join(f"{old} -> {new.split(' ', 1)[1]}" for old, new in pairs if old != new)
-        return ", ".join(_values(after or before))
-
-
-def _values(job: JobConfig | None) -> list[str]:
-    assert job is not None
-    active = "true" if job.active else "false"
-    return [f"warn {job.warn}", f"error {job.error}", f"sensitivity {job.sensitivity}", f"active {active}"]
+        old, new = before.values() if before else {}, after.values() if after else {}
+        if old and new:
+            return ", ".join(f"{key} {old[key]} -> {value}" for key, value in new.items() if old[key] != value)
+        return ", ".join(f"{key} {value}" for key, value in (old or new).items())
 
 
 def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) -> list[Change]:

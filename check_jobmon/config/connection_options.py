@@ -34,15 +34,16 @@ def filled(text: str) -> str:
     return storable(path(text))
 
 
-def seconds(text: str, fits: Callable[[float], bool], rule: str) -> float:
-    """A time in seconds that fits; `rule` says which do."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not fits(number):
+def seconds(fits: Callable[[float], bool], rule: str) -> Callable[[str], float]:
+    """A converter for argparse, to a time in seconds that fits; `rule` says which do."""
+
+    def convert(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if fits(number := float(text)):
+                return number
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, {rule}")
-    return number
+
+    return convert
 
 
 def mistake(parser: argparse.ArgumentParser, message: str) -> str:

@@ -133,7 +133,7 @@ def _iso(text: str) -> list[tuple[Fraction, _Unit]]:
     match = _ISO.fullmatch(_ISO_ALTERNATIVE.sub(r"P\1Y\2M\3DT\4H\5M\6S", text))
     if not match or not any(match.groups()):
         raise NotADuration("is not an ISO 8601 duration: write, for example, PT90M, P1DT12H or P2W")
-    return [(_fraction(number[:-1]), _UNIT[unit]) for unit, number in match.groupdict().items() if number]
+    return [(Fraction(number[:-1]), _UNIT[unit]) for unit, number in match.groupdict().items() if number]
 
 
 def _verbose(text: str) -> list[tuple[Fraction, _Unit]]:
@@ -155,7 +155,7 @@ def _verbose(text: str) -> list[tuple[Fraction, _Unit]]:
             amounts.append((Fraction(match["years"]), _UNIT["year"]))
             amounts.append((Fraction(-months if "-" in match["years"] else months), _UNIT["month"]))
         else:
-            amounts.append((_fraction(match["number"]), _unit(match, body)))
+            amounts.append((Fraction(match["number"]), _unit(match, body)))
     units = [unit for _, unit in amounts]
     for unit in units:
         if units.count(unit) > 1:
@@ -166,7 +166,7 @@ def _verbose(text: str) -> list[tuple[Fraction, _Unit]]:
 
 
 def _clock(match: "re.Match[str]") -> list[tuple[Fraction, _Unit]]:
-    numbers = [Fraction(match["hours"]), Fraction(match["minutes"]), _fraction(match["seconds"] or "0")]
+    numbers = [Fraction(match["hours"]), Fraction(match["minutes"]), Fraction(match["seconds"] or "0")]
     if max(numbers[1:]) >= 60:
         raise NotADuration("has more than 59 minutes or seconds on its clock")
     sign = -1 if match["sign"] == "-" else 1
@@ -186,10 +186,6 @@ def _unit(match: "re.Match[str]", rest: str) -> _Unit:
     if re.match(r"[+-]?[0-9]+:", rest):
         return _UNIT["day"]  # '3 04:05', SQL standard
     raise NotADuration(f"has no unit: write {number}s, {number}m, {number}h or {number}d")
-
-
-def _fraction(number: str) -> Fraction:
-    return Fraction(number.removesuffix("."))
 
 
 def _sum(amounts: list[tuple[Fraction, _Unit]]) -> Duration:

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import re
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterable
 
 from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
@@ -16,10 +17,11 @@ _PLAIN = re.compile(r"[A-Z][A-Z0-9_./()+-]*(?: [A-Z0-9_./()+-]+)*")
 _SPECIAL = {"Y", "N", "YES", "NO", "ON", "OFF", "TRUE", "FALSE", "NULL"}
 _ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202f-\ud7ff\uf900-\ufefe\uff00-\ufffd\U00010000-\U000e0000]")
 _LONG_KEY = 1000
+_USUAL = {"sensitivity": "0", "active": "true"}
 
 
 def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
-    """The file that gives these jobs, each with all its values, sorted by name."""
+    """The file that gives these jobs, each with its values unless they are the usual ones, sorted by name."""
     rows = sorted(jobs, key=lambda job: job.name)
     if not rows:
         return "jobs: {}\n"
@@ -27,11 +29,7 @@ def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
     for job, capitals in zip(rows, upper([job.name for job in rows]), strict=True):
         normal = job.name == capitals and job.name.strip(" ") and len(job.name) <= NAME_LENGTH
         key = _key(job.name) if normal else f"{EXACT} {_key(job.name)}"
-        fields = f"warn: {job.warn}, error: {job.error}"
-        if job.sensitivity:
-            fields += f", sensitivity: {job.sensitivity}"
-        if not job.active:
-            fields += ", active: false"
+        fields = ", ".join(f"{name}: {text}" for name, text in job.values().items() if _USUAL.get(name) != text)
         # YAML's own bound on a key without the question mark is 1024 characters
         lines += [f"  {key}: {{{fields}}}"] if len(key) < _LONG_KEY else [f"  ? {key}", f"  : {{{fields}}}"]
     return "\n".join(lines) + "\n"
@@ -56,21 +54,14 @@ def replace_file(path: str, data: bytes) -> None:
             device.write(data)
         return
     target = os.path.realpath(path)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(target), prefix=".jobmonctl-", delete=False) as file:
+    new = os.path.join(os.path.dirname(target), f".jobmonctl-{secrets.token_hex(8)}")
+    with open(new, "xb") as file:
         try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(target, new)
             file.write(data)
             file.flush()
-            os.chmod(file.name, _mode(target))
-            os.replace(file.name, target)
+            os.replace(new, target)
         except BaseException:
-            os.unlink(file.name)
+            os.unlink(new)
             raise
-
-
-def _mode(path: str) -> int:
-    """The permissions of a file that is there, or of a new one."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.stat(path).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

@@ -4,6 +4,7 @@ YAML is imported only if a file exists; otherwise this costs two stat() calls.
 """
 
 import argparse
+import itertools
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,13 +32,12 @@ def locate(arguments: argparse.Namespace, also: "tuple[Host, ...]" = ()) -> Loca
     `also` are hosts that the caller knows already; they win over those of the files. Raises ConfigFileError.
     """
     given = connection_parameters(arguments)
-    schema = arguments.schema or DEFAULT_SCHEMA
-    name = arguments.host
-    if not name or "/" in name:
-        return Location(given, schema)
-    host = next((host for host in also if host.name == name), None) or _look_up(name, arguments.config)
+    name, host = arguments.host, None
+    if name and "/" not in name:
+        known = itertools.chain(also, (host for path in files(arguments.config) for host in hosts_of(path)))
+        host = next((host for host in known if host.name == name), None)
     if host is None:
-        return Location(given, schema)
+        return Location(given, arguments.schema or DEFAULT_SCHEMA)
     found = dict(host.parameters)
     if "conninfo" in given:
         for keyword in _conninfo_keywords(given["conninfo"]) - {"host", "hostaddr"}:
@@ -64,14 +64,6 @@ def hosts_of(path: str) -> "tuple[Host, ...]":
     from check_jobmon.config.yaml_nodes import read_bytes
 
     return read_hosts(path, read_bytes(path))
-
-
-def _look_up(name: str, given: str | None) -> "Host | None":
-    for path in files(given):
-        for host in hosts_of(path):
-            if host.name == name:
-                return host
-    return None
 
 
 def _conninfo_keywords(conninfo: str) -> set[str]:

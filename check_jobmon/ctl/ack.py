@@ -2,33 +2,21 @@
 
 import argparse
 
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe, job_id_or_name
+from check_jobmon.connection.session import Rows
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id_or_name
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import run_with_id, runs, table
 from check_jobmon.ctl.table import show
 from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted
 
-SEEN = "SELECT l.job_id, l.alert_code FROM @schema@.job_check_log AS l WHERE l.alert_code > 1 AND {} ORDER BY l.job_id"
-NAME = "SELECT left(l.job_name, 500) FROM @schema@.job_check_log AS l WHERE l.job_id = %s LIMIT 1"
-LOGGED = "SELECT count(*) FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[])"
-NEWEST = (
-    "SELECT l.job_id FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[]) ORDER BY l.job_id DESC LIMIT %s"
-)
+FAILURES = "SELECT l.job_id, l.alert_code, left(l.job_name, 500) FROM @schema@.job_check_log AS l"
+LOGGED = "SELECT l.job_id FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[]) ORDER BY l.job_id DESC"
 LISTED = 20
 """Failures that are listed before the question; the others are counted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Deletes the failures of a job, or of a single run, from job_check_log, so that\n"
-        "they no longer alert: for a job that will never succeed again. (The failures of\n"
-        "any other job stop alerting at its next success.) Deletes only the failures that\n"
-        "it lists: a run that fails meanwhile still alerts. The runs stay in the log.\n"
-        "Requires jobmon_monitor, and DELETE on job_check_log.",
-        "  jobmonctl ack -d etl 'old import'\n  jobmonctl ack -d etl 4711",
-    )
     text = "name of a job (in any letter case), or job_id of a run"
     parser.add_argument("which", type=job_id_or_name, metavar="NAME|JOB_ID", help=text)
     add_session_arguments(parser)
@@ -42,12 +30,13 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if not seen:
         print("nothing to acknowledge: job_check_log has no such failure")
         return 0
-    name = clean(log.rows(NAME, seen[0][0])[0][0])
+    job_ids, alert_codes, names = map(list, zip(*seen, strict=True))
+    name = clean(names[0])
     print(f"{counted(len(seen), 'failure')} of {name} that would no longer alert:")
-    _list(log, [job_id for job_id, _ in seen])
+    _list(log, job_ids)
     if not confirmed(f"Take {'them' if len(seen) > 1 else 'it'} out of job_check_log?", arguments):
         return 1
-    removed = log.rows(sql_file("ctl/ack.sql"), *map(list, zip(*seen, strict=True)), write=True)
+    removed = log.rows(sql_file("ctl/ack.sql"), job_ids, alert_codes, write=True)
     if removed:
         ids = ", ".join(str(row[0]) for row in removed[:LISTED]) + (", …" if len(removed) > LISTED else "")
         print(f"removed by {clean(removed[0][1])}: {counted(len(removed), 'failure')} of {name} (job {ids})")
@@ -56,10 +45,10 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _failures(log: JobLog, which: int | str) -> list[tuple[int, int]]:
-    """The job_ids and alert codes of the failures. Raises CommandFailed for a run or a name that is not known."""
+def _failures(log: JobLog, which: int | str) -> Rows:
+    """The job_id, alert code and name of each failure. Raises CommandFailed for a run or a name that is not known."""
     condition = "l.job_id = %s" if isinstance(which, int) else "l.job_name = upper(%s)"
-    seen = [(row[0], row[1]) for row in log.rows(SEEN.format(condition), which)]
+    seen = log.rows(f"{FAILURES} WHERE l.alert_code > 1 AND {condition} ORDER BY l.job_id", which)
     if seen:
         if not log.rows("SELECT has_table_privilege('@schema@.job_check_log', 'DELETE')")[0][0]:
             raise CommandFailed(
@@ -75,11 +64,10 @@ def _failures(log: JobLog, which: int | str) -> list[tuple[int, int]]:
 
 def _list(log: JobLog, job_ids: list[int]) -> None:
     """Print the failed runs, newest first; job_log_clear may have deleted some."""
-    found = runs(log, NEWEST, job_ids, LISTED)
-    if found:
-        show(table(found))
-    logged = log.rows(LOGGED, job_ids)[0][0]
-    if logged > LISTED:
-        print(f"and {logged - LISTED} more")
-    if logged < len(job_ids):
-        print(f"{counted(len(job_ids) - logged, 'run')} of them no longer in the log")
+    logged = [row[0] for row in log.rows(LOGGED, job_ids)]
+    if logged:
+        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED])))
+    if len(logged) > LISTED:
+        print(f"and {len(logged) - LISTED} more")
+    if len(logged) < len(job_ids):
+        print(f"{counted(len(job_ids) - len(logged), 'run')} of them no longer in the log")

@@ -1,16 +1,22 @@
 """What the commands share: the parser, common options, converters, and how a command asks for confirmation and reports errors."""
 
 import argparse
+import os
 import sys
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
-from check_jobmon.config.connection_options import add_connection_arguments, filled, mistake, option, whole_number
-from check_jobmon.config.connection_options import seconds as seconds_that_fit
+from check_jobmon.config.connection_options import (
+    add_connection_arguments,
+    filled,
+    mistake,
+    option,
+    seconds,
+    whole_number,
+)
 from check_jobmon.text import clean
 
-STATUS = "0 done, 1 not done (stderr says why in one line), 2 wrong arguments"
-
 count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
+waiting_time = seconds(lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 job_id = whole_number(0, 2**63 - 1, "a JOB_ID", "the number that show and running list")
 
 
@@ -26,17 +32,18 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def describe(parser: argparse.ArgumentParser, description: str, examples: str, status: str = STATUS) -> None:
-    """Set the help's texts. They are printed as they are: at most 80 columns."""
-    parser.description = description
-    parser.epilog = f"exit status:\n  {status}\n\nexamples:\n{examples}"
+def add_help_texts(parser: argparse.ArgumentParser, command: str) -> None:
+    """Read them from the command's file in help/, as they are printed: a paragraph before the options, and the rest after."""
+    loader: Any = __spec__.loader
+    path = os.path.join(os.path.dirname(__file__), "help", f"{command.replace(' ', '_')}.txt")
+    parser.description, _, parser.epilog = loader.get_data(path).decode().partition("\n\n")
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0) -> None:
     """The connection options and --timeout, for a command that connects."""
     add_connection_arguments(parser)
     text = f"how long a query may take (default: {timeout:g})"
-    option(parser, "--timeout SECONDS", text, seconds, default=timeout)
+    option(parser, "--timeout SECONDS", text, waiting_time, default=timeout)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:
@@ -53,11 +60,6 @@ def add_yes_argument(parser: argparse.ArgumentParser) -> None:
 def job_id_or_name(text: str) -> int | str:
     """A number is a JOB_ID, all else a job's name."""
     return job_id(text) if text.isascii() and text.isdigit() else filled(text)
-
-
-def seconds(text: str) -> float:
-    """A time to wait."""
-    return seconds_that_fit(text, lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 
 
 def print_error(arguments: argparse.Namespace, reason: str) -> None:

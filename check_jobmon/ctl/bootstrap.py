@@ -7,22 +7,13 @@ import psycopg
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
-from check_jobmon.ctl.arguments import add_session_arguments, describe
+from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.install import bootstrap
 from check_jobmon.text import clean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Installs or upgrades the schema of the job log, and verifies that a job can be\n"
-        "logged. Keeps the log, the configuration and your own additions to the schema.\n"
-        "Running it again changes nothing.",
-        "  jobmonctl bootstrap -d etl\n  jobmonctl bootstrap -q -d etl       # from cron",
-        "0 done, or with --check nothing to do; 1 not done (stderr says why in one\n"
-        "  line), or with --check something to do; 2 wrong arguments",
-    )
     add_session_arguments(parser, 600)
     option(parser, "-q --quiet", "print nothing unless something changed")
     option(

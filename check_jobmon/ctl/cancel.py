@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe, job_id, seconds
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, waiting_time
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, run_with_id, steps, time_text
 from check_jobmon.sql_files import sql_file
@@ -16,23 +16,14 @@ PAUSE = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Cancels the statement that a run's backend is executing, and ends the run as\n"
-        "failed, with a note of who cancelled it. Shows the run and its backend and asks\n"
-        "for confirmation first; afterwards waits until the backend has stopped.\n"
-        "Requires jobmon_monitor and jobmon_log; and to be the role that runs the job, a\n"
-        "member of it or of pg_signal_backend, or a superuser.",
-        "  jobmonctl cancel -d etl 4711\n  jobmonctl cancel -d etl -y --wait 300 4711",
-        "0 the run is over and its backend has stopped, 1 not done, or it has not\n"
-        "  stopped in time (stderr says so in one line), 2 wrong arguments",
-    )
     parser.add_argument(
         "job_id", type=job_id, metavar="JOB_ID", help="job_id of the run, as 'jobmonctl running' lists it"
     )
     add_session_arguments(parser)
     add_yes_argument(parser)
-    option(parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", seconds, default=30.0)
+    option(
+        parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", waiting_time, default=30.0
+    )
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,6 @@ class Backend:
     state: str | None
     query: str | None
     at_work: bool
-
-    def __str__(self) -> str:
-        parts = (self.application, f"from {self.address}" if self.address else None, self.state)
-        return ", ".join(part for part in parts if part)
 
 
 @in_job_log
@@ -120,9 +107,11 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
 
 def _describe(log: JobLog, run: Run, backend: Backend) -> list[str]:
     """The lines that show the run, its last step and its statement."""
+    session = [backend.application, backend.address and f"from {backend.address}", backend.state]
+    seen = ", ".join(part for part in session if part)
     lines = [
         f"{run.label}, started {time_text(run.start_time)}, running for {run.duration_text}",
-        f"owner {run.owner}, pid {run.pid}" + (f" ({backend})" if str(backend) else ""),
+        f"owner {run.owner}, pid {run.pid}" + (f" ({seen})" if seen else ""),
     ]
     logged, earlier = steps(log, run)
     if logged:

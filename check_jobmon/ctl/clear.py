@@ -6,12 +6,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
-from check_jobmon.ctl.connecting import CommandFailed, JobLog, connect, in_job_log
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
 from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted
@@ -25,16 +26,6 @@ RESEND = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Deletes the runs that started longer ago than the interval, with their steps, in\n"
-        "batches, and logs this as a run of the job JOB LOG CLEAR. Keeps the runs under\n"
-        "way and those that the check needs. Ctrl-C and SIGTERM stop it after a batch:\n"
-        "what was deleted by then stays deleted, and the next clear deletes the rest.\n"
-        "Requires the owner of the log, or jobmon_monitor and EXECUTE on job_log_clear.",
-        "  jobmonctl clear -d etl '90 days'\n  jobmonctl clear -d etl -q -y '90 days'       # from cron",
-        "0 done, 1 not done or stopped before its end (stderr says so in one line),\n  2 wrong arguments",
-    )
     text = "how old a run may get, an interval of PostgreSQL: '90 days'"
     parser.add_argument("interval", type=filled, metavar="INTERVAL", help=text)
     add_session_arguments(parser)
@@ -50,12 +41,11 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         print(preview, flush=True)
     if old and not confirmed("Delete them?", arguments):
         return 1
-    session, schema = connect(arguments)
-    with session:
+    with connected(arguments) as (session, schema):
         clearing = JobLog(session, schema)
         session.seconds = None  # it may take hours; a signal stops it
         pid = session.info.backend_pid
-        _clear(log, clearing, arguments, before)
+        _clear(log, clearing, arguments.interval, before, arguments.quiet)
     if not arguments.quiet:
         for (message,) in log.rows(sql_file("ctl/clear_messages.sql"), pid):
             print(clean(message or ""))
@@ -88,53 +78,43 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 
-def _clear(log: JobLog, clearing: JobLog, arguments: argparse.Namespace, before: str) -> None:
+def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, quiet: bool) -> None:
     """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
-    failure: list[Exception] = []
-
-    def call() -> None:
-        try:
-            # because the database may give its sessions' statements less time
-            limits = "SET LOCAL statement_timeout = 0;"
-            if clearing.session.info.server_version >= 170000:
-                limits += "SET LOCAL transaction_timeout = 0;"
-            call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
-            clearing.rows(call, arguments.interval, write=True)
-        except Exception as error:
-            failure.append(error)
-
-    total = left = log.rows(COUNT, before)[0][0]
-    thread = threading.Thread(target=call, daemon=True)
-    with _stopped_by_signals() as stop, _progress(total, arguments.quiet) as show_progress:
-        cancelled = looked = float("-inf")
-        pause = 0.2
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(0.1)
-                now = time.monotonic()
-                if stop.is_set() and now - cancelled > RESEND:
-                    print("stopping after this batch", flush=True)
+    # because the database may give its sessions' statements less time
+    limits = "SET LOCAL statement_timeout = 0;"
+    if clearing.session.info.server_version >= 170000:
+        limits += "SET LOCAL transaction_timeout = 0;"
+    call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
+    total = log.rows(COUNT, before)[0][0]
+    with _stopped_by_signals() as stop, _progress(total, quiet) as show_progress:
+        with ThreadPoolExecutor(1) as pool:
+            cleared = pool.submit(clearing.rows, call, interval, write=True)
+            try:
+                cancelled = looked = float("-inf")
+                pause = 0.2
+                while not wait([cleared], 0.1).done:
+                    now = time.monotonic()
+                    if stop.is_set() and now - cancelled > RESEND:
+                        print("stopping after this batch", flush=True)
+                        clearing.session.cancel()
+                        cancelled = now
+                    elif now - looked > pause:
+                        show_progress(total - log.rows(COUNT, before)[0][0])
+                        looked = time.monotonic()
+                        # counts for a tenth of the time at most: counting a long log is work for the server
+                        pause = max(0.2, 9 * (looked - now))
+            finally:
+                if not cleared.done():
                     clearing.session.cancel()
-                    cancelled = now
-                elif now - looked > pause:
-                    left = log.rows(COUNT, before)[0][0]
-                    looked = time.monotonic()
-                    # counts for a tenth of the time at most: counting a long log is work for the server
-                    pause = max(0.2, 9 * (looked - now))
-                    show_progress(total - left)
-        finally:
-            if thread.is_alive():
-                clearing.session.cancel()
-                thread.join()
         left = log.rows(COUNT, before)[0][0]
         show_progress(total - left)
-    if failure and stop.is_set() and isinstance(failure[0], errors.QueryCanceled):
-        raise CommandFailed(
-            f"stopped: {counted(total - left, 'run')} deleted, {left} still there; run it again to go on"
-        )
-    if failure:
-        raise failure[0]
+    try:
+        cleared.result()
+    except errors.QueryCanceled:
+        if not stop.is_set():
+            raise
+        deleted = counted(total - left, "run")
+        raise CommandFailed(f"stopped: {deleted} deleted, {left} still there; run it again to go on") from None
 
 
 @contextlib.contextmanager

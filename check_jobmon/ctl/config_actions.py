@@ -1,33 +1,29 @@
 """jobmonctl config: keeps job_check_config in a YAML file under version control. Four actions: apply, diff, export, check."""
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Sequence
 
 import psycopg
-from psycopg import errors
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import (
     ConfigFileMistakes,
     Configuration,
-    Host,
     JobConfig,
     located,
     read,
     read_hosts,
 )
-from check_jobmon.config.config_table import LOCK_TIMEOUT, Change, ConfigTable, changes
+from check_jobmon.config.config_table import Change, ConfigTable, changes
 from check_jobmon.config.connection_options import help_formatter, option, path
 from check_jobmon.config.export import above, replace_file, write
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
-from check_jobmon.ctl.arguments import add_session_arguments, print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connect, reason_of
+from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
+from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
 from check_jobmon.text import clean, counted
 
 SHOWN = 100
@@ -36,37 +32,23 @@ HEAD = "# job_check_config, as written by: jobmonctl config export\n"
 DONE, NOT_DONE, FAILED = 0, 1, 2
 _SIGNS = {"+": "added", "~": "changed", "-": "removed", "=": "kept"}
 
-FILE_FORMAT = """\
-the file:
-  defaults: {warn: 25h, error: 2d, sensitivity: 0}
-  jobs:
-    NIGHTLY ETL: {warn: 26h, error: 30h}
-    CUBE REFRESH: {sensitivity: 2, active: false}
-
-  warn, error: the time without a run after which the job is WARNING, CRITICAL:
-  90m, 1d 12h, or any interval of PostgreSQL or ISO 8601. sensitivity: how many
-  failures in a row are tolerated. Names are converted to upper case as by
-  add_job(), except after the tag !exact. A job without active: false is active.
-
-"""
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the action; if it fails, print why on stderr, each mistake in a file on a line of its own."""
-    only_reads = arguments.action == "diff" or (arguments.action == "apply" and arguments.dry_run)
+    failed = FAILED if arguments.dry_run else NOT_DONE  # with it, 1 means that there are differences
     try:
-        return ACTIONS[arguments.action].run(arguments)
+        return int(arguments.action(arguments))
     except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
-        return FAILED if only_reads else NOT_DONE
+        return failed
     except FAILURES as error:
         print_error(arguments, str(error))
-        return FAILED if only_reads or arguments.action == "check" else NOT_DONE
+        return FAILED if arguments.action is _check else failed
     except KeyboardInterrupt:
-        if not only_reads:
+        if not arguments.dry_run:
             raise
         print_error(arguments, "interrupted")
-        return FAILED  # 1 would mean that there are differences
+        return failed
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -77,33 +59,22 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    if arguments.dry_run:
-        return _diff(arguments)
-    _compare(arguments, write=True)
-    return DONE
-
-
-def _diff(arguments: argparse.Namespace) -> int:
-    found = _compare(arguments, write=False)
-    return NOT_DONE if any(change.sign != "=" for change in found) else DONE
-
-
-def _compare(arguments: argparse.Namespace, write: bool) -> list[Change]:
-    """Compare file and table, with `write` make the table the same, and print what differs."""
-    source, data = _source(arguments), read_bytes(arguments.file)
+    """Compare file and table, without --dry-run make the table the same, and print what differs."""
+    source, data, writes = _source(arguments), read_bytes(arguments.file), not arguments.dry_run
     hosts = _read_without_server(source, data).hosts
-    with _connected(arguments, hosts) as table:
-        with table.session.transaction("READ WRITE" if write else "READ ONLY"):
-            if write:
+    with connected(arguments, () if arguments.config else hosts) as (session, schema):
+        table = _table(session, schema)
+        with session.transaction("READ WRITE" if writes else "READ ONLY"):
+            if writes:
                 table.lock()
             file = read(source, data, table.upper)
             jobs = file.jobs or ()
             todo = changes(table.rows(), jobs, arguments.prune)
-            if write:
+            if writes:
                 table.make(todo)
-        _print_changes(todo, table, write)
+        _print_changes(todo, table, writes)
         _print_mistakes(source, (*file.warnings, *_never_logged(table, jobs)))
-    return todo
+    return DONE if writes or all(change.sign == "=" for change in todo) else NOT_DONE
 
 
 def _read_without_server(source: str, data: bytes) -> Configuration:
@@ -118,36 +89,10 @@ def _read_without_server(source: str, data: bytes) -> Configuration:
     return found
 
 
-@contextlib.contextmanager
-def _connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[ConfigTable]:
-    """The table, in a session that is closed in the end. Raises CommandFailed for an error of the server's."""
-    try:
-        session, schema = connect(arguments, () if arguments.config else hosts)
-    except ConfigFileError as error:
-        raise CommandFailed(str(error)) from None  # one line: it is not the file that the action is about
-    with session:
-        try:
-            JobLog(session, schema, ("job_check_config",))
-            yield ConfigTable(session, schema)
-        except psycopg.Error as error:
-            raise CommandFailed(_reason(error, session, schema, arguments.timeout)) from None
-
-
-def _reason(error: psycopg.Error, session: Session, schema: str, seconds: float) -> str:
-    """What went wrong, and what to do, in one line."""
-    if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
-        return (
-            f'no jobmon schema in database "{session.dbname}" (looked for "{schema}"): run '
-            f'"jobmonctl bootstrap -d {session.dbname}", or name it with --schema'
-        )
-    if isinstance(error, errors.InsufficientPrivilege):
-        return (
-            f"{one_line(error)}: GRANT USAGE ON SCHEMA {schema} and SELECT, INSERT, UPDATE, DELETE ON "
-            f'{schema}.job_check_config TO "{session.user}", or name another role with -U'
-        )
-    if isinstance(error, errors.LockNotAvailable):
-        return f"{one_line(error)} within {LOCK_TIMEOUT}: look in pg_locks for who holds {schema}.job_check_config"
-    return reason_of(error, schema, seconds)
+def _table(session: Session, schema: str) -> ConfigTable:
+    """The table. Raises CheckImpossible unless it is part of a job log that can be trusted, and may be read."""
+    JobLog(session, schema, ("job_check_config",))
+    return ConfigTable(session, schema)
 
 
 def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake]:
@@ -168,9 +113,11 @@ def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake
 
 def _export(arguments: argparse.Namespace) -> int:
     _refuse_to_replace(arguments.file)
-    with _connected(arguments) as table, table.session.transaction("READ ONLY"):
-        rows = table.rows()
-        data = (HEAD + write(rows, table.upper)).encode()
+    with connected(arguments) as (session, schema):
+        table = _table(session, schema)
+        with session.transaction("READ ONLY"):
+            rows = table.rows()
+            data = (HEAD + write(rows, table.upper)).encode()
     try:
         if arguments.file == "-":
             sys.stdout.buffer.write(data)
@@ -214,78 +161,29 @@ def _print_mistakes(source: str, mistakes: Sequence[Mistake]) -> None:
 def _print_changes(changes: list[Change], table: ConfigTable, done: bool) -> None:
     for change in changes:
         print(f"{change.sign} {clean(change.name)}: {change.difference}")
-    counts = [(sum(change.sign == sign for change in changes), word) for sign, word in _SIGNS.items()]
-    words = ", ".join(f"{count} {word}" for count, word in counts if count)
+    counts = Counter(change.sign for change in changes)
+    words = ", ".join(f"{counts[sign]} {word}" for sign, word in _SIGNS.items() if sign in counts)
     where = f'schema "{clean(table.schema)}" of database "{clean(table.session.dbname)}"'
     print(f"{where}: {words or 'no difference'}" + ("" if done or not words else ", if applied"), flush=True)
 
 
-class Action(NamedTuple):
-    """One of the actions: its function, its line in the help of `config`, and the texts of its own help."""
-
-    run: Callable[[argparse.Namespace], int]
-    summary: str
-    description: str
-    epilog: str
-
-
 ACTIONS = {
-    "apply": Action(
-        _apply,
-        "make the table match a file",
-        "Makes the table job_check_config match FILE, in one transaction. Prints a line\n"
-        "for each job that is added (+), changed (~), removed (-), or kept although FILE\n"
-        "doesn't name it (=).",
-        f"{FILE_FORMAT}exit status:\n"
-        "  0 done, or nothing to do; 1 nothing changed: stderr says why;\n"
-        "  2 wrong arguments; with --dry-run the exit status of diff\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db.example.com -d etl --dry-run",
-    ),
-    "diff": Action(
-        _diff,
-        "print what apply would do",
-        "Prints what apply would do, and changes nothing.",
-        "exit status:\n"
-        "  0 no difference; 1 differences; 2 wrong arguments, or the comparison failed:\n"
-        "  stderr says why. Rows that FILE doesn't name count as different only with\n"
-        "  --prune.\n\n"
-        "example:\n  jobmonctl config diff jobs.yml -H db.example.com -d etl",
-    ),
-    "export": Action(
-        _export,
-        "write a file from the table",
-        "Writes the rows of the table job_check_config as a file for apply.",
-        "exit status:\n"
-        "  0 done; 1 not done, or done, but the file has jobs that apply would refuse:\n"
-        "  stderr says which; 2 wrong arguments\n\n"
-        "example:\n  jobmonctl config export jobs.yml -H db.example.com -d etl",
-    ),
-    "check": Action(
-        _check,
-        "report all mistakes in a file",
-        "Reports all mistakes in FILE. Needs no database.",
-        f"{FILE_FORMAT}exit status:\n"
-        "  0 no mistakes, or only warnings; 1 mistakes, each with file, line and column\n"
-        "  on stderr; 2 wrong arguments, or the file can't be read\n\n"
-        "example:\n  jobmonctl config check jobs.yml",
-    ),
+    "apply": (_apply, "make the table match a file"),
+    "diff": (_apply, "print what apply would do"),
+    "export": (_export, "write a file from the table"),
+    "check": (_check, "report all mistakes in a file"),
 }
+"""The function of each action, and its line in the help of `config`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command lines of the four actions."""
-    parser.description = "Keeps the table job_check_config in a YAML file under version control."
-    parser.epilog = (
-        "exit status:\n  0 done, 1 not done (stderr says why), 2 wrong arguments;\n  diff and check: see their help\n\n"
-        "example:\n  jobmonctl config apply jobs.yml -H db.example.com -d etl"
-    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     replaced = "file to write; an existing one is replaced, unless it has 'hosts:' (default: standard output)"
-    for name, (_, summary, description, epilog) in ACTIONS.items():
-        action = actions.add_parser(
-            name, help=summary, description=description, epilog=epilog, formatter_class=help_formatter
-        )
-        action.set_defaults(action=name, command=f"config {name}")
+    for name, (function, summary) in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, formatter_class=help_formatter)
+        add_help_texts(action, f"config {name}")
+        action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
         if name == "export":
             action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
         else:

@@ -1,9 +1,10 @@
 """How the commands connect, and how they fail: with one line on stderr and exit status 1."""
 
 import argparse
+import contextlib
 import time
-from collections.abc import Callable, Collection
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -20,9 +21,6 @@ from check_jobmon.judging.selection import nearest
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
-Command: TypeAlias = Callable[[argparse.Namespace], int]
-"""Runs a command and returns its exit status."""
-
 
 class CommandFailed(Exception):
     """Why a command can't do what it was told, in one line."""
@@ -32,36 +30,35 @@ FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable
 """Exceptions whose text is the line to print."""
 
 
-def connect(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> tuple[Session, str]:
-    """A new session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
+@contextlib.contextmanager
+def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[tuple[Session, str]]:
+    """A session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
 
-    Raises ConfigFileError, DatabaseUnreachable or CheckImpossible.
+    Raises one of FAILURES, also for an error of the server's in the block.
     """
     location = locate(arguments, hosts)
-    parameters = {"application_name": "jobmonctl", **location.parameters}
-    return Session(parameters, arguments.timeout).connect(), location.schema
+    with Session({"application_name": "jobmonctl", **location.parameters}, arguments.timeout).connect() as session:
+        try:
+            yield session, location.schema
+        except psycopg.Error as error:
+            raise CommandFailed(_reason(error, location.schema, arguments.timeout)) from None
 
 
-def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Command:
+def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Decorates a command that works in a session, on a schema."""
 
     def run(arguments: argparse.Namespace) -> int:
-        schema = ""
         try:
-            session, schema = connect(arguments)
-            with session:
+            with connected(arguments) as (session, schema):
                 return work(session, schema, arguments)
         except FAILURES as error:
-            reason = str(error)
-        except psycopg.Error as error:
-            reason = reason_of(error, schema, arguments.timeout)
-        print_error(arguments, reason)
-        return 1
+            print_error(arguments, str(error))
+            return 1
 
     return run
 
 
-def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Command:
+def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Decorates a command that works in a job log."""
     return in_session(lambda session, schema, arguments: work(JobLog(session, schema), arguments))
 
@@ -70,21 +67,14 @@ class JobLog:
     """The job log of a schema, in a session."""
 
     def __init__(self, session: Session, schema: str, needed: Collection[str] = catalog.COLUMNS.keys()) -> None:
-        """Look whether there is a job log that can be trusted and whose `needed` tables may be read.
-
-        Raises CheckImpossible, and closes the session then.
-        """
+        """Raises CheckImpossible unless there is a job log that can be trusted and whose `needed` tables may be read."""
         self.session, self.schema = session, schema
-        try:
-            found = session.rows(catalog.query(schema))
-            doubts = session.rows(catalog.closer_query(schema))[0] if catalog.in_doubt(found) else ()
-            examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
-            if isinstance(examined, str):
-                raise CheckImpossible(examined)
-            self.columns = examined.columns
-        except BaseException:
-            session.close()
-            raise
+        found = session.rows(catalog.query(schema))
+        doubts = session.rows(catalog.closer_query(schema))[0] if catalog.in_doubt(found) else ()
+        examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
+        if isinstance(examined, str):
+            raise CheckImpossible(examined)
+        self.columns = examined.columns
 
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
@@ -110,10 +100,12 @@ class JobLog:
         raise CommandFailed(f'no job "{clean(name.upper(), 60)}" was ever logged or configured: {known}')
 
 
-def reason_of(error: psycopg.Error, schema: str, seconds: float) -> str:
+def _reason(error: psycopg.Error, schema: str, seconds: float) -> str:
     """What went wrong, and what to do, in one line."""
     if isinstance(error, errors.QueryCanceled):
         return f"{one_line(error)}: a query may take {seconds:g}s unless --timeout gives more"
+    if isinstance(error, errors.LockNotAvailable):
+        return f"{one_line(error)}: look in pg_locks for who holds it"
     if isinstance(error, errors.FeatureNotSupported) and "recovery" in str(error):
         return "the server is a standby, where nothing can be changed: connect to the primary"
     if isinstance(error, errors.UndefinedFunction):

@@ -4,9 +4,9 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, describe, job_id_or_name
+from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
-from check_jobmon.ctl.run_queries import Run, Step, duration_text, run_with_id, runs_of_job, steps, time_text
+from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps, time_text
 from check_jobmon.ctl.table import Row, Table, show, show_json, show_title
 
 FAILED = "!!"
@@ -16,12 +16,6 @@ WIDTH = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Shows the steps of a run, or of a job's newest run: how long after the start of\n"
-        f"the run each began, and how long it took. {FAILED} marks the steps that failed.",
-        "  jobmonctl detail -d etl 4711\n  jobmonctl detail -d etl 'nightly etl' -n 3",
-    )
     text = "job_id of a run, or name of a job (in any letter case)"
     parser.add_argument("which", type=job_id_or_name, metavar="JOB_ID|NAME", help=text)
     add_session_arguments(parser)
@@ -34,7 +28,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if isinstance(arguments.which, int):
         found = [run_with_id(log, arguments.which)]
     else:
-        found = runs_of_job(log, arguments.which, arguments.n)
+        found = newest_runs(log, "of_job", arguments.which, arguments.n)
     if arguments.json:
         show_json(_json_object(one, *steps(log, one)) for one in found)
         return 0

@@ -1,8 +1,10 @@
 """jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments)`; only the module of the command given is imported.
+Each command is a module with `add_arguments(parser)` and `run(arguments)`, and a text in help/. Only the module of the command
+that is given is imported.
 """
 
+import argparse
 import importlib
 import io
 import os
@@ -37,7 +39,7 @@ COMMANDS = {
     "failed": ("ctl.show", "the runs that failed"),
     "running": ("ctl.show", "the runs under way"),
     "detail": ("ctl.detail", "the steps of a run, as a timeline"),
-    "history": ("ctl.history", "a job's runs as a bar chart"),
+    "history": ("ctl.show", "a job's runs as a bar chart"),
     "cancel": ("ctl.cancel", "cancel a run under way"),
     "clear": ("ctl.clear", "delete old runs"),
     "ack": ("ctl.ack", "stop a job's failures from alerting"),
@@ -52,7 +54,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
     """The parser of all commands. Only the `declared` ones are imported and know their own arguments."""
     from check_jobmon import __version__
     from check_jobmon.config.connection_options import help_formatter
-    from check_jobmon.ctl.arguments import Parser
+    from check_jobmon.ctl.arguments import Parser, add_help_texts
 
     parser = Parser(
         prog="jobmonctl",
@@ -66,6 +68,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
         if name in declared:
             imported = importlib.import_module(f"check_jobmon.{module}")
             command.set_defaults(run=imported.run, command=name)
+            add_help_texts(command, name)
             imported.add_arguments(command)
     return parser
 
@@ -79,20 +82,19 @@ def _declared(words: Sequence[str]) -> Collection[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run jobmonctl; returns its exit status."""
-    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if not ignored:
-        # a traceback from the middle of an import would help nobody, and there is nothing yet to be ended in order
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_streams()
     from check_jobmon.config.connection_options import complete
     from check_jobmon.text import clean
 
     try:
         try:
-            parser = command_line(_declared(sys.argv[1:] if argv is None else argv))
+            words = list(sys.argv[1:] if argv is None else argv)
+            parser = command_line(_declared(words))
             complete(parser)
-            arguments = parser.parse_args(argv)
-            if not ignored and getattr(arguments, "command", "") != "run":
+            # what follows the first `--` is the command of `run`; argparse would take its options for ours
+            end = words.index("--") if words[:1] == ["run"] and "--" in words else len(words)
+            arguments = parser.parse_args(words[:end], argparse.Namespace(argv=words[end + 1 :]))
+            if arguments.command != "run" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(arguments.run(arguments))
         finally:

@@ -1,42 +1,12 @@
-"""jobmonctl history: draws the durations and states of a job's runs as a small chart."""
+"""The chart of jobmonctl history: the durations and states of a job's runs as bars. show.py has the command."""
 
-import argparse
 import statistics
-from dataclasses import asdict
 
-from check_jobmon.config.connection_options import filled
-from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, describe
-from check_jobmon.ctl.connecting import JobLog, in_job_log
-from check_jobmon.ctl.run_queries import Run, duration_text, runs_of_job, time_text
-from check_jobmon.ctl.table import Row, Table, show, show_json
+from check_jobmon.ctl.run_queries import Run, duration_text, time_text
+from check_jobmon.ctl.table import Row, Table
 
 WIDTH = 30
 """Columns of the longest bar."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Shows a job's last runs as a bar chart of their durations, newest first. A run\n"
-        "that succeeded is drawn as ###, one that failed as xxx, a running one as +++.",
-        "  jobmonctl history -d etl 'nightly etl'\n  jobmonctl history -d etl cube -n 60",
-    )
-    parser.add_argument("name", type=filled, metavar="NAME", help="name of the job (in any letter case)")
-    add_session_arguments(parser)
-    add_list_arguments(parser, 20, "runs")
-
-
-@in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
-    """Print the chart."""
-    found = runs_of_job(log, arguments.name, arguments.n)
-    if arguments.json:
-        show_json(asdict(run) for run in found)
-    elif found:
-        show(chart(found))
-    else:
-        print("no run of this job was ever logged")
-    return 0
 
 
 def chart(found: list[Run]) -> Table:

@@ -86,11 +86,11 @@ def run_with_id(log: JobLog, job_id: int) -> Run:
     return found[0]
 
 
-def runs_of_job(log: JobLog, name: str, number: int) -> list[Run]:
-    """A job's newest runs, an empty list if it never ran. Raises CommandFailed if no job has the name."""
-    source = sql_file("ctl/runs_of_job.sql").replace("@job_runs@", job_runs("asked.name", "asked.number"))
-    found = runs(log, source, name, number)
-    if not found:
+def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> list[Run]:
+    """The newest runs: `which` is one of the files runs_*.sql. Raises CommandFailed if there is none and no job has the name."""
+    values = {"all_names": sql_file("judging/logged_names.sql"), "job_runs": job_runs("n.job_name", "asked.number")}
+    found = runs(log, fill(sql_file(f"ctl/runs_{which}.sql"), values), name, number)
+    if name and not found:
         log.require_name(name)
     return found
 

@@ -1,4 +1,5 @@
--- The newest runs of a job; the parameters are its name, in any case, and how many. @job_runs@: job_runs.sql for those two.
+-- The newest runs of a job, its name in any case. @job_runs@: job_runs.sql for n.job_name and asked.number.
 SELECT r.job_id
-  FROM (SELECT upper(%s) AS name, %s AS number) AS asked
+  FROM (SELECT %s AS name, %s AS number) AS asked
+ CROSS JOIN LATERAL (SELECT upper(asked.name) AS job_name) AS n
  CROSS JOIN LATERAL (@job_runs@) AS r

@@ -1,7 +1,11 @@
--- The newest open runs whose backend is still there; the parameter is how many.
-SELECT l.job_id
-  FROM @schema@.job_log AS l
-  JOIN backend AS b ON b.pid = l.pid AND coalesce(b.backend_start <= l.start_time, true)
- WHERE l.end_time IS NULL
- ORDER BY l.job_id DESC
- LIMIT %s
+-- The newest open runs whose backend is still there, of whatever name.
+SELECT r.job_id
+  FROM (SELECT %s AS name, %s AS number) AS asked
+ CROSS JOIN LATERAL (
+        SELECT l.job_id
+          FROM @schema@.job_log AS l
+          JOIN backend AS b ON b.pid = l.pid AND coalesce(b.backend_start <= l.start_time, true)
+         WHERE l.end_time IS NULL
+         ORDER BY l.job_id DESC
+         LIMIT asked.number
+       ) AS r

@@ -5,9 +5,8 @@ import contextlib
 import os
 import select
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from check_jobmon.config.connection_options import (
     DEFAULT_SCHEMA,
@@ -16,14 +15,17 @@ from check_jobmon.config.connection_options import (
     option,
     path,
     seconds,
+    whole_number,
 )
+from check_jobmon.config.hosts import locate
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
+from check_jobmon.recording.background_log import BackgroundLog, connect
+from check_jobmon.recording.child_process import Command, End
+from check_jobmon.recording.signals import Signals
 from check_jobmon.text import clean, storable
 
-# run() imports these when it needs them: the command is to start soon
+# imported when it is needed, because the command is to start soon; likewise psycopg
 if TYPE_CHECKING:
-    from check_jobmon.recording.background_log import BackgroundLog
-    from check_jobmon.recording.child_process import Command, End
     from check_jobmon.recording.spool import Spool
 
 DELIVERY_SECONDS = 30.0
@@ -34,32 +36,7 @@ ACTION_LENGTH = 65536
 """Characters. The server keeps 64 KiB of an action."""
 STDERR_SECONDS = 1
 """Seconds that a message waits for a reader of stderr who has stalled."""
-
-EPILOG = """\
-exit status:
-  the command's own; if a signal killed it, jobmonctl is killed by the same
-  signal. 124 if it timed out, 126 if it can't be executed, 127 if it isn't
-  found, 75 if --lock kept it from running, 2 wrong arguments.
-  With --deliver: 0 all runs were delivered, 1 not all.
-
-what is logged:
-  One step. Its action is the command line (so don't put a password there), its
-  message the last lines of the output. Output to a terminal is not logged, nor
-  is stdout with >/dev/null. Stderr is logged even with 2>/dev/null; to discard
-  it altogether, redirect it within the command: sh -c '...'.
-  The run is OK if the exit status is 0, WARNING if --warn-on names it, and
-  CRITICAL otherwise.
-
-if the database can't be reached:
-  The command runs all the same. The log of the run is kept in a file in the
-  spool folder, and the next 'jobmonctl run' with the same connection options
-  writes it to the database, with the times at which the command really ran.
-
-examples:
-  jobmonctl run 'NIGHTLY DUMP' -d etl -- pg_dump -Fc -f /backup/etl.dump etl
-  jobmonctl run SYNC -d etl --lock --warn-on 23,24 -- rsync -a /srv/ web:/srv/
-  jobmonctl run --deliver -d etl
-"""
+USAGE = "give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status (see jobmonctl run --help)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
         "       jobmonctl run --deliver|--spool-status [option ...]"
     )
-    parser.description = (
-        "Runs a command, and logs it as a run of the job NAME. The command's output,\n"
-        "signals, environment and terminal are the same as without jobmonctl."
-    )
-    parser.epilog = EPILOG
     parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in upper case")
     add_connection_arguments(parser)
     group = parser.add_argument_group("run")
@@ -79,25 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--lock", "don't run while another 'run --lock' or a sql_job() of this job is under way")
     limit = "end the command and its descendants after this time, by SIGTERM and, 10 seconds later, SIGKILL "
     limit += "(default: no limit); with --deliver, how long the server may take for each run (default: 30)"
-    option(group, "--timeout SECONDS", limit, _seconds)
+    option(group, "--timeout SECONDS", limit, _running_time)
     place = "folder for runs that could not be logged yet (default: $XDG_STATE_HOME/check_jobmon/spool; if that "
     place += "variable is not set, ~/.local/state/check_jobmon/spool, for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
     option(group, "--deliver", "log the runs that are in the spool folder; run no command")
     option(group, "--spool-status", "list the runs that are in the spool folder; run no command")
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
-        """Keep what follows the first `--` for the command; argparse would take its options for ours."""
-        at = args.index("--") if "--" in args else len(args)
-        arguments, unknown = parse(args[:at], namespace)
-        arguments.argv = command = args[at + 1 :]
-        modes = [bool(arguments.name or command), arguments.deliver, arguments.spool_status]
-        if not unknown and (sum(modes) != 1 or (modes[0] and not (arguments.name and command and command[0]))):
-            parser.error("give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status")
-        return arguments, unknown
-
-    parser.parse_known_args = parse_known_args  # type: ignore[assignment,method-assign]
 
 
 def _name(text: str) -> str:
@@ -107,21 +66,20 @@ def _name(text: str) -> str:
     return text
 
 
+_code = whole_number(1, 255, "an exit status", "numbers from 1 to 255, as 1,23")
+_running_time = seconds(lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's")
+
+
 def _codes(text: str) -> frozenset[int]:
-    codes = [code.strip() for code in text.split(",")]
-    if not all(code.isascii() and code.isdigit() and 1 <= int(code) <= 255 for code in codes):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of exit statuses: give numbers from 1 to 255, as 1,23"
-        )
-    return frozenset(int(code) for code in codes)
-
-
-def _seconds(text: str) -> float:
-    return seconds(text, lambda number: 0 < number <= 31_536_000, "more than 0 and at most a year's")
+    return frozenset(_code(code.strip()) for code in text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command and log it, or deliver or list what is in the spool; returns the exit status."""
+    """Run the command, `arguments.argv`, and log it, or deliver or list what is in the spool; returns the exit status."""
+    modes = [bool(arguments.name or arguments.argv), arguments.deliver, arguments.spool_status]
+    if sum(modes) != 1 or (modes[0] and not (arguments.name and any(arguments.argv[:1]))):
+        _print_error(USAGE)
+        return 2
     if arguments.conninfo and (refusal := _conninfo_refusal(arguments)):
         _print_error(refusal)
         return 2
@@ -129,13 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _list_spool(_spool(arguments)[0])
     if arguments.deliver:
         return _deliver(arguments)
-    from check_jobmon.recording.background_log import BackgroundLog
-    from check_jobmon.recording.child_process import Command, End
-    from check_jobmon.recording.signals import Signals
-
     signals = Signals()
     action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
-    places = (lambda: _spool(arguments), lambda: _location(arguments))
+    places = (lambda: _spool(arguments), lambda: locate(arguments))
     log = BackgroundLog(arguments.name, action, *places, _print_error, signals)
     command = Command(arguments.argv, signals, arguments.timeout)
     with contextlib.ExitStack() as locks:
@@ -153,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _run(arguments: argparse.Namespace, log: "BackgroundLog", command: "Command") -> "End":
+def _run(arguments: argparse.Namespace, log: BackgroundLog, command: Command) -> End:
     """Start the command, then what logs it, and wait for both."""
     try:
         end = command.start()
@@ -180,7 +134,7 @@ def _run(arguments: argparse.Namespace, log: "BackgroundLog", command: "Command"
     return end
 
 
-def _lock(arguments: argparse.Namespace, log: "BackgroundLog", locks: contextlib.ExitStack) -> None:
+def _lock(arguments: argparse.Namespace, log: BackgroundLog, locks: contextlib.ExitStack) -> None:
     """Lock the job, or set `log.refused`. Also starts the log.
 
     There are two locks: the database's, against sql_job() and other machines, and a file's, which needs no database.
@@ -196,7 +150,7 @@ def _lock(arguments: argparse.Namespace, log: "BackgroundLog", locks: contextlib
         log.refused = unlocked
 
 
-def _log_refusal(log: "BackgroundLog", why: str) -> None:
+def _log_refusal(log: BackgroundLog, why: str) -> None:
     from check_jobmon.schema.scripts import REFUSAL
 
     _print_error(f"{log.name.upper()} was not run: {why}")
@@ -230,18 +184,8 @@ def _spool(arguments: argparse.Namespace) -> "tuple[Spool, str]":
     return Spool(folder), job_log_key(connection_parameters(arguments), arguments.schema or DEFAULT_SCHEMA)
 
 
-def _location(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Where the job log is: libpq's parameters and the schema. Raises ConfigFileError."""
-    from check_jobmon.config.hosts import locate
-
-    location = locate(arguments)
-    return location.parameters, location.schema
-
-
 def _deliver(arguments: argparse.Namespace) -> int:
     """Deliver the runs in the spool, each within the time limit."""
-    from check_jobmon.recording.background_log import connect
-
     delivered, refusals = 0, list[str]()
     try:
         spool, target = _spool(arguments)
@@ -250,7 +194,7 @@ def _deliver(arguments: argparse.Namespace) -> int:
             return 1
         if any(spool.runs(target)):
             limit = arguments.timeout or DELIVERY_SECONDS
-            with connect(*_location(arguments), seconds=limit) as recorder:
+            with connect(*locate(arguments), seconds=limit) as recorder:
                 delivered, refusals = spool.deliver(recorder, target)
     except Exception as error:
         _print_error(f"not all could be delivered: {reason(error)}")

@@ -1,16 +1,17 @@
 """jobmonctl status: shows all jobs as check_jobmon judges them, as a table."""
 
 import argparse
+import contextlib
+import itertools
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import psycopg
-
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, describe, print_error, seconds
-from check_jobmon.ctl.connecting import FAILURES, JobLog, connect, in_job_log, reason_of
+from check_jobmon.ctl.arguments import add_session_arguments, print_error, waiting_time
+from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import Row, Table, coloured, console, show, show_json
 from check_jobmon.judging.job import Job, Words
@@ -19,26 +20,16 @@ NOW = "%Y-%m-%d %H:%M:%S %z"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Shows the jobs as check_jobmon judges them, the worst first: all jobs that are\n"
-        "configured, have failed since their last success, or have an open run.",
-        "  jobmonctl status -d etl\n  jobmonctl status -d etl --watch 5",
-        "0 done, whatever the states of the jobs (the exit status of check_jobmon tells\n"
-        "  those), 1 not done (stderr says why in one line), 2 wrong arguments",
-    )
     add_session_arguments(parser)
+    either = parser.add_mutually_exclusive_group()
     text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
-    option(parser, "--watch SECONDS", text, seconds, nargs="?", const=2.0)
-    option(parser, "--json", "print JSON")
+    option(either, "--watch SECONDS", text, waiting_time, nargs="?", const=2.0)
+    option(either, "--json", "print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, once or again and again."""
-    if arguments.watch and arguments.json:
-        print_error(arguments, "--watch and --json can't be combined")
-        return 2
-    return _show(arguments)
+    return _watch(arguments) if arguments.watch else _show(arguments)
 
 
 @in_job_log
@@ -46,8 +37,6 @@ def _show(log: JobLog, arguments: argparse.Namespace) -> int:
     if arguments.json:
         words, jobs = _judge(log)
         show_json(json_object(job, words) for job in jobs)
-    elif arguments.watch:
-        _watch(_Watched(log, arguments), arguments.watch)
     else:
         show(_look(log))
     return 0
@@ -63,50 +52,43 @@ def _look(log: JobLog) -> Table:
     return table(jobs, words, time.strftime(NOW))
 
 
-class _Watched:
-    """The table, looked at repeatedly: while the server is away, the last one, with the reason in its title."""
-
-    def __init__(self, log: JobLog, arguments: argparse.Namespace) -> None:
-        self.log: JobLog | None = log
-        self.arguments = arguments
-        self.last = _look(log)
-
-    def look(self) -> Table:
-        schema = ""
+def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
+    """The table, each time anew: while the server is away, the last one, with the reason in its title."""
+    last = None
+    while True:
         try:
-            if self.log is None:
-                session, schema = connect(self.arguments)
-                self.log = JobLog(session, schema)
-            self.last = _look(self.log)
-            return self.last
-        except psycopg.Error as error:
-            reason = reason_of(error, self.log.schema if self.log else schema, self.arguments.timeout)
+            with connected(arguments) as (session, schema):
+                log = JobLog(session, schema)
+                while True:
+                    last = _look(log)
+                    yield last
         except FAILURES as error:
-            reason = str(error)
-        if self.log:
-            self.log.session.close()
-            self.log = None
-        now = time.strftime(NOW)
-        return replace(self.last, title=f"{now}: trying again, because {reason}; it was {self.last.title}")
+            if last is None:
+                raise
+            yield replace(last, title=f"{time.strftime(NOW)}: trying again, because {error}; it was {last.title}")
 
 
-def _watch(watched: _Watched, pause: float) -> None:
+def _watch(arguments: argparse.Namespace) -> int:
     """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C."""
-    on = console()
+    looks, on = _looks(arguments), console()
     try:
+        first = next(looks)
+    except FAILURES as error:
+        print_error(arguments, str(error))
+        return 1
+    with contextlib.suppress(KeyboardInterrupt):
         if on is None:
-            while True:
-                show(watched.look())
+            for look in itertools.chain([first], looks):
+                show(look)
                 print(flush=True)
-                time.sleep(pause)
+                time.sleep(arguments.watch)
         from rich.live import Live
 
-        with Live(coloured(watched.last), console=on, auto_refresh=False, screen=True) as live:
+        with Live(coloured(first), console=on, auto_refresh=False, screen=True) as live:
             while True:
-                time.sleep(pause)
-                live.update(coloured(watched.look()), refresh=True)
-    except KeyboardInterrupt:
-        pass
+                time.sleep(arguments.watch)
+                live.update(coloured(next(looks)), refresh=True)
+    return 0
 
 
 def _code(job: Job) -> int:

@@ -1,7 +1,6 @@
 """Prints tables on a terminal or into a pipe, with all texts made harmless. Only it looks whether rich is installed."""
 
 import json
-import math
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -65,16 +64,9 @@ def show_title(text: str, alert_code: int | None = None) -> None:
 
 def show_json(rows: Iterable[dict[str, Any]]) -> None:
     """Print a list of objects. Texts are as they are in the log: JSON's escapes keep them harmless."""
-    print(json.dumps(_finite(list(rows)), indent=2, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for infinity and NaN, which JSON doesn't have."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    # null for infinity and NaN, which Python writes and JSON doesn't have
+    values = json.loads(json.dumps(list(rows)), parse_constant=lambda _: None)
+    print(json.dumps(values, indent=2, allow_nan=False))
 
 
 def plain(table: Table) -> list[str]:

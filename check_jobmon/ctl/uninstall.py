@@ -10,7 +10,7 @@ from psycopg import Rollback, errors, sql
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, describe
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.scripts import functions, tables
@@ -19,16 +19,6 @@ from check_jobmon.text import clean, counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    describe(
-        parser,
-        "Removes from a database what bootstrap created: the schema with the log and its\n"
-        "configuration, the role jobmon_link_NNN, the extension dblink if bootstrap\n"
-        "installed it, and the roles jobmon_log and jobmon_monitor unless another\n"
-        "database uses them. Shows first how much that is, and asks. Removes nothing if\n"
-        "something of your own depends on it. There is no way back without a dump:\n"
-        "pg_dump -n jobmon.",
-        "  jobmonctl uninstall -d etl\n  jobmonctl uninstall -d etl --keep-data\n  jobmonctl uninstall -d postgres --orphans",
-    )
     add_session_arguments(parser)
     add_yes_argument(parser)
     which = parser.add_mutually_exclusive_group()
@@ -50,18 +40,18 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
         ) from None
 
 
-def _made(schema: str, keep_data: bool) -> dict[str, object]:
-    """The names of the objects to drop: what bootstrap makes, as its scripts have it, without what is kept."""
+def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
+    """The parameters of uninstall_drops.sql: what bootstrap makes, as its scripts have it, without what is kept."""
     once = "".join(script.sql for script in tables(schema, schema))
     again = functions(schema, schema)
-    routine, table = (
-        r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)',
-        r'^CREATE (?:TABLE|SEQUENCE) "\w+"\.(\w+)',
-    )
+    routine = r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)'
+    table = r'^CREATE (?:TABLE|SEQUENCE) "\w+"\.(\w+)'
     return {
         "schema": schema,
-        "routines": re.findall(routine, again if keep_data else once + again, re.MULTILINE),
-        "tables": [] if keep_data else ["schema_version", *re.findall(table, once, re.MULTILINE)],
+        "routines": re.findall(routine, again if keep else once + again, re.MULTILINE),
+        "tables": [] if keep else ["schema_version", *re.findall(table, once, re.MULTILINE)],
+        "roles": roles,
+        "keep": keep,
     }
 
 
@@ -89,7 +79,10 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     if not confirmed("Remove it?", arguments):
         return 1
     with session.transaction():
-        _remove(session, schema, dbname, [name for name, *_ in roles], keep)
+        refuse_untrusted(session, schema)
+        drops = _drops(schema, [name for name, *_ in roles], keep)
+        for (statement,) in session.execute(sql_file("ctl/uninstall_drops.sql").encode(), drops).fetchall():
+            session.execute(statement.encode())
         _end_links(session, names[0])
         unused = [name for name, _, others in roles if not others]
         left = [name for name in unused if not _dropped(session, name)]
@@ -98,24 +91,6 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     for name in left:
         print(clean(f"role {name} was not removed: it has rights elsewhere, or you may not drop it"))
     return 0
-
-
-def _remove(session: Session, schema: str, dbname: str, roles: list[str], keep: bool) -> None:
-    """Drop the schema, or with `keep` all but its tables, and revoke the roles' rights on it and on the database."""
-    refuse_untrusted(session, schema)
-    home, database = sql.Identifier(schema), sql.Identifier(dbname)
-    drops = sql_file("ctl/uninstall_drops.sql").encode()
-    for (drop,) in session.execute(drops, _made(schema, keep)).fetchall():
-        session.execute(drop.encode())
-    if keep:
-        session.execute(sql.SQL("DELETE FROM {}.link").format(home))
-    else:
-        session.execute(sql.SQL("DROP SCHEMA {}").format(home))
-    for name in roles:
-        role = sql.Identifier(name)
-        if keep:
-            session.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(home, role))
-        session.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, role))
 
 
 def _refuse_others(session: Session, schema: str) -> str:

@@ -1,4 +1,5 @@
--- The statements that drop what bootstrap has made in a schema, but for the schema itself. Parameters: schema, routines, tables.
+-- The statements that drop what bootstrap has made in a schema, and revoke the rights of its roles: in this order. Parameters:
+-- schema, routines, tables, roles; keep, if only the schema and its tables stay.
 SELECT format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass)
   FROM pg_trigger AS t
   JOIN pg_class AS c ON c.oid = t.tgrelid
@@ -20,3 +21,12 @@ SELECT CASE c.relkind WHEN 'S' THEN 'DROP SEQUENCE ' ELSE 'DROP TABLE ' END || s
    AND c.relname = ANY (%(tables)s)
    AND c.relkind IN ('r', 'S')
  GROUP BY c.relkind
+ UNION ALL
+SELECT format(CASE WHEN %(keep)s THEN 'DELETE FROM %%I.link' ELSE 'DROP SCHEMA %%I' END, %(schema)s)
+ UNION ALL
+SELECT format('REVOKE ALL ON SCHEMA %%I FROM %%I', %(schema)s, r.name)
+  FROM unnest(%(roles)s::text[]) AS r(name)
+ WHERE %(keep)s
+ UNION ALL
+SELECT format('REVOKE CONNECT ON DATABASE %%I FROM %%I', current_database(), r.name)
+  FROM unnest(%(roles)s::text[]) AS r(name)

@@ -7,15 +7,6 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Starts a PostgreSQL server in a temporary folder, installs the job log, logs\n"
-        "jobs in every state (ok, failed, missing, running, blocked, crashed), runs\n"
-        "check_jobmon, and removes the server. Changes nothing outside of that folder."
-    )
-    parser.epilog = (
-        "exit status:\n  0 check_jobmon reported CRITICAL, as it should; 1 it did not, or no server\n"
-        "  could be started (stderr says why), 2 wrong arguments\n\nexamples:\n  jobmonctl demo --keep"
-    )
     text = "leave the server running, and print how to use and stop it"
     parser.add_argument("--keep", action="store_true", help=text)
 

@@ -96,8 +96,7 @@ def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.N
                 parser.error(f"{name} {reason}")
 
 
-def _timeout(text: str) -> float:
-    return seconds(text, lambda number: 0 < number <= 86400, "more than 0 and at most 86400")
+_timeout = seconds(lambda number: 0 < number <= 86400, "more than 0 and at most 86400")
 
 
 def _destination(text: str) -> str:
