@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,7 @@ class Server:
     root runs no program from there and overwrites no file there.
     """
 
-    def __init__(
-        self, binaries: Path | None = None, settings: Mapping[str, str] | None = None, tcp: bool = False
-    ) -> None:
+    def __init__(self, binaries: Path | None = None, settings: dict[str, str] | None = None, tcp: bool = False) -> None:
         self.binaries, self.settings, self.tcp = binaries or wheel_binaries(), settings or {}, tcp
         self._user = _server_user()
         self._as_user: dict[str, Any] = {}

@@ -180,7 +180,7 @@ class Spool:
             if run.target != target:
                 continue
             try:
-                run.deliver(recorder)
+                recorder.add_past_run(run)
             except psycopg.DataError as error:
                 refused.append(_set_aside(path, error.diag.message_primary or str(error)))
             except psycopg.Error as error:
