@@ -146,25 +146,13 @@ def _ensure_settings(connection: Session, name: str) -> None:
 
     The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
-    settings = dict(SETTINGS)
-    if connection.info.server_version < 170000:
-        del settings["transaction_timeout"]
-    wanted = {f"{setting}={to}" for setting, to in settings.items()}
-    for database, config in _found_settings(connection, name):
-        if database or not wanted.issuperset(config):
-            _alter(connection, name, *(("IN DATABASE {} RESET ALL", database) if database else ("RESET ALL",)))
-    there = [one for database, config in _found_settings(connection, name) if not database for one in config]
-    for setting, to in settings.items():
-        if f"{setting}={to}" in there:
-            continue
-        if setting in FOR_SUPERUSERS:
-            attempt(connection, "ALTER ROLE {} SET {} = {}", name, setting, sql.Literal(to))
+    settings = {"names": list(SETTINGS), "wanted": list(SETTINGS.values()), "powerful": list(FOR_SUPERUSERS)}
+    changes = connection.execute(query("role_settings"), {"role": name, **settings}).fetchall()
+    for change, takes_superuser in changes:
+        if takes_superuser:
+            attempt(connection, "ALTER ROLE {} {}", name, sql.SQL(change))
         else:
-            _alter(connection, name, "SET {} = {}", setting, sql.Literal(to))
-
-
-def _found_settings(connection: Session, name: str) -> list[tuple[str | None, list[str]]]:
-    return connection.execute(query("role_settings"), {"role": name}).fetchall()
+            _alter(connection, name, sql.SQL(change))
 
 
 def _forget(connection: Session, schema: str, name: str) -> None:
@@ -178,18 +166,17 @@ def set_password(connection: Session, schema: str, name: str) -> None:
     """Make the recorded password the role's password."""
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     password = str(value(connection, "SELECT password FROM {}.link", schema))
-    _alter(connection, name, "PASSWORD {}", sql.Literal(_verifier(password)))
+    _alter(connection, name, sql.SQL("PASSWORD {}").format(_verifier(password)))
 
 
-def _alter(connection: Session, name: str, change: str, *names: str | sql.Composable) -> None:
+def _alter(connection: Session, name: str, change: sql.Composable) -> None:
     """ALTER ROLE, as the session's role or, if that may not, as the role itself: each role may change these things of its own."""
-    statement = "ALTER ROLE {} " + change
-    if attempt(connection, statement, name, *names):
+    if attempt(connection, "ALTER ROLE {} {}", name, change):
         return
     remedy = f'a superuser to run: GRANT "{name}" TO "{connection.info.user}"'
     with explaining(connection, "give the link's role its password", remedy):
         run(connection, "SET LOCAL ROLE {}", name)
-        run(connection, statement, name, *names)
+        run(connection, "ALTER ROLE {} {}", name, change)
         run(connection, "RESET ROLE")
 
 
