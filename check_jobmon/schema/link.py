@@ -18,22 +18,6 @@ from check_jobmon.schema.roles import refuse_faults
 from check_jobmon.schema.scripts import filled, query
 from check_jobmon.schema.statements import attempt, explaining, run, value
 
-SETTINGS = {
-    # with other values, the statements of the logging functions would do something else
-    "array_nulls": "on",
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
-    "session_replication_role": "origin",
-    # the caller's settings say how long a call may take
-    "statement_timeout": "0",
-    "transaction_timeout": "0",
-    # All links have one role, so whoever has a link open could read in pg_stat_activity what the others write.
-    "track_activities": "off",
-}
-"""The settings of the link's role, which win over the database's. Each makes opening a link a little slower."""
-FOR_SUPERUSERS = ("session_replication_role", "track_activities")
-"""The settings among them that take a superuser, or a role with SET on the parameter."""
-
 
 class Dblink(NamedTuple):
     """The schema that dblink is in, whether bootstrap changed anything about it, and what the report says about it."""
@@ -125,7 +109,7 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
         set_password(connection, schema, name)
     if recorded and recorded != name:
         _forget(connection, schema, recorded)
-    _ensure_settings(connection, name)
+    _ensure_settings(connection, schema, name)
     users = connection.execute(filled("link_users", schema), {"link": name}).fetchall()
     for user, may_connect in users:
         if not may_connect:
@@ -141,13 +125,12 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
     return [user for user, _ in users]
 
 
-def _ensure_settings(connection: Session, name: str) -> None:
+def _ensure_settings(connection: Session, schema: str, name: str) -> None:
     """Give the role its settings and no others: a role may change its own, so whoever has a link open could.
 
     The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
-    settings = {"names": list(SETTINGS), "wanted": list(SETTINGS.values()), "powerful": list(FOR_SUPERUSERS)}
-    changes = connection.execute(query("role_settings"), {"role": name, **settings}).fetchall()
+    changes = connection.execute(filled("role_settings", schema), {"role": name}).fetchall()
     for change, takes_superuser in changes:
         if takes_superuser:
             attempt(connection, "ALTER ROLE {} {}", name, sql.SQL(change))

@@ -1,29 +1,28 @@
--- What ALTER ROLE has to change, in this order, so that a role has the settings `names` with the values `wanted`, and no others in
--- any database. With each, whether it takes a superuser (`powerful`): RESET ALL leaves such a setting as it is unless a superuser
+-- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role (@link_settings@), and no others
+-- in any database. With each change, whether it takes a superuser. RESET ALL leaves such settings as they are unless a superuser
 -- executes it.
 WITH found AS (
-    SELECT s.setdatabase, s.setconfig
-      FROM pg_db_role_setting AS s
-      JOIN pg_roles AS r ON r.oid = s.setrole
-     WHERE r.rolname = %(role)s
+    SELECT r.setdatabase AS database, r.setconfig AS config
+      FROM pg_db_role_setting AS r
+     WHERE r.setrole = (SELECT o.oid FROM pg_roles AS o WHERE o.rolname = %(role)s)
 ), wanted AS (
-    SELECT w.number, w.name, w.value, w.name || '=' || w.value AS entry
-      FROM unnest(%(names)s::text[], %(wanted)s::text[]) WITH ORDINALITY AS w(name, value, number)
-     WHERE current_setting(w.name, true) IS NOT NULL  -- transaction_timeout is new in PostgreSQL 17
-), foreign_settings AS (
-    SELECT f.setdatabase
+    SELECT s.*, s.name || '=' || s.value AS entry
+      FROM @link_settings@
+     WHERE current_setting(s.name, true) IS NOT NULL  -- transaction_timeout is new in PostgreSQL 17
+), reset AS (
+    SELECT f.database
       FROM found AS f
-     WHERE f.setdatabase <> 0
-        OR NOT f.setconfig <@ ARRAY(SELECT w.entry FROM wanted AS w)
+     WHERE f.database <> 0
+        OR NOT f.config <@ ARRAY(SELECT w.entry FROM wanted AS w)
 )
 SELECT c.change, c.takes_superuser
-  FROM (SELECT 0, coalesce(format('IN DATABASE %%I ', d.datname), '') || 'RESET ALL', false
-          FROM foreign_settings AS f
-          LEFT JOIN pg_database AS d ON d.oid = f.setdatabase
+  FROM (SELECT 1, coalesce(format('IN DATABASE %%I ', d.datname), '') || 'RESET ALL', false
+          FROM reset AS r
+          LEFT JOIN pg_database AS d ON d.oid = r.database
          UNION ALL
-        SELECT w.number, format('SET %%I = %%L', w.name, w.value), w.name = ANY (%(powerful)s::text[])
+        SELECT 2, format('SET %%I = %%L', w.name, w.value), w.takes_superuser
           FROM wanted AS w
-         WHERE EXISTS (SELECT FROM foreign_settings AS f WHERE f.setdatabase = 0)
-            OR NOT EXISTS (SELECT FROM found AS f WHERE f.setdatabase = 0 AND w.entry = ANY (f.setconfig))
-       ) AS c(number, change, takes_superuser)
- ORDER BY c.number
+         WHERE EXISTS (SELECT FROM reset AS r WHERE r.database = 0)
+            OR NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND w.entry = ANY (f.config))
+       ) AS c(place, change, takes_superuser)
+ ORDER BY c.place
