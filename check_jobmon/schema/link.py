@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg import errors, sql
 
@@ -29,13 +29,8 @@ class Dblink(NamedTuple):
 
 def ensure_dblink(connection: Session, schema: str) -> Dblink:
     """Install dblink, in a schema of its own, if it is missing, and let the schema's owner use it."""
-    found = _dblink(connection, schema)
-    changed = not found
-    if not found:
-        _install(connection, schema)
-        found = _dblink(connection, schema)
-    assert found
-    home, stranger, lacking, public, remedy = found
+    before = _dblink(connection, schema)
+    home, stranger, lacking, public, remedy = before or _install(connection, schema)
     if stranger:
         raise BootstrapError(
             f'dblink is in schema "{home}", where role "{stranger}" could put look-alikes of its functions, which would run '
@@ -45,26 +40,25 @@ def ensure_dblink(connection: Session, schema: str) -> Dblink:
         )
     if lacking:
         attempt(connection, "{}", sql.SQL(lacking))
-        found = _dblink(connection, schema)
-        if not found or found[2]:
+        if _dblink(connection, schema)[2]:
             raise BootstrapError(
                 f'the owner of schema "{schema}" may not use dblink, and so can\'t log: ask a superuser to run, in database '
                 f'"{connection.info.dbname}": {lacking}'
             )
-    said = ""
-    if public:
-        said = (
-            "PUBLIC may execute dblink, so any role can send statements over a link that a function has opened in its "
-            f"session; if nobody else needs that right, run: {public}"
-        )
-    return Dblink(home, changed or bool(lacking), said)
+    warning = (
+        "PUBLIC may execute dblink, so any role can send statements over a link that a function has opened in its "
+        f"session; if nobody else needs that right, run: {public}"
+    )
+    return Dblink(home, not before or bool(lacking), warning if public else "")
 
 
-def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
+def _dblink(connection: Session, schema: str) -> Any:
+    """The row of dblink.sql, or None where dblink isn't installed."""
     return connection.execute(query("dblink"), {"schema": schema}).fetchone()
 
 
-def _install(connection: Session, schema: str) -> None:
+def _install(connection: Session, schema: str) -> Any:
+    """Install dblink; returns the row of dblink.sql."""
     home = f"{schema}_dblink"
     remedy = (
         f'a superuser to run, in database "{connection.info.dbname}": CREATE SCHEMA {home}; '
@@ -74,6 +68,7 @@ def _install(connection: Session, schema: str) -> None:
         with explaining(connection, "install dblink", remedy):
             run(connection, "CREATE SCHEMA {}", home)
             run(connection, "CREATE EXTENSION dblink SCHEMA {}", home)
+            return _dblink(connection, schema)
     except errors.DuplicateSchema:
         raise BootstrapError(
             f'dblink is not installed, and the schema that bootstrap makes for it exists already: drop schema "{home}", or '
