@@ -91,19 +91,20 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
 
     Returns the roles that have these rights: the link's own, and the one in dblink_mapping if there is one.
     """
-    recorded, name, found, has_key = connection.execute(filled("link_state", schema)).fetchall()[0]
+    name, found, is_recorded, original = connection.execute(filled("link_state", schema)).fetchall()[0]
     refuse_faults(connection, schema, name, login=True)
     if not found:
         statement = f'CREATE ROLE "{name}" LOGIN NOINHERIT'
         remedy = f'a superuser to run: {statement}; GRANT "{name}" TO "{connection.info.user}"'
         with explaining(connection, "create the link's role", remedy):
             connection.execute(statement.encode())
-    if recorded != name or not found or not has_key:
+    if not (found and is_recorded):
         # also in a copy of a database, which has the original's secrets
         connection.execute(filled("new_secrets", schema))
         set_password(connection, schema, name)
-    if recorded and recorded != name:
-        _forget(connection, schema, recorded)
+    if original:
+        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM {}", schema, original)
+        run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, original)
     _ensure_settings(connection, schema, name)
     users = connection.execute(filled("link_users", schema), {"link": name}).fetchall()
     for user, may_connect in users:
@@ -131,13 +132,6 @@ def _ensure_settings(connection: Session, schema: str, name: str) -> None:
             attempt(connection, "ALTER ROLE {} {}", name, sql.SQL(change))
         else:
             _alter(connection, name, sql.SQL(change))
-
-
-def _forget(connection: Session, schema: str, name: str) -> None:
-    """Revoke the role's rights here: it is the link's role of the database that this one was copied from."""
-    if value(connection, "SELECT true FROM pg_roles WHERE rolname = %(name)s", name=name):
-        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM {}", schema, name)
-        run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, name)
 
 
 def set_password(connection: Session, schema: str, name: str) -> None:
