@@ -20,7 +20,7 @@ from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable,
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
-    from typing_extensions import LiteralString
+    from typing_extensions import LiteralString, Self
 
 PINNED = {
     "search_path": "pg_catalog, pg_temp",
@@ -145,13 +145,13 @@ class Session(Pinned):
         self.seconds = seconds
         self.lock_seconds: float | None = None
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def connect(self) -> "Session":
+    def connect(self) -> "Self":
         """Connect. Raises as `connecting`."""
         with self._limited(), self.connecting() as parameters:
             self._connection = psycopg.connect(**parameters)

@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ def wheel_binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-@dataclass
 class Server:
     """One server in a new folder below the system's temporary folder. No other user of the machine can enter that folder.
 
@@ -46,22 +44,15 @@ class Server:
     root runs no program from there and overwrites no file there.
     """
 
-    binaries: Path = field(default_factory=wheel_binaries)
-    settings: dict[str, str] = field(default_factory=dict)
-    tcp: bool = False
-    folder: Path = field(init=False)
-    port: int = field(init=False)
-    data: Path = field(init=False)
-    passfile: Path = field(init=False)
-    """The superuser's password for TCP, in libpq's format (PGPASSFILE). The file exists only with `tcp`."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, binaries: Path | None = None, settings: dict[str, str] | None = None, tcp: bool = False) -> None:
+        self.binaries, self.settings, self.tcp = binaries or wheel_binaries(), settings or {}, tcp
         self._user = _server_user()
         self._as_user: dict[str, Any] = {}
         # /tmp rather than TMPDIR, which may be long: a socket's path has at most 107 bytes
         self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
         self.data = self.folder / "data"
         self.passfile = self.folder / "pgpass"
+        """The superuser's password for TCP, in libpq's format (PGPASSFILE). The file exists only with `tcp`."""
         if self._user:
             self._as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
             if not self._can_run_programs():
@@ -160,10 +151,7 @@ def _copied(binaries: Path, folder: Path) -> Path:
     for tree in (root, root.with_name(root.name + ".libs")):
         if tree.is_dir():
             shutil.copytree(tree, folder / tree.name, symlinks=True)
-    for path in folder.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
-    folder.chmod(0o755)
+    subprocess.run(["chmod", "-R", "go+rX", folder], check=True)
     return folder / binaries.relative_to(root.parent)
 
 

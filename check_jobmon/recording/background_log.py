@@ -18,6 +18,8 @@ DATABASE_WAIT = 5
 """Seconds to wait for the database after the command has ended, or, with a lock, before it starts."""
 LOOK_INTERVAL = 1
 """Seconds between two looks at whether the session that has the lock is lost."""
+LOCK_TRIED, RUN_ENDED, THROUGH = 1, 2, 3
+"""How far the thread is: the lock is tried, the run's end is logged or never will be, nothing is left to do."""
 
 
 def connect(parameters: dict[str, Any], schema: str, name: str = "", seconds: float | None = None) -> "Recorder":
@@ -53,15 +55,9 @@ class BackgroundLog:
         self.locked = False
         """Whether the session has the job's lock."""
         self._spool, self._location, self._report, self._signals = spool, location, report, signals
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._lock_wanted = False
-        self._lock_tried = threading.Event()
+        self._stage = 0
         self._over = threading.Event()
         """The command has ended, and `_end` is set."""
-        self._run_ended = threading.Event()
-        """The run's end is logged, or never will be."""
-        self._through = threading.Event()
-        """The thread has nothing left to do."""
         self._logged = False
         self._given_up = False
         # for _given_up and _pid: the thread must not log the run after it was put in the spool
@@ -78,14 +74,13 @@ class BackgroundLog:
 
         The run's start time is when this object was made.
         """
-        self._lock_wanted = lock
+        self._thread = threading.Thread(target=self._run, args=[lock], daemon=True)
         try:
             self._thread.start()
         except (RuntimeError, MemoryError) as error:  # the limit of threads is reached
             self._problem = reason(error)
-            for event in (self._lock_tried, self._run_ended, self._through):
-                event.set()
-        if lock and not self._signals.wait(self._lock_tried.is_set, DATABASE_WAIT):
+            self._stage = THROUGH
+        if lock and not self._waited(LOCK_TRIED, DATABASE_WAIT):
             self._give_up()
 
     def finish(self, alert_code: int, message: str) -> None:
@@ -94,10 +89,10 @@ class BackgroundLog:
         end = self._began + time.monotonic() - self._clock
         self._end = (alert_code, message)
         self._over.set()
-        if not self._signals.wait(self._run_ended.is_set, DATABASE_WAIT):
+        if not self._waited(RUN_ENDED, DATABASE_WAIT):
             self._give_up()
         if self._logged:
-            self._signals.wait(self._through.is_set, 2 * DATABASE_WAIT)
+            self._waited(THROUGH, 2 * DATABASE_WAIT)
         else:
             self._keep(end)
         for refusal in dict.fromkeys(self._refusals):
@@ -107,26 +102,29 @@ class BackgroundLog:
         """Whether the thread still waits for the server or the resolver."""
         return self._thread.is_alive()
 
+    def _waited(self, stage: int, seconds: float) -> bool:
+        """Wait for the thread to be that far; returns whether it is."""
+        return self._signals.wait(lambda: self._stage >= stage, seconds)
+
+    def _reach(self, stage: int) -> None:
+        self._stage = stage
+        self._signals.wake()
+
     def _connect(self) -> "Recorder":
         return connect(*self._location(), self.name)
 
-    def _run(self) -> None:
+    def _run(self, lock: bool) -> None:
         try:
             if refusal := self._spool()[0].refusal():
                 self._report(refusal)
             with contextlib.ExitStack() as sessions:
-                self._log(sessions)
+                self._log(sessions, lock)
         except BaseException as error:  # also SystemExit: finish() then puts the run in the spool
             self._problem = reason(error)
         finally:
-            for event in (self._lock_tried, self._run_ended, self._through):
-                self._set(event)
+            self._reach(THROUGH)
 
-    def _set(self, event: threading.Event) -> None:
-        event.set()
-        self._signals.wake()
-
-    def _log(self, sessions: contextlib.ExitStack) -> None:
+    def _log(self, sessions: contextlib.ExitStack, lock: bool) -> None:
         from check_jobmon.schema.scripts import REFUSAL
 
         recorder = sessions.enter_context(self._connect())
@@ -135,10 +133,10 @@ class BackgroundLog:
                 return
             self._pid = recorder.pid
         self._job_id = recorder.add_job(self.name)
-        if self._lock_wanted and self.refused is None:
+        if lock and self.refused is None:
             self.refused = recorder.lock(self._job_id)
             self.locked = self.refused is None
-        self._set(self._lock_tried)
+        self._reach(LOCK_TRIED)
         step_id = recorder.add_step(self._job_id, REFUSAL if self.refused else self.action)
         self._deliver(recorder, lambda: not self._over.is_set())
         while self.locked and not self._over.wait(LOOK_INTERVAL):
@@ -152,7 +150,7 @@ class BackgroundLog:
         recorder.end_step(step_id, alert_code, message)
         recorder.end_job(self._job_id, alert_code)
         self._logged = True
-        self._set(self._run_ended)
+        self._reach(RUN_ENDED)
         self._deliver_for_a_while(recorder)
 
     def _lock_again(self, sessions: contextlib.ExitStack, job_id: int) -> "Recorder | None":
@@ -196,15 +194,15 @@ class BackgroundLog:
         except Exception as error:
             self._report(f"{problem}, nor its log kept{folder} ({reason(error)}): it is lost")
             return
-        if self._pid and self._through.is_set():
-            delivered = threading.Event()
+        if self._pid and self._stage == THROUGH:
+            self._stage = RUN_ENDED
             with contextlib.suppress(RuntimeError):
-                threading.Thread(target=self._deliver_again, args=[delivered], daemon=True).start()
-                self._signals.wait(delivered.is_set, DATABASE_WAIT)
+                threading.Thread(target=self._deliver_again, daemon=True).start()
+                self._waited(THROUGH, DATABASE_WAIT)
         if path.exists():
             self._report(f"{problem}: its log is kept in {path}, and the next run delivers it")
 
-    def _deliver_again(self, delivered: threading.Event) -> None:
+    def _deliver_again(self) -> None:
         with contextlib.suppress(Exception), self._connect() as recorder:
             self._deliver_for_a_while(recorder)
-        self._set(delivered)
+        self._reach(THROUGH)

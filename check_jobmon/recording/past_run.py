@@ -4,12 +4,8 @@ import json
 import uuid
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from check_jobmon.text import storable
-
-if TYPE_CHECKING:
-    from check_jobmon.recording.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,6 @@ class PastRun:
         """The text of the run's file, without anything that the database can't store."""
         values = {name: storable(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
         return json.dumps(values, indent=1)
-
-    def deliver(self, recorder: "Recorder") -> int:
-        """Log the run, unless it is logged already; returns its job_id. Raises psycopg.Error."""
-        values = asdict(self)
-        del values["target"]
-        return recorder.add_past_run(**values)
 
 
 def timestamp(seconds: float) -> str:

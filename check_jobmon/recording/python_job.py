@@ -23,17 +23,13 @@ class Step:
 
     def __init__(self) -> None:
         self.message: object = ""
-        self._warned = False
-
-    @property
-    def alert_code(self) -> int:
+        self.alert_code = OK
         """OK, or WARNING once warn() was called."""
-        return WARNING if self._warned else OK
 
     def warn(self, message: object) -> None:
         """Go on, but have the step, and the job when it ends, fail at level 2 (a warning)."""
         self.message = message
-        self._warned = True
+        self.alert_code = WARNING
 
 
 # lower case, because it is called like a function: with check_jobmon.job(...)

@@ -14,6 +14,7 @@ from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import distrust, untrusted
 from check_jobmon.recording import OK
+from check_jobmon.recording.past_run import PastRun
 from check_jobmon.sql_files import quoted
 from check_jobmon.text import storable
 
@@ -22,7 +23,7 @@ KEPT_ALIVE = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 15,
 """While the job works, nothing else is sent: a firewall would drop the connection, and nobody notice a dead server."""
 
 
-class Recorder:
+class Recorder(Session):
     """The logging functions of one schema, over a session of its own. The pid of the runs is that of the session's backend.
 
     Every method raises psycopg.Error; if the server can't be reached, or is lost, that is a psycopg.OperationalError. Texts
@@ -42,41 +43,30 @@ class Recorder:
         defaults = {"application_name": storable(application), "connect_timeout": CONNECT_SECONDS}
         # parse the connection string, because parameters beside it would override what it says
         given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
-        self._session = Session({**defaults, **KEPT_ALIVE, **given}, seconds)
+        super().__init__({**defaults, **KEPT_ALIVE, **given}, seconds)
         try:
-            self._session.connect()
+            self.connect()
         except (DatabaseUnreachable, CheckImpossible) as error:
             cause = error.__cause__
             raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
         try:
-            server = self._session.info.server_version
-            settings = "SET jobmon.keep_link = on;" + ("SET idle_session_timeout = 0;" if server >= 140000 else "")
-            if found := self._session.rows(settings + untrusted(schema)):
-                reason = distrust(found[0][0], schema, self._session.dbname, self._session.user)
-                raise errors.InsufficientPrivilege(reason)
+            settings = "SET jobmon.keep_link = on;"
+            settings += "SET idle_session_timeout = 0;" if self.info.server_version >= 140000 else ""
+            if found := self.rows(settings + untrusted(schema)):
+                raise errors.InsufficientPrivilege(distrust(found[0][0], schema, self.dbname, self.user))
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the session, and with it its link and its locks."""
         if os.getpid() == self._process:
-            self._session.close()
+            super().close()
 
     @property
     def pid(self) -> int:
         """The backend's process id."""
-        return self._session.info.backend_pid
-
-    def lost(self) -> bool:
-        """Whether the server has ended the session. Sends nothing to find out."""
-        return self._session.lost()
+        return self.info.backend_pid
 
     def add_job(self, name: object) -> int:
         """Start a run; returns its job_id."""
@@ -102,33 +92,22 @@ class Recorder:
         holder: str | None = self._call("lock_job(%s)", job_id)
         return holder
 
-    def add_past_run(
-        self,
-        key: str,
-        name: object,
-        start: str,
-        end: str,
-        alert_code: int,
-        action: object,
-        message: object,
-        job_id: int | None,
-        pid: int,
-    ) -> int:
-        """Log a run that has ended; returns its job_id. The times are in ISO 8601. PastRun explains the values."""
+    def add_past_run(self, run: PastRun) -> int:
+        """Log a run that has ended, unless it is logged already; returns its job_id."""
         call = "add_past_run(%s::uuid, %s, %s, %s, %s::integer, %s, %s, %s::bigint, %s::integer)"
-        texts = map(storable, (key, name, start, end))
-        return int(self._call(call, *texts, alert_code, storable(action), storable(message), job_id, pid))
+        values = (run.key, run.name, run.start, run.end, run.alert_code, run.action, run.message, run.job_id, run.pid)
+        return int(self._call(call, *values))
 
     def _call(self, call: str, *values: object) -> Any:
         if os.getpid() != self._process:
             raise psycopg.InterfaceError("this session belongs to another process")
         statement = f"SELECT {{schema}}.{call}".format(schema=quoted(self._schema).replace("%", "%%"))
-        for codec in ("utf-8", _codec(self._session.info.parameter_status("server_encoding") or ""), "ascii"):
+        for codec in ("utf-8", _codec(self.info.parameter_status("server_encoding") or ""), "ascii"):
             # escape what the database's encoding lacks: the run is logged, and different names stay different
             escaped = [v.encode(codec, "backslashreplace").decode(codec) if isinstance(v, str) else v for v in values]
             with contextlib.suppress(errors.UntranslatableCharacter):
-                return self._session.rows(statement, *escaped, mode="READ WRITE")[0][0]
-        raise AssertionError(f"ASCII can't be stored in {self._session.dbname}")
+                return self.rows(statement, *escaped, mode="READ WRITE")[0][0]
+        raise AssertionError(f"ASCII can't be stored in {self.dbname}")
 
 
 def _codec(encoding: str) -> str:

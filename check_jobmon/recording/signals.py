@@ -83,7 +83,5 @@ def signal_name(number: int) -> str:
     >>> signal_name(15), signal_name(40)
     ('SIGTERM', 'signal 40')
     """
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    names = {known.value: known.name for known in signal.Signals}
+    return names.get(number, f"signal {number}")

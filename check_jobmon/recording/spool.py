@@ -71,9 +71,6 @@ def _parsed(conninfo: str) -> dict[str, Any]:
 class FolderRefused(PermissionError):
     """Other users could add runs to the folder or remove ours. `strerror` says why, and what to do."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(errno.EPERM, f"{reason}, or name another with --spool")
-
 
 @dataclass(frozen=True)
 class Spool:
@@ -99,14 +96,15 @@ class Spool:
         folder = self.folder.resolve(strict=True)
         status = folder.stat()
         above = (parent.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) for parent in folder.parents)
-        if not stat.S_ISDIR(status.st_mode):
-            raise FolderRefused("it is not a folder")
-        if status.st_uid != os.geteuid():
-            raise FolderRefused(f"it belongs to another user (uid {status.st_uid})")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise FolderRefused("other users may write to it: chmod 700 it")
-        if stat.S_IWOTH in above:
-            raise FolderRefused("other users may write to a folder above it")
+        faults = {
+            "it is not a folder": not stat.S_ISDIR(status.st_mode),
+            f"it belongs to another user (uid {status.st_uid})": status.st_uid != os.geteuid(),
+            "other users may write to it: chmod 700 it": status.st_mode & (stat.S_IWGRP | stat.S_IWOTH),
+            "other users may write to a folder above it": stat.S_IWOTH in above,
+        }
+        for fault, is_so in faults.items():
+            if is_so:
+                raise FolderRefused(errno.EPERM, f"{fault}, or name another with --spool")
         return folder
 
     def _made(self) -> Path:
@@ -180,7 +178,7 @@ class Spool:
             if run.target != target:
                 continue
             try:
-                run.deliver(recorder)
+                recorder.add_past_run(run)
             except psycopg.DataError as error:
                 refused.append(_set_aside(path, error.diag.message_primary or str(error)))
             except psycopg.Error as error:

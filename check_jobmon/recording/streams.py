@@ -7,7 +7,6 @@ is /dev/null as stderr, because programs don't look at that, and the log gets th
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -17,6 +16,7 @@ import struct
 import termios
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from check_jobmon.recording import reason
 from check_jobmon.recording.output_tail import Tail
@@ -27,15 +27,16 @@ STOP_SECONDS = 1
 """The longest that the thread needs to stop: it never blocks in a read, and in a write only if others fill the same pipe."""
 
 
+@dataclass(eq=False)
 class _Copy:
     """What the command writes to `source`, our pipe, goes to `to`, 1 or 2."""
 
-    def __init__(self, source: int, to: int) -> None:
-        self.source, self.to = source, to
-        self.pending = memoryview(b"")
-        """Read from the source and not yet written."""
-        self.left: int | None = None
-        """Once the command has ended: how many bytes were in the pipe at that moment and aren't read yet."""
+    source: int
+    to: int
+    pending: bytes | memoryview = b""
+    """Read from the source and not yet written."""
+    left: int | None = None
+    """Once the command has ended: how many bytes were in the pipe at that moment and aren't read yet."""
 
 
 class Streams:
@@ -163,13 +164,9 @@ class Streams:
                     return
                 for copy in self._copies:
                     copy.left = _readable(copy.source)
-            if all(copy.left == 0 and not copy.pending for copy in self._copies):
-                self._set_drained()
-
-    def _set_drained(self) -> None:
-        if not self.drained:
-            self.drained = True
-            self._signals.wake()
+            if not self.drained and all(copy.left == 0 and not copy.pending for copy in self._copies):
+                self.drained = True
+                self._signals.wake()
 
     def _read(self, copy: _Copy) -> None:
         data = os.read(copy.source, PIECE)
@@ -188,10 +185,10 @@ class Streams:
             copy.pending = copy.pending[os.write(copy.to, copy.pending[: select.PIPE_BUF]) :]
         except BlockingIOError:
             pass
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                self._drop(copy)
-            copy.pending = memoryview(b"")
+        except BrokenPipeError:
+            self._drop(copy)
+        except OSError:
+            copy.pending = b""
 
     def _drop(self, copy: _Copy) -> None:
         os.close(copy.source)

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg import errors, sql
 
@@ -17,22 +17,6 @@ from check_jobmon.connection.session import Session
 from check_jobmon.schema.roles import refuse_faults
 from check_jobmon.schema.scripts import filled, query
 from check_jobmon.schema.statements import attempt, explaining, run, value
-
-SETTINGS = {
-    # with other values, the statements of the logging functions would do something else
-    "array_nulls": "on",
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
-    "session_replication_role": "origin",
-    # the caller's settings say how long a call may take
-    "statement_timeout": "0",
-    "transaction_timeout": "0",
-    # All links have one role, so whoever has a link open could read in pg_stat_activity what the others write.
-    "track_activities": "off",
-}
-"""The settings of the link's role, which win over the database's. Each makes opening a link a little slower."""
-FOR_SUPERUSERS = ("session_replication_role", "track_activities")
-"""The settings among them that take a superuser, or a role with SET on the parameter."""
 
 
 class Dblink(NamedTuple):
@@ -45,13 +29,8 @@ class Dblink(NamedTuple):
 
 def ensure_dblink(connection: Session, schema: str) -> Dblink:
     """Install dblink, in a schema of its own, if it is missing, and let the schema's owner use it."""
-    found = _dblink(connection, schema)
-    changed = not found
-    if not found:
-        _install(connection, schema)
-        found = _dblink(connection, schema)
-    assert found
-    home, stranger, lacking, public, remedy = found
+    before = _dblink(connection, schema)
+    home, stranger, lacking, public, remedy = before or _install(connection, schema)
     if stranger:
         raise BootstrapError(
             f'dblink is in schema "{home}", where role "{stranger}" could put look-alikes of its functions, which would run '
@@ -61,26 +40,25 @@ def ensure_dblink(connection: Session, schema: str) -> Dblink:
         )
     if lacking:
         attempt(connection, "{}", sql.SQL(lacking))
-        found = _dblink(connection, schema)
-        if not found or found[2]:
+        if _dblink(connection, schema)[2]:
             raise BootstrapError(
                 f'the owner of schema "{schema}" may not use dblink, and so can\'t log: ask a superuser to run, in database '
                 f'"{connection.info.dbname}": {lacking}'
             )
-    said = ""
-    if public:
-        said = (
-            "PUBLIC may execute dblink, so any role can send statements over a link that a function has opened in its "
-            f"session; if nobody else needs that right, run: {public}"
-        )
-    return Dblink(home, changed or bool(lacking), said)
+    warning = (
+        "PUBLIC may execute dblink, so any role can send statements over a link that a function has opened in its "
+        f"session; if nobody else needs that right, run: {public}"
+    )
+    return Dblink(home, not before or bool(lacking), warning if public else "")
 
 
-def _dblink(connection: Session, schema: str) -> tuple[str, str | None, str | None, str | None, str | None] | None:
+def _dblink(connection: Session, schema: str) -> Any:
+    """The row of dblink.sql, or None where dblink isn't installed."""
     return connection.execute(query("dblink"), {"schema": schema}).fetchone()
 
 
-def _install(connection: Session, schema: str) -> None:
+def _install(connection: Session, schema: str) -> Any:
+    """Install dblink; returns the row of dblink.sql."""
     home = f"{schema}_dblink"
     remedy = (
         f'a superuser to run, in database "{connection.info.dbname}": CREATE SCHEMA {home}; '
@@ -90,6 +68,7 @@ def _install(connection: Session, schema: str) -> None:
         with explaining(connection, "install dblink", remedy):
             run(connection, "CREATE SCHEMA {}", home)
             run(connection, "CREATE EXTENSION dblink SCHEMA {}", home)
+            return _dblink(connection, schema)
     except errors.DuplicateSchema:
         raise BootstrapError(
             f'dblink is not installed, and the schema that bootstrap makes for it exists already: drop schema "{home}", or '
@@ -112,20 +91,21 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
 
     Returns the roles that have these rights: the link's own, and the one in dblink_mapping if there is one.
     """
-    recorded, name, found, has_key = connection.execute(filled("link_state", schema)).fetchall()[0]
+    name, found, is_recorded, original = connection.execute(filled("link_state", schema)).fetchall()[0]
     refuse_faults(connection, schema, name, login=True)
     if not found:
         statement = f'CREATE ROLE "{name}" LOGIN NOINHERIT'
         remedy = f'a superuser to run: {statement}; GRANT "{name}" TO "{connection.info.user}"'
         with explaining(connection, "create the link's role", remedy):
             connection.execute(statement.encode())
-    if recorded != name or not found or not has_key:
+    if not (found and is_recorded):
         # also in a copy of a database, which has the original's secrets
         connection.execute(filled("new_secrets", schema))
         set_password(connection, schema, name)
-    if recorded and recorded != name:
-        _forget(connection, schema, recorded)
-    _ensure_settings(connection, name)
+    if original:
+        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM {}", schema, original)
+        run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, original)
+    _ensure_settings(connection, schema, name)
     users = connection.execute(filled("link_users", schema), {"link": name}).fetchall()
     for user, may_connect in users:
         if not may_connect:
@@ -141,55 +121,34 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
     return [user for user, _ in users]
 
 
-def _ensure_settings(connection: Session, name: str) -> None:
+def _ensure_settings(connection: Session, schema: str, name: str) -> None:
     """Give the role its settings and no others: a role may change its own, so whoever has a link open could.
 
     The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
-    settings = dict(SETTINGS)
-    if connection.info.server_version < 170000:
-        del settings["transaction_timeout"]
-    wanted = {f"{setting}={to}" for setting, to in settings.items()}
-    for database, config in _found_settings(connection, name):
-        if database or not wanted.issuperset(config):
-            _alter(connection, name, *(("IN DATABASE {} RESET ALL", database) if database else ("RESET ALL",)))
-    there = [one for database, config in _found_settings(connection, name) if not database for one in config]
-    for setting, to in settings.items():
-        if f"{setting}={to}" in there:
-            continue
-        if setting in FOR_SUPERUSERS:
-            attempt(connection, "ALTER ROLE {} SET {} = {}", name, setting, sql.Literal(to))
+    changes = connection.execute(filled("role_settings", schema), {"role": name}).fetchall()
+    for change, takes_superuser in changes:
+        if takes_superuser:
+            attempt(connection, "ALTER ROLE {} {}", name, sql.SQL(change))
         else:
-            _alter(connection, name, "SET {} = {}", setting, sql.Literal(to))
-
-
-def _found_settings(connection: Session, name: str) -> list[tuple[str | None, list[str]]]:
-    return connection.execute(query("role_settings"), {"role": name}).fetchall()
-
-
-def _forget(connection: Session, schema: str, name: str) -> None:
-    """Revoke the role's rights here: it is the link's role of the database that this one was copied from."""
-    if value(connection, "SELECT true FROM pg_roles WHERE rolname = %(name)s", name=name):
-        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM {}", schema, name)
-        run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, name)
+            _alter(connection, name, sql.SQL(change))
 
 
 def set_password(connection: Session, schema: str, name: str) -> None:
     """Make the recorded password the role's password."""
     # Only the verifier is sent: an ALTER ROLE with the password itself would be in the server's log.
     password = str(value(connection, "SELECT password FROM {}.link", schema))
-    _alter(connection, name, "PASSWORD {}", sql.Literal(_verifier(password)))
+    _alter(connection, name, sql.SQL("PASSWORD {}").format(_verifier(password)))
 
 
-def _alter(connection: Session, name: str, change: str, *names: str | sql.Composable) -> None:
+def _alter(connection: Session, name: str, change: sql.Composable) -> None:
     """ALTER ROLE, as the session's role or, if that may not, as the role itself: each role may change these things of its own."""
-    statement = "ALTER ROLE {} " + change
-    if attempt(connection, statement, name, *names):
+    if attempt(connection, "ALTER ROLE {} {}", name, change):
         return
     remedy = f'a superuser to run: GRANT "{name}" TO "{connection.info.user}"'
     with explaining(connection, "give the link's role its password", remedy):
         run(connection, "SET LOCAL ROLE {}", name)
-        run(connection, statement, name, *names)
+        run(connection, "ALTER ROLE {} {}", name, change)
         run(connection, "RESET ROLE")
 
 

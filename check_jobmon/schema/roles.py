@@ -68,15 +68,8 @@ def _names(schema: str) -> tuple[str, str]:
 
 def _grants(connection: Session, schema: str) -> list[str]:
     """The statements that grant both roles their rights."""
-    log, monitor = _names(schema)
-    parameters = {
-        "schema": schema,
-        "log": log,
-        "monitor": monitor,
-        "log_functions": function_names("log"),
-        "monitor_functions": function_names("monitor"),
-        "tables": list(TABLES),
-    }
+    functions = {folder: function_names(folder) for folder in ("log", "monitor")}
+    parameters = {"schema": schema, "tables": list(TABLES), **functions}
     return [str(grant) for (grant,) in connection.execute(query("grants"), parameters).fetchall()]
 
 

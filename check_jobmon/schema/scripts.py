@@ -2,8 +2,9 @@
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
-the text v_signed, `@uncounted@` and `@refusal@` the constants below, `@powerful@` trust.py's condition on a role su.
-job_status() and job_runs() explain the other placeholders of their SELECTs.
+the text v_signed, `@link_settings@` the settings of the link's role as a relation s, `@uncounted@` and `@refusal@` the
+constants below, `@powerful@` trust.py's condition on a role su. job_status() and job_runs() explain the other placeholders of
+their SELECTs.
 """
 
 import functools
@@ -79,6 +80,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@refusal@", REFUSAL)
         .replace("@powerful@", POWERFUL)
         .replace("@signature@", sql_file("schema/signature.sql").rstrip())
+        .replace("@link_settings@", sql_file("schema/link_settings.sql").rstrip())
         .replace("@schema@", quoted(schema))
         .replace("@schema_name@", schema)
         .replace("@dblink@", quoted(dblink))

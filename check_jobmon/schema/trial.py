@@ -10,13 +10,9 @@ from psycopg import errors
 from check_jobmon.connection.errors import BootstrapError, hint_for, one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.schema.link import SETTINGS, role_name, set_password
+from check_jobmon.schema.link import role_name, set_password
 from check_jobmon.schema.scripts import filled
 from check_jobmon.schema.statements import run, value
-from check_jobmon.sql_files import sql_file
-
-NEEDED = ("array_nulls", "default_transaction_isolation", "default_transaction_read_only", "session_replication_role")
-"""The settings without which nothing is logged, or something else than the caller said, or no failure ever alerts."""
 
 
 def ensure_link(connection: Session, schema: str, dblink: str, owner: str, *, keep: bool = True) -> tuple[str, bool]:
@@ -78,8 +74,7 @@ def _try(connection: Session, schema: str, dblink: str) -> str:
     """
     trial = f"{schema}_bootstrap"
     run(connection, "SELECT {}.link_open(%(link)s::text)", schema, link=trial)
-    settings = ", ".join(f"('{name}', '{SETTINGS[name]}')" for name in NEEDED)
-    login = sql_file("schema/link_login.sql").replace("@settings@", settings)
+    login = filled("link_login", schema).decode()
     answer = "SELECT * FROM {}.dblink(%(link)s::text, %(login)s::text) AS t(role text, super text, missing text)"
     role, is_superuser, missing = run(connection, answer, dblink, link=trial, login=login).fetchall()[0]
     if is_superuser == "on":

@@ -46,7 +46,7 @@ def recorder(database: Database) -> Iterator[Recorder]:
 
 
 def test_a_past_run_has_the_times_it_had(session: psycopg.Connection, recorder: Recorder) -> None:
-    job = _past(0, 90.5, 3).deliver(recorder)
+    job = recorder.add_past_run(_past(0, 90.5, 3))
     assert session.execute(
         "SELECT job_id, owner, job_name, status, pid, start_time = '2024-01-01 00:00:00+00',"
         " end_time = '2024-01-01 00:01:30.5+00' FROM jobmon.job_log"
@@ -64,11 +64,11 @@ def test_a_run_that_is_delivered_again_adds_nothing(
 
     def deliver(_: int) -> int:
         with Recorder(database.parameters) as another:
-            return run.deliver(another)
+            return another.add_past_run(run)
 
     with ThreadPoolExecutor(4) as threads:
         job_ids = set(threads.map(deliver, range(8)))
-    assert job_ids == {run.deliver(recorder)}
+    assert job_ids == {recorder.add_past_run(run)}
     assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
     assert value(session, "SELECT count(*) FROM jobmon.job_detail") == 1
     assert value(session, FAILURES) == 1
@@ -88,8 +88,8 @@ def test_a_crash_between_the_delivery_and_the_deletion_of_the_file_doubles_nothi
 
 
 def test_an_old_success_does_not_clear_a_later_failure(session: psycopg.Connection, recorder: Recorder) -> None:
-    before, after = _past(0, 1, 3).deliver(recorder), _past(10, 11, 2).deliver(recorder)
-    _past(5, 6, 1).deliver(recorder)
+    before, after = recorder.add_past_run(_past(0, 1, 3)), recorder.add_past_run(_past(10, 11, 2))
+    recorder.add_past_run(_past(5, 6, 1))
     assert before < after
     assert session.execute("TABLE jobmon.job_check_log").fetchall() == [(after, "ETL", 2)]
 
@@ -97,10 +97,10 @@ def test_an_old_success_does_not_clear_a_later_failure(session: psycopg.Connecti
 def test_an_old_failure_does_not_alert_when_a_later_run_went_well(
     session: psycopg.Connection, recorder: Recorder
 ) -> None:
-    _past(10, 11, 1).deliver(recorder)
-    _past(5, 6, 3).deliver(recorder)
+    recorder.add_past_run(_past(10, 11, 1))
+    recorder.add_past_run(_past(5, 6, 3))
     assert value(session, FAILURES) == 0
-    _past(12, 13, 3).deliver(recorder)
+    recorder.add_past_run(_past(12, 13, 3))
     assert value(session, FAILURES) == 1
 
 
@@ -110,7 +110,7 @@ def test_a_run_that_was_added_before_the_connection_was_lost_is_ended(
     job = recorder.add_job("etl")
     recorder.add_step(job, "load")
     later = 3600 * 24 * 365 * 30  # after it was added
-    assert _past(0, later, 3, job_id=job, pid=recorder.pid).deliver(recorder) == job
+    assert recorder.add_past_run(_past(0, later, 3, job_id=job, pid=recorder.pid)) == job
     assert session.execute("SELECT job_name, status, end_time >= start_time FROM jobmon.job_log").fetchall() == [
         ("ETL", "CRITICAL", True)
     ]
@@ -126,7 +126,7 @@ def test_a_run_whose_adding_was_never_answered_is_found_by_its_pid(
     job = recorder.add_job("etl")
     now = value(session, "SELECT extract(epoch FROM clock_timestamp())::float8")
     run = PastRun(HERE, "etl", timestamp(now - 9), timestamp(now), 1, "load", "done", pid=recorder.pid)
-    assert run.deliver(recorder) == job
+    assert recorder.add_past_run(run) == job
     assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
     assert value(session, "SELECT message FROM jobmon.job_detail") == "done"
 
@@ -134,7 +134,7 @@ def test_a_run_whose_adding_was_never_answered_is_found_by_its_pid(
 def test_a_run_that_has_ended_meanwhile_stays_as_it_is(session: psycopg.Connection, recorder: Recorder) -> None:
     job = recorder.add_job("etl")
     recorder.end_job(job, 1)
-    assert _past(0, 1, 3, job_id=job, pid=recorder.pid).deliver(recorder) == job
+    assert recorder.add_past_run(_past(0, 1, 3, job_id=job, pid=recorder.pid)) == job
     assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
     assert value(session, FAILURES) == 0
 
@@ -143,7 +143,7 @@ def test_a_clock_that_is_ahead_makes_no_run_that_is_yet_to_come(
     session: psycopg.Connection, recorder: Recorder
 ) -> None:
     century = 100 * 365 * 86400
-    _past(century, century + 60).deliver(recorder)
+    recorder.add_past_run(_past(century, century + 60))
     assert value(session, "SELECT end_time <= clock_timestamp() FROM jobmon.job_log")
     assert value(session, "SELECT extract(epoch FROM end_time - start_time)::integer FROM jobmon.job_log") == 60
 
@@ -153,7 +153,7 @@ def test_another_roles_run_is_not_ended(database: Database, session: psycopg.Con
     session.execute("CREATE ROLE spool_other LOGIN IN ROLE jobmon_log")
     try:
         with Recorder({**database.parameters, "user": "spool_other"}) as other:
-            assert _past(0, 1, job_id=job, pid=recorder.pid).deliver(other) != job
+            assert other.add_past_run(_past(0, 1, job_id=job, pid=recorder.pid)) != job
             with pytest.raises(errors.InsufficientPrivilege):
                 database.connect(user="spool_other").execute("SELECT jobmon.link_add_past_run(ARRAY['x'])")
         assert session.execute("SELECT owner, status FROM jobmon.job_log ORDER BY job_id").fetchall() == [
@@ -195,7 +195,7 @@ def test_bad_input_is_refused_and_nothing_written(
 
 
 def test_cleared_runs_take_their_keys_along(session: psycopg.Connection, recorder: Recorder) -> None:
-    _past(0, 1).deliver(recorder)
+    recorder.add_past_run(_past(0, 1))
     session.execute("SELECT jobmon.job_log_clear('1 day')")
     assert value(session, "SELECT count(*) FROM jobmon.past_run") == 0
 

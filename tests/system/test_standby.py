@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -13,15 +12,13 @@ from tests.database import Database, value
 from tests.system.conftest import FourStates, log_run
 
 
-@dataclass
 class Standby(Server):
     """A hot standby that streams from `primary`."""
 
-    primary: Server | None = None
+    primary: Server
 
     def create(self) -> None:
         """pg_basebackup."""
-        assert self.primary is not None
         source = f"host={self.primary.folder} port={self.primary.port} user=postgres"
         self._run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 
@@ -42,7 +39,8 @@ class Standby(Server):
 @pytest.fixture(scope="module")
 def standby(server: Server) -> Iterator[Standby]:
     """A standby of the tests' server."""
-    standby = Standby(server.binaries, server.settings, primary=server)
+    standby = Standby(server.binaries, server.settings)
+    standby.primary = server
     try:
         standby.create()
         standby.start()
