@@ -12,17 +12,12 @@ import socket
 import ssl
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from check_jobmon.plugin.targets.passive_results import (
-    OnSubmitted,
-    PassiveResult,
-    SubmissionImpossible,
-    SubmissionMisconfigured,
-)
+from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, SubmissionMisconfigured
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -36,14 +31,14 @@ ACTION = "/v1/actions/process-check-result"
 
 
 def submit(
-    url: str,
+    place: str,
     results: Sequence[PassiveResult],
     arguments: argparse.Namespace,
     deadline: float,
-    on_submitted: OnSubmitted,
+    on_submitted: Callable[[int, str], None],
 ) -> None:
-    """Submit all results. Raises SubmissionImpossible."""
-    api = _Api(url, arguments, deadline)
+    """Submit all results: see passive_results.py."""
+    api = _Api(place, arguments, deadline)
 
     def post(number: int) -> None:
         try:
@@ -129,17 +124,15 @@ class _Api:
         }
         return json.dumps(body).encode()
 
-    def _broken(self, error: Exception) -> str:
+    def _broken(self, error: BaseException) -> str:
         """Why the request failed, and what to do."""
+        while deeper := _cause(error):
+            error = deeper
         where = f"{self.host}:{self.port}"
-        cause: BaseException = error
-        while deeper := _cause(cause):
-            cause = deeper
-        said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
-        said = clean(said, 300) or type(cause).__name__
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        said = clean(getattr(error, "verify_message", "") or str(error), 300) or type(error).__name__
+        if isinstance(error, ssl.SSLCertVerificationError):
             return f"the certificate of {where} can't be trusted: {said}: see --ca-cert, and the name in the URL"
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(error, ssl.SSLError):
             return f"no TLS with {where}: {said}: see --cert and --key, and that this is Icinga's port"
         return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
 
@@ -151,14 +144,11 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
     """At most ANSWER bytes. The connection is closed if there are more, else kept."""
-    data = b""
     try:
-        while len(data) < ANSWER and (piece := answer.read(ANSWER - len(data))):
-            data += piece
+        return answer.read(ANSWER)
     finally:
         answer.close()
         answer.release_conn()
-    return data
 
 
 def _answered(data: bytes) -> tuple[float, str]:
