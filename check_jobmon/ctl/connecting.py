@@ -76,8 +76,8 @@ class JobLog:
         """
         self.session, self.schema = session, schema
         try:
-            found = session.rows(catalog.query(schema))
-            doubts = session.rows(catalog.closer_query(schema))[0] if catalog.in_doubt(found) else ()
+            found = session.rows(catalog.query("catalog", schema))
+            doubts = session.rows(catalog.query("doubts", schema))[0] if catalog.in_doubt(found) else ()
             examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
             if isinstance(examined, str):
                 raise CheckImpossible(examined)

@@ -12,8 +12,7 @@ from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
-from check_jobmon.judging.selection import EVERY_JOB, Selection, nearest
-from check_jobmon.schema.scripts import FAILURES
+from check_jobmon.judging.selection import Selection, nearest
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
@@ -36,9 +35,7 @@ class MonitoredJobs(nagiosplugin.Resource):
         return (nagiosplugin.Metric(job.name, job, context="job") for job in self.jobs if job.active)
 
 
-def acquire(
-    log: Inquiry, selection: Selection = EVERY_JOB, failures: int = FAILURES, with_steps: bool = False
-) -> Asking[MonitoredJobs]:
+def acquire(log: Inquiry, selection: Selection, failures: int, with_steps: bool) -> Asking[MonitoredJobs]:
     """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
     words, jobs, steps = yield from log.judging(selection, failures, with_steps)
     for pattern in selection.unmatched(job.name for job in jobs):
@@ -64,7 +61,7 @@ def _no_job(pattern: str, names: list[str]) -> str:
 class JobContext(nagiosplugin.Context):
     """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse."""
 
-    def __init__(self, crashed: ServiceState = Warn) -> None:
+    def __init__(self, crashed: ServiceState) -> None:
         super().__init__("job")
         self.crashed = crashed
 
@@ -80,7 +77,7 @@ class JobContext(nagiosplugin.Context):
 class JobSummary(nagiosplugin.Summary):
     """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job."""
 
-    def __init__(self, resource: MonitoredJobs, verbosity: int = 0) -> None:
+    def __init__(self, resource: MonitoredJobs, verbosity: int) -> None:
         self.resource = resource
         self.verbosity = verbosity
 
@@ -103,15 +100,11 @@ class JobSummary(nagiosplugin.Summary):
 
     def verbose(self, results: nagiosplugin.Results) -> list[str]:
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
-        rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
         if not self.verbosity:
-            return [
-                f"{word} {title(job.name)}: {reason}"
-                for (word, job, reason), r in zip(rows, results, strict=True)
-                if r.state != Ok
-            ]
+            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in results if r.state != Ok]
         if not self.resource.jobs:
             return []
+        rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
         rows += [("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
         titles = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
         head, *lines = aligned([titles, *(self._cells(*row) for row in rows)])
@@ -124,9 +117,7 @@ class JobSummary(nagiosplugin.Summary):
     def _counts(self, results: nagiosplugin.Results) -> str:
         counts = zip(count_states(results), (Critical, Warn, Ok), strict=True)
         return ", ".join(
-            f"{number} {self.resource.words.of(int(state)).lower()}"
-            for number, state in counts
-            if number or state == Ok
+            f"{number} {self.resource.words[int(state)].lower()}" for number, state in counts if number or state == Ok
         )
 
     @staticmethod
@@ -139,7 +130,7 @@ class JobSummary(nagiosplugin.Summary):
         )
 
     def _word(self, result: nagiosplugin.Result) -> str:
-        return self.resource.words.of(int(result.state))
+        return self.resource.words[int(result.state)]
 
     def _reason(self, result: nagiosplugin.Result) -> str:
         return result.metric.value.reason(self.resource.words, 500) if result.hint else ""
@@ -181,14 +172,7 @@ def _steps(steps: list[Step], job_id: int | None) -> list[str]:
     return lines
 
 
-def judged(
-    log: Inquiry,
-    jobs: MonitoredJobs,
-    verbose: int = 0,
-    crashed: str = "warning",
-    perfdata: str = "all",
-    with_jobs: bool = False,
-) -> Result:
+def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfdata: str, with_jobs: bool) -> Result:
     """The result of the jobs, and with `with_jobs` also of each of them.
 
     `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
@@ -211,4 +195,4 @@ def judged(
         figures += [job_perfdata(r.metric.value) for r in check.results if perfdata == "all" or int(r.state)]
     each = [JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results if with_jobs]
     each += [JobResult(job, 0, "") for job in jobs.jobs if with_jobs and not job.active]
-    return Result(state, jobs.words.of(state), check.summary_str, long_output, figures, counts, tuple(each))
+    return Result(state, jobs.words[state], check.summary_str, long_output, figures, counts, tuple(each))

@@ -112,19 +112,21 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
     """The exit status and the output."""
     unreachable = STATES.index(arguments.connection_error)
     try:
-        written, stderr, late, death = within(arguments.timeout, lambda write: _check(arguments, write))
+        outcome = within(
+            arguments.timeout, lambda write: _check(arguments, write), lambda pipe: pipe.read().partition(b"\0")
+        )
     except Terminated as signal:
         return _without_answer(UNKNOWN, str(signal), arguments)
-    if late:
+    stages, _, answer = outcome.answer
+    if outcome.late:
         places = {"host": arguments.host, "database": arguments.dbname, "service": arguments.service}
         where = ", ".join(f"{name} {clean(place, 100)}" for name, place in places.items() if place)
-        stage = written.decode().splitlines()[-1:]
-        return _without_answer(unreachable, unanswered(arguments.timeout, "".join(stage), where), arguments)
-    if death:
-        return _without_answer(unreachable if death == OUT_OF_MEMORY else UNKNOWN, death, arguments)
-    answer = written.partition(b"\0")[2].decode("utf-8", "surrogatepass")
-    status, text = int(answer[0]), answer[1:]
-    said = clean(stderr, 500)
+        stage = stages.decode().rpartition("\n")[2]
+        return _without_answer(unreachable, unanswered(arguments.timeout, stage, where), arguments)
+    if outcome.death:
+        return _without_answer(unreachable if outcome.death == OUT_OF_MEMORY else UNKNOWN, outcome.death, arguments)
+    status, text = int(answer[:1]), answer[1:].decode("utf-8", "surrogatepass")
+    said = clean(outcome.stderr, 500)
     if said and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
         text = bounded(f"{text}the libraries said: {said}\n", arguments.max_output)
     return status, text
@@ -139,7 +141,7 @@ def _check(arguments: argparse.Namespace, write: Write) -> None:
     started = time.monotonic()
 
     def report(stage: str) -> None:
-        write(f"{stage}\n".encode())
+        write(f"\n{stage}".encode())
 
     report("loading libraries")
     try:

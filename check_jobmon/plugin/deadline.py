@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 GRACE = 1
 """Seconds that a check has to cancel its query once it is told to stop."""
@@ -33,21 +33,22 @@ class Terminated(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of the work: what it wrote, and what libraries such as libpq wrote to its standard error.
+    """What came of the work: what was read of it, and what libraries such as libpq wrote to its standard error.
 
     If it didn't come to its end, then either because it was `late`, or `death` says why in one line.
     """
 
-    written: bytes
+    answer: Any
     stderr: str
     late: bool
     death: str
 
 
-def within(seconds: float, work: Callable[[Write], None]) -> Outcome:
+def within(seconds: float, work: Callable[[Write], None], read: Callable[[BinaryIO], Any]) -> Outcome:
     """Run `work` in a child process for at most so many seconds.
 
-    `work` gets a function to write bytes for this process, and a KeyboardInterrupt if it has to stop. It may take MEMORY
+    `work` gets a function to write bytes, which `read` has to read to their end in this process, and a KeyboardInterrupt if
+    it has to stop. It may take MEMORY
     bytes; beyond that it gets a MemoryError, which makes OUT_OF_MEMORY its death. Raises Terminated. The child ends on time
     even if this process is killed.
     """
@@ -71,7 +72,7 @@ def within(seconds: float, work: Callable[[Write], None]) -> Outcome:
             _when_stopped(_terminate)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             with os.fdopen(readable, "rb") as pipe:
-                written = pipe.read()
+                answer = read(pipe)
             _when_stopped(signal.SIG_IGN)  # there is an answer, so it is printed
             _, status = os.waitpid(child, 0)
         except Terminated:
@@ -83,7 +84,7 @@ def within(seconds: float, work: Callable[[Write], None]) -> Outcome:
     finally:
         os.close(stderr)
     code = os.waitstatus_to_exitcode(status)
-    return Outcome(written, said, code == -signal.SIGALRM, _death(code))
+    return Outcome(answer, said, code == -signal.SIGALRM, _death(code))
 
 
 def _death(code: int) -> str:
@@ -153,5 +154,6 @@ def _limit_memory() -> None:
 
 def write_all(pipe: int, data: bytes) -> None:
     """Write all of it, without a buffer. Raises OSError."""
-    while data:
-        data = data[os.write(pipe, data) :]
+    left = memoryview(data)  # a slice of it is no copy
+    while left:
+        left = left[os.write(pipe, left) :]

@@ -91,7 +91,9 @@ class Checks:
             for task in done:
                 task.result()  # raises what on_result has raised
         for number in sorted(self.unanswered):
-            self._report(number, self._unanswered(number))
+            stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
+            seconds = round(time.time() - self.began.get(number, time.time()), 1)
+            self._report(number, failed(self.unreachable, unanswered(seconds, stage, where)))
 
     async def _wait_for_turn(self, due: float) -> None:
         """Wait until there is room for one more target, or until it is due although there is none."""
@@ -139,11 +141,6 @@ class Checks:
             return await session.ask(judging(self.arguments, session, location.schema, self.deadline))
         finally:
             await session.close()
-
-    def _unanswered(self, number: int) -> Result:
-        stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
-        seconds = round(time.time() - self.began.get(number, time.time()), 1)
-        return failed(self.unreachable, unanswered(seconds, stage, where))
 
     def _report(self, number: int, result: Result) -> None:
         self.unanswered.discard(number)

@@ -5,12 +5,11 @@ A child process may hang or be killed, so it sends each result as soon as it has
 
 import argparse
 import contextlib
-import io
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.hosts import hosts_of
@@ -47,11 +46,7 @@ Send = Callable[[int | str, object], None]
 
 
 class _NoResults(Exception):
-    """There is nothing to report but this result."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(result.summary)
-        self.result = result
+    """There is nothing to report but its argument, a Result."""
 
 
 def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
@@ -68,7 +63,7 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     except Terminated as signal:
         whole = failed(UNKNOWN, str(signal))
     except _NoResults as nothing:
-        whole = nothing.result
+        (whole,) = nothing.args
     if arguments.output == "json":
         return whole.state, report.as_json(whole, targets, _services(targets, arguments))
     text = compose(whole, arguments.max_output, "targets")
@@ -77,8 +72,8 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     return whole.state, text
 
 
-def _services(targets: list[PassiveResult], arguments: argparse.Namespace) -> list[PassiveResult]:
-    return list(with_jobs(targets)) if arguments.per_job else targets
+def _services(targets: list[PassiveResult], arguments: argparse.Namespace) -> Iterable[PassiveResult]:
+    return with_jobs(targets) if arguments.per_job else targets
 
 
 def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveResult], str]:
@@ -118,7 +113,7 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
 
 def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started: float) -> Result:
     """The result that says whether all passive results were taken, and which were not."""
-    services = _services(targets, arguments)
+    services = list(_services(targets, arguments))
     seconds = max(0.1, arguments.timeout - (time.monotonic() - started))
 
     def work(send: Send) -> None:
@@ -165,17 +160,16 @@ def _sent_by(
         except Exception as error:
             send(MISSING, unexpected(error, verbose))
 
-    outcome = within(seconds, child)
-    found = dict(_read(outcome.written))
+    outcome = within(seconds, child, lambda pipe: dict(_received(pipe)))
+    found = outcome.answer
     stage = found.pop(STAGE, "")
     died = failed(UNKNOWN, outcome.death or "a child process ended without a result: please report it")
     missing = found.pop(MISSING, late(stage) if outcome.late else died)
     return found, missing, clean(outcome.stderr, 500)
 
 
-def _read(written: bytes) -> Iterator[tuple[int | str, Any]]:
-    """What a child has sent. An incomplete last object (it was killed) is ignored."""
-    stream = io.BytesIO(written)
+def _received(pipe: BinaryIO) -> Iterator[tuple[int | str, Any]]:
+    """What a child sends. An incomplete last object (the child was killed) is ignored."""
     with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
-            yield pickle.load(stream)
+            yield pickle.load(pipe)
