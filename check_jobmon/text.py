@@ -155,3 +155,17 @@ def counted(number: int, noun: str) -> str:
     ('1 time', '1200 times')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def as_many_as_fit(texts: Sequence[str], length: int, separator: str = ", ") -> str:
+    """The texts in a row: the first, and others as long as they fit into that many characters; and how many more there are.
+
+    >>> as_many_as_fit(["etl failed", "cube crashed", "import failed"], 25)
+    'etl failed, cube crashed, and 1 more'
+    """
+    shown = ""
+    for number, text in enumerate(texts):
+        if number and len(shown) + len(text) > length:
+            return f"{shown}{separator}and {len(texts) - number} more"
+        shown += f"{separator}{text}" if number else text
+    return shown

@@ -69,8 +69,8 @@ class JobLog:
     def __init__(self, session: Session, schema: str, needed: Collection[str] = catalog.COLUMNS.keys()) -> None:
         """Raises CheckImpossible unless there is a job log that can be trusted and whose `needed` tables may be read."""
         self.session, self.schema = session, schema
-        found = session.rows(catalog.query(schema))
-        doubts = session.rows(catalog.closer_query(schema))[0] if catalog.in_doubt(found) else ()
+        found = session.rows(catalog.query("catalog", schema))
+        doubts = session.rows(catalog.query("doubts", schema))[0] if catalog.in_doubt(found) else ()
         examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
         if isinstance(examined, str):
             raise CheckImpossible(examined)

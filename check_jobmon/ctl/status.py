@@ -97,13 +97,13 @@ def _code(job: Job) -> int:
 
 
 def _word(job: Job, words: Words) -> str:
-    return words.of(_code(job) - 1) if job.active else "-"
+    return words[_code(job) - 1] if job.active else "-"
 
 
 def table(jobs: list[Job], words: Words, title: str) -> Table:
     """The jobs as a table, under a line that counts them."""
     counts = Counter(_code(job) for job in jobs if job.active)
-    counted = ", ".join(f"{counts[code]} {words.of(code - 1)}" for code in (3, 2, 1))
+    counted = ", ".join(f"{counts[code]} {words[code - 1]}" for code in (3, 2, 1))
     rows = []
     for job in jobs:
         age = None if job.age is None else int(max(job.age, 0))

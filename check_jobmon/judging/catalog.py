@@ -1,44 +1,31 @@
 """What the catalog says of a job log: whether its tables are there, readable and whole, and which indexes they have."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
+NUMBER = ("real", "double precision", "numeric")
 TEXT = ("text", "character varying")
 TIME = ("timestamp with time zone",)
-INTERVAL = ("interval",)
 COLUMNS = {
-    "job_log": {
-        "job_id": INTEGER,
-        "owner": TEXT,
-        "job_name": TEXT,
-        "start_time": TIME,
-        "end_time": TIME,
-        "status": TEXT,
-        "pid": INTEGER,
-    },
+    "job_log": {"job_id pid": INTEGER, "owner job_name status": TEXT, "start_time end_time": TIME},
     "job_detail": {
-        "job_id": INTEGER,
-        "step_id": INTEGER,
-        "action": TEXT,
-        "start_time": TIME,
-        "end_time": TIME,
-        "elapsed_time": ("real", "double precision", "numeric"),
-        "status": TEXT,
-        "message": TEXT,
+        "job_id step_id": INTEGER,
+        "action status message": TEXT,
+        "start_time end_time": TIME,
+        "elapsed_time": NUMBER,
     },
     "job_check_config": {
         "job_name": TEXT,
-        "warn_threshold": INTERVAL,
-        "error_threshold": INTERVAL,
+        "warn_threshold error_threshold": ("interval",),
         "active": ("boolean",),
         "sensitivity": INTEGER,
     },
-    "job_check_log": {"job_id": INTEGER, "job_name": TEXT, "alert_code": INTEGER},
+    "job_check_log": {"job_id alert_code": INTEGER, "job_name": TEXT},
     "job_status_text": {"alert_code": INTEGER, "alert_text": TEXT},
 }
 """The tables that are read, their columns, and the types that these may have: built in, so that reading runs nobody's code."""
@@ -49,8 +36,12 @@ DONE = "(end_time IS NOT NULL)"
 OPEN = "(end_time IS NULL)"
 """Conditions of partial indexes, in PostgreSQL's spelling."""
 
-STATUS_TEXT_COLUMNS = ("alert_code", "alert_text")
-"""The columns of job_status_text."""
+INDEXES = {
+    "job_log (job_name, end_time)": ("job_name, end_time( DESC)?(, .*)?", ("", DONE)),
+    "job_log (job_name) WHERE end_time IS NULL": (".*", (OPEN,)),
+    "job_check_log (job_name, alert_code, job_id)": ("job_name(, .*)?", ("",)),
+}
+"""The indexes that find runs fast: a pattern for the keys of one that serves, and the conditions that it may have."""
 
 
 class Catalog(NamedTuple):
@@ -62,25 +53,12 @@ class Catalog(NamedTuple):
     columns: tuple[str, str]
 
 
-def query(schema: str) -> str:
-    """The catalog query for a schema; its rows are for `in_doubt` and `examine`."""
-    return _filled("catalog.sql", schema)
-
-
-def closer_query(schema: str) -> str:
-    """The query that gives `examine` its `doubts`, to be run if `in_doubt` says so."""
-    return _filled("doubts.sql", schema)
-
-
-def lock_query(schema: str) -> str:
-    """The query for the lock on one of the tables that keeps a check waiting."""
-    return _filled("table_lock.sql", schema)
-
-
-def _filled(name: str, schema: str) -> str:
+def query(name: str, schema: str) -> str:
+    """A query for a schema: "catalog", whose rows are for `in_doubt` and `examine`; "doubts", which gives `examine` its
+    `doubts`, to be run if `in_doubt` says so; or "table_lock", for the lock on one of the tables that keeps a check waiting."""
     tables = ", ".join(f"'{table}'" for table in COLUMNS)
     values = {"tables": tables, "untrusted": untrusted(schema), "name": literal(schema), "powerful": POWERFUL}
-    return fill(sql_file(f"judging/{name}"), values)
+    return fill(sql_file(f"judging/{name}.sql"), values)
 
 
 def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:
@@ -111,21 +89,21 @@ def examine(
             f'role "{user}" may not use schema "{schema}" of database "{dbname}": '
             f"GRANT {schema}_monitor TO that role, or name another role with -U"
         )
-    missing = [table for table in COLUMNS if table not in found]
-    if missing:
-        return f'schema "{schema}" of database "{dbname}" lacks the table {missing[0]}: {bootstrap}'
+    if lacking := [table for table in COLUMNS if table not in found]:
+        return f'schema "{schema}" of database "{dbname}" lacks the table {lacking[0]}: {bootstrap}'
     for table, expected in COLUMNS.items():
         kind, readable, hidden, columns, _, _ = found[table]
         where = f'{schema}.{table} in database "{dbname}"'
         if kind not in "rp":
             return f"{where} is not a table: put the table back, or {bootstrap}"
         types = dict(columns)
-        for column, allowed in expected.items():
-            name = column if column in types else OLDER_NAMES.get(column, column)
-            if name not in types:
-                return f"{where} lacks the column {column}: put it back, or {bootstrap}"
-            if types[name] not in allowed:
-                return f"{where} is not read: its column {name} is {types[name]}, not {allowed[-1]}: put the table back"
+        for names, allowed in expected.items():
+            for column in names.split():
+                name = column if column in types else OLDER_NAMES.get(column, column)
+                if name not in types:
+                    return f"{where} lacks the column {column}: put it back, or {bootstrap}"
+                if (what := types[name]) not in allowed:
+                    return f"{where} is not read: its column {name} is {what}, not {allowed[-1]}: put the table back"
         if not readable and table in needed:
             return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
         if hidden:
@@ -142,46 +120,33 @@ def examine(
             f'{schema}.{table} in database "{dbname}" is not read, because that could run {what}, which is not a '
             "superuser's: drop the index, constraint or statistics that uses it"
         )
-    catalog = _strategy(found["job_log"][4], found["job_check_log"][4], schema, user, sees_all=rows[0][1])
-    names = dict(found["job_status_text"][3])
-    code_name, text_name = (name if name in names else OLDER_NAMES[name] for name in ("alert_code", "alert_text"))
-    return catalog._replace(columns=(code_name, text_name))
-
-
-def _strategy(
-    log_indexes: Sequence[str], check_log_indexes: Sequence[str], schema: str, user: str, sees_all: bool
-) -> Catalog:
-    notes = []
-    name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
-    if not sees_all:
-        notes.append(
-            f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its '
-            "pid is, and what blocks it is not shown"
-        )
-    log, check_log = _keys(log_indexes), _keys(check_log_indexes)
-    probes = any(
-        re.fullmatch("job_name, end_time( DESC)?(, .*)?", keys) and condition in ("", DONE) for keys, condition in log
+    unseen = (
+        f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its pid is, '
+        "and what blocks it is not shown"
     )
-    open_runs = any(condition == OPEN for _, condition in log)
-    failures = any(re.fullmatch("job_name(, .*)?", keys) and not condition for keys, condition in check_log)
-    newest = any(re.fullmatch("end_time( DESC)?", keys) and condition in ("", DONE) for keys, condition in log)
+    return _strategy(found, schema, () if rows[0][1] else (unseen,))
+
+
+def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str, ...]) -> Catalog:
+    names = dict(found["job_status_text"][3])
+    code, text = (name if name in names else older for name, older in OLDER_NAMES.items())
+    log, check_log = (_keys(found[table][4]) for table in ("job_log", "job_check_log"))
     lacking = [
         index
-        for there, index in (
-            (probes, "job_log (job_name, end_time)"),
-            (open_runs, "job_log (job_name) WHERE end_time IS NULL"),
-            (failures, "job_check_log (job_name, alert_code, job_id)"),
-        )
-        if not there
+        for index, (keys, conditions) in INDEXES.items()
+        if not _has(check_log if index.startswith("job_check_log") else log, keys, conditions)
     ]
     if not lacking:
-        return Catalog("index", newest, tuple(notes), STATUS_TEXT_COLUMNS)
-    notes.extend(
-        f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}.{index}" for index in lacking
-    )
+        return Catalog("index", _has(log, "end_time( DESC)?", ("", DONE)), notes, (code, text))
+    name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
+    create = f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}."
     first = {keys.split(",")[0] for keys, condition in log if not condition}
     strategy = "window" if first >= {"job_name", "start_time", "status"} else "scan"
-    return Catalog(strategy, False, tuple(notes), STATUS_TEXT_COLUMNS)
+    return Catalog(strategy, False, (*notes, *(create + index for index in lacking)), (code, text))
+
+
+def _has(indexes: Sequence[tuple[str, str]], keys: str, conditions: Collection[str]) -> bool:
+    return any(re.fullmatch(keys, found) and condition in conditions for found, condition in indexes)
 
 
 def _keys(definitions: Sequence[str]) -> list[tuple[str, str]]:

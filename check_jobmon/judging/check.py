@@ -1,6 +1,7 @@
 """nagiosplugin's three parts: the Resource that holds the jobs, the Context that gives their states, the Summary."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import nagiosplugin
 from nagiosplugin.state import Critical, Ok, ServiceState, Warn
@@ -9,45 +10,38 @@ from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, Inquiry
-from check_jobmon.judging.selection import EVERY_JOB, Selection, nearest
-from check_jobmon.schema.scripts import FAILURES
-from check_jobmon.text import aligned, clean, counted, duration, title
+from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
+from check_jobmon.judging.result import HEADLINE, JobResult, Result
+from check_jobmon.judging.selection import Selection, nearest
+from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
-HEADLINE = 400
-"""Characters that the first line spends on naming problem jobs; the rest are counted."""
 
 
 class MonitoredJobs(nagiosplugin.Resource):
     """Acquisition: one metric for each job to be judged, whose value is the Job.
 
-    `jobs` are all selected jobs, those that job_check_config has as not active too; `steps` those of their last runs.
+    `jobs` are all selected jobs by name, those that job_check_config has as not active too; `steps` those of their last runs.
     """
+
+    name = "JOBMON"
+    """The service's name, first in the plugin's output."""
 
     def __init__(self, jobs: list[Job], words: Words, steps: dict[int, list[Step]]) -> None:
         self.jobs, self.words, self.steps = jobs, words, steps
 
-    @property
-    def name(self) -> str:
-        """The service's name, first in the plugin's output."""
-        return "JOBMON"
-
     def probe(self) -> Iterator[nagiosplugin.Metric]:
         """The jobs that are watched."""
-        for job in self.jobs:
-            if job.active:
-                yield nagiosplugin.Metric(job.name, job, context="job")
+        return (nagiosplugin.Metric(job.name, job, context="job") for job in self.jobs if job.active)
 
 
-def acquire(
-    log: Inquiry, selection: Selection = EVERY_JOB, failures: int = FAILURES, with_steps: bool = False
-) -> Asking[MonitoredJobs]:
+def acquire(log: Inquiry, selection: Selection, failures: int, with_steps: bool) -> Asking[MonitoredJobs]:
     """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
     words, jobs, steps = yield from log.judging(selection, failures, with_steps)
     for pattern in selection.unmatched(job.name for job in jobs):
         names = yield from log.naming()
         raise CheckImpossible(_no_job(pattern, names))
-    jobs = [job for job in jobs if job.name in selection]
+    jobs = sorted((job for job in jobs if job.name in selection), key=attrgetter("name"))
     if selection.include and not jobs:
         raise CheckImpossible("--exclude leaves nothing of what --job names")
     return MonitoredJobs(jobs, words, steps)
@@ -67,7 +61,7 @@ def _no_job(pattern: str, names: list[str]) -> str:
 class JobContext(nagiosplugin.Context):
     """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse."""
 
-    def __init__(self, crashed: ServiceState = Warn) -> None:
+    def __init__(self, crashed: ServiceState) -> None:
         super().__init__("job")
         self.crashed = crashed
 
@@ -83,7 +77,7 @@ class JobContext(nagiosplugin.Context):
 class JobSummary(nagiosplugin.Summary):
     """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job."""
 
-    def __init__(self, resource: MonitoredJobs, verbosity: int = 0) -> None:
+    def __init__(self, resource: MonitoredJobs, verbosity: int) -> None:
         self.resource = resource
         self.verbosity = verbosity
 
@@ -100,48 +94,31 @@ class JobSummary(nagiosplugin.Summary):
         return "All jobs run successfully: none is configured, and none failed"
 
     def problem(self, results: nagiosplugin.Results) -> str:
-        """The first line where something is wrong: the worst first, then by name."""
-        problems = [r for r in self._worst_first(results) if r.state != Ok]
-        shown = ""
-        for number, result in enumerate(problems):
-            problem = f"{title(result.metric.name)} {result.hint}"
-            if number and len(shown) + len(problem) > HEADLINE:
-                return f"{self._counts(results)}: {shown}, and {len(problems) - number} more"
-            shown += f", {problem}" if number else problem
-        return f"{self._counts(results)}: {shown}"
+        """The first line where something is wrong: the worst first, then by name, as nagiosplugin has the results."""
+        problems = [f"{title(r.metric.name)} {r.hint}" for r in results if r.state != Ok]
+        return f"{self._counts(results)}: {as_many_as_fit(problems, HEADLINE)}"
 
     def verbose(self, results: nagiosplugin.Results) -> list[str]:
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
-        worst_first = self._worst_first(results)
         if not self.verbosity:
-            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in worst_first if r.state != Ok]
+            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in results if r.state != Ok]
         if not self.resource.jobs:
             return []
-        lines = aligned(
-            [("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")]
-            + [self._cells(self._word(r), r.metric.value, self._reason(r)) for r in worst_first]
-            + [self._cells("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
-        )
-        if self.verbosity == 1:
-            return lines
-        tall = lines[:1]
-        jobs = [r.metric.value for r in worst_first] + [job for job in self.resource.jobs if not job.active]
-        for line, job in zip(lines[1:], jobs, strict=True):
-            tall.append(line)
-            tall.extend(
-                f"    {step}" for step in _steps(self.resource.steps.get(job.last_job_id or 0, []), job.last_job_id)
-            )
-        return tall
-
-    def count(self, results: nagiosplugin.Results, state: ServiceState) -> int:
-        """How many jobs are in that state."""
-        return sum(1 for result in results if result.state == state)
+        rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
+        rows += [("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
+        titles = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
+        head, *lines = aligned([titles, *(self._cells(*row) for row in rows)])
+        shown = [head]
+        for line, (_, job, _) in zip(lines, rows, strict=True):
+            steps = self.resource.steps.get(job.last_job_id or 0, [])
+            shown += [line, *(f"    {step}" for step in _steps(steps, job.last_job_id))]
+        return shown
 
     def _counts(self, results: nagiosplugin.Results) -> str:
-        counts = [
-            (self.count(results, state), self.resource.words.of(int(state)).lower()) for state in (Critical, Warn, Ok)
-        ]
-        return ", ".join(f"{number} {word}" for number, word in [*(c for c in counts[:-1] if c[0]), counts[-1]])
+        counts = zip(count_states(results), (Critical, Warn, Ok), strict=True)
+        return ", ".join(
+            f"{number} {self.resource.words[int(state)].lower()}" for number, state in counts if number or state == Ok
+        )
 
     @staticmethod
     def _tolerated(results: nagiosplugin.Results) -> str:
@@ -152,12 +129,8 @@ class JobSummary(nagiosplugin.Summary):
             + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
         )
 
-    @staticmethod
-    def _worst_first(results: nagiosplugin.Results) -> list[nagiosplugin.Result]:
-        return sorted(results, key=lambda r: (-int(r.state), r.metric.name))
-
     def _word(self, result: nagiosplugin.Result) -> str:
-        return self.resource.words.of(int(result.state))
+        return self.resource.words[int(result.state)]
 
     def _reason(self, result: nagiosplugin.Result) -> str:
         return result.metric.value.reason(self.resource.words, 500) if result.hint else ""
@@ -175,6 +148,12 @@ class JobSummary(nagiosplugin.Summary):
         )
 
 
+def count_states(results: nagiosplugin.Results) -> tuple[int, int, int]:
+    """How many jobs are critical, warning and ok."""
+    critical, warning, ok = (len(results.by_state.get(state, ())) for state in (Critical, Warn, Ok))
+    return critical, warning, ok
+
+
 def _some(texts: list[str]) -> str:
     """Three at most, and how many more there are."""
     return ", ".join(texts[:3]) + (f", and {len(texts) - 3} more" if len(texts) > 3 else "")
@@ -184,16 +163,36 @@ def _steps(steps: list[Step], job_id: int | None) -> list[str]:
     if len(steps) > STEPS:
         more = f"its last {STEPS} steps; those before are left out, jobmonctl detail {job_id} shows them"
         return [more, *(step.replace(".", "…", 1) for step in _steps(steps[-STEPS:], job_id))]
-    return [
-        f"{number}. {clean(step.action, 80)}: "
-        + ", ".join(
-            part
-            for part in (
-                clean(step.status or ("open" if step.elapsed is None else ""), 40),
-                "" if step.elapsed is None else duration(step.elapsed, fraction=True),
-                clean(step.message or "", 500),
-            )
-            if part
-        )
-        for number, step in enumerate(steps, 1)
-    ]
+    lines = []
+    for number, step in enumerate(steps, 1):
+        status = clean(step.status or ("open" if step.elapsed is None else ""), 40)
+        took = "" if step.elapsed is None else duration(step.elapsed, fraction=True)
+        said = (status, took, clean(step.message or "", 500))
+        lines.append(f"{number}. {clean(step.action, 80)}: {', '.join(filter(None, said))}")
+    return lines
+
+
+def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfdata: str, with_jobs: bool) -> Result:
+    """The result of the jobs, and with `with_jobs` also of each of them.
+
+    `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
+    """
+    summary = JobSummary(jobs, verbose)
+    check = nagiosplugin.Check(jobs, JobContext(STATES[crashed]), summary)
+    check()
+    # Nothing monitored is fine; nagiosplugin would call no results unknown.
+    state = int(check.exitcode) if check.results else 0
+    long_output = list(check.verbose_str or [])
+    if verbose:
+        long_output += [f"note: {clean(note)}" for note in log.notes]
+    if verbose >= 3:
+        connected = f"connection: {clean(log.describe())}, in {log.session.connect_seconds:.3f}s"
+        queried = f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
+        long_output += [connected, queried]
+    counts = count_states(check.results)
+    figures = [] if perfdata == "none" else [summary_perfdata(*counts, log.query_seconds)]
+    if perfdata in ("all", "problems"):
+        figures += [job_perfdata(r.metric.value) for r in check.results if perfdata == "all" or int(r.state)]
+    each = [JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results if with_jobs]
+    each += [JobResult(job, 0, "") for job in jobs.jobs if with_jobs and not job.active]
+    return Result(state, jobs.words[state], check.summary_str, long_output, figures, counts, tuple(each))

@@ -8,15 +8,11 @@ from check_jobmon.text import clean, counted, duration
 
 
 class Words(NamedTuple):
-    """What job_status_text calls alert codes 1, 2 and 3."""
+    """What job_status_text calls alert codes 1, 2 and 3: the word for an exit status 0, 1 or 2 is at that index."""
 
     ok: str = "OK"
     warning: str = "WARNING"
     critical: str = "CRITICAL"
-
-    def of(self, state: int) -> str:
-        """The word for an exit status 0, 1 or 2."""
-        return (self.ok, self.warning, self.critical)[state]
 
 
 class Job(NamedTuple):
@@ -94,7 +90,7 @@ class Job(NamedTuple):
 
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after
-        word = words.of(self.missing_code - 1).lower()
+        word = words[self.missing_code - 1].lower()
         against = "" if limit is None else f" ({clean(word, length)} {duration(limit, fraction=True)})"
         if self.age is None:
             return "missing, no run has ever completed"

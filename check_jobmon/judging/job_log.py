@@ -5,9 +5,7 @@ session (connection/session.py) drives them.
 """
 
 import time
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import psycopg
 from psycopg import errors
@@ -18,7 +16,7 @@ from check_jobmon.judging import catalog
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
 from check_jobmon.schema.scripts import FAILURES, job_status
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
 LOCK_SHARE = 0.9
@@ -29,7 +27,7 @@ STEPS = 20
 """Steps of a run that are shown, the last ones."""
 OUT_OF_TIME = ("57014", "25P03", "25P04")
 """SQLSTATEs of the time limits that the check sets: a statement's, an idle transaction's and a transaction's."""
-
+UNKNOWN_LOCK = "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
 
 Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
 """The words for the alert codes, the monitored jobs, and the steps of their last runs by job_id."""
@@ -72,11 +70,11 @@ class Inquiry:
             {self._bounds()}
             SET LOCAL jit = off;
             SET LOCAL work_mem = '64MB';
-            {catalog.query(self.schema)};
-            {catalog.closer_query(self.schema) if is_superuser else ""};
+            {catalog.query("catalog", self.schema)};
+            {catalog.query("doubts", self.schema) if is_superuser else ""};
         """)
         if catalog.in_doubt(rows) and not more:
-            more = yield from self._fetch(f"{self._timeouts()}{catalog.closer_query(self.schema)};")
+            more = yield from self._fetch(f"{self._timeouts()}{catalog.query('doubts', self.schema)};")
         doubts = more[0][0] if more else ()
         found = catalog.examine(rows, doubts, self.schema, self.session.dbname, self.session.user)
         if isinstance(found, str):
@@ -92,21 +90,21 @@ class Inquiry:
             found.columns,
         )
         code, text = found.columns
-        status_texts = sql_file("judging/status_texts.sql").replace("@code@", code).replace("@text@", text)
+        last_steps = ""
+        if steps:  # one more than are shown, so that more are known to be there
+            last_steps = self._timeouts_again() + self._query("last_steps", limit=str(STEPS + 1), job_status=query)
         started = time.monotonic()
         answers = yield from self._fetch(f"""
             {self._timeouts()}
-            {self._of_schema(status_texts)};
+            {self._query("status_texts", code=code, text=text)};
             {self._timeouts_again()}
             {query};
-            {self._timeouts_again() + self._steps(query) if steps else ""}
+            {last_steps};
             COMMIT;
         """)
         self.query_seconds = time.monotonic() - started
         self.rows = len(answers[1])
-        jobs = list(map(Job._make, answers[1]))
-        jobs.sort(key=attrgetter("name"))
-        jobs.sort(key=attrgetter("alert_code"), reverse=True)
+        jobs = sorted(map(Job._make, answers[1]), key=lambda job: (-job.alert_code, job.name))
         details: dict[int, list[Step]] = {}
         for row in answers[2] if steps else ():
             details.setdefault(row[0], []).append(Step(*row[1:]))
@@ -114,31 +112,21 @@ class Inquiry:
 
     def naming(self) -> Asking[list[str]]:
         """All names that were ever logged or configured, sorted. One more round trip."""
-        query = sql_file("judging/known_names.sql").replace("@logged_names@", all_names(self.schema))
-        answers = yield from self._fetch(f"{self._bounds()}{self._of_schema(query)};COMMIT;")
+        query = self._query("known_names", logged_names=all_names(self.schema))
+        answers = yield from self._fetch(f"{self._bounds()}{query};COMMIT;")
         return [row[0] for row in answers[0]]
 
-    def _of_schema(self, query: str) -> str:
-        return query.replace("@schema@", quoted(self.schema))
-
-    def _steps(self, query: str) -> str:
-        """A SELECT of the last steps of each job's last run, one more than are shown, so that more are known to be there."""
-        steps = self._of_schema(sql_file("judging/last_steps.sql"))
-        return steps.replace("@limit@", str(STEPS + 1)).replace("@job_status@", query) + ";"
+    def _query(self, name: str, **values: str) -> str:
+        return fill(sql_file(f"judging/{name}.sql"), {"schema": quoted(self.schema), **values})
 
     def _bounds(self) -> str:
         """Statements that make the server stop by the deadline, even if this process is gone by then."""
-        return f"""
-            {self._timeouts()}
-            SET LOCAL idle_in_transaction_session_timeout = {self._left()};
-            {self._transaction_timeout()}
-        """
-
-    def _transaction_timeout(self) -> str:
+        left = self._left()
+        bounds = f"{self._timeouts()} SET LOCAL idle_in_transaction_session_timeout = {left};"
         if self.session.info.server_version < 170000:
-            return ""
+            return bounds
         # To the server a running timeout changes only by way of 0. A little longer than a statement's, which says more.
-        return f"SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {self._left() + 100};"
+        return f"{bounds} SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {left + 100};"
 
     def _left(self) -> int:
         """Milliseconds until the deadline, at least one: PostgreSQL takes 0 for no limit."""
@@ -165,68 +153,58 @@ class Inquiry:
             raise failure from error
 
     def _failure(self, error: psycopg.Error) -> Asking[Exception]:
-        dbname = self.session.dbname
-        state = error.sqlstate or ""
+        database, text, state = f'database "{self.session.dbname}"', one_line(error), error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
             return CheckImpossible(
-                f'role "{self.session.user}" may not read the job log in database "{dbname}" ({one_line(error)}): '
-                f"GRANT {self.schema}_monitor TO that role, or name another role with -U"
+                f'role "{self.session.user}" may not read the job log in {database} ({text}): GRANT {self.schema}_monitor TO '
+                "that role, or name another role with -U"
             )
         out_of_time = state in OUT_OF_TIME and "user request" not in str(error)
-        if isinstance(error, errors.LockNotAvailable) or (out_of_time and isinstance(error, errors.QueryCanceled)):
+        lock_time_is_up = isinstance(error, errors.LockNotAvailable)
+        if lock_time_is_up or (out_of_time and isinstance(error, errors.QueryCanceled)):
             # the first query waits for one lock after the other, each for its own time
             self.deadline = max(self.deadline, time.monotonic() + LOOK)
             lock = yield from self._lock()
-            if lock or isinstance(error, errors.LockNotAvailable):
-                lock = (
-                    lock
-                    or "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' shows by whom)"
+            if lock or lock_time_is_up:
+                return DatabaseUnreachable(
+                    f'a table of schema "{self.schema}" in {database} is locked {lock or UNKNOWN_LOCK}'
                 )
-                return DatabaseUnreachable(f'a table of schema "{self.schema}" in database "{dbname}" is locked {lock}')
         if out_of_time:
             return DatabaseUnreachable(
-                f'database "{dbname}" did not answer in time ({one_line(error)}): look at its load, or give more time '
-                "with -t"
+                f"{database} did not answer in time ({text}): look at its load, or give more time with -t"
             )
         # What has no SQLSTATE and is not about one value, libpq found: what came was no answer of PostgreSQL's.
         no_answer = not (state or isinstance(error, psycopg.DataError))
         if isinstance(error, psycopg.OperationalError) or state in OUT_OF_TIME or no_answer:
-            text = one_line(error)
-            return DatabaseUnreachable(
-                f'database "{dbname}" broke off the check: {text}: {hint_for(text, error.sqlstate or "")}'
-            )
+            return DatabaseUnreachable(f"{database} broke off the check: {text}: {hint_for(text, state)}")
         return CheckImpossible(
-            f'the check query failed in database "{dbname}": {one_line(error)}: compare the tables with those of a fresh '
-            "schema (jobmonctl bootstrap), or see the server's log"
+            f"the check query failed in {database}: {text}: compare the tables with those of a fresh schema (jobmonctl "
+            "bootstrap), or see the server's log"
         )
 
     def _lock(self) -> Asking[str]:
         """Which table is locked, by which session, and what to do; "" if no lock is found in the time that is left."""
         try:
-            answers = yield f"{self._bounds()}{catalog.lock_query(self.schema)};COMMIT;"
-            rows = answers[0]
+            answers = yield f"{self._bounds()}{catalog.query('table_lock', self.schema)};COMMIT;"
         except psycopg.Error:
-            rows = []
-        if not rows:
             return ""
-        table, granted, pid, *names, since = rows[0]
+        if not answers[0]:
+            return ""
+        table, granted, pid, *names, since = answers[0][0]
         if pid is None:
             return f"({table} by a prepared transaction): see pg_prepared_xacts, and commit it or roll it back"
         who = ", ".join([f"pid {pid}", *(clean(name, 60) for name in names if name)])
         whose = f"{who}, in a transaction since {since}" if since else who
-        if not granted:
-            return (
-                f"({table}: {whose}, waits to lock it, and all others behind): see what that one waits for, or end it"
-            )
-        return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
+        if granted:
+            return f"({table} by {whose}): wait for its end, or end it with SELECT pg_terminate_backend({pid})"
+        return f"({table}: {whose}, waits to lock it, and all others behind): see what that one waits for, or end it"
 
-    def _words(self, rows: Sequence[tuple[Any, ...]]) -> Words:
-        cleaned = ((code, clean(text or "", 40)) for code, text in rows)
-        found = {code: text for code, text in cleaned if text}
-        lacking = [str(code) for code in (1, 2, 3) if code not in found]
-        if lacking:
-            raise CheckImpossible(
-                f'{self.schema}.job_status_text in database "{self.session.dbname}" has no text for alert code '
-                f"{lacking[0]}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
-            )
+    def _words(self, rows: Rows) -> Words:
+        found = {code: clean(text or "", 40) for code, text in rows}
+        for code in (1, 2, 3):
+            if not found.get(code):
+                raise CheckImpossible(
+                    f'{self.schema}.job_status_text in database "{self.session.dbname}" has no text for alert code '
+                    f"{code}: the codes are 1 OK, 2 WARNING, 3 CRITICAL, put the row back"
+                )
         return Words(found[1], found[2], found[3])

@@ -1,19 +1,13 @@
-"""The result of a check: its state, first line, long output and perfdata, or why it failed.
-
-Prints nothing and fetches nothing: the caller passes the jobs.
-"""
+"""The result of a check: its state, first line, long output and perfdata, or why it failed. Imports no library."""
 
 import errno
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from check_jobmon.judging.check import MonitoredJobs
     from check_jobmon.judging.job import Job
-    from check_jobmon.judging.job_log import Inquiry
 
 CONFIGURING = "reading the configuration file"
 CONNECTING = "connecting"
@@ -26,7 +20,9 @@ STAGE_HINTS = {
     QUERYING: "look at the server's load and locks, or give more time with -t",
 }
 STATES = ("ok", "warning", "critical", "unknown")
-UNKNOWN = 3
+CRITICAL, UNKNOWN = 2, 3
+HEADLINE = 400
+"""Characters that the first line spends on naming problems; the rest are counted."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 """The errors of a system that has no more files, processes or memory to give."""
 SERVER_SHARE = 0.9
@@ -49,8 +45,8 @@ class Result(NamedTuple):
     state: int
     word: str
     summary: str
-    long_output: "Sequence[str]" = ()
-    perfdata: "Sequence[str]" = ()
+    long_output: Sequence[str] = ()
+    perfdata: Sequence[str] = ()
     counts: tuple[int, int, int] | None = None
     jobs: tuple[JobResult, ...] = ()
 
@@ -87,45 +83,3 @@ def unexpected(error: Exception, verbose: int = 0) -> Result:
         lines = "".join(traceback.format_exception(error)).splitlines()
         result = result._replace(long_output=[clean(line) for line in lines])
     return result
-
-
-def judged(
-    log: "Inquiry", jobs: "MonitoredJobs", *, verbose: int, crashed: str, perfdata: str, with_jobs: bool = False
-) -> Result:
-    """The result of the jobs that the caller has fetched, and with `with_jobs` also of each of them.
-
-    `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
-    """
-    import nagiosplugin
-
-    from check_jobmon.judging.check import STATES as JOB_STATES
-    from check_jobmon.judging.check import JobContext, JobSummary
-    from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
-
-    summary = JobSummary(jobs, verbose)
-    check = nagiosplugin.Check(jobs, JobContext(JOB_STATES[crashed]), summary)
-    check()
-    # Nothing monitored is fine; nagiosplugin would call no results unknown.
-    state = int(check.exitcode) if check.results else 0
-    long_output = list(check.verbose_str or [])
-    if verbose:
-        long_output.extend(f"note: {clean(note)}" for note in log.notes)
-    if verbose >= 3:
-        long_output.append(f"connection: {clean(log.describe())}, in {log.session.connect_seconds:.3f}s")
-        long_output.append(
-            f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
-        )
-    critical, warning, ok = (summary.count(check.results, JOB_STATES[s]) for s in ("critical", "warning", "ok"))
-    figures: list[str] = []
-    if perfdata != "none":
-        figures.append(summary_perfdata(critical, warning, ok, log.query_seconds))
-    if perfdata in ("all", "problems"):
-        figures.extend(
-            job_perfdata(result.metric.value) for result in check.results if perfdata == "all" or int(result.state)
-        )
-    counts = (critical, warning, ok)
-    each: tuple[JobResult, ...] = ()
-    if with_jobs:
-        each = tuple(JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results)
-        each += tuple(JobResult(job, 0, "") for job in jobs.jobs if not job.active)
-    return Result(state, jobs.words.of(state), check.summary_str, long_output, figures, counts, each)

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from psycopg import sql
-
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.sql_files import literal, quoted, sql_file
 
 NO_NAMES = "SELECT NULL WHERE false"
 
@@ -56,9 +54,9 @@ class Selection:
 
     def _spellings(self) -> str:
         """The names as SQL: as given, in upper case by Python, and by the server, whose rules for other alphabets differ."""
-        given = [sql.Literal(name).as_string(None) for name in dict.fromkeys(self.include)]
-        upper = [sql.Literal(name).as_string(None) for name in dict.fromkeys(name.upper() for name in self.include)]
-        return ", ".join([*upper, *(f"{name}, upper({name})" for name in given)])
+        upper = [literal(name) for name in dict.fromkeys(name.upper() for name in self.include)]
+        given = [f"{literal(name)}, upper({literal(name)})" for name in dict.fromkeys(self.include)]
+        return ", ".join(upper + given)
 
 
 EVERY_JOB = Selection()
@@ -66,8 +64,7 @@ EVERY_JOB = Selection()
 
 def all_names(schema: str) -> str:
     """A SELECT of all names in job_log, in parentheses."""
-    query = sql_file("judging/logged_names.sql").replace("@schema@", quoted(schema))
-    return f"({query})"
+    return f"({sql_file('judging/logged_names.sql').replace('@schema@', quoted(schema))})"
 
 
 def nearest(pattern: str, names: Iterable[str]) -> list[str]:

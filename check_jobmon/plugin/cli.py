@@ -5,28 +5,15 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.connection_options import add_connection_arguments, complete, help_formatter, mistake
-from check_jobmon.config.hosts import locate
-from check_jobmon.judging.result import (
-    CONFIGURING,
-    CONNECTING,
-    QUERYING,
-    SERVER_SHARE,
-    STATES,
-    UNKNOWN,
-    failed,
-    judged,
-    unanswered,
-    unexpected,
-)
-from check_jobmon.plugin.deadline import DeadlineExceeded, Died, OutOfMemory, Terminated, within, write_all
+from check_jobmon.judging.result import SERVER_SHARE, STATES, UNKNOWN, failed, unanswered, unexpected
+from check_jobmon.plugin.deadline import OUT_OF_MEMORY, Terminated, Write, within, write_all
 from check_jobmon.plugin.lazy_imports import lazy_imports
 from check_jobmon.plugin.options import add_options, refuse_contradictions
-from check_jobmon.plugin.output import bounded
+from check_jobmon.plugin.output import bounded, compose
 from check_jobmon.text import clean
 
 
@@ -112,7 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             status, text = run_targets(arguments)
         else:
             status, text = _run(arguments)
-            text = bounded(text, arguments.max_output)
     except OSError as error:
         status, text = UNKNOWN, f"{unexpected(error).first_line}\n"
     try:
@@ -126,65 +112,44 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
     """The exit status and the output."""
     unreachable = STATES.index(arguments.connection_error)
     try:
-        answer = within(arguments.timeout, lambda report: _check(arguments, report))
-    except DeadlineExceeded as deadline:
+        outcome = within(
+            arguments.timeout, lambda write: _check(arguments, write), lambda pipe: pipe.read().partition(b"\0")
+        )
+    except Terminated as signal:
+        return _without_answer(UNKNOWN, str(signal), arguments)
+    stages, _, answer = outcome.answer
+    if outcome.late:
         places = {"host": arguments.host, "database": arguments.dbname, "service": arguments.service}
         where = ", ".join(f"{name} {clean(place, 100)}" for name, place in places.items() if place)
-        return unreachable, _failure(unreachable, unanswered(arguments.timeout, deadline.stage, where))
-    except Terminated as signal:
-        return UNKNOWN, _failure(UNKNOWN, f"{signal}")
-    except OutOfMemory as error:
-        return unreachable, _failure(unreachable, str(error))
-    except Died as death:
-        return UNKNOWN, _failure(UNKNOWN, str(death))
-    status, text = int(answer.text[0]), answer.text[1:]
-    stderr = clean(answer.stderr, 500)
-    if stderr and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
-        text += f"the libraries said: {stderr}\n"
+        stage = stages.decode().rpartition("\n")[2]
+        return _without_answer(unreachable, unanswered(arguments.timeout, stage, where), arguments)
+    if outcome.death:
+        return _without_answer(unreachable if outcome.death == OUT_OF_MEMORY else UNKNOWN, outcome.death, arguments)
+    status, text = int(answer[:1]), answer[1:].decode("utf-8", "surrogatepass")
+    said = clean(outcome.stderr, 500)
+    if said and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
+        text = bounded(f"{text}the libraries said: {said}\n", arguments.max_output)
     return status, text
 
 
-def _failure(status: int, reason: str) -> str:
-    return f"{failed(status, reason).first_line}\n"
+def _without_answer(status: int, reason: str, arguments: argparse.Namespace) -> tuple[int, str]:
+    return status, compose(failed(status, reason), arguments.max_output)
 
 
-def _check(arguments: argparse.Namespace, report: Callable[[str], None]) -> str:
-    """The whole check, in the child process: the exit status as one digit, then the output."""
+def _check(arguments: argparse.Namespace, write: Write) -> None:
+    """The whole check, in the child process. Writes a line for each stage, then NUL, the exit status, and the output."""
     started = time.monotonic()
-    report("loading libraries")
-    with lazy_imports():
-        from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
 
+    def report(stage: str) -> None:
+        write(f"\n{stage}".encode())
+
+    report("loading libraries")
     try:
-        return _judge(arguments, report, started + arguments.timeout * SERVER_SHARE)
-    except DatabaseUnreachable as error:
-        status = STATES.index(arguments.connection_error)
-        return f"{status}{_failure(status, str(error))}"
-    except (CheckImpossible, ConfigFileError) as error:
-        return f"{UNKNOWN}{_failure(UNKNOWN, str(error))}"
+        with lazy_imports():
+            from check_jobmon.plugin.check_one import check
+        result = check(arguments, started + arguments.timeout * SERVER_SHARE, report)
     except MemoryError:
         raise  # the child process ends, with a status that says so
     except Exception as error:
         result = unexpected(error, arguments.verbose)
-        return "\n".join((f"{UNKNOWN}{result.first_line}", *result.long_output, ""))
-
-
-def _judge(arguments: argparse.Namespace, report: Callable[[str], None], deadline: float) -> str:
-    with lazy_imports():
-        from check_jobmon.connection.session import Session
-        from check_jobmon.judging.check import acquire
-        from check_jobmon.judging.job_log import Inquiry
-        from check_jobmon.judging.selection import Selection
-        from check_jobmon.plugin.output import compose
-
-    report(CONFIGURING)
-    location = locate(arguments)
-    session = Session(location.parameters)
-    log = Inquiry(session, location.schema, deadline)
-    report(CONNECTING)
-    session.connect()
-    report(QUERYING)
-    selection = Selection(tuple(arguments.job), tuple(arguments.exclude))
-    jobs = session.ask(acquire(log, selection, arguments.failures, arguments.verbose >= 2))
-    result = judged(log, jobs, verbose=arguments.verbose, crashed=arguments.crashed, perfdata=arguments.perfdata)
-    return f"{result.state}{compose(result.first_line, result.long_output, result.perfdata, arguments.max_output)}"
+    write(f"\0{result.state}{compose(result, arguments.max_output)}".encode("utf-8", "surrogatepass"))

@@ -6,9 +6,9 @@ answers keeps the interpreter inside a C call. The default action of the alarm s
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 GRACE = 1
 """Seconds that a check has to cancel its query once it is told to stop."""
@@ -20,47 +20,37 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
 
 
-class DeadlineExceeded(Exception):
-    """The work did not end in time. `stage` is the last one it reported, empty if none."""
+OUT_OF_MEMORY = (
+    f"the answer doesn't fit into the {MEMORY >> 20} MiB of memory that a check may take: see that it comes from the right "
+    "server, or select jobs with -j"
+)
 
-    def __init__(self, stage: str) -> None:
-        super().__init__(stage)
-        self.stage = stage
-
-
-class Died(Exception):
-    """The work ended without an answer, for example because it was killed. One line."""
-
-
-class OutOfMemory(Died):
-    """The work needs more than MEMORY. One line."""
-
-    def __init__(self) -> None:
-        much = f"the answer doesn't fit into the {MEMORY >> 20} MiB of memory that a check may take"
-        super().__init__(f"{much}: see that it comes from the right server, or select jobs with -j")
+Write = Callable[[bytes], None]
 
 
 class Terminated(Exception):
     """This process was told to stop by a signal, and so was the work. One line."""
 
-    def __init__(self, signal_name: str) -> None:
-        hint = "find out what sent it (the scheduler's own timeout?), or lower -t"
-        super().__init__(f"stopped by {signal_name} before there was an answer: {hint}")
 
+class Outcome(NamedTuple):
+    """What came of the work: what was read of it, and what libraries such as libpq wrote to its standard error.
 
-class Answer(NamedTuple):
-    """What the work returned, and what libraries such as libpq wrote to its standard error."""
+    If it didn't come to its end, then either because it was `late`, or `death` says why in one line.
+    """
 
-    text: str
+    answer: Any
     stderr: str
+    late: bool
+    death: str
 
 
-def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answer:
-    """Run `work` in a child process for at most so many seconds, and return the text that it returns.
+def within(seconds: float, work: Callable[[Write], None], read: Callable[[BinaryIO], Any]) -> Outcome:
+    """Run `work` in a child process for at most so many seconds.
 
-    `work` gets a function to report its stage, and a KeyboardInterrupt if it has to stop. It may take MEMORY bytes; beyond
-    that it gets a MemoryError. Raises DeadlineExceeded, Died, OutOfMemory or Terminated. The child ends on time even if
-    this process is killed.
+    `work` gets a function to write bytes, which `read` has to read to their end in this process, and a KeyboardInterrupt if
+    it has to stop. It may take MEMORY
+    bytes; beyond that it gets a MemoryError, which makes OUT_OF_MEMORY its death. Raises Terminated. The child ends on time
+    even if this process is killed.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the scheduler may ignore it, and that is inherited
     stderr, stderr_writable = os.pipe()
@@ -79,31 +69,34 @@ def within(seconds: float, work: Callable[[Callable[[str], None]], str]) -> Answ
         os.close(writable)
         os.close(stderr_writable)
         try:
-            _handle(STOPPING, _terminate)
+            _when_stopped(_terminate)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             with os.fdopen(readable, "rb") as pipe:
-                stages, answered, answer = pipe.read().partition(b"\0")
-            _handle(STOPPING, signal.SIG_IGN)  # there is an answer, so it is printed
+                answer = read(pipe)
+            _when_stopped(signal.SIG_IGN)  # there is an answer, so it is printed
             _, status = os.waitpid(child, 0)
         except Terminated:
             _stop(child)
             raise
         finally:
-            _handle(STOPPING, signal.SIG_DFL)  # while printing blocks, a signal may end the process
-        written = _written(stderr)
+            _when_stopped(signal.SIG_DFL)  # while printing blocks, a signal may end the process
+        said = _read(stderr)
     finally:
         os.close(stderr)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
-        raise DeadlineExceeded(stages.decode().rpartition("\n")[2])
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _OUT_OF_MEMORY:
-        raise OutOfMemory
-    if not answered or status != 0:
-        cause = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
-        raise Died(f"the check ended with {cause} before it had an answer: look into this machine's kernel log")
-    return Answer(answer.decode("utf-8", "surrogatepass"), written)
+    code = os.waitstatus_to_exitcode(status)
+    return Outcome(answer, said, code == -signal.SIGALRM, _death(code))
 
 
-def _written(stderr: int) -> str:
+def _death(code: int) -> str:
+    if code in (0, -signal.SIGALRM):
+        return ""
+    if code == _OUT_OF_MEMORY:
+        return OUT_OF_MEMORY
+    cause = f"signal {-code}" if code < 0 else f"status {code}"
+    return f"the check ended with {cause} before it had an answer: look into this machine's kernel log"
+
+
+def _read(stderr: int) -> str:
     try:
         return os.read(stderr, 10000).decode(errors="replace")
     except BlockingIOError:
@@ -111,19 +104,18 @@ def _written(stderr: int) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    _handle(STOPPING, signal.SIG_IGN)
-    raise Terminated(signal.Signals(number).name)
+    _when_stopped(signal.SIG_IGN)
+    hint = "find out what sent it (the scheduler's own timeout?), or lower -t"
+    raise Terminated(f"stopped by {signal.Signals(number).name} before there was an answer: {hint}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    _handle(STOPPING, signal.SIG_IGN)  # a second one would interrupt the cancelling of the query
+    _when_stopped(signal.SIG_IGN)  # a second one would interrupt the cancelling of the query
     raise KeyboardInterrupt
 
 
-def _handle(
-    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any] | signal.Handlers
-) -> None:
-    for number in numbers:
+def _when_stopped(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    for number in STOPPING:
         signal.signal(number, handler)
 
 
@@ -135,16 +127,15 @@ def _stop(child: int) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _child(pipe: int, seconds: float, work: Callable[[Callable[[str], None]], str]) -> None:
+def _child(pipe: int, seconds: float, work: Callable[[Write], None]) -> None:
     status = 1
     try:
-        _handle(STOPPING, _interrupt)
+        _when_stopped(_interrupt)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, *STOPPING})
         signal.setitimer(signal.ITIMER_REAL, seconds)
         _limit_memory()
-        answer = work(lambda stage: write_all(pipe, b"\n" + stage.encode()))
-        write_all(pipe, b"\0" + answer.encode("utf-8", "surrogatepass"))
+        work(lambda data: write_all(pipe, data))
         status = 0
     except MemoryError:
         status = _OUT_OF_MEMORY
@@ -163,5 +154,6 @@ def _limit_memory() -> None:
 
 def write_all(pipe: int, data: bytes) -> None:
     """Write all of it, without a buffer. Raises OSError."""
-    while data:
-        data = data[os.write(pipe, data) :]
+    left = memoryview(data)  # a slice of it is no copy
+    while left:
+        left = left[os.write(pipe, left) :]

@@ -9,8 +9,9 @@ tests/benchmarks/process.py measures what it saves.
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -18,43 +19,19 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-ASYNCIO = {
-    **dict.fromkeys(("AbstractEventLoop", "get_event_loop", "get_running_loop"), "events"),
-    **dict.fromkeys(("CancelledError", "TimeoutError"), "exceptions"),
-    **dict.fromkeys(("Event", "Lock"), "locks"),
-    **dict.fromkeys(("Task", "create_task", "gather", "shield", "sleep", "wait_for"), "tasks"),
-    "Future": "futures",
-    "Queue": "queues",
-    "to_thread": "threads",
-}
-"""The names that psycopg takes from asyncio while it is imported, and the submodule of asyncio that has each."""
-
-
-def _from(module: str, name: str) -> Callable[[], object]:
-    return lambda: getattr(importlib.import_module(module), name)
-
-
-def _version(distribution: str) -> str:
-    """As importlib.metadata.version(), by the name of the folder that records what is installed (packaging.python.org)."""
-    start = distribution.replace("-", "_").lower() + "-"
-    for folder in sys.path:
-        try:
-            names = os.listdir(folder or ".")
-        except OSError:
-            continue
-        for name in names:
-            if name.endswith(".dist-info") and name.lower().startswith(start):
-                return name[len(start) : -len(".dist-info")]
-    metadata = sys.modules["importlib.metadata"]
-    _run(metadata)
-    return str(metadata.version(distribution))
-
-
-DEFERRED: Mapping[str, Mapping[str, Callable[[], object]]] = {
+DEFERRED: Mapping[str, Mapping[str, str]] = {
     # the submodules that psycopg needs do without SSL, streams, subprocesses and the event loops
-    "asyncio": {name: _from(f"asyncio.{part}", name) for name, part in ASYNCIO.items()},
+    "asyncio": {
+        **dict.fromkeys(("AbstractEventLoop", "get_event_loop", "get_running_loop"), "asyncio.events"),
+        **dict.fromkeys(("CancelledError", "TimeoutError"), "asyncio.exceptions"),
+        **dict.fromkeys(("Event", "Lock"), "asyncio.locks"),
+        **dict.fromkeys(("Task", "create_task", "gather", "shield", "sleep", "wait_for"), "asyncio.tasks"),
+        "Future": "asyncio.futures",
+        "Queue": "asyncio.queues",
+        "to_thread": "asyncio.threads",
+    },
     # psycopg asks for its own version only, for which an e-mail parser would be loaded
-    "importlib.metadata": {"version": lambda: _version},
+    "importlib.metadata": {"version": __name__},
     **{
         name: {}
         for name in (
@@ -63,7 +40,20 @@ DEFERRED: Mapping[str, Mapping[str, Callable[[], object]]] = {
         )
     },
 }
-"""The modules that are deferred, each with the names that it can give before its code has run."""
+"""The modules that are deferred, each with the names that it can give before its code has run, and where they are found."""
+
+
+def version(distribution: str) -> str:
+    """As importlib.metadata.version(), by the name of the folder that records what is installed (packaging.python.org)."""
+    start = distribution.replace("-", "_").lower() + "-"
+    for folder in sys.path:
+        with suppress(OSError):
+            for name in os.listdir(folder or "."):
+                if name.endswith(".dist-info") and name.lower().startswith(start):
+                    return name[len(start) : -len(".dist-info")]
+    metadata = sys.modules["importlib.metadata"]
+    _run(metadata)
+    return str(metadata.version(distribution))
 
 
 class _DeferredLoader:
@@ -77,17 +67,13 @@ class _DeferredLoader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        def __getattr__(name: str) -> object:  # noqa: N807
-            return _attribute(module, name)
-
-        module.__dict__["__getattr__"] = __getattr__
+        module.__dict__["__getattr__"] = partial(_attribute, module)
 
 
 def _attribute(module: ModuleType, name: str) -> object:
     """An attribute of a deferred module."""
-    known = DEFERRED[module.__name__].get(name)
-    if known:
-        module.__dict__[name] = known()
+    if where := DEFERRED[module.__name__].get(name):
+        module.__dict__[name] = getattr(importlib.import_module(where), name)
         return module.__dict__[name]
     if name == "__path__":
         raise AttributeError(name)  # the import system asks whether it is a package

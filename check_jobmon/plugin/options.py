@@ -5,6 +5,7 @@ The single check imports this module too, so it imports nothing that only --targ
 
 import argparse
 import re
+from argparse import ArgumentTypeError
 
 from check_jobmon import __version__
 from check_jobmon.config.connection_options import filled, option, path, seconds, whole_number
@@ -103,7 +104,7 @@ def _destination(text: str) -> str:
     kind, _, place = text.partition(":")
     if kind not in ("nagios", "icinga") or not place.strip() or "\0" in place:
         # never the text itself: it may hold a password
-        raise argparse.ArgumentTypeError("it is neither nagios:PATH nor icinga:URL")
+        raise ArgumentTypeError("it is neither nagios:PATH nor icinga:URL")
     if kind == "icinga":
         _verify_url(place)
     return text
@@ -119,20 +120,16 @@ def _verify_url(url: str) -> None:
     except ValueError:
         bad, secret = True, "@" in url
     if secret:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentTypeError(
             "the URL has a user or password, which everybody on this machine can see: put them into ~/.netrc"
         )
     if bad:
-        raise argparse.ArgumentTypeError(
-            "the URL is not like https://icinga.example.com:5665 (only https is supported)"
-        )
+        raise ArgumentTypeError("the URL is not like https://icinga.example.com:5665 (only https is supported)")
 
 
 def _service(text: str) -> str:
     if not re.fullmatch(r"[\w.:/+#@-]+( [\w.:/+#@-]+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
+        raise ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
     if len(text) > SERVICE_LENGTH:
-        raise argparse.ArgumentTypeError(
-            f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}"
-        )
+        raise ArgumentTypeError(f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}")
     return text

@@ -5,19 +5,20 @@ Source: the Monitoring Plugins Development Guidelines, "Plugin Output for Nagios
 
 from collections.abc import Sequence
 
+from check_jobmon.judging.result import Result
+
 HEADROOM = 60
 """Bytes of the first line, enough for its counts, that have priority over perfdata and notice if not all of them fit."""
 
 
-def compose(
-    first_line: str, long_output: Sequence[str], perfdata: Sequence[str], max_bytes: int, of: str = "jobs"
-) -> str:
+def compose(result: Result, max_bytes: int, of: str = "jobs") -> str:
     """The whole output, ending in a newline, in at most max_bytes of UTF-8.
 
-    `perfdata` is the summary's, then one text for each job (or target: `of` names them), the most important first. A line or
-    text that doesn't fit is left out whole, and the last line says how many were. In the output the summary's perfdata comes
-    first and then the jobs' by label, so that graphs find each figure in its place.
+    A line or text of perfdata that doesn't fit is left out whole, and the last line says how many were; `of` names what
+    there is a text of perfdata for. In the output the summary's perfdata comes first and then the others by label, so that
+    graphs find each figure in its place.
     """
+    first_line, long_output, perfdata = result.first_line, result.long_output, result.perfdata
     # measured part by part: the whole can be megabytes, of which kilobytes fit
     if _size(_join(first_line, perfdata[:1], [])) + _total(perfdata[1:]) + _total(long_output) <= max_bytes:
         return _join(first_line, perfdata, long_output)
@@ -34,7 +35,7 @@ def compose(
 
 
 def bounded(text: str, max_bytes: int) -> str:
-    """An error's output of one or a few lines, in at most max_bytes."""
+    """An output of which any part may be cut off, in at most max_bytes."""
     return _cut(text.removesuffix("\n"), max_bytes - 1) + "\n"
 
 

@@ -16,7 +16,7 @@ WITH found AS (
         OR NOT f.config <@ ARRAY(SELECT w.entry FROM wanted AS w)
 )
 SELECT c.change, c.takes_superuser
-  FROM (SELECT 1, coalesce(format('IN DATABASE %%I ', d.datname), '') || 'RESET ALL', false
+  FROM (SELECT 1, coalesce('IN DATABASE ' || quote_ident(d.datname) || ' ', '') || 'RESET ALL', false
           FROM reset AS r
           LEFT JOIN pg_database AS d ON d.oid = r.database
          UNION ALL

@@ -39,7 +39,7 @@ command()
 OURS = """
 __main__ config config.connection_options config.hosts connection connection.errors connection.session connection.trust judging
 judging.catalog judging.check judging.job judging.job_log judging.perfdata judging.result judging.selection plugin
-plugin.cli plugin.deadline plugin.lazy_imports plugin.options plugin.output schema schema.scripts
+plugin.check_one plugin.cli plugin.deadline plugin.lazy_imports plugin.options plugin.output schema schema.scripts
 sql_files
 text
 """

@@ -13,25 +13,11 @@ import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
-from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
-from check_jobmon.judging.check import acquire
-from check_jobmon.judging.job_log import Inquiry
-from check_jobmon.judging.result import (
-    CONNECTING,
-    QUERYING,
-    STATES,
-    UNKNOWN,
-    Result,
-    failed,
-    judged,
-    unanswered,
-    unexpected,
-)
-from check_jobmon.judging.selection import Selection
-from check_jobmon.plugin.deadline import OutOfMemory
+from check_jobmon.judging.result import CONNECTING, QUERYING, STATES, Result, failed, unanswered, unexpected
+from check_jobmon.plugin.check_one import EXPECTED, judging, result_of
+from check_jobmon.plugin.deadline import OUT_OF_MEMORY
 from check_jobmon.plugin.targets.async_session import AsyncSession, Loop
 from check_jobmon.text import clean
 
@@ -68,7 +54,6 @@ class Checks:
         self.arguments, self.hosts, self.deadline, self.give_up = arguments, hosts, deadline, give_up
         self.on_result = on_result
         self.unreachable = STATES.index(arguments.connection_error)
-        self.selection = Selection(tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job)
         self.began: dict[int, float] = {}
         self.stages: dict[int, tuple[str, str]] = {}
         self.unanswered = set(range(len(hosts)))
@@ -106,7 +91,9 @@ class Checks:
             for task in done:
                 task.result()  # raises what on_result has raised
         for number in sorted(self.unanswered):
-            self._report(number, self._unanswered(number))
+            stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
+            seconds = round(time.time() - self.began.get(number, time.time()), 1)
+            self._report(number, failed(self.unreachable, unanswered(seconds, stage, where)))
 
     async def _wait_for_turn(self, due: float) -> None:
         """Wait until there is room for one more target, or until it is due although there is none."""
@@ -126,12 +113,10 @@ class Checks:
         silent = asyncio.get_running_loop().call_later(SILENT_AFTER, self._make_room, number)
         try:
             result = await _within_memory(self._result(number, host))
-        except DatabaseUnreachable as error:
-            result = failed(self.unreachable, str(error))
-        except (CheckImpossible, ConfigFileError) as error:
-            result = failed(UNKNOWN, str(error))
+        except EXPECTED as error:
+            result = result_of(error, self.arguments)
         except MemoryError:
-            result = failed(self.unreachable, str(OutOfMemory()))
+            result = failed(self.unreachable, OUT_OF_MEMORY)
         except Exception as error:
             result = unexpected(error, self.arguments.verbose)
         finally:
@@ -150,26 +135,12 @@ class Checks:
         where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
         self.stages[number] = (CONNECTING, where)
         session = AsyncSession(location.parameters)
-        log = Inquiry(session, location.schema, self.deadline)
         await session.connect()
         try:
             self.stages[number] = (QUERYING, where)
-            jobs = await session.ask(acquire(log, self.selection, self.arguments.failures, self.arguments.verbose >= 2))
-            return judged(
-                log,
-                jobs,
-                verbose=self.arguments.verbose,
-                crashed=self.arguments.crashed,
-                perfdata=self.arguments.perfdata,
-                with_jobs=self.arguments.per_job or self.arguments.output == "json",
-            )
+            return await session.ask(judging(self.arguments, session, location.schema, self.deadline))
         finally:
             await session.close()
-
-    def _unanswered(self, number: int) -> Result:
-        stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
-        seconds = round(time.time() - self.began.get(number, time.time()), 1)
-        return failed(self.unreachable, unanswered(seconds, stage, where))
 
     def _report(self, number: int, result: Result) -> None:
         self.unanswered.discard(number)

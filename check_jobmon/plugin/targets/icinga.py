@@ -12,17 +12,12 @@ import socket
 import ssl
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from check_jobmon.plugin.targets.passive_results import (
-    OnSubmitted,
-    PassiveResult,
-    SubmissionImpossible,
-    SubmissionMisconfigured,
-)
+from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, SubmissionMisconfigured
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -36,14 +31,14 @@ ACTION = "/v1/actions/process-check-result"
 
 
 def submit(
-    url: str,
+    place: str,
     results: Sequence[PassiveResult],
     arguments: argparse.Namespace,
     deadline: float,
-    on_submitted: OnSubmitted,
+    on_submitted: Callable[[int, str], None],
 ) -> None:
-    """Submit all results. Raises SubmissionImpossible."""
-    api = _Api(url, arguments, deadline)
+    """Submit all results: see passive_results.py."""
+    api = _Api(place, arguments, deadline)
 
     def post(number: int) -> None:
         try:
@@ -67,24 +62,24 @@ class _Api:
         except ImportError:
             reason = "the package urllib3 is not installed: pip install 'check_jobmon[icinga]', or python3-urllib3"
             raise SubmissionMisconfigured(reason) from None
-        self.urllib3 = urllib3
+        self.http_error = urllib3.exceptions.HTTPError
         parts = urlsplit(url)
-        self.host, self.port = parts.hostname or "", parts.port or 443
         self.path = parts.path.rstrip("/").removesuffix("/v1") + ACTION
         self.max_bytes, self.deadline = arguments.max_output, deadline
-        self.source = socket.gethostname()
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if not arguments.cert:
-            headers["Authorization"] = "Basic " + base64.b64encode(_credentials(self.host).encode()).decode()
+            credentials = _credentials(parts.hostname or "")
+            headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
         self.pool = urllib3.HTTPSConnectionPool(
-            self.host,
-            self.port,
+            parts.hostname or "",
+            parts.port or 443,
             maxsize=CONNECTIONS,
             block=True,
             headers=headers,
             cert_reqs="CERT_REQUIRED",
             ssl_context=_tls(arguments),
         )
+        self.place = f"{parts.hostname}:{parts.port or 443}"
 
     def post(self, result: PassiveResult) -> str:
         """Post one result. Returns why Icinga refused it, empty if it took it. Raises SubmissionImpossible."""
@@ -95,7 +90,7 @@ class _Api:
             answer = self.pool.urlopen(
                 "POST",
                 self.path,
-                body=self._body(result),
+                body=json.dumps(_fields(result, self.max_bytes)).encode(),
                 timeout=left,
                 retries=False,
                 redirect=False,
@@ -103,45 +98,43 @@ class _Api:
                 decode_content=False,  # a small compressed answer can become a huge one
             )
             code, said = _answered(_beginning(answer))
-        except self.urllib3.exceptions.HTTPError as error:
-            raise SubmissionImpossible(self._broken(error)) from None
-        if answer.status == 401:
-            reason = f"Icinga lets nobody in with these credentials ({answer.status} {said})"
-            raise SubmissionImpossible(f"{reason}: see the ApiUser there")
+        except self.http_error as error:
+            raise SubmissionImpossible(_broken(error, self.place)) from None
         if answer.status == code == 200:
             return ""
+        if answer.status == 401:
+            reason = f"Icinga lets nobody in with these credentials (401 {said})"
+            raise SubmissionImpossible(f"{reason}: see the ApiUser there")
         if answer.status == 404:
-            return f"Icinga has no such service, or this ApiUser may not submit ({answer.status} {said})"
+            return f"Icinga has no such service, or this ApiUser may not submit (404 {said})"
         return f"Icinga refused it ({answer.status} {said}): see its log"
 
-    def _body(self, result: PassiveResult) -> bytes:
-        first_line, _, long_output = result.text(self.max_bytes).partition("\n")
-        text, _, perfdata = first_line.partition(" | ")
-        body: dict[str, Any] = {
-            "type": "Service",
-            "service": result.name,
-            "exit_status": result.result.state,
-            "plugin_output": f"{text}\n{long_output}" if long_output else text,
-            "performance_data": perfdata,
-            "check_source": self.source,
-            "execution_start": result.began,
-            "execution_end": result.ended,
-        }
-        return json.dumps(body).encode()
 
-    def _broken(self, error: Exception) -> str:
-        """Why the request failed, and what to do."""
-        where = f"{self.host}:{self.port}"
-        cause: BaseException = error
-        while deeper := _cause(cause):
-            cause = deeper
-        said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
-        said = clean(said, 300) or type(cause).__name__
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"the certificate of {where} can't be trusted: {said}: see --ca-cert, and the name in the URL"
-        if isinstance(cause, ssl.SSLError):
-            return f"no TLS with {where}: {said}: see --cert and --key, and that this is Icinga's port"
-        return f"{where} can't be reached: {said}: see that Icinga runs there, with its api feature"
+def _fields(result: PassiveResult, max_bytes: int) -> dict[str, Any]:
+    first_line, _, long_output = result.text(max_bytes).partition("\n")
+    text, _, perfdata = first_line.partition(" | ")
+    return {
+        "type": "Service",
+        "service": result.name,
+        "exit_status": result.result.state,
+        "plugin_output": f"{text}\n{long_output}" if long_output else text,
+        "performance_data": perfdata,
+        "check_source": socket.gethostname(),
+        "execution_start": result.began,
+        "execution_end": result.ended,
+    }
+
+
+def _broken(error: BaseException, place: str) -> str:
+    """Why the request failed, and what to do."""
+    while deeper := _cause(error):
+        error = deeper
+    said = clean(getattr(error, "verify_message", "") or str(error), 300) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {place} can't be trusted: {said}: see --ca-cert, and the name in the URL"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with {place}: {said}: see --cert and --key, and that this is Icinga's port"
+    return f"{place} can't be reached: {said}: see that Icinga runs there, with its api feature"
 
 
 def _cause(error: BaseException) -> BaseException | None:
@@ -151,14 +144,11 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _beginning(answer: "urllib3.BaseHTTPResponse") -> bytes:
     """At most ANSWER bytes. The connection is closed if there are more, else kept."""
-    data = b""
     try:
-        while len(data) < ANSWER and (piece := answer.read(ANSWER - len(data))):
-            data += piece
+        return answer.read(ANSWER)
     finally:
         answer.close()
         answer.release_conn()
-    return data
 
 
 def _answered(data: bytes) -> tuple[float, str]:
@@ -198,20 +188,18 @@ def _credentials(host: str) -> str:
     path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     shown = clean(path, 200)
     try:
-        others = stat.S_IMODE(os.stat(path).st_mode) & 0o077
-        found = None if others else netrc.netrc(path).authenticators(host)
+        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+            raise SubmissionMisconfigured(f"{shown} can be read by others: chmod 600 it")
+        found = netrc.netrc(path).authenticators(host)
     except OSError as error:
         reason = f"no --cert, and no user and password for Icinga: {shown}: {error.strerror}"
-        raise SubmissionMisconfigured(reason) from None
     except netrc.NetrcParseError as error:
-        raise SubmissionMisconfigured(f"{shown} has a mistake in line {error.lineno}") from None
+        reason = f"{shown} has a mistake in line {error.lineno}"
     except UnicodeError:
-        raise SubmissionMisconfigured(f"{shown} is not text in UTF-8") from None
-    if others:
-        raise SubmissionMisconfigured(f"{shown} can be read by others: chmod 600 it")
-    if found is None:
-        hint = 'write "machine ... login ... password ..." there'
-        raise SubmissionMisconfigured(
-            f'no --cert, and {shown} has no user and password for "{clean(host, 100)}": {hint}'
-        )
-    return f"{found[0]}:{found[2]}"
+        reason = f"{shown} is not text in UTF-8"
+    else:
+        if found:
+            return f"{found[0]}:{found[2]}"
+        reason = f'no --cert, and {shown} has no user and password for "{clean(host, 100)}"'
+        reason += ': write "machine ... login ... password ..." there'
+    raise SubmissionMisconfigured(reason)

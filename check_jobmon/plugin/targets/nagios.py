@@ -3,22 +3,18 @@
 Sources: the manual of Nagios Core 4, "Passive Checks" and "External Commands"; tests/system/ tries both on a real Nagios.
 """
 
+import argparse
+import contextlib
 import errno
 import os
 import re
 import secrets
 import select
 import stat
-import string
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from check_jobmon.plugin.targets.passive_results import (
-    OnSubmitted,
-    PassiveResult,
-    SubmissionImpossible,
-    SubmissionMisconfigured,
-)
+from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, SubmissionMisconfigured
 from check_jobmon.text import clean
 
 _ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
@@ -28,16 +24,22 @@ _LEAST = 200
 
 
 def submit(
-    path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float, on_submitted: OnSubmitted
+    place: str,
+    results: Sequence[PassiveResult],
+    arguments: argparse.Namespace,
+    deadline: float,
+    on_submitted: Callable[[int, str], None],
 ) -> None:
-    """Submit all results. Raises SubmissionImpossible."""
+    """Submit all results: see passive_results.py."""
+    most = arguments.max_output
     try:
-        if os.path.isdir(path):
-            _as_file(path, results, max_bytes, on_submitted)
-        else:
-            _as_commands(path, results, max_bytes, deadline, on_submitted)
+        submitted = (
+            _as_file(place, results, most) if os.path.isdir(place) else _as_commands(place, results, most, deadline)
+        )
+        for number, reason in enumerate(submitted):
+            on_submitted(number, reason)
     except OSError as error:
-        raise SubmissionImpossible(f"{clean(path, 200)} can't be written: {error.strerror}") from None
+        raise SubmissionImpossible(f"{clean(place, 200)} can't be written: {error.strerror}") from None
 
 
 def _illegal(result: PassiveResult) -> str:
@@ -63,27 +65,27 @@ def _fitting(result: PassiveResult, max_bytes: int, room: int) -> bytes:
         max_bytes = max(_LEAST, max_bytes - (len(line) - room))
 
 
-def _as_commands(
-    path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float, on_submitted: OnSubmitted
-) -> None:
+def _as_commands(path: str, results: Sequence[PassiveResult], max_bytes: int, deadline: float) -> Iterator[str]:
+    """Why each result was refused."""
+    shown = clean(path, 200)
     try:
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        reason = f"there is no {shown}: see that Nagios runs, and command_file in its nagios.cfg"
+        raise SubmissionImpossible(reason) from None
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            hint = "see that Nagios runs, and command_file in its nagios.cfg"
-            raise SubmissionImpossible(f"there is no {clean(path, 200)}: {hint}") from None
         if error.errno == errno.ENXIO:
-            raise SubmissionImpossible(f"nobody reads {clean(path, 200)}: see that Nagios runs") from None
+            raise SubmissionImpossible(f"nobody reads {shown}: see that Nagios runs") from None
         raise
     try:
         if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
-            raise SubmissionMisconfigured(f"{clean(path, 200)} is neither Nagios's command file nor a directory")
+            raise SubmissionMisconfigured(f"{shown} is neither Nagios's command file nor a directory")
         most = os.fpathconf(pipe, "PC_PIPE_BUF")
-        for number, result in enumerate(results):
+        for result in results:
             reason = _illegal(result)
             if not reason:
-                _write(pipe, _command(result, max_bytes, most), deadline, path)
-            on_submitted(number, reason)
+                _write(pipe, _command(result, max_bytes, most), deadline, shown)
+            yield reason
     finally:
         os.close(pipe)
 
@@ -94,7 +96,7 @@ def _command(result: PassiveResult, max_bytes: int, most: int) -> bytes:
     return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
 
 
-def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
+def _write(pipe: int, command: bytes, deadline: float, shown: str) -> None:
     while True:
         try:
             os.write(pipe, command)
@@ -102,23 +104,22 @@ def _write(pipe: int, command: bytes, deadline: float, path: str) -> None:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0:
-                reason = "is full, and nobody reads on: see that Nagios is not stopped"
-                raise SubmissionImpossible(f"{clean(path, 200)} {reason}") from None
+                reason = f"{shown} is full, and nobody reads on: see that Nagios is not stopped"
+                raise SubmissionImpossible(reason) from None
             # select() reports the pipe writable even if this command doesn't fit
             select.select([], [pipe], [], min(left, 0.05))
             time.sleep(0.005)
         except BrokenPipeError:
-            reason = f"nobody reads {clean(path, 200)} any longer: see why Nagios has stopped"
-            raise SubmissionImpossible(reason) from None
+            raise SubmissionImpossible(f"nobody reads {shown} any longer: see why Nagios has stopped") from None
 
 
-def _as_file(folder: str, results: Sequence[PassiveResult], max_bytes: int, on_submitted: OnSubmitted) -> None:
+def _as_file(folder: str, results: Sequence[PassiveResult], max_bytes: int) -> list[str]:
+    """Why each result was refused."""
     reasons = [_illegal(result) for result in results]
     blocks = [_block(result, max_bytes) for result, reason in zip(results, reasons, strict=True) if not reason]
     if blocks:
         _write_file(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))
-    for number, reason in enumerate(reasons):
-        on_submitted(number, reason)
+    return reasons
 
 
 def _block(result: PassiveResult, max_bytes: int) -> bytes:
@@ -140,14 +141,11 @@ def _block(result: PassiveResult, max_bytes: int) -> bytes:
 
 def _write_file(folder: str, data: bytes) -> None:
     """Write a file under a name that Nagios reads, and then the empty file that says that the first is complete."""
-    alphabet = string.ascii_letters + string.digits
     while True:
-        path = os.path.join(folder, "c" + "".join(secrets.choice(alphabet) for _ in range(6)))
-        try:
+        path = os.path.join(folder, f"c{secrets.token_hex(3)}")  # Nagios wants six characters after the c
+        with contextlib.suppress(FileExistsError):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             break
-        except FileExistsError:
-            continue
     try:
         with os.fdopen(file, "wb") as opened:
             os.fchmod(file, 0o644)  # Nagios is another user; the folder keeps others out

@@ -1,31 +1,25 @@
-"""The result of a target, and the passive results made from it, for services that the monitoring server doesn't check itself.
+"""The results of targets and of their jobs, each for a service that the monitoring server doesn't check itself.
 
-The same for all monitoring servers.
+The same for all monitoring servers. Each of those has a module with a function submit(), which submits all results until a
+deadline (of time.monotonic()), and calls `on_submitted` with the number of each result and, if it was refused, one line why
+(else an empty text). It raises SubmissionImpossible.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from check_jobmon.judging.perfdata import job_perfdata
-from check_jobmon.judging.result import JobResult, Result, failed
+from check_jobmon.judging.result import CRITICAL, UNKNOWN, JobResult, Result, failed
 from check_jobmon.plugin.output import compose
 from check_jobmon.text import duration, label, title
 
-CRITICAL, UNKNOWN = 2, 3
-
-
-class TargetResult(NamedTuple):
-    """The result of checking a target, and when the check began and ended (seconds since 1970)."""
-
-    target: str
-    result: Result
-    began: float
-    ended: float
-
 
 class PassiveResult(NamedTuple):
-    """The result of one service, which is a target's own or that of one of its jobs. Times as in TargetResult."""
+    """The result of one service, which is a target's own or that of one of its jobs: `host` is the target's name.
+
+    `began` and `ended` say when the target was checked (seconds since 1970).
+    """
 
     host: str
     service: str
@@ -41,8 +35,7 @@ class PassiveResult(NamedTuple):
 
     def text(self, max_bytes: int) -> str:
         """The output with its perfdata, in at most so many bytes, without a newline at its end."""
-        result = self.result
-        return compose(result.first_line, result.long_output, result.perfdata, max_bytes).removesuffix("\n")
+        return compose(self.result, max_bytes).removesuffix("\n")
 
 
 class SubmissionImpossible(Exception):
@@ -57,17 +50,13 @@ class SubmissionMisconfigured(SubmissionImpossible):
     state = UNKNOWN
 
 
-OnSubmitted = Callable[[int, str], None]
-"""Called with the number of each passive result and one line why it was refused, empty if it was taken."""
-
-
-def passive_results(results: Sequence[TargetResult], service: str, per_job: bool) -> Iterator[PassiveResult]:
-    """One passive result for each target, and with `per_job` one for each of its jobs."""
-    for target, result, began, ended in results:
-        yield PassiveResult(target, service, result, began, ended)
-        for job in result.jobs if per_job else ():
+def with_jobs(targets: Sequence[PassiveResult]) -> Iterator[PassiveResult]:
+    """The results of targets, each with those of its jobs after it."""
+    for target in targets:
+        yield target
+        for job in target.result.jobs:
             name = job.job.name
-            yield PassiveResult(target, service_of(service, name), _job_result(job), began, ended, name)
+            yield target._replace(service=service_of(target.service, name), result=_job_result(job), job=name)
 
 
 def service_of(service: str, job: str) -> str:

@@ -1,34 +1,34 @@
 """--targets, from the command line to the exit status: one child process checks, another submits, this process reports.
 
-A child process may hang or be killed, so it writes each result to a file as soon as it has it. This process reads the file
-in the end.
+A child process may hang or be killed, so it sends each result as soon as it has it, and this process uses what has arrived.
 """
 
 import argparse
 import contextlib
-import fcntl
-import os
 import pickle
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.hosts import hosts_of
-from check_jobmon.judging.result import CONFIGURING, SERVER_SHARE, STATES, Result, failed, unanswered, unexpected
-from check_jobmon.plugin.deadline import DeadlineExceeded, Died, Terminated, within, write_all
-from check_jobmon.plugin.options import SERVICE
-from check_jobmon.plugin.output import bounded
-from check_jobmon.plugin.targets import report
-from check_jobmon.plugin.targets.passive_results import (
+from check_jobmon.judging.result import (
+    CONFIGURING,
     CRITICAL,
+    SERVER_SHARE,
+    STATES,
     UNKNOWN,
-    PassiveResult,
-    SubmissionImpossible,
-    TargetResult,
-    passive_results,
+    Result,
+    failed,
+    unanswered,
+    unexpected,
 )
+from check_jobmon.plugin.deadline import Terminated, Write, within
+from check_jobmon.plugin.options import SERVICE
+from check_jobmon.plugin.output import bounded, compose
+from check_jobmon.plugin.targets import report
+from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, with_jobs
 from check_jobmon.text import clean
 
 CHECKING_SHARE = 0.7
@@ -36,77 +36,67 @@ CHECKING_SHARE = 0.7
 WAITING_SHARE = 0.95
 """The part of that after which the child process no longer waits, so that it can name the targets that didn't answer."""
 LOADING = "loading libraries"
+STAGE = "stage"
 TARGETS = "targets"
 MISSING = "missing"
-"""Keys in the file, beside the numbers of results: the names of the targets, and why results are missing."""
+"""Keys of what a child sends, beside the numbers of results: its stage, the targets' names, and why results are missing."""
 
-Write = Callable[[int | str, object], None]
-"""Writes an object into the file, under a key."""
-Work = Callable[[Callable[[str], None], Write], None]
-"""The work of a child process, which gets a function to report its stage, and Write."""
+Send = Callable[[int | str, object], None]
+"""Sends an object from a child process, under a key."""
 
 
 class _NoResults(Exception):
-    """There is nothing to report but this result."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(result.summary)
-        self.result = result
+    """There is nothing to report but its argument, a Result."""
 
 
 def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     """The exit status and the output."""
     started = time.monotonic()
-    service = arguments.service_name or SERVICE
+    targets: list[PassiveResult] = []
+    stderr = ""
     try:
-        results, stderr = _check(arguments, started)
+        targets, stderr = _check(arguments, started)
         if arguments.submit:
-            passives = list(passive_results(results, service, arguments.per_job))
-            state, text = _submit(arguments, results, passives, started)
-        elif arguments.output == "json":
-            state = report.worst_state(results)
-            return state, report.as_json(state, report.state_counts(results), results, service, arguments.per_job)
+            whole = _submit(arguments, targets, started)
         else:
-            state, text = report.as_text(results, arguments, time.monotonic() - started)
+            whole = report.summary(targets, arguments, time.monotonic() - started)
     except Terminated as signal:
-        return _without_results(failed(UNKNOWN, str(signal)), arguments)
+        whole = failed(UNKNOWN, str(signal))
     except _NoResults as nothing:
-        return _without_results(nothing.result, arguments)
-    if stderr and arguments.verbose:
-        text += f"the libraries said: {stderr}\n"
-    return state, bounded(text, arguments.max_output)
-
-
-def _without_results(result: Result, arguments: argparse.Namespace) -> tuple[int, str]:
+        (whole,) = nothing.args
     if arguments.output == "json":
-        return result.state, report.as_json(result.state, result.summary, (), "", False)
-    return result.state, bounded("\n".join((result.first_line, *result.long_output)), arguments.max_output)
+        return whole.state, report.as_json(whole, targets, _services(targets, arguments))
+    text = compose(whole, arguments.max_output, "targets")
+    if stderr and arguments.verbose:
+        text = bounded(f"{text}the libraries said: {stderr}\n", arguments.max_output)
+    return whole.state, text
 
 
-def _check(arguments: argparse.Namespace, started: float) -> tuple[list[TargetResult], str]:
+def _services(targets: list[PassiveResult], arguments: argparse.Namespace) -> Iterable[PassiveResult]:
+    return with_jobs(targets) if arguments.per_job else targets
+
+
+def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveResult], str]:
     """One result for each target, whatever happens to the checks; and what libraries wrote to standard error."""
     began = time.time()
+    service = arguments.service_name or SERVICE
     share = arguments.timeout * (CHECKING_SHARE if arguments.submit else 1)
     seconds = share - (time.monotonic() - started)
 
-    def work(stage: Callable[[str], None], write: Write) -> None:
+    def work(send: Send) -> None:
         started = time.monotonic()
-        stage(CONFIGURING)
-        try:
-            hosts = hosts_of(arguments.targets)
-        except ConfigFileError as error:
-            raise _NoResults(failed(UNKNOWN, str(error))) from None
+        send(STAGE, CONFIGURING)
+        hosts = hosts_of(arguments.targets)
         if not hosts:
-            reason = f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"'
-            raise _NoResults(failed(UNKNOWN, reason))
-        write(TARGETS, [host.name for host in hosts])
-        stage(LOADING)
+            raise ConfigFileError(f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"')
+        send(TARGETS, [host.name for host in hosts])
+        send(STAGE, LOADING)
         from check_jobmon.plugin.targets.check_all import Checks
 
         def on_result(number: int, result: Result, began: float) -> None:
-            write(number, TargetResult(hosts[number].name, result, began, time.time()))
+            send(number, PassiveResult(hosts[number].name, service, result, began, time.time()))
 
-        stage("checking")
+        send(STAGE, "checking")
         deadline, give_up = (started + seconds * part for part in (SERVER_SHARE, WAITING_SHARE))
         Checks(arguments, hosts, deadline, give_up, on_result).run()
 
@@ -114,101 +104,72 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[TargetRe
         reason = unanswered(share, stage, f"targets of {clean(arguments.targets, 100)}")
         return failed(STATES.index(arguments.connection_error), reason)
 
-    found, missing, stderr = _written_by(work, seconds, late, arguments.verbose)
+    found, missing, stderr = _sent_by(work, seconds, late, arguments.verbose)
     if TARGETS not in found:
         raise _NoResults(missing)
     names = enumerate(found[TARGETS])
-    return [found.get(n) or TargetResult(name, missing, began, time.time()) for n, name in names], stderr
+    return [found.get(n) or PassiveResult(name, service, missing, began, time.time()) for n, name in names], stderr
 
 
-def _submit(
-    arguments: argparse.Namespace, results: Sequence[TargetResult], passives: Sequence[PassiveResult], started: float
-) -> tuple[int, str]:
-    """The state and text that say whether all passive results were taken, and which were not."""
+def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started: float) -> Result:
+    """The result that says whether all passive results were taken, and which were not."""
+    services = list(_services(targets, arguments))
     seconds = max(0.1, arguments.timeout - (time.monotonic() - started))
 
-    def work(stage: Callable[[str], None], write: Write) -> None:
+    def work(send: Send) -> None:
         deadline = time.monotonic() + seconds * WAITING_SHARE
-        stage(LOADING)
         kind, _, place = arguments.submit.partition(":")
-        try:
-            if kind == "nagios":
-                from check_jobmon.plugin.targets import nagios
-
-                nagios.submit(place, passives, arguments.max_output, deadline, write)
-            else:
-                from check_jobmon.plugin.targets import icinga
-
-                icinga.submit(place, passives, arguments, deadline, write)
-        except SubmissionImpossible as error:
-            raise _NoResults(failed(error.state, str(error))) from None
+        if kind == "nagios":
+            from check_jobmon.plugin.targets.nagios import submit
+        else:
+            from check_jobmon.plugin.targets.icinga import submit
+        submit(place, services, arguments, deadline, send)
 
     def late(stage: str) -> Result:
         hint = "see that the monitoring server is up, or give more with -t"
         return failed(CRITICAL, f"not taken within {arguments.timeout:g}s: {hint}")
 
-    found, missing, _ = _written_by(work, seconds, late, arguments.verbose)
+    found, missing, _ = _sent_by(work, seconds, late, arguments.verbose)
     if not found:
         raise _NoResults(missing)
-    reasons = [found.get(number, missing.summary) for number in range(len(passives))]
-    refused = [(passive, reason) for passive, reason in zip(passives, reasons, strict=True) if reason]
-    return report.submission(results, len(passives), refused, arguments, time.monotonic() - started)
+    reasons = [found.get(number, missing.summary) for number in range(len(services))]
+    refused = [(service, reason) for service, reason in zip(services, reasons, strict=True) if reason]
+    return report.submission(targets, len(services), refused, arguments, time.monotonic() - started)
 
 
-def _written_by(
-    work: Work, seconds: float, late: Callable[[str], Result], verbose: int
+def _sent_by(
+    work: Callable[[Send], None], seconds: float, late: Callable[[str], Result], verbose: int
 ) -> tuple[dict[int | str, Any], Result, str]:
-    """Run `work` in a child process. Returns what it wrote, why the rest is missing, and its standard error.
+    """Run `work` in a child process. Returns what it sent, why the rest is missing, and its standard error.
 
     `late` gives the reason if the time is over, from the stage that the work was in.
     """
-    with _memory_file() as file:
+    one_at_a_time = threading.Lock()
 
-        def write(key: int | str, found: object) -> None:
-            write_all(file, pickle.dumps((key, found)))
+    def child(write: Write) -> None:
+        def send(key: int | str, found: object) -> None:
+            with one_at_a_time:
+                write(pickle.dumps((key, found)))
 
-        def guarded(stage: Callable[[str], None]) -> str:
-            try:
-                work(stage, write)
-            except MemoryError:
-                raise
-            except _NoResults as nothing:
-                write(MISSING, nothing.result)
-            except Exception as error:
-                write(MISSING, unexpected(error, verbose))
-            return ""
-
-        stderr, missing = "", failed(UNKNOWN, "a child process ended without a result: please report it")
         try:
-            stderr = clean(within(seconds, guarded).stderr, 500)
-        except DeadlineExceeded as deadline:
-            missing = late(deadline.stage)
-        except Died as death:
-            missing = failed(UNKNOWN, str(death))
-        found = dict(_read(file))
-    missing = found.pop(MISSING, missing)
-    return found, missing, stderr
+            work(send)
+        except MemoryError:
+            raise
+        except (ConfigFileError, SubmissionImpossible) as error:
+            send(MISSING, failed(getattr(error, "state", UNKNOWN), str(error)))
+        except Exception as error:
+            send(MISSING, unexpected(error, verbose))
+
+    outcome = within(seconds, child, lambda pipe: dict(_received(pipe)))
+    found = outcome.answer
+    stage = found.pop(STAGE, "")
+    died = failed(UNKNOWN, outcome.death or "a child process ended without a result: please report it")
+    missing = found.pop(MISSING, late(stage) if outcome.late else died)
+    return found, missing, clean(outcome.stderr, 500)
 
 
-def _read(file: int) -> Iterator[tuple[int | str, Any]]:
-    """What was written. An incomplete last object (its writer was killed) is ignored."""
-    os.lseek(file, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(file), "rb") as written, contextlib.suppress(EOFError, pickle.UnpicklingError):
+def _received(pipe: BinaryIO) -> Iterator[tuple[int | str, Any]]:
+    """What a child sends. An incomplete last object (the child was killed) is ignored."""
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
-            yield pickle.load(written)
-
-
-@contextlib.contextmanager
-def _memory_file() -> Iterator[int]:
-    """A file without a name, which a child process writes and this one reads."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("check_jobmon")  # no disk that could be full
-        # several threads write: without this, one could overwrite what another has written
-        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
-        try:
-            yield file
-        finally:
-            os.close(file)
-    else:
-        with tempfile.TemporaryFile() as temporary:
-            yield temporary.fileno()
+            yield pickle.load(pipe)

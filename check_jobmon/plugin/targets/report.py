@@ -3,101 +3,81 @@
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from check_jobmon.judging.result import STATES, JobResult, failed
-from check_jobmon.plugin.output import compose
-from check_jobmon.plugin.targets.passive_results import CRITICAL, PassiveResult, TargetResult, passive_results
-from check_jobmon.text import clean, label, title
+from check_jobmon.judging.result import CRITICAL, HEADLINE, STATES, JobResult, Result, failed
+from check_jobmon.plugin.targets.passive_results import PassiveResult
+from check_jobmon.text import as_many_as_fit, clean, label, title
 
 WORST_FIRST = (2, 1, 3, 0)
-HEADLINE = 400
-"""Characters that the first line spends on naming problems; the rest are counted."""
 REASON = 120
 """Characters of the first line for one target."""
 
 
-def worst_state(results: Sequence[TargetResult]) -> int:
-    """The state of all targets together."""
-    return min((target.result.state for target in results), key=WORST_FIRST.index)
-
-
-def state_counts(results: Sequence[TargetResult]) -> str:
-    """How many targets are in each state, for people."""
-    numbers = _numbers(results)
-    return ", ".join(f"{number} {STATES[state]}" for state, number in numbers.items() if number or state == 0)
-
-
-def as_text(results: Sequence[TargetResult], arguments: argparse.Namespace, seconds: float) -> tuple[int, str]:
-    """The worst state, and the text: the worst targets first. Figures are of the targets, not of their jobs."""
-    ordered = _worst_first(results)
-    problems = _headline([f"{title(t.target)}: {clean(t.result.summary, REASON)}" for t in ordered if t.result.state])
+def summary(targets: Sequence[PassiveResult], arguments: argparse.Namespace, seconds: float) -> Result:
+    """The result of all targets together, the worst first. Figures are of the targets, not of their jobs."""
+    ordered = _worst_first(targets)
+    problems = [f"{title(t.host)}: {clean(t.result.summary, REASON)}" for t in ordered if t.result.state]
     perfdata: list[str] = []
     if arguments.perfdata != "none":
-        numbers = " ".join(f"{STATES[state]}={number}" for state, number in _numbers(results).items())
+        numbers = " ".join(f"{STATES[state]}={number}" for state, number in _numbers(targets).items())
         perfdata.append(f"{numbers} time={seconds:.3f}s;;;0")
     if arguments.perfdata in ("all", "problems"):
         shown = [t for t in ordered if t.result.state or arguments.perfdata == "all"]
-        perfdata += [_perfdata(target.target, target.result.counts) for target in shown if target.result.counts]
-    summary = f"{state_counts(results)}: {problems or 'all jobs of all targets run successfully'}"
-    whole = failed(worst_state(results), summary)
-    lines = _lines(ordered, arguments.verbose)
-    return whole.state, compose(whole.first_line, lines, perfdata, arguments.max_output, "targets")
+        perfdata += [_perfdata(t.host, t.result.counts) for t in shown if t.result.counts]
+    headline = as_many_as_fit(problems, HEADLINE, "; ") or "all jobs of all targets run successfully"
+    whole = failed(ordered[0].result.state, f"{_state_counts(targets)}: {headline}")
+    return whole._replace(long_output=_lines(ordered, arguments.verbose), perfdata=perfdata)
 
 
 def submission(
-    results: Sequence[TargetResult],
+    targets: Sequence[PassiveResult],
     number: int,
     refused: Sequence[tuple[PassiveResult, str]],
     arguments: argparse.Namespace,
     seconds: float,
-) -> tuple[int, str]:
-    """The state and text that say whether all of this number of passive results were taken, and which were not."""
+) -> Result:
+    """The result that says whether all of this number of passive results were taken, and which were not."""
     to = clean(arguments.submit, 200)
     lines = [f"{clean(passive.name, 200)}: {clean(reason, 300)}" for passive, reason in refused]
     if refused:
-        whole = failed(CRITICAL, f"{len(refused)} of {number} results not taken by {to}: {_headline(lines)}")
+        headline = as_many_as_fit(lines, HEADLINE, "; ")
+        whole = failed(CRITICAL, f"{len(refused)} of {number} results not taken by {to}: {headline}")
     else:
-        whole = failed(0, f"{number} results taken by {to} ({state_counts(results)})")
+        whole = failed(0, f"{number} results taken by {to} ({_state_counts(targets)})")
     if arguments.verbose:
-        lines += _lines(_worst_first(results), 0)
+        lines += _lines(_worst_first(targets), 0)
     perfdata = [f"taken={number - len(refused)} refused={len(refused)} time={seconds:.3f}s;;;0"]
-    if arguments.perfdata == "none":
-        perfdata = []
-    return whole.state, compose(whole.first_line, lines, perfdata, arguments.max_output)
+    return whole._replace(long_output=lines, perfdata=[] if arguments.perfdata == "none" else perfdata)
 
 
-def as_json(state: int, summary: str, results: Sequence[TargetResult], service: str, per_job: bool) -> str:
-    """Everything, never cut. ASCII, whatever is in the names."""
-    passives = passive_results(results, service, per_job)
-    whole = {**_state(state), "summary": summary, "results": [_passive(passive) for passive in passives]}
-    return json.dumps(whole, allow_nan=False) + "\n"
+def as_json(whole: Result, targets: Sequence[PassiveResult], results: Iterable[PassiveResult]) -> str:
+    """Everything, never cut: `results` are those of the targets and of their jobs. ASCII, whatever is in the names."""
+    counts = _state_counts(targets) if targets else whole.summary
+    fields = {**_state(whole.state), "summary": counts, "results": [_passive(result) for result in results]}
+    return json.dumps(fields, allow_nan=False) + "\n"
 
 
-def _numbers(results: Sequence[TargetResult]) -> dict[int, int]:
-    return {state: sum(target.result.state == state for target in results) for state in WORST_FIRST}
+def _state_counts(targets: Sequence[PassiveResult]) -> str:
+    """How many targets are in each state, for people."""
+    numbers = _numbers(targets).items()
+    return ", ".join(f"{number} {STATES[state]}" for state, number in numbers if number or state == 0)
 
 
-def _worst_first(results: Sequence[TargetResult]) -> list[TargetResult]:
+def _numbers(targets: Sequence[PassiveResult]) -> dict[int, int]:
+    return {state: sum(target.result.state == state for target in targets) for state in WORST_FIRST}
+
+
+def _worst_first(targets: Sequence[PassiveResult]) -> list[PassiveResult]:
     """The worst first, otherwise in the order of the file."""
-    return sorted(results, key=lambda target: WORST_FIRST.index(target.result.state))
+    return sorted(targets, key=lambda target: WORST_FIRST.index(target.result.state))
 
 
-def _headline(texts: Sequence[str]) -> str:
-    """As many texts as fit, and how many more there are."""
-    shown = ""
-    for number, text in enumerate(texts):
-        if number and len(shown) + len(text) > HEADLINE:
-            return f"{shown}; and {len(texts) - number} more"
-        shown += f"; {text}" if number else text
-    return shown
-
-
-def _lines(results: Sequence[TargetResult], verbose: int) -> list[str]:
+def _lines(targets: Sequence[PassiveResult], verbose: int) -> list[str]:
     """A line for each target, and with -v its own long output under it."""
     lines = []
-    for target, result, *_ in results:
+    for target, _, result, *_ in targets:
         lines.append(f"{STATES[result.state].upper()} {title(target)}: {result.summary}")
         if verbose:
             lines += [f"    {line}" for line in result.long_output]

@@ -86,7 +86,8 @@ def test_a_liar_that_keeps_what_it_took_leaves_enough_for_a_large_job_log(
 LIMITS = """
 import resource
 from check_jobmon.plugin.deadline import within
-print(within(10, lambda report: str(resource.getrlimit(resource.RLIMIT_DATA))).text)
+limits = within(10, lambda write: write(str(resource.getrlimit(resource.RLIMIT_DATA)).encode()), lambda pipe: pipe.read())
+print(limits.answer.decode())
 print(resource.getrlimit(resource.RLIMIT_DATA))
 """
 
