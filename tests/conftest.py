@@ -21,27 +21,26 @@ EXHAUSTIVE = (
     "system",
     "connection/test_look_alikes.py::test_no_command_runs_a_look_alike",
     "connection/test_traps.py::test_the_owners_traps_gain_him_nothing",
+    "ctl/test_as_without.py",
     "ctl/test_commands.py::test_all_commands_are_there_without_rich",
     "ctl/test_commands.py::test_names_and_messages_do_nothing_to_the_terminal",
     "ctl/test_streams.py::test_closed_streams_change_no_exit_status",
     "ctl/test_time_limit.py::test_a_locked_table_is_given_up",
     "ctl/test_time_limit.py::test_a_silent_server_is_given_up",
+    "judging/test_pg_jobmon.py",
     "judging/test_selection.py::test_any_name_is_selected_as_it_is_written",
-    "plugin/faults/test_blinding.py::test_every_program_answers_in_bounded_memory",
-    "plugin/faults/test_limits.py::test_too_few_files_are_told_in_one_line",
-    "plugin/faults/test_odd_values.py::test_one_odd_row_hides_no_other_job",
-    "plugin/faults/test_process.py::test_stopped_by_the_scheduler",
+    "plugin/faults",
     "plugin/output/test_hostile_arguments.py",
+    "plugin/output/test_hostile_names.py",
     "schema/test_compare.py::test_what_differs_is_refused_by_name_before_it_can_run",
     "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
     "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
 )
-"""The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, or go through every
-command, option, signal, setting or lock, and take half of the time together."""
+"""The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
+network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
 SLOW = (
     "connection",
-    "ctl/test_as_without.py",
     "ctl/test_commands.py",
     "ctl/test_config.py",
     "ctl/test_run.py",
@@ -49,10 +48,6 @@ SLOW = (
     "ctl/test_streams.py",
     "ctl/test_time_limit.py",
     "demo",
-    "judging/test_pg_jobmon.py",
-    "plugin/faults",
-    "plugin/output/test_hostile_arguments.py",
-    "plugin/output/test_hostile_names.py",
     "plugin/output/test_limits.py",
     "plugin/targets",
     "plugin/test_imports.py",
@@ -73,7 +68,7 @@ SLOW = (
     "schema/test_upgrade.py",
     "test_tutorial.py",
 )
-"""The folders and files whose tests are left out of the daily round, because they wait for deadlines, start servers or
+"""The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or
 daemons, or bootstrap again and again."""
 
 
