@@ -27,6 +27,7 @@ LOGGING = (
     "fail_job(bigint, integer)",
     "lock_job(bigint)",
     "sql_job(text, text)",
+    "sql_job(text, text, boolean)",
     "sql_run(bigint, text, text, boolean)",
     "sql_step(bigint, text, text)",
     "status_text(integer)",
@@ -163,7 +164,7 @@ def test_every_function_pins_its_search_path_but_internal_ones_and_those_that_ru
         " AND NOT coalesce('search_path=pg_catalog, jobmon, pg_temp' = ANY (proconfig), false) ORDER BY 1"
     ).fetchall()
     internal = ("bounded_text", "bounded_text", "link_call", "link_close")
-    assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_run", "sql_step")]
+    assert unpinned == [(name, False) for name in (*internal, "sql_job", "sql_job", "sql_run", "sql_step")]
 
 
 def test_look_alikes_in_the_search_path_are_never_called(database: Database, session: psycopg.Connection) -> None:

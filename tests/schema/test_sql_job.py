@@ -1,11 +1,15 @@
 """sql_job: a complete job of one statement, never twice at once."""
 
+import subprocess
+
 import psycopg
 import pytest
 from psycopg import errors
 
+from check_jobmon.demo.server import wheel_binaries
 from tests.database import Database, value
 from tests.schema.sessions import busy, until
+from tests.warm import ROOT
 
 RUNS = "SELECT job_name, status FROM jobmon.job_log ORDER BY job_id"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
@@ -248,3 +252,81 @@ def test_no_error_of_the_jobs_own_is_taken_for_a_passed_check(session: psycopg.C
     )
     assert value(session, "SELECT jobmon.sql_job('etl', 'INSERT INTO public.t VALUES (1)')").endswith("failed")
     assert value(session, "SELECT message FROM jobmon.job_detail") == "ERROR: no [JM000]"
+
+
+def _psql(database: Database, statement: str) -> tuple[int, str]:
+    """What cron does with a line `psql -c`: the exit status, and stderr."""
+    where = ["-h", str(database.server.folder), "-p", str(database.server.port), "-U", "postgres", "-d", database.name]
+    program = str(wheel_binaries() / "psql")
+    done = subprocess.run([program, "-X", *where, "-c", statement], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_psql_exits_non_zero_for_a_job_that_failed_if_its_error_is_raised(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("CREATE TABLE facts (id integer PRIMARY KEY)")
+    load = "SELECT jobmon.sql_job('load', 'INSERT INTO facts VALUES (1)', p_raise => %s)"
+    assert _psql(database, load % "true") == (0, "")
+    assert _psql(database, load % "false") == (0, "")
+    assert _psql(database, load % "NULL") == (0, "")
+    status, said = _psql(database, load % "true")
+    assert status == 1
+    assert said.startswith(
+        'ERROR:  duplicate key value violates unique constraint "facts_pkey"\nDETAIL:  Key (id)=(1) already exists.\n'
+    )
+    assert session.execute(RUNS).fetchall() == [("LOAD", "OK")] + 3 * [("LOAD", "CRITICAL")]
+    assert value(session, "SELECT message FROM jobmon.job_detail ORDER BY step_id DESC LIMIT 1") == (
+        'ERROR: duplicate key value violates unique constraint "facts_pkey" DETAIL: Key (id)=(1) already exists. [23505]'
+    )
+    assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 3
+    assert_nothing_left(session)
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("SELECT 1 / 0", errors.DivisionByZero),
+        ("SELEC", errors.SyntaxError),
+        ("DO $$BEGIN ASSERT false; END$$", errors.AssertFailure),
+        ("COMMIT", errors.FeatureNotSupported),
+        ("VACUUM", errors.ActiveSqlTransaction),
+        ("INSERT INTO b VALUES (1)", errors.ForeignKeyViolation),
+        (None, errors.NullValueNotAllowed),
+    ],
+)
+def test_every_error_of_a_job_is_raised_as_it_is(
+    session: psycopg.Connection, statement: str | None, error: type[psycopg.Error]
+) -> None:
+    session.execute(DEFERRED.encode())
+    assert value(session, "SELECT jobmon.sql_job('etl', %s)", statement).endswith("failed")
+    with pytest.raises(error):
+        session.execute("SELECT jobmon.sql_job('etl', %s, p_raise => true)", [statement])
+    assert session.execute(RUNS).fetchall() == 2 * [("ETL", "CRITICAL")]
+    messages = [row[0] for row in session.execute("SELECT message FROM jobmon.job_detail").fetchall()]
+    assert len(messages) == 2
+    assert messages[0] == messages[1]
+    assert error.sqlstate in messages[0]
+    assert_nothing_left(session)
+
+
+def test_a_refusal_is_raised_too(database: Database, session: psycopg.Connection) -> None:
+    with busy(database, "SELECT jobmon.sql_job('nightly etl', 'SELECT pg_sleep(60)')") as first:
+        until(session, ASLEEP, first.pid)
+        status, said = _psql(database, "SELECT jobmon.sql_job('nightly etl', 'SELECT', p_raise => true)")
+        refusal = f"ERROR:  job 2 (NIGHTLY ETL) was not run: job 1 (pid {first.pid}) is under way\n"
+        assert (status, said.partition("CONTEXT")[0]) == (1, refusal)
+        assert session.execute(RUNS).fetchall() == [("NIGHTLY ETL", None), ("NIGHTLY ETL", "WARNING")]
+
+
+def test_what_may_not_run_within_sql_job_runs_between_add_job_and_close_job(
+    database: Database, session: psycopg.Connection
+) -> None:
+    page = (ROOT / "docs/guides/sql-jobs.rst").read_text(encoding="utf-8")
+    script = page.partition("<<'END'\n")[2].partition("    END\n")[0]
+    assert "VACUUM facts" in script
+    session.execute("CREATE TABLE facts ()")
+    where = ["-h", str(database.server.folder), "-p", str(database.server.port), "-U", "postgres", "-d", database.name]
+    program = [str(wheel_binaries() / "psql"), "-X", "-v", "ON_ERROR_STOP=1"]
+    subprocess.run([*program, *where], input=script, check=True, text=True, capture_output=True)
+    assert session.execute(RUNS).fetchall() == [("VACUUM FACTS", "OK")]

@@ -83,8 +83,8 @@ BEGIN
             CASE WHEN v_detail OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' DETAIL: ', v_detail) END,
             CASE WHEN v_hint OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' HINT: ', v_hint) END,
             ' [', v_state, ']'));
-        IF v_state OPERATOR(pg_catalog.=) '57014' THEN
-            -- query_canceled: the caller has to stop as well
+        IF p_whole_job OR v_state OPERATOR(pg_catalog.=) '57014' THEN
+            -- sql_job() decides whether its caller gets the error; query_canceled (57014): the caller has to stop as well
             RAISE;
         END IF;
         RETURN false;
@@ -93,4 +93,4 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.sql_run(bigint, text, text, boolean) IS
     'Internal: runs p_sql as a step and returns whether it succeeded. With p_whole_job, deferred constraints are checked at its '
-    'end.';
+    'end, and an error is raised once it is logged.';
