@@ -107,10 +107,10 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
         run(connection, "REVOKE ALL ON SCHEMA {} FROM {}", schema, original)
     _ensure_settings(connection, schema, name)
     users = connection.execute(filled("link_users", schema), {"link": name}).fetchall()
-    for user, may_connect in users:
-        if not may_connect:
+    for user, connect in users:
+        if connect:
             # to the role itself, because PUBLIC may lose it; if bootstrap may not do so and it is needed, trial.py says so
-            attempt(connection, "GRANT CONNECT ON DATABASE {} TO {}", connection.info.dbname, user)
+            run(connection, "GRANT CONNECT ON DATABASE {} TO {}", connection.info.dbname, user)
         run(connection, "GRANT USAGE ON SCHEMA {} TO {}", schema, user)
         run(
             connection,
@@ -126,12 +126,10 @@ def _ensure_settings(connection: Session, schema: str, name: str) -> None:
 
     The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
-    changes = connection.execute(filled("role_settings", schema), {"role": name}).fetchall()
-    for change, takes_superuser in changes:
-        if takes_superuser:
-            attempt(connection, "ALTER ROLE {} {}", name, sql.SQL(change))
-        else:
-            _alter(connection, name, sql.SQL(change))
+    may_set = "has_parameter_privilege(w.name, 'SET')" if connection.info.server_version >= 150000 else "h.rolsuper"
+    changes = filled("role_settings", schema).replace(b"@may_set@", may_set.encode())
+    for (change,) in connection.execute(changes, {"role": name}).fetchall():
+        _alter(connection, name, sql.SQL(change))
 
 
 def set_password(connection: Session, schema: str, name: str) -> None:

@@ -1,6 +1,6 @@
 -- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role (@link_settings@), and no others
--- in any database. With each change, whether it takes a superuser. RESET ALL leaves such settings as they are unless a superuser
--- executes it.
+-- in any database. Settings that take a superuser are left out unless bootstrap's role h may change them (@may_set@); RESET ALL
+-- leaves them as they are then.
 WITH found AS (
     SELECT r.setdatabase AS database, r.setconfig AS config
       FROM pg_db_role_setting AS r
@@ -15,14 +15,20 @@ WITH found AS (
      WHERE f.database <> 0
         OR NOT f.config <@ ARRAY(SELECT w.entry FROM wanted AS w)
 )
-SELECT c.change, c.takes_superuser
-  FROM (SELECT 1, coalesce('IN DATABASE ' || quote_ident(d.datname) || ' ', '') || 'RESET ALL', false
+SELECT c.change
+  FROM (SELECT 1, coalesce('IN DATABASE ' || quote_ident(d.datname) || ' ', '') || 'RESET ALL'
           FROM reset AS r
           LEFT JOIN pg_database AS d ON d.oid = r.database
          UNION ALL
-        SELECT 2, format('SET %%I = %%L', w.name, w.value), w.takes_superuser
+        SELECT 2, format('SET %%I = %%L', w.name, w.value)
           FROM wanted AS w
-         WHERE EXISTS (SELECT FROM reset AS r WHERE r.database = 0)
-            OR NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND w.entry = ANY (f.config))
-       ) AS c(place, change, takes_superuser)
+          JOIN pg_roles AS h ON h.rolname = current_user
+         WHERE (EXISTS (SELECT FROM reset AS r WHERE r.database = 0)
+                OR NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND w.entry = ANY (f.config)))
+           AND (NOT w.takes_superuser
+                OR h.rolsuper
+                OR h.rolcreaterole
+                   AND (current_setting('server_version_num')::integer < 160000 OR pg_has_role(%(role)s, 'MEMBER WITH ADMIN OPTION'))
+                   AND @may_set@)
+       ) AS c(place, change)
  ORDER BY c.place

@@ -12,7 +12,7 @@ from psycopg import errors
 from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
 from check_jobmon.schema.scripts import function_names, query
-from check_jobmon.schema.statements import attempt, explaining, run, value
+from check_jobmon.schema.statements import explaining, run, value
 
 TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
 """The tables that {schema}_monitor may read. The folders functions/log and functions/monitor say what either may execute."""
@@ -88,10 +88,9 @@ def _create(connection: Session, name: str) -> None:
 
 def _may_see_sessions(connection: Session, name: str) -> bool:
     """Whether the role is in pg_monitor, or could be added: other roles can't see when another role's backend started."""
-    member = "SELECT pg_has_role(oid, 'pg_monitor', 'MEMBER') FROM pg_roles WHERE rolname = %(name)s"
-    if value(connection, member, name=name):
-        return True
-    # UniqueViolation: another database's bootstrap has just added it
-    with contextlib.suppress(errors.UniqueViolation):
-        return attempt(connection, "GRANT pg_monitor TO {}", name)
-    return True
+    is_member, may_grant = connection.execute(query("pg_monitor"), {"role": name}).fetchall()[0]
+    if may_grant and not is_member:
+        # another database's bootstrap may have just added it
+        with contextlib.suppress(errors.UniqueViolation), connection.transaction():
+            run(connection, "GRANT pg_monitor TO {}", name)
+    return bool(is_member or may_grant)
