@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from psycopg import errors
 
-from check_jobmon.config.connection_options import filled, option
+from check_jobmon.config.connection_options import option
+from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
@@ -26,11 +27,19 @@ RESEND = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "how old a run may get, an interval of PostgreSQL: '90 days'"
-    parser.add_argument("interval", type=filled, metavar="INTERVAL", help=text)
+    text = "how old a run may get, an interval of PostgreSQL with its unit: '90 days'"
+    parser.add_argument("interval", type=_interval, metavar="INTERVAL", help=text)
     add_session_arguments(parser)
     add_yes_argument(parser)
     option(parser, "-q --quiet", "print nothing but errors")
+
+
+def _interval(text: str) -> str:
+    try:
+        parse(text)  # refuses a number without a unit, which PostgreSQL takes for seconds
+    except NotADuration as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+    return text
 
 
 @in_job_log

@@ -1,14 +1,19 @@
 """jobmonctl clear: previews, deletes, shows how far it is, and can be stopped at any moment."""
 
+import argparse
 import contextlib
 import signal
 import subprocess
 from collections.abc import Iterator
 
 import psycopg
+import pytest
 
+from check_jobmon.ctl import dispatch
+from check_jobmon.plugin import cli
 from tests.ctl.prompt import SCRIPT, a_run, jobmonctl, on_terminal, refusal
 from tests.database import Database, value
+from tests.parsers import leaves
 from tests.schema.sessions import until
 
 OLD = "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'OLD'"
@@ -140,9 +145,46 @@ def test_quiet_says_nothing_and_logs_all_the_same(database: Database, session: p
 
 def test_a_bad_interval_is_one_line_and_deletes_nothing(database: Database, session: psycopg.Connection) -> None:
     old_runs(session, 2)
-    assert "invalid input syntax for type interval" in refusal(jobmonctl(database, "clear", "-y", "soon"))
+    output = jobmonctl(database, "clear", "-y", "soon")
+    said = "argument INTERVAL: 'soon' is not a duration: write, for example, 90m, 25h, 1d 12h or PT90M"
+    assert output.stderr == f"jobmonctl clear: {said} (see jobmonctl clear --help)\n"
+    assert (output.status, output.stdout) == (2, "")
     assert "the interval is negative" in refusal(jobmonctl(database, "clear", "-y", "-1 days"))
     assert value(session, "SELECT count(*) FROM jobmon.job_log") == 2
+
+
+@pytest.mark.parametrize("number", ["90", "1 day 90", "0.5", "+90 "])
+def test_a_number_without_its_unit_is_refused(database: Database, session: psycopg.Connection, number: str) -> None:
+    old_runs(session, 2)
+    output = jobmonctl(database, "clear", "-y", number)
+    assert f"argument INTERVAL: '{number}' has no unit: write " in output.stderr
+    assert (output.status, output.stdout, output.stderr.count("\n")) == (2, "", 1)
+    assert value(session, "SELECT count(*) FROM jobmon.job_log") == 2
+
+
+def test_no_program_takes_a_time_without_its_unit_unless_its_help_calls_it_seconds() -> None:
+    parsers = [*leaves(dispatch.command_line()), *leaves(cli.command_line())]
+    times = [(path, action) for path, parser in parsers for action in parser._actions if _takes_a_time(action)]
+    assert {action.metavar for _, action in times} == {"INTERVAL", "SECONDS"}
+    for path, action in times:
+        if action.metavar == "INTERVAL":
+            assert callable(action.type)
+            with pytest.raises(argparse.ArgumentTypeError, match="'90' has no unit"):
+                action.type("90")
+        else:
+            assert isinstance(_value(action, "1.5"), float), path
+
+
+def _takes_a_time(action: argparse.Action) -> bool:
+    """Whether a text that is no time is refused, and one that is a time is not."""
+    return _value(action, "x") is None and any(_value(action, time) is not None for time in ("1.5", "90 days"))
+
+
+def _value(action: argparse.Action, text: str) -> object:
+    try:
+        return action.type(text) if callable(action.type) else None
+    except argparse.ArgumentTypeError:
+        return None
 
 
 def test_who_may_not_clear_is_told_before_being_asked(database: Database, session: psycopg.Connection) -> None:
