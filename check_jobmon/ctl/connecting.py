@@ -17,9 +17,8 @@ from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.judging import catalog
 from check_jobmon.judging.job_log import Inquiry, Judgement
-from check_jobmon.judging.selection import nearest
+from check_jobmon.judging.selection import unknown
 from check_jobmon.sql_files import fill, quoted, sql_file
-from check_jobmon.text import clean
 
 
 class CommandFailed(Exception):
@@ -95,9 +94,7 @@ class JobLog:
             return
         failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
         names = sorted({*self.session.ask(self._inquiry().naming()), *failing})
-        near = ", ".join(clean(other, 60) for other in nearest(name, names))
-        known = f"nearest are {near}" if near else f"{len(names)} other jobs are known"
-        raise CommandFailed(f'no job "{clean(name.upper(), 60)}" was ever logged or configured: {known}')
+        raise CommandFailed(unknown(name.upper(), names))
 
 
 def _reason(error: psycopg.Error, schema: str, seconds: float) -> str:

@@ -12,7 +12,7 @@ from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
-from check_jobmon.judging.selection import Selection, nearest
+from check_jobmon.judging.selection import Selection, unknown
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
@@ -40,22 +40,11 @@ def acquire(log: Inquiry, selection: Selection, failures: int, with_steps: bool)
     words, jobs, steps = yield from log.judging(selection, failures, with_steps)
     for pattern in selection.unmatched(job.name for job in jobs):
         names = yield from log.naming()
-        raise CheckImpossible(_no_job(pattern, names))
+        raise CheckImpossible(unknown(pattern.upper(), names))
     jobs = sorted((job for job in jobs if job.name in selection), key=attrgetter("name"))
     if selection.include and not jobs:
         raise CheckImpossible("--exclude leaves nothing of what --job names")
     return MonitoredJobs(jobs, words, steps)
-
-
-def _no_job(pattern: str, names: list[str]) -> str:
-    near = [f'"{title(name)}"' for name in nearest(pattern, names)]
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    elif names:
-        hint = f"none of the {len(names)} names known here is like it, look at them with -v -j '*'"
-    else:
-        hint = "nothing was, is this the right database?"
-    return f'no job "{title(pattern.upper())}" was ever logged or configured: {hint}'
 
 
 class JobContext(nagiosplugin.Context):

@@ -1,9 +1,12 @@
 """Which jobs a check is about (-j and -x): as a test of names, and as conditions for the check query."""
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from check_jobmon.sql_files import literal, quoted, sql_file
+from check_jobmon.text import title
 
 NO_NAMES = "SELECT NULL WHERE false"
 
@@ -67,14 +70,52 @@ def all_names(schema: str) -> str:
     return f"({sql_file('judging/logged_names.sql').replace('@schema@', quoted(schema))})"
 
 
-def nearest(pattern: str, names: Iterable[str]) -> list[str]:
-    """The names most like the pattern, the best first, three at most. Compares their first hundred characters."""
-    import difflib
+def unknown(name: str, names: list[str]) -> str:
+    """What to say of a name or pattern that none of the known names matches."""
+    near = [f'"{title(like)}"' for like in nearest(name, names)]
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"none of the names known here ({len(names)}) is like it, jobmonctl status lists them"
+    else:
+        hint = "nothing was, is this the right database?"
+    return f'no job "{title(name)}" was ever logged or configured: {hint}'
 
-    spelled: dict[str, str] = {}
+
+def nearest(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that are near to the pattern, the best first, three at most. Compares their first sixty characters.
+
+    Near is a name at an edit distance of at most a third of the pattern's length, or that shares its beginning: all of the
+    shorter one, or half of the pattern and no less than three characters. Letter case doesn't matter here.
+    """
+    asked = pattern[:60].casefold()
+    found: dict[str, tuple[bool, int, int, str]] = {}
     for name in names:
-        spelled.setdefault(name[:100].upper(), name)
-    return [spelled[like] for like in difflib.get_close_matches(pattern[:100].upper(), spelled, n=3, cutoff=0.4)]
+        spelled = name[:60].casefold()
+        prefix = len([*itertools.takewhile(lambda pair: pair[0] == pair[1], zip(asked, spelled, strict=False))])
+        edits = _distance(asked, spelled, len(asked) // 3)
+        if edits is not None or prefix == min(len(asked), len(spelled)) > 0 or prefix >= max(3, len(asked) / 2):
+            found.setdefault(spelled, (edits is None, -prefix if edits is None else edits, len(spelled), name))
+    return [name for *_, name in sorted(found.values())[:3]]
+
+
+def _distance(one: str, other: str, most: int) -> int | None:
+    """How many characters have to be inserted, deleted or replaced (Levenshtein), or None if more than `most`.
+
+    >>> _distance("nigthly", "nightly", 2), _distance("nightly", "cube", 2)
+    (2, None)
+    """
+    # the characters that they have in common, wherever, give a bound that is cheap
+    if max(len(one), len(other)) - (Counter(one) & Counter(other)).total() > most:
+        return None
+    row = list(range(len(other) + 1))
+    for number, c in enumerate(one, 1):
+        before, row = row, [number]
+        for place, d in enumerate(other):
+            row.append(min(before[place] + (c != d), before[place + 1] + 1, row[place] + 1))
+        if min(row) > most:
+            return None
+    return row[-1] if row[-1] <= most else None
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

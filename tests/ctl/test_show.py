@@ -31,7 +31,7 @@ def test_like_lists_the_runs_of_jobs_that_contain_the_text(database: Database, s
     assert ids(jobmonctl(database, "like", "etl")) == [other, nightly]
     assert ids(jobmonctl(database, "like", r"etl \d")) == [other]
     assert refusal(jobmonctl(database, "like", "cubes")) == (
-        'jobmonctl like: no job "CUBES" was ever logged or configured: nearest are CUBE'
+        'jobmonctl like: no job "CUBES" was ever logged or configured: did you mean "CUBE"?'
     )
     assert "invalid regular expression" in refusal(jobmonctl(database, "like", "("))
 
@@ -83,7 +83,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(
 ) -> None:
     a_run(session, "nightly etl")
     assert refusal(jobmonctl(database, command, "nigthly etl")) == (
-        f'jobmonctl {command}: no job "NIGTHLY ETL" was ever logged or configured: nearest are NIGHTLY ETL'
+        f'jobmonctl {command}: no job "NIGTHLY ETL" was ever logged or configured: did you mean "NIGHTLY ETL"?'
     )
 
 

@@ -94,7 +94,7 @@ def test_a_pattern_without_a_match_is_unknown(database: Database, jobs: psycopg.
     output = database.check("-j", "xyz*")
     assert output.stdout == (
         'JOBMON UNKNOWN - no job "XYZ*" was ever logged or configured: '
-        "none of the 3 names known here is like it, look at them with -v -j '*'\n"
+        "none of the names known here (3) is like it, jobmonctl status lists them\n"
     )
     assert output.status == 3
 
@@ -211,6 +211,39 @@ def test_names_are_near_in_any_case_and_of_any_length() -> None:
     assert nearest("etl", ["etl1", "CUBE"]) == ["etl1"]
     assert nearest("x" * 10000, [f"{n}" * 10000 for n in range(10)]) == []
     assert len(nearest("ETL 1", [f"ETL {n}" for n in range(1000)])) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("nightly", ["NIGHTLY ETL", "NIGHTLY LOAD"]),
+        ("cub", ["CUBE"]),
+        ("Cubes", ["CUBE"]),
+        ("cabin", []),  # three edits of five letters, which is more than a third
+        ("nigthly etl", ["NIGHTLY ETL"]),
+        ("nightly etl 2", ["NIGHTLY ETL", "NIGHTLY LOAD"]),
+        ("etl", []),
+        ("nie", []),
+        ("*", []),
+    ],
+)
+def test_only_near_names_are_suggested(asked: str, near: list[str]) -> None:
+    assert nearest(asked, ["CUBE", "NIGHTLY ETL", "NIGHTLY LOAD"]) == near
+
+
+def test_a_name_that_is_like_no_other_is_answered_without_a_suggestion(
+    database: Database, session: psycopg.Connection
+) -> None:
+    """Whoever types NIGHTLY where there is only a CUBE learns how to see what there is."""
+    log_runs(session, "CUBE")
+    said = 'no job "NIGHTLY" was ever logged or configured: '
+    hint = "none of the names known here (1) is like it, jobmonctl status lists them"
+    output = database.check("-j", "nightly")
+    assert output.stdout == f"JOBMON UNKNOWN - {said}{hint}\n"
+    for command in ("show", "failed", "detail", "history", "ack", "like"):
+        output = database.ctl(command, "nightly")
+        assert (output.status, output.stdout) == (1, "")
+        assert output.stderr == f"jobmonctl {command}: {said}{hint}\n"
 
 
 def test_wildcards_are_known_from_names() -> None:
