@@ -21,6 +21,7 @@ from check_jobmon.config.hosts import locate
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
 from check_jobmon.recording.background_log import BackgroundLog, connect
 from check_jobmon.recording.child_process import Command, End
+from check_jobmon.recording.output_tail import LINES
 from check_jobmon.recording.signals import Signals
 from check_jobmon.text import clean, storable
 
@@ -52,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limit = "end the command and its descendants after this time, by SIGTERM and, 10 seconds later, SIGKILL "
     limit += "(default: no limit); with --deliver, how long the server may take for each run (default: 30)"
     option(group, "--timeout SECONDS", limit, _running_time)
+    kept = f"how many lines of the output are logged, the last ones; 0 logs none (default: {LINES})"
+    option(group, "--tail LINES", kept, whole_number(0, 1000, "a number of lines", "one from 0 to 1000"), default=LINES)
     place = "folder for runs that could not be logged yet (default: $XDG_STATE_HOME/check_jobmon/spool; if that "
     place += "variable is not set, ~/.local/state/check_jobmon/spool, for root /var/spool/check_jobmon)"
     option(group, "--spool DIR", place, path)
@@ -91,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     action = storable(shlex.join(arguments.argv))[:ACTION_LENGTH]
     places = (lambda: _spool(arguments), lambda: locate(arguments))
     log = BackgroundLog(arguments.name, action, *places, _print_error, signals)
-    command = Command(arguments.argv, signals, arguments.timeout)
+    command = Command(arguments.argv, signals, arguments.timeout, arguments.tail)
     with contextlib.ExitStack() as locks:
         if arguments.lock:
             _lock(arguments, log, locks)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from check_jobmon.recording.output_tail import LINES
 from check_jobmon.recording.process_tree import adopt_orphans, descendants, process_state
 from check_jobmon.recording.signals import FROM_KERNEL, HURRY, Signals, signal_name
 from check_jobmon.recording.streams import Streams
@@ -66,13 +67,13 @@ class End:
 class Command:
     """One run of a command. `streams` has its output."""
 
-    def __init__(self, argv: Sequence[str], signals: Signals, timeout: float | None) -> None:
+    def __init__(self, argv: Sequence[str], signals: Signals, timeout: float | None, tail: int = LINES) -> None:
         self._argv = list(argv)
         self._signals = signals
         self._timeout = timeout
         self._until: float | None = None
         self._status: int | None = None
-        self.streams = Streams(signals)
+        self.streams = Streams(signals, tail)
         # With a terminal the command stays in our process group, without one in the group that we leave: so it gets the
         # signals that are sent to the group. A group's leader can't leave it; then the command leads a group of its own.
         self._has_terminal = _has_terminal()

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from check_jobmon.recording import reason
-from check_jobmon.recording.output_tail import Tail
+from check_jobmon.recording.output_tail import LINES, Tail
 from check_jobmon.recording.signals import Signals
 
 PIECE = 65536
@@ -42,9 +42,9 @@ class _Copy:
 class Streams:
     """Copies in a thread of its own, and has `signals` look again when `drained` becomes true."""
 
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, signals: Signals, tail: int = LINES) -> None:
         self._signals = signals
-        self._tail = Tail()
+        self._tail = Tail(tail)
         self.unread = ""
         """Why the log lacks some of the output; empty if it lacks none."""
         self.problem = ""

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import stat
@@ -184,6 +185,9 @@ def test_options_after_the_dashes_are_the_commands(shell: Shell, session: psycop
         ("run", "etl", "--warn-on", "x", "--", "true"),
         ("run", "etl", "--warn-on", "0", "--", "true"),
         ("run", "etl", "--timeout", "-1", "--", "true"),
+        ("run", "etl", "--tail", "-1", "--", "true"),
+        ("run", "etl", "--tail", "1001", "--", "true"),
+        ("run", "etl", "--tail", "ten", "--", "true"),
         ("run", "etl", "--conninfo", "password=secret", "--", "true"),
         ("run", "etl", "--no-such-option", "--", "true"),
     ],
@@ -282,6 +286,26 @@ def test_only_the_last_lines_are_kept_and_made_harmless(shell: Shell, session: p
     assert shell.run("etl", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x").status == 0
     message = value(session, "SELECT message FROM jobmon.job_detail ORDER BY step_id DESC LIMIT 1")
     assert message == "…" + "x" * 1999
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3, 10, 11, 1000])
+@pytest.mark.parametrize("to", ["pipe", "file"])
+def test_tail_says_how_many_lines_are_logged(
+    shell: Shell, session: psycopg.Connection, tmp_path: Path, lines: int, to: str
+) -> None:
+    script = f"{shlex.join(shell.arguments('etl', 'seq', '2000', options=('--tail', str(lines))))}"
+    with (tmp_path / "out").open("wb") as file:
+        out = file if to == "file" else subprocess.PIPE
+        subprocess.run(["sh", "-c", script], stdout=out, env=shell.environment, timeout=60, check=True)
+    expected = [str(i) for i in range(2001 - lines, 2001)] or ["exit status 0"]
+    assert value(session, "SELECT message FROM jobmon.job_detail").splitlines() == expected
+
+
+def test_a_tail_that_is_none_is_refused_with_the_range(cut_off: Shell) -> None:
+    for wrong in ("-1", "1001", "ten", "", "1e3", "٣"):
+        done = cut_off.run("etl", "true", options=(f"--tail={wrong}",))
+        assert (done.status, done.stdout) == (2, "")
+        assert f"argument --tail: {wrong!r} is not a number of lines: give one from 0 to 1000" in done.stderr
 
 
 def test_a_database_of_another_encoding_gets_what_it_can_store(shell: Shell, session: psycopg.Connection) -> None:
