@@ -48,9 +48,8 @@ def within(seconds: float, work: Callable[[Write], None], read: Callable[[Binary
     """Run `work` in a child process for at most so many seconds.
 
     `work` gets a function to write bytes, which `read` has to read to their end in this process, and a KeyboardInterrupt if
-    it has to stop. It may take MEMORY
-    bytes; beyond that it gets a MemoryError, which makes OUT_OF_MEMORY its death. Raises Terminated. The child ends on time
-    even if this process is killed.
+    it has to stop. It may take MEMORY bytes; beyond that it gets a MemoryError, which makes OUT_OF_MEMORY its death. Raises
+    Terminated. The child ends on time even if this process is killed.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the scheduler may ignore it, and that is inherited
     stderr, stderr_writable = os.pipe()
