@@ -1,11 +1,13 @@
 """README.rst and docs/: what they say of the programs, the schema and the files is so, and they are well-formed."""
 
 import ast
+import asyncio
 import os
 import re
 import shlex
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import docutils.core
 import docutils.nodes
@@ -242,3 +244,19 @@ def test_messages_that_are_explained_are_those_of_the_code() -> None:
         # what is filled in stands between these; fe_sendauth is libpq's own word
         for part in re.split(r'"?\.\.\."?|\d+s while|"jobmon"|"public"|fe_sendauth: |\b160\b', message):
             assert any(part.strip(' ,"') in literal for literal in code), f"{message}: {part}"
+
+
+def test_the_other_python_blocks_log_runs_too(database: Database, session: psycopg.Connection) -> None:
+    _, *blocks = [block for block in literal_blocks(DOCS / "guides/python-jobs.rst") if "check_jobmon." in block]
+    conninfo = psycopg.conninfo.make_conninfo(**database.parameters)
+    for block in blocks:
+        names: dict[str, Any] = {"check_jobmon": check_jobmon, "asyncio": asyncio}
+        if block.startswith("async"):
+            block = f"async def load_facts(day):\n{textwrap.indent(block, '    ')}"
+        exec(block.replace('"dbname=etl"', repr(conninfo)), names)
+        done = names["load_facts"]("2024-01-01")
+        if done is not None:
+            asyncio.run(done)
+    runs = session.execute("SELECT job_name, status FROM jobmon.job_log").fetchall()
+    assert runs == [("NIGHTLY ETL", "OK")] * len(blocks)
+    assert len(blocks) == 2

@@ -11,11 +11,16 @@ import psycopg
 
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
 from check_jobmon.recording.recorder import Recorder
+from check_jobmon.schema.scripts import REFUSAL
 from check_jobmon.text import clean, storable
 
 MESSAGE_LENGTH = 4000
 
 T = TypeVar("T")
+
+
+class JobLocked(RuntimeError):
+    """The job was not run, because another run of it is under way."""
 
 
 class Step:
@@ -57,6 +62,9 @@ class job:  # noqa: N801
     If the start of the run can't be logged, entering raises psycopg.Error, and the body is not run. Once it runs, problems
     with the log don't disturb it: a lost connection is replaced, once for each loss, and if that doesn't help, the rest of
     the run is not logged. Then `log_error` is the exception, and the logger `check_jobmon` gets a warning.
+
+    With `lock`, the body is not run while another run with a lock (also sql_job()'s, or `jobmonctl run --lock`'s) of the job is
+    under way: that is logged as a failure at level 2, and JobLocked is raised.
     """
 
     job_id: int
@@ -69,12 +77,14 @@ class job:  # noqa: N801
         *,
         schema: str = "jobmon",
         warn_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        lock: bool = False,
         **parameters: Any,
     ) -> None:
         self.name = storable(name)
         self._parameters = {"conninfo": conninfo, **parameters}
         self._schema = schema
         self._warn_on = warn_on
+        self._lock = lock
         self._level(Exception())  # raises TypeError now, not in the body, if warn_on isn't made of exceptions
         self._recorder: Recorder | None = None
         self.log_error = None
@@ -85,6 +95,10 @@ class job:  # noqa: N801
         recorder = self._connect()
         try:
             self.job_id = recorder.add_job(self.name)
+            if self._lock and (holder := recorder.lock(self.job_id)):
+                recorder.end_step(recorder.add_step(self.job_id, REFUSAL), WARNING, f"not run: {holder}")
+                recorder.end_job(self.job_id, WARNING)
+                raise JobLocked(f"run {self.job_id} of {clean(self.name, 500)} was not run: {holder}")
         except BaseException:
             recorder.close()
             raise
@@ -96,6 +110,8 @@ class job:  # noqa: N801
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._recorder is None:
+            return
         try:
             if error is not None and not _is_success(error):
                 self._alert_code = max(self._alert_code, self._level(error))
@@ -104,8 +120,7 @@ class job:  # noqa: N801
                     self._end_step(step_id, self._alert_code, _exception_text(error))
             self._log(lambda to: to.end_job(self.job_id, self._alert_code))
         finally:
-            if self._recorder is not None:
-                self._recorder.close()
+            self._recorder.close()
             self._recorder = None
         if self.log_error is not None:
             name, why = clean(self.name, 100), clean(reason(self.log_error), 500)
@@ -153,10 +168,16 @@ class job:  # noqa: N801
             except psycopg.OperationalError:
                 self._recorder.close()
                 self._recorder = self._connect()
+                self._lock_again(self._recorder)
                 return call(self._recorder)
         except Exception as error:
             self.log_error = error
             return None
+
+    def _lock_again(self, recorder: Recorder) -> None:
+        if self._lock and (holder := recorder.lock(self.job_id)):
+            message = "the session that had the lock of %s was lost, and now %s"
+            logging.getLogger("check_jobmon").warning(message, clean(self.name, 100), holder)
 
 
 def _exception_text(error: BaseException) -> str:
@@ -167,5 +188,6 @@ def _exception_text(error: BaseException) -> str:
 
 
 def _is_success(error: BaseException) -> bool:
-    """Whether it is sys.exit() with status 0."""
-    return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and error.code == 0))
+    """Whether it is sys.exit() with status 0, or the end of a generator whose reader needs no more of it."""
+    code = error.code if isinstance(error, SystemExit) else 1
+    return isinstance(error, GeneratorExit) or code is None or (isinstance(code, int) and code == 0)

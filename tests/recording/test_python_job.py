@@ -2,16 +2,18 @@
 # What a job does to its body, and the body to its job, takes more than one statement in a block.
 # ruff: noqa: PT012, SIM117
 
+import asyncio
 import contextlib
 import inspect
 import logging
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -416,6 +418,169 @@ def test_where_nothing_can_be_logged_the_body_is_not_run() -> None:
     with pytest.raises(psycopg.OperationalError), check_jobmon.job("etl", host="127.0.0.1", port=1):
         done.append("body")
     assert done == []
+
+
+def test_a_job_with_a_lock_is_not_run_twice_at_the_same_time(conninfo: str, session: psycopg.Connection) -> None:
+    done = []
+    with check_jobmon.job("nightly etl", conninfo, lock=True) as first:
+        pid = value(session, "SELECT pid FROM jobmon.job_log")
+        said = f"job {first.job_id} (pid {pid}) is under way"
+        refused = f"^run 2 of Nightly ETL was not run: {re.escape(said)}$"
+        with pytest.raises(check_jobmon.JobLocked, match=refused), check_jobmon.job("Nightly ETL", conninfo, lock=True):
+            done.append("body")
+        assert said in value(session, "SELECT jobmon.sql_job('nightly etl', 'SELECT')")
+    assert done == []
+    refusal = ("see that the job is not already running", "WARNING", f"not run: {said}")
+    assert session.execute(STEPS).fetchall() == [refusal, refusal]
+    with check_jobmon.job("nightly etl", conninfo, lock=True):
+        pass
+    assert [status for _, status in session.execute(RUNS).fetchall()] == ["OK", "WARNING", "WARNING", "OK"]
+
+
+def test_a_lock_that_is_lost_with_its_session_is_taken_again(
+    conninfo: str, session: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = "SELECT pg_terminate_backend(pid) FROM jobmon.job_lock"
+    gone = "SELECT NOT EXISTS (SELECT FROM jobmon.job_lock JOIN pg_stat_activity USING (pid))"
+    other = check_jobmon.job("etl", conninfo, lock=True)
+    with check_jobmon.job("etl", conninfo, lock=True) as job:
+        with job.step("load"):
+            session.execute(cut.encode())
+            until(lambda: value(session, gone))
+        with pytest.raises(check_jobmon.JobLocked), other:
+            pass
+        with job.step("index"):
+            session.execute(cut.encode())
+            until(lambda: value(session, gone))
+            other.__enter__()
+    other.__exit__(None, None, None)
+    assert job.log_error is None
+    assert [r.getMessage().partition(" (pid")[0] for r in caplog.records] == [
+        f"the session that had the lock of etl was lost, and now job {other.job_id}"
+    ]
+
+
+def test_a_reader_who_has_enough_of_a_generator_fails_no_job(conninfo: str, session: psycopg.Connection) -> None:
+    def numbers() -> Iterator[int]:
+        with check_jobmon.job("etl", conninfo) as job, job.step("count"):
+            yield from range(10)
+
+    for number in numbers():
+        if number == 3:
+            break
+    until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0)
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    assert session.execute(STEPS).fetchall() == [("count", "OK", "")]
+
+
+def test_a_decorated_function_is_a_job(conninfo: str, session: psycopg.Connection) -> None:
+    @check_jobmon.logged("nightly etl", conninfo, warn_on=KeyError)
+    def load(facts: dict[str, int], *, key: str) -> int:
+        """Loads."""
+        return facts[key]
+
+    assert (load({"a": 1}, key="a"), load.__doc__) == (1, "Loads.")
+    with pytest.raises(KeyError):
+        load({}, key="a")
+    assert session.execute(RUNS).fetchall() == [("NIGHTLY ETL", "OK"), ("NIGHTLY ETL", "WARNING")]
+    name = "test_a_decorated_function_is_a_job.<locals>.load"
+    assert session.execute(STEPS).fetchall() == [(name, "OK", ""), (name, "WARNING", "KeyError: 'a'")]
+
+
+def test_a_decorated_coroutine_function_is_a_job(conninfo: str, session: psycopg.Connection) -> None:
+    @check_jobmon.logged("nightly etl", conninfo)
+    async def load(number: int) -> int:
+        await asyncio.sleep(0)
+        assert value(session, "SELECT count(*) > 0 FROM jobmon.job_log WHERE end_time IS NULL")
+        return 10 // number
+
+    async def main() -> list[Any]:
+        return list(await asyncio.gather(load(5), load(0), load(2), return_exceptions=True))
+
+    two, failed, five = asyncio.run(main())
+    assert (two, five, type(failed)) == (2, 5, ZeroDivisionError)
+    assert sorted(status for _, status in session.execute(RUNS).fetchall()) == ["CRITICAL", "OK", "OK"]
+
+
+def test_what_is_no_function_with_a_name_for_its_job_is_refused(conninfo: str) -> None:
+    def load() -> Iterator[int]:
+        yield 1
+
+    async def load_async() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(
+        TypeError, match=r'^logged\(\) needs the job.s name: @check_jobmon.logged\("NIGHTLY ETL", conninfo'
+    ):
+        check_jobmon.logged(load)
+    for function in (load, load_async):
+        with pytest.raises(TypeError, match=r"a call of .*load.* only makes a generator: use job\(\) within it"):
+            check_jobmon.logged("etl", conninfo)(function)
+
+
+def test_an_asynchronous_job_lets_the_event_loop_go_on(conninfo: str, session: psycopg.Connection) -> None:
+    async def step(job: check_jobmon.async_job, number: int, together: list[int]) -> None:
+        async with job.step(f"step {number}") as step:
+            together.append(number)
+            while len(together) < 5:
+                await asyncio.sleep(0.001)
+            step.message = str(number)
+            if number == 3:
+                step.warn("3 rows rejected")
+
+    async def main() -> None:
+        job = check_jobmon.async_job("etl", conninfo, lock=True)
+        with pytest.raises(RuntimeError, match="no run of etl is under way"):
+            async with job.step("too early"):
+                pass
+        async with job:
+            with pytest.raises(check_jobmon.JobLocked):
+                async with check_jobmon.async_job("etl", conninfo, lock=True):
+                    pass
+            together: list[int] = []
+            await asyncio.gather(*(step(job, number, together) for number in range(5)))
+        assert session.execute("SELECT status FROM jobmon.job_log WHERE job_id = %s", [job.job_id]).fetchall() == [
+            ("WARNING",)
+        ]
+        with pytest.raises(ValueError, match="x"):
+            async with check_jobmon.async_job("load", conninfo) as job, job.step("fail"):
+                raise ValueError("x")
+        assert job.log_error is None
+
+    asyncio.run(main())
+    steps = sorted(session.execute(STEPS + " DESC LIMIT 6").fetchall())
+    assert steps[0] == ("fail", "CRITICAL", "ValueError: x")
+    assert [step[1:] for step in steps[1:]] == [
+        ("WARNING", "3 rows rejected") if number == 3 else ("OK", str(number)) for number in range(5)
+    ]
+    assert [status for _, status in session.execute(RUNS).fetchall()] == ["WARNING", "WARNING", "CRITICAL"]
+
+
+def test_nothing_stays_open_whenever_an_asynchronous_job_is_cancelled(
+    conninfo: str, session: psycopg.Connection
+) -> None:
+    async def work() -> None:
+        async with check_jobmon.async_job("etl", conninfo) as job:
+            for action in ("load", "index"):
+                async with job.step(action):
+                    await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        for number in range(30):
+            task = asyncio.create_task(work())
+            await asyncio.sleep(number * 0.002)
+            task.cancel()
+            if number % 2:
+                await asyncio.sleep(0.001)
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0)
+    assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE end_time IS NULL") == 0
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    until(lambda: value(session, others) == 0)
 
 
 def test_the_docstrings_example_works(conninfo: str, session: psycopg.Connection) -> None:
