@@ -198,7 +198,9 @@ def test_the_python_block_logs_what_the_page_shows(database: Database, session: 
         exec(code.replace('"dbname=etl"', repr(conninfo)), {})
     for row in session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id"):
         assert " | ".join(row) in re.sub(" +", " ", page.read_text(encoding="utf-8"))
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 day', '2 days', true, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 day', '2 days', true, 0, '-infinity')"
+    )
     assert f"    {database.check().first_line}\n" in page.read_text(encoding="utf-8")
 
 

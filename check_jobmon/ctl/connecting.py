@@ -78,8 +78,9 @@ class JobLog:
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
-        text = fill(query, {"schema": schema, "code": self.columns[0], "text": self.columns[1]})
-        return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
+        return self.session.rows(
+            fill(query, {"schema": schema, **self.columns}), *parameters, mode="READ WRITE" if write else "READ ONLY"
+        )
 
     def judge(self) -> Judgement:
         """The jobs as check_jobmon judges them."""

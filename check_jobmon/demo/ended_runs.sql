@@ -11,6 +11,8 @@ INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, 
     ('PARTITION UPKEEP', '1 second', '1 day', true, 0),
     ('VACUUM BIG TABLES', '1 day', '2 days', true, 0),
     ('WAREHOUSE LOAD', '1 second', '1 day', true, 0);
+-- expected to have run for longer than the demo exists
+UPDATE jobmon.job_check_config SET since = '-infinity' WHERE job_name = 'MONTHLY REPORT';
 DO $$
 DECLARE
     v_run     record;

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
+from check_jobmon.schema.scripts import COLUMNS as NEWEST
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
@@ -31,6 +32,8 @@ COLUMNS = {
 """The tables that are read, their columns, and the types that these may have: built in, so that reading runs nobody's code."""
 OLDER_NAMES = {"alert_code": "error_code", "alert_text": "error_text"}
 """Columns of job_status_text under their older names, which will do."""
+SINCE_7 = {"since": TIME, "owner": TEXT, "description": TEXT, "runbook": TEXT}
+"""Columns of job_check_config since version 7. In an earlier one, a column of such a name is the site's own, and not read."""
 
 DONE = "(end_time IS NOT NULL)"
 OPEN = "(end_time IS NULL)"
@@ -50,7 +53,7 @@ class Catalog(NamedTuple):
     strategy: str
     newest: bool
     notes: tuple[str, ...]
-    columns: tuple[str, str]
+    columns: Mapping[str, str]
 
 
 def query(name: str, schema: str) -> str:
@@ -130,6 +133,10 @@ def examine(
 def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str, ...]) -> Catalog:
     names = dict(found["job_status_text"][3])
     code, text = (name if name in names else older for name, older in OLDER_NAMES.items())
+    types = dict(found["job_check_config"][3])
+    current = all(types.get(column) in allowed for column, allowed in SINCE_7.items())
+    absent = {column: f"NULL::{allowed[0]}" for column, allowed in SINCE_7.items() if not current}
+    columns = {**NEWEST, "code": code, "text": text, **absent}
     log, check_log = (_keys(found[table][4]) for table in ("job_log", "job_check_log"))
     lacking = [
         index
@@ -137,12 +144,12 @@ def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str,
         if not _has(check_log if index.startswith("job_check_log") else log, keys, conditions)
     ]
     if not lacking:
-        return Catalog("index", _has(log, "end_time( DESC)?", ("", DONE)), notes, (code, text))
+        return Catalog("index", _has(log, "end_time( DESC)?", ("", DONE)), notes, columns)
     name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     create = f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}."
     first = {keys.split(",")[0] for keys, condition in log if not condition}
     strategy = "window" if first >= {"job_name", "start_time", "status"} else "scan"
-    return Catalog(strategy, False, (*notes, *(create + index for index in lacking)), (code, text))
+    return Catalog(strategy, False, (*notes, *(create + index for index in lacking)), columns)
 
 
 def _has(indexes: Sequence[tuple[str, str]], keys: str, conditions: Collection[str]) -> bool:

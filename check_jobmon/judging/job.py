@@ -18,7 +18,8 @@ class Words(NamedTuple):
 class Job(NamedTuple):
     """One monitored job. The fields are the columns of job_status.sql, in their order.
 
-    Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown.
+    Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown, and so
+    is `expected_for`: how long a job of which no run has completed is configured.
     Times are texts with their zone, `done_end` as ISO 8601 has it. A tuple, because a frozen dataclass takes twenty times as
     long to make.
     """
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     failed_action: str | None
     failed_message: str | None
     capitalized: bool
+    expected_for: float | None
 
     @property
     def crashed(self) -> bool:
@@ -96,7 +98,10 @@ class Job(NamedTuple):
         word = words[self.missing_code - 1].lower()
         against = "" if limit is None else f" ({cut(word, length)} {duration(limit, fraction=True)})"
         if self.age is None:
-            return "missing, no run has ever completed"
+            expected = (
+                "" if self.expected_for is None else f", expected for {duration(max(self.expected_for, 0))}{against}"
+            )
+            return f"missing, no run has ever completed{expected}"
         ago = duration(max(self.age, 0))
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"

@@ -89,14 +89,13 @@ class Inquiry:
             selection.name_filter(),
             found.columns,
         )
-        code, text = found.columns
         last_steps = ""
         if steps:  # one more than are shown, so that more are known to be there
             last_steps = self._timeouts_again() + self._query("last_steps", limit=str(STEPS + 1), job_status=query)
         started = time.monotonic()
         answers = yield from self._fetch(f"""
             {self._timeouts()}
-            {self._query("status_texts", code=code, text=text)};
+            {self._query("status_texts", **found.columns)};
             {self._timeouts_again()}
             {query};
             {last_steps};

@@ -56,15 +56,20 @@ monitored AS (
            -- no limit beyond 1,000 years, where a sum could leave the range of a timestamp
            CASE WHEN c.warn_threshold < '1000 years' THEN greatest(c.warn_threshold, '-1000 years') END AS warn_limit,
            CASE WHEN c.error_threshold < '1000 years' THEN greatest(c.error_threshold, '-1000 years') END AS error_limit,
+           CASE WHEN @since@ >= '1000-01-01' THEN least(@since@, '9999-12-31') END AS since,
            o.criticals, coalesce(o.failures, 0) AS failures, o.failed_job_id,
            o.alive_job_id, o.alive_pid, o.alive_start, coalesce(o.unverified, false) AS unverified, o.lost_job_id, o.lost_start
       FROM @schema@.job_check_config AS c
       FULL JOIN observed AS o ON o.job_name = c.job_name
 ),
 with_limits AS (
-    SELECT m.*, s.last_activity, s.last_activity + m.warn_limit AS warn_at, s.last_activity + m.error_limit AS error_at
+    SELECT m.*, s.last_activity, s.counted_from, s.counted_from + m.warn_limit AS warn_at,
+           s.counted_from + m.error_limit AS error_at
       FROM with_last_run AS m
-     CROSS JOIN LATERAL (SELECT greatest(m.done_end, m.alive_start) AS last_activity) AS s
+     CROSS JOIN LATERAL (
+            SELECT greatest(m.done_end, m.alive_start) AS last_activity,
+                   greatest(coalesce(m.done_end, m.since), m.alive_start) AS counted_from
+           ) AS s
      WHERE @name_filter@
     OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
 ),
@@ -76,7 +81,7 @@ with_codes AS (
                 ELSE 1
            END AS failed_code,
            CASE WHEN NOT (l.configured AND l.active) THEN 1
-                WHEN l.last_activity IS NULL OR l.error_at < now() THEN 3
+                WHEN l.counted_from IS NULL OR l.error_at < now() THEN 3
                 WHEN l.warn_at < now() THEN 2
                 ELSE 1
            END AS missing_code,
@@ -97,9 +102,9 @@ SELECT -- a name that is cut stays different from others
        END AS missing_status,
        j.failures, j.sensitivity,
        date_part('epoch', now() - j.last_activity) AS age,
-       -- in seconds; a month is as long as it is after that activity
-       date_part('epoch', coalesce(j.warn_at - j.last_activity, j.warn_threshold)) AS warn_after,
-       date_part('epoch', coalesce(j.error_at - j.last_activity, j.error_threshold)) AS error_after,
+       -- in seconds; a month is as long as it is after the time that it counts from
+       date_part('epoch', coalesce(j.warn_at - j.counted_from, j.warn_threshold)) AS warn_after,
+       date_part('epoch', coalesce(j.error_at - j.counted_from, j.error_threshold)) AS error_after,
        CASE WHEN isfinite(j.done_start) THEN date_part('epoch', j.done_end - j.done_start) END AS duration,
        j.done_job_id, j.done_end::text AS done_end, left(j.status, 200) AS status,
        j.alive_job_id, j.alive_pid, to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start, j.unverified,
@@ -109,7 +114,8 @@ SELECT -- a name that is cut stays different from others
        e.blocker[4] AS blocker_since,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
-       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized
+       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
+       CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for
   FROM with_codes AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.

@@ -8,6 +8,7 @@ their SELECTs.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL
@@ -19,6 +20,8 @@ UNCOUNTED = 250
 """How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
+COLUMNS = {"code": "alert_code", "text": "alert_text", "since": "c.since"}
+"""Placeholders of columns that older schemas name otherwise, or don't have: of job_status_text, and of job_check_config AS c."""
 FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
 """Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
 
@@ -38,14 +41,14 @@ def job_status(
     newest: bool = True,
     extra_names: str = "SELECT NULL WHERE false",
     name_filter: str = "true",
-    columns: tuple[str, str] = ("alert_code", "alert_text"),
+    columns: Mapping[str, str] = COLUMNS,
 ) -> str:
     """The check's SELECT, job_status.sql, for a schema of any name.
 
     Runs are found by `strategy`: "index", "window" or "scan" (find_by_*.sql); `newest` says whether job_log has an index
     (end_time). A job without configuration alerts after that many `failures`. `extra_names` is a SELECT of names to judge
-    besides, `name_filter` a condition on m.job_name. `columns` are those of job_status_text, error_code and error_text in
-    older schemas.
+    besides, `name_filter` a condition on m.job_name. `columns` are the expressions for what older schemas name otherwise, or
+    don't have.
     """
     query = sql_file("schema/job_status.sql")
     files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step"}
@@ -59,8 +62,7 @@ def job_status(
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
         "refusal": REFUSAL,
-        "code": columns[0],
-        "text": columns[1],
+        **columns,
         "pid": "j.alive_pid",
         "job_id": "j.failed_job_id",
     }

@@ -140,7 +140,9 @@ def trapped(request: pytest.FixtureRequest, server: Server, template: str) -> It
         database = Database(server, "look_alikes")
         assert database.ctl("bootstrap").status == 0
         with database.connect() as session:
-            session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)")
+            session.execute(
+                "INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0, '-infinity')"
+            )
             session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1 / 0'), jobmon.sql_job('load', 'SELECT')")
             set_traps(session)
         if request.param == "hostile settings":

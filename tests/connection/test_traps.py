@@ -163,7 +163,9 @@ def given_away(server: Server, template: str) -> Iterator[str]:
         database = Database(server, name)
         assert database.ctl("bootstrap").status == 0
         with database.connect() as session:
-            session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)")
+            session.execute(
+                "INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0, '-infinity')"
+            )
             session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1 / 0'), jobmon.sql_job('load', 'SELECT')")
             session.execute(MAKE)
             session.execute(GIVE_AWAY)

@@ -103,7 +103,9 @@ def test_names_and_messages_do_nothing_to_the_terminal(
 ) -> None:
     evil = "\x1b]0;owned\x07[red]x[/red] \u202e\n[/]"
     job = a_run(session, evil, (evil, "CRITICAL", evil), end="fail_job(%s)")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES (upper(%s), '1 day', '1 day', true, 0)", [evil])
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES (upper(%s), '1 day', '1 day', true, 0, '-infinity')", [evil]
+    )
     arguments = {"detail": [str(job)], "history": [evil]}.get(command, [])
     outputs = [jobmonctl(database, command, *arguments).stdout]
     for environment in ({}, without_rich(tmp_path)):

@@ -69,8 +69,8 @@ def test_apply_makes_the_table_what_the_file_says(
     database: Database, session: psycopg.Connection, file: str, where: str
 ) -> None:
     log(session, "nightly etl", "cube refresh")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('OLD', '1 h', '2 h', true, 0)")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 h', '30 h', true, 1)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('OLD', '1 h', '2 h', true, 0, '-infinity')")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 h', '30 h', true, 1, '-infinity')")
     output = config(database, "apply", file)
     assert output.stdout == (
         "+ CUBE REFRESH: warn 25h, error 2d, sensitivity 2, active false\n"

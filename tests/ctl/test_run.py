@@ -453,7 +453,9 @@ def test_the_name_is_the_one_that_was_given(
     shell: Shell, cut_off: Shell, database: Database, session: psycopg.Connection, name: str
 ) -> None:
     text = name.replace("\udce9", r"\xe9")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES (upper(%s), '1 hour', '2 hours', true, 0)", [text])
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES (upper(%s), '1 hour', '2 hours', true, 0, '-infinity')", [text]
+    )
     assert shell.run(name, "true").status == 0
     assert cut_off.run(name, "true").status == 0
     (spooled,) = cut_off.spooled

@@ -91,7 +91,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(
 def test_a_job_that_is_configured_and_never_ran_is_known(
     database: Database, session: psycopg.Connection, command: str
 ) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '1 day', true, 0)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '1 day', true, 0, '-infinity')")
     assert jobmonctl(database, command, "etl").status == 0
 
 

@@ -13,14 +13,16 @@ from tests.database import Database
 
 def configure(session: psycopg.Connection, *names: str) -> None:
     for name in names:
-        session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0)", [name])
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0, '-infinity')", [name]
+        )
 
 
 def test_the_jobs_are_listed_worst_first_as_check_jobmon_sees_them(
     database: Database, session: psycopg.Connection
 ) -> None:
     configure(session, "CUBE", "ETL", "NEVER")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('OFF', '1 day', '2 days', false, 0)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('OFF', '1 day', '2 days', false, 0, '-infinity')")
     a_run(session, "cube")
     a_run(session, "etl", ("load", "WARNING", "3 rows rejected"), end="fail_job(%s, 2)")
     output = jobmonctl(database, "status")

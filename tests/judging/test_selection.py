@@ -36,7 +36,9 @@ def log_runs(session: psycopg.Connection, *names: str) -> None:
 def watch(session: psycopg.Connection, *names: str, active: bool = True) -> None:
     """Configure jobs, that may go a day without a run."""
     for name in names:
-        session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', %s, 0)", [name, active])
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', %s, 0, '-infinity')", [name, active]
+        )
 
 
 def judged(output: Output) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from check_jobmon import __version__
 from tests.database import Database, Output, run_module, value
 
-HOURLY = "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, %s)"
+HOURLY = "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, %s, '-infinity')"
 
 
 def run_job(session: psycopg.Connection, name: str, failure: str | None = None, level: int = 3) -> int:
@@ -183,7 +183,9 @@ def test_help_and_version_exit_unknown() -> None:
 def test_verbose_levels_add_table_then_steps_then_connection(database: Database, session: psycopg.Connection) -> None:
     session.execute(HOURLY, ["ETL", 0])
     run_job(session, "etl")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0, '-infinity')"
+    )
     once = database.check("-v").stdout.splitlines()
     assert re.fullmatch(r"STATE  JOB      LAST RUN {17}AGE  TOOK {1,4} FAILURES  REASON", once[1])
     assert re.fullmatch(r"OK     ETL      20\S+ \S+ \+00  \d+s +\d\S*s +0/0", once[2])

@@ -138,7 +138,7 @@ def test_jobs_without_configuration_alert_after_so_many_failures(
 
 
 def test_failures_is_for_jobs_without_configuration_only(database: Database, session: psycopg.Connection) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 2)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 2, '-infinity')")
     fail(session, 2)
     assert database.check("--failures", "1").status == 0
     fail(session, 1)
@@ -151,7 +151,7 @@ def test_failures_is_for_jobs_without_configuration_only(database: Database, ses
 def test_perfdata_is_what_was_asked_for(
     database: Database, session: psycopg.Connection, which: str, jobs: set[str] | None
 ) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('CUBE', '1 hour', '2 hours', true, 0)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('CUBE', '1 hour', '2 hours', true, 0, '-infinity')")
     session.execute("SELECT jobmon.close_job(jobmon.add_job('cube'))")
     fail(session, 3)
     for verbosity in ([], ["-vv"]):

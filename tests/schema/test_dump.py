@@ -93,7 +93,7 @@ def logging_works(database: Database) -> None:
         assert value(session, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "FUBAR"
         assert value(session, "SELECT alert_code FROM jobmon.job_check_log WHERE job_id = %s", job) == 3
         session.execute(
-            "INSERT INTO jobmon.job_check_config VALUES ('NEW', '1 day', '2 days', true, 0) ON CONFLICT DO NOTHING"
+            "INSERT INTO jobmon.job_check_config VALUES ('NEW', '1 day', '2 days', true, 0, '-infinity') ON CONFLICT DO NOTHING"
         )
         code, text = session.execute("SELECT * FROM jobmon.check_job_status()").fetchone() or (0, "")
         assert code == 3

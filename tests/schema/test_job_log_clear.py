@@ -31,7 +31,9 @@ def a_run(session: psycopg.Connection, name: str, days: float, end: str = "close
 
 
 def configure(session: psycopg.Connection, name: str, warning: str, error: str, active: bool = True) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, 0)", [name, warning, error, active])
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, 0, '-infinity')", [name, warning, error, active]
+    )
 
 
 def test_what_is_older_goes_with_its_steps_and_the_rest_stays(session: psycopg.Connection) -> None:
@@ -49,6 +51,20 @@ def test_what_is_older_goes_with_its_steps_and_the_rest_stays(session: psycopg.C
     assert deleting[0].startswith("delete the runs older than 10 days, from before ")
     assert deleting[1:] == ("OK", "runs deleted: 2")
     assert keeping[1:] == ("OK", "last completed runs kept: 0; runs under way or in use kept: 0")
+
+
+def test_clearing_hides_no_job_that_is_missing_by_letting_its_thresholds_count_from_since(
+    session: psycopg.Connection,
+) -> None:
+    for name in ("etl", "cube"):
+        a_run(session, name, 20)
+        configure(session, name.upper(), "10 days", "15 days")
+    session.execute("UPDATE jobmon.job_check_config SET since = now() WHERE job_name = 'ETL'")
+    assert value(session, "SELECT alert_code FROM jobmon.check_job_status()") == 3
+    session.execute("SELECT jobmon.job_log_clear('10 days')")
+    assert value(session, OTHERS) == ["ETL"]
+    session.execute("DELETE FROM jobmon.job_check_config WHERE job_name = 'CUBE'")
+    assert value(session, "SELECT alert_code FROM jobmon.check_job_status()") == 3
 
 
 def test_the_failures_not_yet_made_good_still_alert(session: psycopg.Connection) -> None:

@@ -32,10 +32,12 @@ def configure(
     error: object = 2 * DAY,
     active: bool = True,
     sensitivity: int = 0,
+    since: object = "-infinity",
 ) -> None:
     """Configure a job."""
     log.execute(
-        "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, sensitivity]
+        "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s, %s)",
+        [name, warn, error, active, sensitivity, since],
     )
 
 
@@ -190,6 +192,54 @@ def test_job_that_never_ran_is_missing(log: psycopg.Connection) -> None:
     configure(log)
     assert judge(log).alert_code == 3
     assert text(log) == (3, "(ETL: MISSING - no run has ever completed)")
+
+
+@pytest.mark.parametrize(("age", "code"), [(DAY, 1), (DAY + TICK, 2), (2 * DAY, 2), (2 * DAY + TICK, 3)])
+def test_thresholds_of_a_job_without_any_run_count_from_since(
+    log: psycopg.Connection, age: timedelta, code: int
+) -> None:
+    configure(log, since=value(log, "SELECT now() - %s::interval", age))
+    job = judge(log)
+    assert (job.alert_code, job.missing_status) == (code, None if code == 1 else "MISSING")
+    assert (job.age, job.warn_after, job.error_after) == (None, 86400, 172800)
+    limit = {1: "", 2: "warning 24h", 3: "critical 48h"}[code]
+    hours = 48 if age >= 2 * DAY else 24
+    if code > 1:
+        reason = f"missing, no run has ever completed, expected for {hours}h ({limit})"
+        assert job.reason(Words()) == reason
+        after = {2: "warning after 24:00:00", 3: "error after 48:00:00"}[code]
+        said = f"(ETL: MISSING - no run has ever completed, expected for {hours}:00:00, {after})"
+        assert text(log) == (code, said)
+    else:
+        assert (job.reason(Words()), text(log)) == ("", (1, "(All jobs run successfully)"))
+
+
+def test_job_that_is_configured_now_is_expected_from_now_on(log: psycopg.Connection) -> None:
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true)")
+    assert (judge(log).alert_code, judge(log).expected_for) == (1, 0)
+    add_run(log, 3 * DAY)  # a job that has run is judged by its runs
+    assert (judge(log).alert_code, judge(log).expected_for) == (3, None)
+
+
+def test_open_run_of_a_job_that_never_completed_counts_if_it_is_later_than_since(
+    log: psycopg.Connection, backend: psycopg.Connection
+) -> None:
+    configure(log, since=value(log, "SELECT now() - interval '3 days'"))
+    add_open_run(log, timedelta(0), backend.info.backend_pid)
+    assert judge(log).alert_code == 1
+    log.execute("UPDATE jobmon.job_check_config SET since = now()")
+    log.execute("UPDATE jobmon.job_log SET start_time = now() - interval '3 days', pid = -1")
+    assert judge(log).alert_code == 1
+
+
+@pytest.mark.parametrize("since", ["-infinity", "infinity", "4713-01-01 BC", "294276-12-31"])
+@pytest.mark.parametrize("limit", ["1 day", "-178000000 years", "178000000 years"])
+def test_odd_since_breaks_no_check(log: psycopg.Connection, since: str, limit: str) -> None:
+    configure(log, since=since, warn=limit, error=limit)
+    job = judge(log)
+    always = since in ("-infinity", "4713-01-01 BC")
+    assert job.alert_code == (3 if always else 1)
+    assert text(log)[0] == job.alert_code
 
 
 def test_inactive_job_never_alerts(log: psycopg.Connection) -> None:

@@ -98,6 +98,54 @@ def test_what_a_site_may_drop_keeps_no_version_from_being_upgraded(empty_databas
         is_complete(session)
 
 
+COLUMNS_OF_7 = [
+    *[("job_log", name) for name in ("client_host", "client_pid")],
+    *[("job_check_config", name) for name in ("since", "owner", "description", "runbook")],
+]
+
+
+@pytest.mark.parametrize("number", [number for number in range(2, VERSION) if number < 7])
+def test_columns_of_a_sites_own_with_the_names_of_new_ones_are_reported_and_kept(
+    empty_database: Database, number: int
+) -> None:
+    install_version(empty_database, number)
+    with empty_database.connect() as session:
+        before = installed(session)
+        for table, name in COLUMNS_OF_7:
+            session.execute(f"ALTER TABLE jobmon.{table} ADD COLUMN {name} text DEFAULT 'ours'".encode())
+            for options in ([], ["--check"]):
+                refused = empty_database.ctl("bootstrap", *options)
+                said = "this version has columns of its own with the names of columns that you have added"
+                said = f"{said}: {name} of jobmon.{table}"
+                assert said in refused.stderr
+                assert "Rename yours: ALTER TABLE ... RENAME ... TO ..." in refused.stderr
+                assert (refused.status, refused.stdout, refused.stderr.count("\n")) == (1, "", 1), refused
+            assert installed(session) == before
+            assert empty_database.check("-j", "OLD").status in (0, 1), (
+                "an earlier version is judged by newer plugins, too"
+            )
+            session.execute(f"ALTER TABLE jobmon.{table} RENAME {name} TO our_{name}".encode())
+        done = empty_database.ctl("bootstrap")
+        assert (done.status, done.stderr) == (0, "")
+        is_complete(session)
+        assert value(session, "SELECT our_client_host FROM jobmon.job_log WHERE job_name = 'OLD'") == "ours"
+
+
+def test_a_job_configured_before_the_upgrade_goes_on_alerting(empty_database: Database) -> None:
+    install_version(empty_database, 6)
+    with empty_database.connect() as session:
+        insert = "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active)"
+        session.execute(f"{insert} VALUES ('NEVER', '1 day', '2 days', true)".encode())
+        session.execute("ALTER TABLE jobmon.job_check_config ADD COLUMN since timestamptz DEFAULT 'infinity'")
+        line = "JOBMON CRITICAL - 1 critical, 0 ok: NEVER missing, no run has ever completed"
+        assert empty_database.check("-j", "NEVER").first_line == line, "the site's own column decides nothing"
+        session.execute("ALTER TABLE jobmon.job_check_config DROP COLUMN since")
+        assert empty_database.ctl("bootstrap").status == 0
+        assert empty_database.check("-j", "NEVER").first_line == line
+        session.execute(f"{insert} VALUES ('NEW', '1 day', '2 days', true)".encode())
+        assert empty_database.check("-j", "NEW").status == 0
+
+
 def start_bootstrap(database: Database) -> "subprocess.Popen[str]":
     """A bootstrap on its own."""
     return subprocess.Popen(

@@ -76,8 +76,8 @@ def four_states(server: Server, template: str) -> FourStates:
 
 def _configure(session: psycopg.Connection, job_name: str) -> None:
     session.execute(
-        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity)"
-        " VALUES (%s, '24 hours', '48 hours', true, 0)",
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since)"
+        " VALUES (%s, '24 hours', '48 hours', true, '-infinity')",
         [job_name],
     )
 

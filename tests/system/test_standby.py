@@ -62,8 +62,8 @@ def test_the_four_states_are_those_of_the_primary(
 
 def _configure(session: psycopg.Connection, job_name: str, warn: str, error: str) -> None:
     session.execute(
-        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity)"
-        " VALUES (%s, %s, %s, true, 0)",
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since)"
+        " VALUES (%s, %s, %s, true, '-infinity')",
         [job_name, warn, error],
     )
 

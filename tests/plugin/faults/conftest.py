@@ -9,7 +9,7 @@ from check_jobmon.demo.server import Server
 from tests.database import value
 from tests.servers import create
 
-JOB = "INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)"
+JOB = "INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0, '-infinity')"
 RUN = (
     "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
     " VALUES ('me', 'ETL', now() - interval '26 hours 1 minute', now() - interval '26 hours', 'OK', 0)"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.database import Database, value
 
-VICTIM = "INSERT INTO jobmon.job_check_config VALUES ('VICTIM', '1 day', '2 days', true, 0)"
+VICTIM = "INSERT INTO jobmon.job_check_config VALUES ('VICTIM', '1 day', '2 days', true, 0, '-infinity')"
 LOG = "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
 STEPS = "INSERT INTO jobmon.job_detail (job_id, action, start_time, end_time, status, message)"
 LONG = """
@@ -21,7 +21,8 @@ LONG = """
 ATTACKS = {
     "six messages of 200 MB": f"""
         {LOG} SELECT 'x', 'JOB ' || i, now(), now(), 'CRITICAL', 1 FROM generate_series(1, 6) AS i;
-        INSERT INTO jobmon.job_check_config SELECT 'JOB ' || i, '1 day', '2 days', true, 0 FROM generate_series(1, 6) AS i;
+        INSERT INTO jobmon.job_check_config SELECT 'JOB ' || i, '1 day', '2 days', true, 0, '-infinity'
+          FROM generate_series(1, 6) AS i;
         CREATE TABLE public.huge AS SELECT repeat('x', 200000000) AS message;
         {STEPS} SELECT job_id, 'a', now(), now(), 'CRITICAL', message FROM jobmon.job_log, public.huge
     """,

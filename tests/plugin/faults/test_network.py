@@ -114,7 +114,9 @@ def test_backend_stopped_while_the_check_waits_for_it(database: Database, sessio
 
 @pytest.mark.parametrize("marker", [b"job_log", b"CUT SHORT"], ids=["first round trip", "second round trip"])
 def test_silence_in_the_middle_of_a_result(database: Database, session: psycopg.Connection, marker: bytes) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0, '-infinity')"
+    )
     with Proxy(database, answer=marker) as proxy:
         output = alert(*proxy.options)
         assert proxy.held.is_set()
@@ -124,7 +126,9 @@ def test_silence_in_the_middle_of_a_result(database: Database, session: psycopg.
 
 
 def test_connection_lost_in_the_middle_of_a_result(database: Database, session: psycopg.Connection) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0, '-infinity')"
+    )
     with Proxy(database, answer=b"CUT SHORT") as proxy, Running(*proxy.options) as plugin:
         assert proxy.held.wait(TIMEOUT + MARGIN)
         proxy.hang_up()

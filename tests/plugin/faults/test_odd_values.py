@@ -33,7 +33,7 @@ ROWS = """
     TRUNCATE jobmon.job_log CASCADE;
     TRUNCATE jobmon.job_check_log, jobmon.job_check_config;
     INSERT INTO jobmon.job_check_config
-    SELECT name, '1 hour', '2 hours', true, 0 FROM unnest(ARRAY['VICTIM', 'ODD', 'OPEN']) AS name;
+    SELECT name, '1 hour', '2 hours', true, 0, '-infinity' FROM unnest(ARRAY['VICTIM', 'ODD', 'OPEN']) AS name;
     INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, end_time, status, pid)
          VALUES (1, 'x', 'ODD', now() - interval '2 days', now() - interval '1 day', 'CRITICAL', 1),
                 (2, 'x', 'OPEN', now() - interval '1 day', NULL, NULL, pg_backend_pid());

@@ -97,7 +97,9 @@ def querying(database: Database, session: psycopg.Connection) -> Iterator[Runnin
 @contextlib.contextmanager
 def reading(database: Database, session: psycopg.Connection) -> Iterator[Running]:
     """A plugin that has half of the result."""
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('CUT SHORT', '1 hour', '2 hours', true, 0, '-infinity')"
+    )
     with Proxy(database, answer=b"CUT SHORT") as proxy, Running(*proxy.options, timeout=50) as plugin:
         assert proxy.held.wait(MARGIN)
         yield plugin

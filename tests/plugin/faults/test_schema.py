@@ -11,7 +11,7 @@ from tests.plugin.faults.conftest import MISSING
 from tests.plugin.faults.plugin import alert, gone, one_line
 
 TABLES = ["job_log", "job_detail", "job_check_config", "job_check_log", "job_status_text"]
-CONFIG = "INSERT INTO jobmon.job_check_config VALUES ('ETL', %s, %s, true, 0)"
+CONFIG = "INSERT INTO jobmon.job_check_config VALUES ('ETL', %s, %s, true, 0, '-infinity')"
 
 
 def _again(database: Database) -> str:
@@ -235,7 +235,9 @@ def test_bytes_that_are_no_text(ascii_database: Database) -> None:
         session.execute("INSERT INTO jobmon.job_detail SELECT job_id, 1, E'\\xE9tape', now() FROM jobmon.job_log")
         session.execute("UPDATE jobmon.job_detail SET message = E'\\xA0\\xFF', status = E'\\xC3'")
         session.execute("INSERT INTO jobmon.job_check_log SELECT job_id, job_name, 3 FROM jobmon.job_log")
-        session.execute("INSERT INTO jobmon.job_check_config VALUES (E'CAF\\xC9', '1 hour', '2 hours', true, 0)")
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (E'CAF\\xC9', '1 hour', '2 hours', true, 0, '-infinity')"
+        )
         session.execute("UPDATE jobmon.job_status_text SET alert_text = E'KRITISCH\\xDC' WHERE alert_code = 3")
         output = alert(*ascii_database.options, "-vv")
         gone(session)
@@ -272,7 +274,7 @@ def test_a_name_as_the_server_capitalizes_it_is_upper_case(
     with database.connect() as session:
         session.execute("SELECT jobmon.fail_job(jobmon.add_job(%s))", [name])
         session.execute(
-            "INSERT INTO jobmon.job_check_config SELECT job_name, '1 day', '2 days', true, 0 FROM jobmon.job_log"
+            "INSERT INTO jobmon.job_check_config SELECT job_name, '1 day', '2 days', true, 0, '-infinity' FROM jobmon.job_log"
         )
         said = [database.check().stdout, database.check("-j", name).stdout, database.ctl("status").stdout]
         said.append(value(session, "SELECT alert_text FROM jobmon.check_job_status()"))

@@ -34,7 +34,8 @@ class Log:
     ) -> None:
         """Configure a job."""
         self.session.execute(
-            "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s)", [name, warn, error, active, let]
+            "INSERT INTO jobmon.job_check_config VALUES (%s, %s, %s, %s, %s, '-infinity')",
+            [name, warn, error, active, let],
         )
 
     def ran(self, name: str, ended: str | None, status: str = "OK", message: str = "42 rows", pid: int = 0) -> None:

@@ -24,7 +24,8 @@ def hostile(database: Database) -> Iterator[psycopg.Connection]:
     """A session in a database that has a job of each name: by turns fine, late, failed and never run."""
     with database.connect() as session, session.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [[t] for t in TEXTS]
+            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0, '-infinity')",
+            [[t] for t in TEXTS],
         )
         runs = [
             (text, "90 minutes" if number % 4 == 1 else "1 minute", "CRITICAL" if number % 4 == 2 else "OK")
@@ -133,7 +134,8 @@ def test_who_blocks_is_shown_harmless(database: Database, session: psycopg.Conne
                     [name],
                 )
                 blocked.execute(
-                    "INSERT INTO jobmon.job_check_config VALUES (%s, '1 microsecond', '1 day', true, 0)", [name]
+                    "INSERT INTO jobmon.job_check_config VALUES (%s, '1 microsecond', '1 day', true, 0, '-infinity')",
+                    [name],
                 )
                 blocked.pgconn.send_query(f"SELECT pg_advisory_lock({number})".encode())
             until(
@@ -161,7 +163,7 @@ def test_who_blocks_is_shown_harmless(database: Database, session: psycopg.Conne
 )
 def test_words_for_the_states_are_shown_harmless(database: Database, session: psycopg.Connection, word: str) -> None:
     session.execute("UPDATE jobmon.job_status_text SET alert_text = %s WHERE alert_code = 3", [word])
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0, '-infinity')")
     output = database.check("-v")
     parsed = parse(output.stdout)
     shown = clean(word, 40).replace("|", "¦")

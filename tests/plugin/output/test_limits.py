@@ -27,7 +27,7 @@ GENERATE = f"""
                 ELSE 'ok'
            END AS state
       FROM generate_series(1, {JOBS}) AS n;
-    INSERT INTO jobmon.job_check_config SELECT name, '1 day', '2 days', active, 0 FROM expected;
+    INSERT INTO jobmon.job_check_config SELECT name, '1 day', '2 days', active, 0, '-infinity' FROM expected;
     INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
     SELECT 'me', name, at - interval '1 minute', at, CASE WHEN n % 10 = 0 THEN 'CRITICAL' ELSE 'OK' END, 0
       FROM expected,

@@ -38,7 +38,8 @@ def services_of_hostile_names(session: psycopg.Connection, file: str) -> dict[st
     names = {text.upper() for text in TEXTS if text.strip(" ") and "\0" not in text and len(text) <= 500}
     names = {name for name in names if name.encode("utf-8", "replace").decode() == name}
     session.cursor().executemany(
-        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [(name,) for name in names]
+        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0, '-infinity')",
+        [(name,) for name in names],
     )
     told = run_module("check_jobmon", "--targets", file, "--output", "json", "--per-job", "-t", "40")
     services = {result["service"]: result for result in json.loads(told.stdout)["results"]}

@@ -60,7 +60,9 @@ def test_each_job_has_a_result_of_its_own_with_per_job(
     database: Database, session: psycopg.Connection, targets: Targets
 ) -> None:
     session.execute(HOURLY, ["NEVER", 0])
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0)")
+    session.execute(
+        "INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0, '-infinity')"
+    )
     run_job(session, "unconfigured")
     file = targets({"one": database.parameters})
     output = check("--targets", file, "--output", "json", "--per-job", "--service-name", "jobs")
@@ -91,7 +93,8 @@ def test_hostile_names_are_told_as_they_are_under_services_of_their_own(
     names = {value.upper() for value in TEXTS if value.strip(" ") and "\0" not in value and len(value) <= 500}
     names = {name for name in names if name.encode("utf-8", "replace").decode() == name}
     session.cursor().executemany(
-        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0)", [(name,) for name in names]
+        "INSERT INTO jobmon.job_check_config VALUES (%s, '1 hour', '2 hours', true, 0, '-infinity')",
+        [(name,) for name in names],
     )
     file = targets({"one": database.parameters})
     output = check("--targets", file, "--output", "json", "--per-job", "--max-output", "200")
@@ -103,7 +106,7 @@ def test_hostile_names_are_told_as_they_are_under_services_of_their_own(
 
 
 def test_what_is_endless_is_null(database: Database, session: psycopg.Connection, targets: Targets) -> None:
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0)")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 hour', '2 hours', true, 0, '-infinity')")
     run_job(session, "etl")
     session.execute("UPDATE jobmon.job_log SET start_time = '-infinity'")
     if session.info.server_version < 170000:

@@ -20,10 +20,12 @@ WITH reason AS (
                j.missing_status || ' - '
                || CASE WHEN j.alive_job_id IS NOT NULL
                        THEN 'running since ' || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
-                       WHEN j.done_job_id IS NULL THEN 'no run has ever completed'
+                       WHEN j.done_job_id IS NULL THEN
+                           'no run has ever completed'
+                           || coalesce(', expected for ' || make_interval(secs => floor(j.expected_for)), '')
                        ELSE 'not run for ' || make_interval(secs => floor(j.age))
                   END
-               || CASE WHEN j.age IS NULL THEN ''
+               || CASE WHEN coalesce(j.age, j.expected_for) IS NULL THEN ''
                        ELSE CASE j.missing_code WHEN 3 THEN ', error after ' || make_interval(secs => j.error_after)
                                                 ELSE ', warning after ' || make_interval(secs => j.warn_after)
                             END

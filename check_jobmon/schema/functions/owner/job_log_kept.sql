@@ -23,8 +23,10 @@ SELECT done.job_id, c.job_name, done.start_time
    -- beyond a thousand years a sum could leave the range of a timestamp
    AND CASE WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
             WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false
-            ELSE done.end_time + greatest(c.warn_threshold, c.error_threshold) >= clock_timestamp()
+            -- without any run, the thresholds would count from `since`: a job that is missing would then be OK
+            ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
+                 >= clock_timestamp()
        END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept() IS
-    'Internal: the last completed run of each active configured job, as long as its thresholds reach back to it.';
+    'Internal: the last completed run of each active configured job, as long as its thresholds reach back to it or to `since`.';
