@@ -65,6 +65,9 @@ class job:  # noqa: N801
 
     With `lock`, the body is not run while another run with a lock (also sql_job()'s, or `jobmonctl run --lock`'s) of the job is
     under way: that is logged as a failure at level 2, and JobLocked is raised.
+
+    With `required=False`, the body is run even if its start can't be logged, and nothing of it is logged: then `job_id` is 0,
+    and the logger gets the warning.
     """
 
     job_id: int
@@ -78,20 +81,38 @@ class job:  # noqa: N801
         schema: str = "jobmon",
         warn_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         lock: bool = False,
+        required: bool = True,
         **parameters: Any,
     ) -> None:
         self.name = storable(name)
         self._parameters = {"conninfo": conninfo, **parameters}
         self._schema = schema
         self._warn_on = warn_on
-        self._lock = lock
+        self._lock, self._required = lock, required
+        if lock and not required:
+            raise ValueError("lock=True needs the log, so it can't be with required=False: choose one of them")
         self._level(Exception())  # raises TypeError now, not in the body, if warn_on isn't made of exceptions
         self._recorder: Recorder | None = None
+        self._logged: BaseException | None = None
+        self._process: int | None = None
+        """The process that has entered it, while it is entered."""
         self.log_error = None
 
     def __enter__(self) -> "job":
-        if self._recorder is not None:
+        if self._process is not None:
             raise RuntimeError(f"a run of {self.name} is under way: make another job() for another run")
+        self._alert_code, self._logged, self.log_error, self.job_id = OK, None, None, 0
+        try:
+            self._recorder = self._begin()
+        except psycopg.Error as error:
+            if self._required or isinstance(error, psycopg.DataError):  # a bad name
+                raise
+            self.log_error = error
+            self._warn("%s runs without being logged: %s", reason(error))
+        self._process = os.getpid()
+        return self
+
+    def _begin(self) -> Recorder:
         recorder = self._connect()
         try:
             self.job_id = recorder.add_job(self.name)
@@ -102,15 +123,10 @@ class job:  # noqa: N801
         except BaseException:
             recorder.close()
             raise
-        self._recorder = recorder
-        self._process = os.getpid()
-        self._alert_code = OK
-        self._logged: BaseException | None = None
-        self.log_error = None
-        return self
+        return recorder
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if self._recorder is None:
+        if self._process is None:
             return
         try:
             if error is not None and not _is_success(error):
@@ -120,12 +136,15 @@ class job:  # noqa: N801
                     self._end_step(step_id, self._alert_code, _exception_text(error))
             self._log(lambda to: to.end_job(self.job_id, self._alert_code))
         finally:
-            self._recorder.close()
-            self._recorder = None
-        if self.log_error is not None:
-            name, why = clean(self.name, 100), clean(reason(self.log_error), 500)
-            message = "run %s of %s is not logged to its end: %s"
-            logging.getLogger("check_jobmon").warning(message, self.job_id, name, why)
+            if self._recorder is not None:
+                self._recorder.close()
+            self._recorder = self._process = None
+        if self.log_error is not None and self.job_id:
+            self._warn(f"run {self.job_id} of %s is not logged to its end: %s", reason(self.log_error))
+
+    def _warn(self, message: str, why: str) -> None:
+        """Tell the program's log; the message has a place for the name and one for why."""
+        logging.getLogger("check_jobmon").warning(message, clean(self.name, 100), clean(why, 500))
 
     @contextlib.contextmanager
     def step(self, action: object) -> Iterator[Step]:
@@ -133,7 +152,7 @@ class job:  # noqa: N801
 
         An exception fails the step; the job fails only if the exception leaves its body, too.
         """
-        if self._recorder is None:
+        if self._process is None:
             raise RuntimeError(f"no run of {self.name} is under way: use step() within `with job`")
         step_id = self._log(lambda to: to.add_step(self.job_id, action))
         step, level, exception_text = Step(), OK, ""
@@ -176,8 +195,7 @@ class job:  # noqa: N801
 
     def _lock_again(self, recorder: Recorder) -> None:
         if self._lock and (holder := recorder.lock(self.job_id)):
-            message = "the session that had the lock of %s was lost, and now %s"
-            logging.getLogger("check_jobmon").warning(message, clean(self.name, 100), holder)
+            self._warn("the session that had the lock of %s was lost, and now %s", holder)
 
 
 def _exception_text(error: BaseException) -> str:

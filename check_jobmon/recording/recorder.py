@@ -50,7 +50,7 @@ class Recorder(Session):
             cause = error.__cause__
             raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
         try:
-            settings = "SET jobmon.keep_link = on;"
+            settings = "SET jobmon.keep_link = on; SET jobmon.on_link_failure = error;"
             settings += "SET idle_session_timeout = 0;" if self.info.server_version >= 140000 else ""
             if found := self.rows(settings + untrusted(schema)):
                 raise errors.InsufficientPrivilege(distrust(found[0][0], schema, self.dbname, self.user))

@@ -420,6 +420,40 @@ def test_where_nothing_can_be_logged_the_body_is_not_run() -> None:
     assert done == []
 
 
+def test_a_job_that_need_not_be_logged_runs_without_its_log_and_says_so_once(
+    conninfo: str, session: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = []
+    for name in ("etl", "load"):
+        with check_jobmon.job(name, host="127.0.0.1", port=1, required=False) as job:
+            with pytest.raises(RuntimeError, match="is under way"), job:
+                pass
+            with job.step("load") as step:
+                step.message = "42 rows"
+                done.append(name)
+            with contextlib.suppress(LookupError), job.step("index"):
+                raise LookupError
+        assert (job.job_id, type(job.log_error)) == (0, psycopg.OperationalError)
+        with pytest.raises(RuntimeError, match="no run of"), job.step("too late"):
+            pass
+    assert done == ["etl", "load"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(": ")[0] for message in messages] == [
+        "etl runs without being logged",
+        "load runs without being logged",
+    ]
+    assert messages[0].startswith("etl runs without being logged: connection")
+    with check_jobmon.job("etl", conninfo, required=False) as job:
+        pass
+    assert (job.job_id, job.log_error) == (1, None)
+    assert session.execute(RUNS).fetchall() == [("ETL", "OK")]
+    with pytest.raises(psycopg.Error, match="a job needs a name"), check_jobmon.job(" ", conninfo, required=False):
+        done.append("body")
+    with pytest.raises(ValueError, match=r"^lock=True needs the log, so it can't be with required=False: choose"):
+        check_jobmon.job("etl", conninfo, lock=True, required=False)
+    assert len(done) == 2
+
+
 def test_a_job_with_a_lock_is_not_run_twice_at_the_same_time(conninfo: str, session: psycopg.Connection) -> None:
     done = []
     with check_jobmon.job("nightly etl", conninfo, lock=True) as first:

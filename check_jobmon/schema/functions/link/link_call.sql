@@ -5,6 +5,7 @@
 -- the same call is sent again. The link's side recognizes the repetition by the call's time, which is the time logged.
 -- While dblink waits for the link's answer, the caller can't be interrupted (before PostgreSQL 17), and PostgreSQL can't see a
 -- deadlock of the two. So the link waits only a short time for a lock, and link_wait() does the rest.
+-- If the log can't be written, link_failed() decides whether the job goes on without it.
 -- Has no search_path of its own, because its callers have one: every name is qualified. Each part of an expression costs time, anew
 -- in each transaction; so there are few.
 CREATE OR REPLACE FUNCTION @schema@.link_call(p_name text, p_arguments text[], p_answer boolean DEFAULT false) RETURNS text
@@ -23,6 +24,7 @@ DECLARE
     v_new     boolean;
     v_waits   boolean;
     v_taken   boolean;
+    v_failed  boolean;
 BEGIN
     IF p_answer THEN
         v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
@@ -31,7 +33,14 @@ BEGIN
     END IF;
     LOOP
         IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
-            PERFORM @schema@.link_open('@schema_name@_link');
+            BEGIN
+                PERFORM @schema@.link_open('@schema_name@_link');
+            EXCEPTION WHEN OTHERS THEN
+                v_failed := @schema@.link_failed(p_name, SQLERRM);
+                EXIT WHEN v_failed;
+                RAISE;
+            END;
+            v_answer := pg_catalog.set_config('@schema_name@.link_failed', '', false);
             -- until the end of the transaction, link_close() closes it only for this job
             v_answer := pg_catalog.set_config('@schema_name@.link_opener', CASE WHEN p_name OPERATOR(pg_catalog.=) 'add_job'
                                                                                 THEN p_arguments[1] END, true);
@@ -69,22 +78,39 @@ BEGIN
                 -- 57P05: idle_session_timeout, a name that PostgreSQL 13 doesn't know
                 v_answer := @dblink@.dblink_disconnect('@schema_name@_link');
                 IF v_new THEN
+                    v_failed := @schema@.link_failed(p_name, SQLERRM);
+                    EXIT WHEN v_failed;
                     RAISE;
                 END IF;
                 -- link_answer() sees whether it was executed
                 v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
                 p_answer := true;
+            WHEN insufficient_resources OR read_only_sql_transaction OR deadlock_detected OR system_error OR internal_error THEN
+                v_failed := @schema@.link_failed(p_name, SQLERRM);
+                EXIT WHEN v_failed;
+                RAISE;
         END;
     END LOOP;
     IF v_waits THEN
         BEGIN
             v_answer := @schema@.link_wait('@schema_name@_link', v_send, p_answer);
-        EXCEPTION WHEN unique_violation THEN
-            IF p_arguments[1] IS NULL OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
-                RAISE;
-            END IF;
-            v_taken := true;
+        EXCEPTION
+            WHEN unique_violation THEN
+                IF p_arguments[1] IS NULL OR p_name OPERATOR(pg_catalog.<>) ALL (ARRAY['add_job', 'add_step']) THEN
+                    RAISE;
+                END IF;
+                v_taken := true;
+            WHEN lock_not_available OR connection_exception OR admin_shutdown OR crash_shutdown
+                 OR insufficient_resources OR read_only_sql_transaction OR deadlock_detected OR system_error OR internal_error THEN
+                v_failed := @schema@.link_failed(p_name, SQLERRM);
+                IF NOT v_failed THEN
+                    RAISE;
+                END IF;
         END;
+    END IF;
+    IF v_failed THEN
+        -- the id of what isn't logged
+        RETURN CASE WHEN p_name OPERATOR(pg_catalog.=) ANY (ARRAY['add_job', 'add_step']) THEN '0' END;
     END IF;
     IF v_taken THEN
         -- another run or step has the id: the link's side finds one that is free

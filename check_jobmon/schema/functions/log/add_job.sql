@@ -24,4 +24,5 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS
     'Starts a run of the job and returns its job_id. The job''s name is converted to upper case. Other sessions see the run at '
-    'once, and it is kept even if the transaction rolls back.';
+    'once, and it is kept even if the transaction rolls back. If it can''t be logged and jobmon.on_link_failure is "warning", the job_id '
+    'is 0: all calls with this job_id do nothing.';

@@ -9,6 +9,9 @@ BEGIN
     IF p_step_id IS NULL THEN
         RAISE EXCEPTION 'update_step() needs a step_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the step_id that add_step() returned.';
+    ELSIF p_step_id = 0 THEN
+        -- it isn't logged: see link_failed()
+        RETURN;
     END IF;
     v_answer := link_call('update_step', ARRAY[p_step_id::text, p_status, p_message]);
 END
