@@ -35,7 +35,7 @@ VARYING = (
     (r"\t", " "),
     (r"\d+m\d+\.\d+s", "TIME"),
     (r'file "[^"]*"', 'file "FILE"'),
-    (r"\bjob \d+", "job JOB_ID"),
+    (r"\b(job|run) \d+", r"\1 JOB_ID"),
     (r"\bversion \d+", "version N"),
     (r"; roles: .*", "; ROLES"),
     (r"-{5,}", "-----"),
@@ -78,7 +78,9 @@ def site(tmp_path: Path, place: Place) -> Iterator[Site]:
 
 
 def standby(site: Site) -> str:
-    """A standby, which the page calls db2.example.com."""
+    """A standby, which the page calls db2.example.com, of a primary on which a job is under way."""
+    under_way = site.cleanup.enter_context(site.etl.connect())
+    under_way.execute("SELECT jobmon.add_job('catalog refresh')")
     standby = Standby(site.server.binaries, site.server.settings)
     standby.primary = site.server
     site.cleanup.callback(standby.remove)
