@@ -38,13 +38,13 @@ def new_server() -> Iterator[Server]:
         server.remove()
 
 
-def examples() -> list[tuple[str, list[str]]]:
-    """Each command of the tutorial, from the installation of the job log on, with the lines that it is to print."""
+def examples(page: str) -> list[tuple[str, list[str]]]:
+    """Each command in a page's text, with the lines that it is to print."""
     found: list[tuple[str, list[str]]] = []
-    for line in TUTORIAL.read_text(encoding="utf-8").partition("\nInstall the job log\n")[2].splitlines():
+    for line in page.splitlines():
         if line.startswith("    $ "):
             found.append((line.removeprefix("    $ "), []))
-        elif line.startswith("    "):
+        elif line.startswith("    ") and found:
             found[-1][1].append(line.removeprefix("    "))
     return found
 
@@ -56,26 +56,33 @@ def alike(line: str) -> str:
     return line.strip()
 
 
-def test_the_tutorial_s_commands_print_what_it_says(new_server: Server, tmp_path: Path) -> None:
+def lines(command: str, server: Server, folder: Path) -> list[str]:
+    """What a command prints for the server's superuser, without empty lines, with `folder` as its home."""
     programs = [os.path.dirname(sys.executable), str(wheel_binaries()), os.environ["PATH"]]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment |= {
-        **{"PATH": os.pathsep.join(programs), "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(tmp_path)},
-        **{"PGHOST": str(new_server.folder), "PGPORT": str(new_server.port), "PGUSER": "postgres", "PGTZ": "UTC"},
+        **{"PATH": os.pathsep.join(programs), "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(folder)},
+        "XDG_STATE_HOME": str(folder),
+        **{"PGHOST": str(server.folder), "PGPORT": str(server.port), "PGUSER": "postgres", "PGTZ": "UTC"},
     }
-    commands = examples()
+    done = subprocess.run(
+        ["bash", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=folder,
+        timeout=60,
+        check=False,
+    )
+    return [line for line in done.stdout.splitlines() if line]
+
+
+def test_the_tutorial_s_commands_print_what_it_says(new_server: Server, tmp_path: Path) -> None:
+    # from the installation of the job log on
+    commands = examples(TUTORIAL.read_text(encoding="utf-8").partition("\nInstall the job log\n")[2])
     assert len(commands) > 25
     for command, expected in commands:
-        done = subprocess.run(
-            ["bash", "-c", command.replace("/tmp/", f"{tmp_path}/")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-            timeout=60,
-            check=False,
-        )
-        printed = [alike(line) for line in done.stdout.splitlines() if line]
+        printed = [alike(line) for line in lines(command.replace("/tmp/", f"{tmp_path}/"), new_server, tmp_path)]
         assert printed == [alike(line) for line in expected], f"change docs/tutorial.rst: {command}"

@@ -22,6 +22,7 @@ from tests.system.daemons import SOURCES, program
 from tests.test_readme import DOCS, README, parsed
 
 INSTALLING, MONITORING = DOCS / "guides/installing.rst", DOCS / "guides/nagios-icinga.rst"
+QUESTIONS = DOCS / "questions.rst"
 DEBIAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LAYERED = ("/etc", "/opt", "/run", "/usr/lib/nagios", "/var/lib", "/var/log")
 NEW_MACHINE = f"""
@@ -294,3 +295,18 @@ def test_nrpe_runs_the_plugin_on_the_socket_of_debians_server(
         "JOBMON CRITICAL - 1 critical, 0 ok: NIGHTLY ETL failed 1 time (load facts: duplicate key)"
     ), answer
     assert answer.status == 2
+
+
+def test_all_of_it_can_be_removed(linked: Machine) -> None:
+    installed = "find /etc /opt /usr/local /usr/lib/nagios -name '*check_jobmon*' -prune -o -name 'jobmonctl*'"
+    for title, beginning in (("Nagios 4", ""), ("Icinga 2", ""), ("NRPE", "")):
+        follow(linked, block(MONITORING, title, beginning))
+    for beginning in ("install -m 644 contrib/cron", "install -m 644 contrib/systemd"):
+        follow(linked, block(INSTALLING, "Every day, by cron or systemd", beginning))
+    assert linked.succeed(installed).count("\n") == 4 + 3 + 1 + 4
+    try:
+        follow(linked, block(QUESTIONS, "How do I get rid of it?", "rm "))
+        assert linked.succeed(installed) == ""
+    finally:
+        # for the other tests
+        follow(linked, block(INSTALLING, "The programs"))
