@@ -5,10 +5,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 
-# `|` ends the text in the plugin's output; < and > are markup in the monitoring server's pages.
-_HARMLESS = str.maketrans({"|": "¦", "<": "‹", ">": "›"})
 # Control, format (RTL marks), surrogate, private and unassigned characters, line and paragraph separators.
 _UNSEEN = ("C", "Zl", "Zp")
+_BLANKS = re.compile(r"\s+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 LABEL_LENGTH = 60
 
@@ -40,27 +39,33 @@ def unrepresented(message: str) -> str:
 
 
 def clean(text: str, length: int = 0) -> str:
-    """The text in one line, with nothing that could break the output's format or act on a terminal.
+    """The text in one line, with nothing that could act on a terminal, cut to `length`. All else is as it was logged.
 
-    With `length`, cut to that many characters, the last of which is then `…`.
-
-    >>> clean("duplicate key\\n  value | \\x1b[31mred")
-    'duplicate key value ¦ [31mred'
-    >>> clean("abcdef", 4)
-    'abc…'
+    >>> clean("duplicate key\\n  value |  <1> \\x1b[31mred")
+    'duplicate key value |  <1> [31mred'
     """
     whole = not length or len(text) <= 4 * length  # more is not looked at: what comes can be megabytes
     if not whole:
         text = text[: 4 * length]
     if not (text.isascii() and text.isprintable()):
-        text = "".join(
-            c if not unicodedata.category(c).startswith(_UNSEEN) else " " if c.isspace() else ""
-            for c in (storable(text) if _SURROGATE.search(text) else text)
-        )
-    text = " ".join(text.split()).translate(_HARMLESS)
-    if not whole or (length and len(text) > length):
-        text = text[: length - 1].rstrip() + "…"
-    return text
+        text = _BLANKS.sub(_one_line, storable(text) if _SURROGATE.search(text) else text)
+        text = "".join(c for c in text if not unicodedata.category(c).startswith(_UNSEEN))
+    text = text.strip()
+    return cut(text if whole else text.ljust(length + 1), length)
+
+
+def _one_line(blanks: re.Match[str]) -> str:
+    """Blanks as they are, or one for them all if a line's end or a tab is among them."""
+    return blanks[0] if all(unicodedata.category(c) == "Zs" for c in blanks[0]) else " "
+
+
+def cut(text: str, length: int) -> str:
+    """The text in at most so many characters, the last of which is `…` if there were more; whole if the length is 0.
+
+    >>> cut("abcdef", 4), cut("abcd", 4)
+    ('abc…', 'abcd')
+    """
+    return f"{text[: length - 1].rstrip()}…" if length and len(text) > length else text
 
 
 def title(job_name: str, length: int = 100) -> str:
@@ -110,7 +115,7 @@ def label(job_name: str) -> str:
     >>> label("A=B")
     'A_B~52b82c13'
     """
-    legal = re.sub(r"[^\w .:/+#@-]", "_", clean(job_name, LABEL_LENGTH)).replace("::", "__")
+    legal = re.sub(r"[^\w .:/+#@-]", "_", clean(" ".join(job_name.split()), LABEL_LENGTH)).replace("::", "__")
     if legal and legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
         return legal
     import hashlib  # OpenSSL, for the few names that need it

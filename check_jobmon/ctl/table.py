@@ -73,7 +73,7 @@ def plain(table: Table) -> list[str]:
     r"""The table's lines.
 
     >>> plain(Table(("JOB", "TOOK", "WHY"), (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""))), ("TOOK",)))
-    ['JOB   TOOK  WHY', 'A B     2s  x¦y', 'LOAD   10s']
+    ['JOB   TOOK  WHY', 'A B     2s  x|y', 'LOAD   10s']
     """
     rows = [table.columns, *([clean(cell) for cell in row.cells] for row in table.rows)]
     right = {place for place, column in enumerate(table.columns) if column in table.right}

@@ -84,7 +84,7 @@ class JobSummary(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name, as nagiosplugin has the results."""
-        problems = [f"{title(r.metric.name)} {r.hint}" for r in results if r.state != Ok]
+        problems = [f"{title(r.metric.name)} {clean(r.hint)}" for r in results if r.state != Ok]
         return f"{self._counts(results)}: {as_many_as_fit(problems, HEADLINE)}"
 
     def verbose(self, results: nagiosplugin.Results) -> list[str]:
@@ -122,7 +122,7 @@ class JobSummary(nagiosplugin.Summary):
         return self.resource.words[int(result.state)]
 
     def _reason(self, result: nagiosplugin.Result) -> str:
-        return result.metric.value.reason(self.resource.words, 500) if result.hint else ""
+        return clean(result.metric.value.reason(self.resource.words, 500)) if result.hint else ""
 
     @staticmethod
     def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:

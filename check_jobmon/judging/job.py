@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from check_jobmon.schema.scripts import UNCOUNTED
-from check_jobmon.text import clean, counted, duration
+from check_jobmon.text import counted, cut, duration
 
 
 class Words(NamedTuple):
@@ -70,10 +70,13 @@ class Job(NamedTuple):
         return max(ids, default=None)
 
     def reason(self, words: Words, length: int = 80) -> str:
-        """What is wrong with the job, in a few words; empty if nothing is. `length` bounds each text of others in it."""
+        """What is wrong with the job, in a few words; empty if nothing is.
+
+        Texts of others in it are as they were logged, each cut to `length`.
+        """
         reasons = []
         if self.failed_code > 1:
-            said = ": ".join(clean(text, length) for text in (self.failed_action, self.failed_message) if text)
+            said = ": ".join(cut(text, length) for text in (self.failed_action, self.failed_message) if text)
             most = self.sensitivity + UNCOUNTED
             times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
             reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
@@ -91,7 +94,7 @@ class Job(NamedTuple):
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()
-        against = "" if limit is None else f" ({clean(word, length)} {duration(limit, fraction=True)})"
+        against = "" if limit is None else f" ({cut(word, length)} {duration(limit, fraction=True)})"
         if self.age is None:
             return "missing, no run has ever completed"
         ago = duration(max(self.age, 0))
@@ -107,7 +110,7 @@ class Job(NamedTuple):
     def _blocker(self, length: int) -> str:
         if not self.blocker_pid:
             return "a prepared transaction"
-        who = ", ".join(clean(text, length) for text in (self.blocker_user, self.blocker_application) if text)
+        who = ", ".join(cut(text, length) for text in (self.blocker_user, self.blocker_application) if text)
         since = f" in a transaction since {self.blocker_since}" if self.blocker_since else ""
         return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + since
 

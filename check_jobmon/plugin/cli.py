@@ -13,7 +13,7 @@ from check_jobmon.judging.result import SERVER_SHARE, STATES, UNKNOWN, failed, u
 from check_jobmon.plugin.deadline import OUT_OF_MEMORY, Terminated, Write, within, write_all
 from check_jobmon.plugin.lazy_imports import lazy_imports
 from check_jobmon.plugin.options import add_options, refuse_contradictions
-from check_jobmon.plugin.output import bounded, compose
+from check_jobmon.plugin.output import barless, bounded, compose
 from check_jobmon.text import clean
 
 
@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if re.search(r"unrecognized arguments:.* -[wc]\b", message):
             message += "; thresholds come from the table job_check_config"
-        _print(f"JOBMON UNKNOWN - {mistake(self, message)}\n")
+        _print(f"JOBMON UNKNOWN - {barless(mistake(self, message))}\n")
         sys.exit(UNKNOWN)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str]:
     if outcome.death:
         return _without_answer(unreachable if outcome.death == OUT_OF_MEMORY else UNKNOWN, outcome.death, arguments)
     status, text = int(answer[:1]), answer[1:].decode("utf-8", "surrogatepass")
-    said = clean(outcome.stderr, 500)
+    said = barless(clean(outcome.stderr, 500))
     if said and (status == UNKNOWN or text.count("\n") == 1 or arguments.verbose):
         text = bounded(f"{text}the libraries said: {said}\n", arguments.max_output)
     return status, text

@@ -18,7 +18,8 @@ def compose(result: Result, max_bytes: int, of: str = "jobs") -> str:
     there is a text of perfdata for. In the output the summary's perfdata comes first and then the others by label, so that
     graphs find each figure in its place.
     """
-    first_line, long_output, perfdata = result.first_line, result.long_output, result.perfdata
+    first_line, long_output = barless(result.first_line), [barless(line) for line in result.long_output]
+    perfdata = result.perfdata
     # measured part by part: the whole can be megabytes, of which kilobytes fit
     if _size(_join(first_line, perfdata[:1], [])) + _total(perfdata[1:]) + _total(long_output) <= max_bytes:
         return _join(first_line, perfdata, long_output)
@@ -32,6 +33,11 @@ def compose(result: Result, max_bytes: int, of: str = "jobs") -> str:
     lines = _fitting(long_output, room - _total(perfdata[1 : jobs + 1]))
     left_out = _notice(len(long_output) - lines, len(perfdata[1:]) - jobs, max_bytes, of)
     return _join(first_line, perfdata[: jobs + 1], [*long_output[:lines], left_out])
+
+
+def barless(text: str) -> str:
+    """The text without `|`, which would be taken for the beginning of performance data."""
+    return text.replace("|", "¦")
 
 
 def bounded(text: str, max_bytes: int) -> str:

@@ -272,7 +272,7 @@ def test_what_can_never_be_logged_is_set_aside_and_stops_nothing(
     aside = spool.folder / "refused"
     ((path, said),) = spool.refused()
     assert line == f"{bad} can't be logged ({said}): it is set aside in {aside}"
-    assert said.startswith(reason.replace("|", "¦"))
+    assert said.startswith(reason)
     assert (path, path.read_bytes()) == (aside / bad.name, content)
     assert (list(spool.folder.iterdir()), last.exists()) == ([aside], False)
     assert spool.deliver(recorder, HERE) == (0, [])

@@ -26,7 +26,7 @@ from check_jobmon.judging.result import (
 )
 from check_jobmon.plugin.deadline import Terminated, Write, within
 from check_jobmon.plugin.options import SERVICE
-from check_jobmon.plugin.output import bounded, compose
+from check_jobmon.plugin.output import barless, bounded, compose
 from check_jobmon.plugin.targets import report
 from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, with_jobs
 from check_jobmon.text import clean
@@ -165,7 +165,7 @@ def _sent_by(
     stage = found.pop(STAGE, "")
     died = failed(UNKNOWN, outcome.death or "a child process ended without a result: please report it")
     missing = found.pop(MISSING, late(stage) if outcome.late else died)
-    return found, missing, clean(outcome.stderr, 500)
+    return found, missing, barless(clean(outcome.stderr, 500))
 
 
 def _received(pipe: BinaryIO) -> Iterator[tuple[int | str, Any]]:
