@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -16,8 +16,9 @@ from check_jobmon.connection.errors import BootstrapError, CheckImpossible, Data
 from check_jobmon.connection.session import SECONDS, Rows, Session
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.judging import catalog
-from check_jobmon.judging.job_log import Inquiry, Judgement
-from check_jobmon.judging.selection import unknown
+from check_jobmon.judging.check import MonitoredJobs, acquire
+from check_jobmon.judging.job_log import Inquiry
+from check_jobmon.judging.selection import Selection, unknown
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
@@ -82,9 +83,9 @@ class JobLog:
             fill(query, {"schema": schema, **self.columns}), *parameters, mode="READ WRITE" if write else "READ ONLY"
         )
 
-    def judge(self) -> Judgement:
-        """The jobs as check_jobmon judges them."""
-        return self.session.ask(self._inquiry().judging())
+    def judge(self, patterns: Sequence[str] = ()) -> MonitoredJobs:
+        """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
+        return self.session.ask(acquire(self._inquiry(), Selection(tuple(patterns), logged=True)))
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from check_jobmon.config.connection_options import option
+from check_jobmon.config.connection_options import filled, option
 from check_jobmon.ctl.arguments import add_session_arguments, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
     option(either, "--watch SECONDS", text, waiting_time, nargs="?", const=2.0)
     option(either, "--json", "print JSON")
+    some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
+    option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
+    option(parser, "--problems", "only the jobs that are not OK")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,21 +38,25 @@ def run(arguments: argparse.Namespace) -> int:
 @in_job_log
 def _show(log: JobLog, arguments: argparse.Namespace) -> int:
     if arguments.json:
-        words, jobs = _judge(log)
-        show_json(json_object(job, words) for job in jobs)
+        words, jobs = _judge(log, arguments)
+        show_json(json_object(job, words) for job in _shown(jobs, arguments.problems))
     else:
-        show(_look(log))
+        show(_look(log, arguments))
     return 0
 
 
-def _judge(log: JobLog) -> tuple[Words, list[Job]]:
-    words, jobs, _ = log.judge()
-    return words, sorted(jobs, key=lambda job: (not job.active, -_code(job), job.name))
+def _judge(log: JobLog, arguments: argparse.Namespace) -> tuple[Words, list[Job]]:
+    found = log.judge(arguments.job)
+    return found.words, sorted(found.jobs, key=lambda job: (not job.active, -_code(job), job.name))
 
 
-def _look(log: JobLog) -> Table:
-    words, jobs = _judge(log)
-    return table(jobs, words, time.strftime(NOW))
+def _shown(jobs: list[Job], problems: bool) -> list[Job]:
+    return [job for job in jobs if not problems or (job.active and _code(job) > 1)]
+
+
+def _look(log: JobLog, arguments: argparse.Namespace) -> Table:
+    words, jobs = _judge(log, arguments)
+    return table(jobs, words, time.strftime(NOW), arguments.problems)
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
@@ -60,7 +67,7 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
             with connected(arguments) as (session, schema):
                 log = JobLog(session, schema)
                 while True:
-                    last = _look(log)
+                    last = _look(log, arguments)
                     yield last
         except FAILURES as error:
             if last is None:
@@ -100,25 +107,25 @@ def _word(job: Job, words: Words) -> str:
     return words[_code(job) - 1] if job.active else "-"
 
 
-def table(jobs: list[Job], words: Words, title: str) -> Table:
-    """The jobs as a table, under a line that counts them."""
+def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> Table:
+    """The jobs as a table, or those with `problems`, under a line that counts them all."""
     counts = Counter(_code(job) for job in jobs if job.active)
     counted = ", ".join(f"{counts[code]} {words[code - 1]}" for code in (3, 2, 1))
     rows = []
-    for job in jobs:
+    for job in _shown(jobs, problems):
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
         cells = (_word(job, words), job.name, *times, failures, _reason(job, words))
         rows.append(Row(cells, _code(job) if job.active else None))
     columns = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
-    return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted}  ({title})")
+    return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted} ({title})")
 
 
 def _reason(job: Job, words: Words) -> str:
     if not job.active:
         return "not watched: active is false"
-    return job.reason(words, 500) or ("running" if job.alive_job_id and not job.unverified else "")
+    return job.reason(words, 500, whole=True)
 
 
 def json_object(job: Job, words: Words) -> dict[str, Any]:

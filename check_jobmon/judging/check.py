@@ -13,6 +13,7 @@ from check_jobmon.judging.job_log import STEPS, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
 from check_jobmon.judging.selection import Selection, unknown
+from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
@@ -35,9 +36,12 @@ class MonitoredJobs(nagiosplugin.Resource):
         return (nagiosplugin.Metric(job.name, job, context="job") for job in self.jobs if job.active)
 
 
-def acquire(log: Inquiry, selection: Selection, failures: int, with_steps: bool) -> Asking[MonitoredJobs]:
-    """Ask the database. Raises DatabaseUnreachable or CheckImpossible."""
-    words, jobs, steps = yield from log.judging(selection, failures, with_steps)
+def acquire(log: Inquiry, selection: Selection, failures: int = FAILURES, verbose: int = 1) -> Asking[MonitoredJobs]:
+    """Ask the database: from `verbose` 1 on also what open runs wait for, from 2 on the steps of last runs.
+
+    Raises DatabaseUnreachable or CheckImpossible.
+    """
+    words, jobs, steps = yield from log.judging(selection, failures, verbose)
     for pattern in selection.unmatched(job.name for job in jobs):
         names = yield from log.naming()
         raise CheckImpossible(unknown(pattern.upper(), names))
@@ -122,7 +126,7 @@ class JobSummary(nagiosplugin.Summary):
         return self.resource.words[int(result.state)]
 
     def _reason(self, result: nagiosplugin.Result) -> str:
-        return clean(result.metric.value.reason(self.resource.words, 500)) if result.hint else ""
+        return clean(result.metric.value.reason(self.resource.words, 500, self.verbosity > 0))
 
     @staticmethod
     def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:

@@ -44,12 +44,14 @@ class Job(NamedTuple):
     alive_pid: int | None
     alive_start: str | None
     unverified: bool
+    alive_for: float | None
     crashed_job_id: int | None
     crashed_start: str | None
     blocker_pid: int | None
     blocker_user: str | None
     blocker_application: str | None
     blocker_since: str | None
+    blocked_for: float | None
     failed_action: str | None
     failed_message: str | None
     capitalized: bool
@@ -71,10 +73,10 @@ class Job(NamedTuple):
         ids = [i for i in (self.alive_job_id, self.crashed_job_id, self.done_job_id) if i is not None]
         return max(ids, default=None)
 
-    def reason(self, words: Words, length: int = 80) -> str:
+    def reason(self, words: Words, length: int = 80, whole: bool = False) -> str:
         """What is wrong with the job, in a few words; empty if nothing is.
 
-        Texts of others in it are as they were logged, each cut to `length`.
+        Texts of others in it are as they were logged, each cut to `length`. With `whole`, also what the open run does.
         """
         reasons = []
         if self.failed_code > 1:
@@ -86,6 +88,8 @@ class Job(NamedTuple):
             reasons.append(self._missing(words, length))
         if self.crashed:
             reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, its backend is gone")
+        if whole and self.alive_for is not None and self.missing_code == 1:
+            reasons.append(self._running(length))
         mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
             mistakes.append("its threshold in job_check_config is not positive, so it is always past")
@@ -106,18 +110,28 @@ class Job(NamedTuple):
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"
         if self.unverified:
-            teller = "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
-            return f"missing, or running for {ago}, which {teller} can't tell{against}"
+            return f"missing, or running for {ago}, which {self._teller} can't tell{against}"
         if self.missing_status == "BLOCKED":
             return f"blocked by {self._blocker(length)}, still running after {ago}{against}"
         return f"still running after {ago}{against}: run {self.alive_job_id}, pid {self.alive_pid}"
 
+    def _running(self, length: int) -> str:
+        """What the open run does, for how long it has."""
+        running = f"running for {duration(max(self.alive_for or 0, 0))}"
+        if self.unverified:
+            return f"{running}, or crashed, which {self._teller} can't tell"
+        return running if self.blocker_pid is None else f"{running}, blocked by {self._blocker(length)}"
+
+    @property
+    def _teller(self) -> str:
+        return "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
+
     def _blocker(self, length: int) -> str:
+        lasting = "" if self.blocked_for is None else f" for {duration(self.blocked_for)}"
         if not self.blocker_pid:
-            return "a prepared transaction"
+            return f"a prepared transaction{lasting}"
         who = ", ".join(cut(text, length) for text in (self.blocker_user, self.blocker_application) if text)
-        since = f" in a transaction since {self.blocker_since}" if self.blocker_since else ""
-        return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + since
+        return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + lasting
 
 
 class Step(NamedTuple):

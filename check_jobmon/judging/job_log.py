@@ -57,9 +57,11 @@ class Inquiry:
         )
 
     def judging(
-        self, selection: Selection = EVERY_JOB, failures: int = FAILURES, steps: bool = False
+        self, selection: Selection = EVERY_JOB, failures: int = FAILURES, verbose: int = 0
     ) -> Asking[Judgement]:
         """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
+
+        From `verbose` 1 on, what open runs wait for is looked up for all of them, from 2 on the steps.
 
         Two round trips: the first reads the catalog, to see whether and how the tables can be read. If it can't tell whether
         reading is safe, doubts.sql takes one more.
@@ -88,7 +90,9 @@ class Inquiry:
             selection.extra_names(self.schema),
             selection.name_filter(),
             found.columns,
+            every_blocker=verbose > 0,
         )
+        steps = verbose > 1
         last_steps = ""
         if steps:  # one more than are shown, so that more are known to be there
             last_steps = self._timeouts_again() + self._query("last_steps", limit=str(STEPS + 1), job_status=query)

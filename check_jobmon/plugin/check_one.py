@@ -33,8 +33,10 @@ def check(arguments: argparse.Namespace, deadline: float, report: Callable[[str]
 def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadline: float) -> Asking[Result]:
     """Ask for the jobs in the schema, and judge them."""
     log = Inquiry(session, schema, deadline)
-    selection = Selection(tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job)
-    jobs = yield from acquire(log, selection, arguments.failures, arguments.verbose >= 2)
+    selection = Selection(
+        tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job or arguments.verbose > 0
+    )
+    jobs = yield from acquire(log, selection, arguments.failures, arguments.verbose)
     with_jobs = arguments.per_job or arguments.output == "json"
     return judged(log, jobs, arguments.verbose, arguments.crashed, arguments.perfdata, with_jobs)
 

@@ -64,8 +64,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option(many, "--key FILE", "private key of --cert (default: it is in the file of --cert)", path)
 
     output = parser.add_argument_group("output")
-    verbose = "print a table of all jobs; -vv: also the steps of each last run; -vvv: also the connection, the query"
-    verbose += " and how long each took (default: a line for each problem)"
+    verbose = "print a table of all jobs, also those that are healthy and not configured; -vv: also the steps of each"
+    verbose += (
+        " last run; -vvv: also the connection, the query and how long each took (default: a line for each problem)"
+    )
     output.add_argument("-v", "--verbose", action="count", default=0, help=verbose)
     perfdata = "performance data: all (of every job), problems (of jobs with a problem), summary (of all jobs together)"
     perfdata += " or none (default: all)"

@@ -108,10 +108,11 @@ SELECT -- a name that is cut stays different from others
        CASE WHEN isfinite(j.done_start) THEN date_part('epoch', j.done_end - j.done_start) END AS duration,
        j.done_job_id, j.done_end::text AS done_end, left(j.status, 200) AS status,
        j.alive_job_id, j.alive_pid, to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start, j.unverified,
+       CASE WHEN isfinite(j.alive_start) THEN date_part('epoch', now() - j.alive_start) END AS alive_for,
        j.crashed_job_id,
        CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'YYYY-MM-DD HH24:MI:SS OF') END AS crashed_start,
        e.blocker[1]::integer AS blocker_pid, e.blocker[2] AS blocker_user, e.blocker[3] AS blocker_application,
-       e.blocker[4] AS blocker_since,
+       e.blocker[4] AS blocker_since, e.blocker[5]::float8 AS blocked_for,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
        NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
@@ -119,9 +120,9 @@ SELECT -- a name that is cut stays different from others
   FROM with_codes AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
-        SELECT CASE WHEN j.missing_code > 1 AND j.alive_pid > 0 AND NOT j.unverified
+        SELECT CASE WHEN (j.missing_code > 1 OR @every_blocker@) AND j.alive_pid > 0 AND NOT j.unverified
                     THEN (SELECT ARRAY[b.pid::text, b.role_name, b.application_name,
-                                       to_char(b.xact_start, 'YYYY-MM-DD HH24:MI:SS OF')]
+                                       to_char(b.xact_start, 'YYYY-MM-DD HH24:MI:SS OF'), b.blocked_for::text]
                             FROM (@blocker@) AS b)
                END AS blocker,
                CASE WHEN j.failed_code > 1

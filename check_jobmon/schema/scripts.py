@@ -42,13 +42,14 @@ def job_status(
     extra_names: str = "SELECT NULL WHERE false",
     name_filter: str = "true",
     columns: Mapping[str, str] = COLUMNS,
+    every_blocker: bool = False,
 ) -> str:
     """The check's SELECT, job_status.sql, for a schema of any name.
 
     Runs are found by `strategy`: "index", "window" or "scan" (find_by_*.sql); `newest` says whether job_log has an index
     (end_time). A job without configuration alerts after that many `failures`. `extra_names` is a SELECT of names to judge
     besides, `name_filter` a condition on m.job_name. `columns` are the expressions for what older schemas name otherwise, or
-    don't have.
+    don't have. `every_blocker`: what an open run waits for is looked up even if the job doesn't alert.
     """
     query = sql_file("schema/job_status.sql")
     files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step"}
@@ -64,6 +65,7 @@ def job_status(
         "refusal": REFUSAL,
         **columns,
         "pid": "j.alive_pid",
+        "every_blocker": str(every_blocker).lower(),
         "job_id": "j.failed_job_id",
     }
     return fill(query, values)

@@ -1,14 +1,17 @@
 """jobmonctl status: the check's view, worst first, once or again and again."""
 
+import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
 
 import psycopg
+import pytest
 
-from tests.ctl.prompt import a_run, jobmonctl, on_terminal
-from tests.database import Database
+from tests.ctl.prompt import a_run, jobmonctl, on_terminal, refusal
+from tests.database import Database, until, value
 
 
 def configure(session: psycopg.Connection, *names: str) -> None:
@@ -39,6 +42,60 @@ def test_the_jobs_are_listed_worst_first_as_check_jobmon_sees_them(
     assert jobs[0].endswith("  0/0  missing, no run has ever completed")
     assert jobs[1].endswith("  1/0  failed 1 time (load: 3 rows rejected)")
     assert jobs[3].endswith("  not watched: active is false")
+
+
+def test_every_job_can_be_seen_and_the_problems_alone(database: Database, session: psycopg.Connection) -> None:
+    """What a new user does: log a job that nobody has configured, and look for it."""
+    a_run(session, "first try")
+    a_run(session, "second try", end="fail_job(%s)")
+    configure(session, "NEVER")
+    names = ["NEVER", "FIRST TRY", "SECOND TRY"]
+    shown = jobmonctl(database, "status").stdout
+    assert all(name in shown for name in names)
+    assert [job["name"] for job in json.loads(jobmonctl(database, "status", "--json").stdout)] == names
+    for option, expected in (
+        (["--problems"], ["NEVER"]),
+        (["-j", "* try"], ["FIRST TRY", "SECOND TRY"]),
+        (["-j", "second try", "-j", "never"], ["NEVER", "SECOND TRY"]),
+        (["-j", "* try", "--problems"], []),
+    ):
+        assert [job["name"] for job in json.loads(jobmonctl(database, "status", "--json", *option).stdout)] == expected
+    title, _, *lines = jobmonctl(database, "status", "--problems").stdout.splitlines()
+    assert title.startswith("1 CRITICAL, 0 WARNING, 2 OK (20")
+    assert len(lines) == 1
+    table = "\n".join(database.check("-v").stdout.splitlines()[1:])
+    assert all(name in table for name in names)
+    assert "FIRST TRY" not in database.check().stdout
+    assert refusal(jobmonctl(database, "status", "-j", "secnd try")) == (
+        'jobmonctl status: no job "SECND TRY" was ever logged or configured: did you mean "SECOND TRY"?'
+    )
+
+
+@pytest.mark.parametrize("warn", ["1 day", "1 microsecond"])
+def test_running_and_blocked_show_at_once(database: Database, session: psycopg.Connection, warn: str) -> None:
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('LOAD', %s, '2 days', true, 0)", [warn])
+    with contextlib.closing(database.connect()) as holder, contextlib.closing(database.connect()) as loader:
+        holder.execute("SET application_name = 'psql | <report>'; BEGIN; SELECT pg_advisory_lock(1)")
+        a_run(loader, "load", end="")
+        a_run(loader, "unconfigured", end="")
+        status = 0 if warn == "1 day" else 1
+        loader.pgconn.send_query(b"SELECT pg_advisory_lock(1)")
+        until(lambda: value(session, "SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        pid, who = holder.info.backend_pid, "postgres, psql | <report>"
+        blocked = rf"blocked by pid {pid} \({re.escape(who)}\) for \d+s"
+        shown = jobmonctl(database, "status").stdout
+        assert re.search(rf"UNCONFIGURED .*  running for \d+s, {blocked}\n", shown), shown
+        expected = (
+            rf"running for \d+s, {blocked}\n"
+            if status == 0
+            else rf"{blocked}, still running after \d+s \(warning 0s\)\n"
+        )
+        assert re.search(rf" LOAD .*  {expected}", shown), shown
+        output = database.check("-v")
+        assert output.status == status
+        assert re.search(rf"OK +UNCONFIGURED .*  running for \d+s, {blocked}\n", output.stdout.replace("¦", "|"))
+        assert "running for" not in database.check().stdout
+    assert "blocked" not in jobmonctl(database, "status").stdout
 
 
 def test_a_crashed_run_counts_as_check_jobmon_counts_it(database: Database, session: psycopg.Connection) -> None:

@@ -183,7 +183,7 @@ def test_exact_names_spare_the_server_the_other_jobs(database: Database, jobs: p
         assert found
         return int(found[1])
 
-    assert rows("-vvv") == 2
+    assert rows("-vvv") == 3
     assert rows("-vvv", "-j", "nightly etl") == 1
     assert rows("-vvv", "-j", "cube") == 1
     assert rows("-vvv", "-j", "cube", "-j", "nightly etl") == 2
