@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from check_jobmon.schema.scripts import UNCOUNTED
-from check_jobmon.text import counted, cut, duration
+from check_jobmon.text import clean, counted, cut, duration
 
 
 class Words(NamedTuple):
