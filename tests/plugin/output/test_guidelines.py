@@ -24,7 +24,6 @@ BROKEN = [
     "X | a=1\nlong | b=2\n",
     "X | a=1\n\nlong\n",
     "| a=1\n",
-    "X <b> | a=1\n",
     "X | a=1 a=2\n",
     "X | a b=1\n",
     "X | 'a=1\n",
