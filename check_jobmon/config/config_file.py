@@ -4,6 +4,7 @@ Uses no database: the function that converts names to upper case as the server d
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.durations import Duration, NotADuration, parse
+from check_jobmon.config.job_texts import TEXTS
 from check_jobmon.config.yaml_nodes import EXACT, Mistake, Node, Position, compose
 from check_jobmon.text import clean
 
@@ -49,12 +51,17 @@ class JobConfig:
     error: Duration
     sensitivity: int = 0
     active: bool = True
+    owner: str | None = None
+    description: str | None = None
+    runbook: str | None = None
     position: Position = field(default=Position(), compare=False)
 
     def values(self) -> dict[str, str]:
-        """The values by their keys, as the file has them."""
+        """The values by their keys, as the file has them; texts that the job has not are left out."""
         values = {"warn": self.warn, "error": self.error, "sensitivity": self.sensitivity, "active": self.active}
-        return {key: str(value).lower() for key, value in values.items()}
+        texts = {key: getattr(self, key) for key in TEXTS}
+        written = {key: json.dumps(text, ensure_ascii=False) for key, text in texts.items() if text}
+        return {key: str(value).lower() for key, value in values.items()} | written
 
 
 @dataclass(frozen=True)
@@ -251,6 +258,7 @@ FIELDS: dict[str, Callable[[Node], object]] = {
     "error": _duration,
     "sensitivity": _failures,
     "active": _truth,
+    **TEXTS,
 }
 """The keys of a job, as in JobConfig, and their converters; the message of a converter's ValueError follows the key."""
 _NOTHING = Node(Position(), "text")

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -11,9 +11,13 @@ from psycopg.adapt import Dumper, Loader
 
 from check_jobmon.config.config_file import JobConfig
 from check_jobmon.config.durations import Duration
+from check_jobmon.config.job_texts import TEXTS
+from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.schema.scripts import COLUMNS
+from check_jobmon.sql_files import fill, quoted, sql_file
+from check_jobmon.text import clean
 
 _INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send() of PostgreSQL
 LOCK_TIMEOUT = "30s"
@@ -65,9 +69,14 @@ class Change:
         if before is after:
             return "kept, though the file does not name it (--prune removes it)"
         old, new = before.values() if before else {}, after.values() if after else {}
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         if old and new:
-            return ", ".join(f"{key} {old[key]} -> {value}" for key, value in new.items() if old[key] != value)
-        return ", ".join(f"{key} {value}" for key, value in (old or new).items())
+            return ", ".join(f"{key} {_short(old, key)} -> {_short(new, key)}" for key in keys)
+        return ", ".join(f"{key} {_short(old or new, key)}" for key in keys)
+
+
+def _short(values: Mapping[str, str], key: str) -> str:
+    return clean(values.get(key, "none"), 60)
 
 
 def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) -> list[Change]:
@@ -88,6 +97,7 @@ class ConfigTable:
 
     session: Session
     schema: str
+    columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
 
     def __post_init__(self) -> None:
         self.session.adapters.register_loader("interval", IntervalLoader)
@@ -105,7 +115,10 @@ class ConfigTable:
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
-        return [JobConfig(*row) for row in self._execute(sql_file("config/config_rows.sql"), binary=True)]
+        return [
+            JobConfig(*row)
+            for row in self._execute(fill(sql_file("config/config_rows.sql"), self.columns), binary=True)
+        ]
 
     def lock(self) -> None:
         """Keep all others from writing until the transaction's end; readers, as the check, go on."""
@@ -113,9 +126,10 @@ class ConfigTable:
         self._execute("LOCK TABLE @schema@.job_check_config IN SHARE ROW EXCLUSIVE MODE")
 
     def make(self, changes: Iterable[Change]) -> None:
-        """Add, change and remove rows. Belongs into a transaction."""
-        values = "(%b, %b, %s, %s, %s)"
-        columns = "(warn_threshold, error_threshold, sensitivity, active, job_name)"
+        """Add, change and remove rows. Belongs into a transaction. Raises CheckImpossible if texts have no column."""
+        texts = [name for name in TEXTS if self.columns[name] == COLUMNS[name]]
+        values = f"(%b, %b, %s, %s, {'%s, ' * len(texts)}%s)"
+        columns = f"({', '.join(['warn_threshold, error_threshold, sensitivity, active', *texts, 'job_name'])})"
         insert = f"INSERT INTO @schema@.job_check_config {columns} VALUES {values}"
         update = f"UPDATE @schema@.job_check_config SET {columns} = {values} WHERE job_name = %s"
         for change in changes:
@@ -123,7 +137,17 @@ class ConfigTable:
             if job is None:
                 self._execute("DELETE FROM @schema@.job_check_config WHERE job_name = %s", change.name)
             elif change.sign != "=":
-                row = [job.warn, job.error, job.sensitivity, job.active, job.name]
+                if not texts and (job.owner or job.description or job.runbook):
+                    lacks = f'schema "{self.schema}" has no columns for owner, description and runbook'
+                    raise CheckImpossible(f'{lacks}, which job "{clean(job.name, 60)}" has: run "jobmonctl bootstrap"')
+                row = [
+                    job.warn,
+                    job.error,
+                    job.sensitivity,
+                    job.active,
+                    *(getattr(job, name) for name in texts),
+                    job.name,
+                ]
                 self._execute(insert, *row) if change.before is None else self._execute(update, *row, job.name)
 
     def never_logged(self, names: Sequence[str]) -> Mapping[str, list[str]]:

@@ -29,7 +29,9 @@ def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
     for job, capitals in zip(rows, upper([job.name for job in rows]), strict=True):
         normal = job.name == capitals and job.name.strip(" ") and len(job.name) <= NAME_LENGTH
         key = _key(job.name) if normal else f"{EXACT} {_key(job.name)}"
-        fields = ", ".join(f"{name}: {text}" for name, text in job.values().items() if _USUAL.get(name) != text)
+        fields = ", ".join(
+            f"{name}: {_escaped(text)}" for name, text in job.values().items() if _USUAL.get(name) != text
+        )
         # YAML's own bound on a key without the question mark is 1024 characters
         lines += [f"  {key}: {{{fields}}}"] if len(key) < _LONG_KEY else [f"  ? {key}", f"  : {{{fields}}}"]
     return "\n".join(lines) + "\n"
@@ -39,7 +41,12 @@ def _key(name: str) -> str:
     """A name as a YAML key: in double quotes unless every reader of YAML takes it for a text."""
     if _PLAIN.fullmatch(name) and name not in _SPECIAL:
         return name
-    return _ESCAPED.sub(lambda c: f"\\U{ord(c[0]):08x}", json.dumps(name, ensure_ascii=False))
+    return _escaped(json.dumps(name, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    """A text in double quotes, without the characters that readers of YAML may not accept."""
+    return _ESCAPED.sub(lambda c: f"\\U{ord(c[0]):08x}", text)
 
 
 def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:

@@ -91,8 +91,7 @@ def _read_without_server(source: str, data: bytes) -> Configuration:
 
 def _table(session: Session, schema: str) -> ConfigTable:
     """The table. Raises CheckImpossible unless it is part of a job log that can be trusted, and may be read."""
-    JobLog(session, schema, ("job_check_config",))
-    return ConfigTable(session, schema)
+    return ConfigTable(session, schema, JobLog(session, schema, ("job_check_config",)).columns)
 
 
 def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake]:

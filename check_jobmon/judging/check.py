@@ -84,13 +84,23 @@ class JobSummary(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name, as nagiosplugin has the results."""
-        problems = [f"{title(r.metric.name)} {r.hint}" for r in results if r.state != Ok]
-        return f"{self._counts(results)}: {as_many_as_fit(problems, HEADLINE)}"
+        found = [r for r in results if r.state != Ok]
+        problems = [f"{title(r.metric.name)} {r.hint}" for r in found]
+        url = found[0].metric.value.runbook_url if len(found) == 1 else ""
+        return f"{self._counts(results)}: {as_many_as_fit(problems, HEADLINE)}" + (f", runbook: {url}" if url else "")
 
     def verbose(self, results: nagiosplugin.Results) -> list[str]:
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
         if not self.verbosity:
-            return [f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}" for r in results if r.state != Ok]
+            return [
+                line
+                for r in results
+                if r.state != Ok
+                for line in (
+                    f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}",
+                    *(f"    {line}" for line in r.metric.value.about),
+                )
+            ]
         if not self.resource.jobs:
             return []
         rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
@@ -98,9 +108,10 @@ class JobSummary(nagiosplugin.Summary):
         titles = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
         head, *lines = aligned([titles, *(self._cells(*row) for row in rows)])
         shown = [head]
-        for line, (_, job, _) in zip(lines, rows, strict=True):
+        for line, (_, job, reason) in zip(lines, rows, strict=True):
             steps = self.resource.steps.get(job.last_job_id or 0, [])
-            shown += [line, *(f"    {step}" for step in _steps(steps, job.last_job_id))]
+            about = job.about if self.verbosity > 1 or reason else []
+            shown += [line, *(f"    {text}" for text in (*about, *_steps(steps, job.last_job_id)))]
         return shown
 
     def _counts(self, results: nagiosplugin.Results) -> str:

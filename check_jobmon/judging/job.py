@@ -54,6 +54,9 @@ class Job(NamedTuple):
     failed_message: str | None
     capitalized: bool
     expected_for: float | None
+    owner: str | None
+    description: str | None
+    runbook: str | None
 
     @property
     def crashed(self) -> bool:
@@ -89,6 +92,17 @@ class Job(NamedTuple):
         if reasons and not self.capitalized:
             mistakes.append("its name in job_check_config is not upper case, so no run can match it")
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
+
+    @property
+    def runbook_url(self) -> str:
+        """The runbook's URL for people; empty if there is none."""
+        return clean(self.runbook or "", 500)
+
+    @property
+    def about(self) -> list[str]:
+        """Whom to ask, what the job does, and what to do: a line for each that job_check_config has."""
+        texts = {"owner": clean(self.owner or "", 200), "description": clean(self.description or "", 2000)}
+        return [f"{name}: {text}" for name, text in {**texts, "runbook": self.runbook_url}.items() if text]
 
     def _missing(self, words: Words, length: int) -> str:
         limit = self.error_after if self.missing_code == 3 else self.warn_after

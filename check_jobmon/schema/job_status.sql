@@ -57,6 +57,7 @@ monitored AS (
            CASE WHEN c.warn_threshold < '1000 years' THEN greatest(c.warn_threshold, '-1000 years') END AS warn_limit,
            CASE WHEN c.error_threshold < '1000 years' THEN greatest(c.error_threshold, '-1000 years') END AS error_limit,
            CASE WHEN @since@ >= '1000-01-01' THEN least(@since@, '9999-12-31') END AS since,
+           @owner@ AS owner, @description@ AS description, @runbook@ AS runbook,
            o.criticals, coalesce(o.failures, 0) AS failures, o.failed_job_id,
            o.alive_job_id, o.alive_pid, o.alive_start, coalesce(o.unverified, false) AS unverified, o.lost_job_id, o.lost_start
       FROM @schema@.job_check_config AS c
@@ -115,7 +116,8 @@ SELECT -- a name that is cut stays different from others
        e.step[1] AS failed_action, e.step[2] AS failed_message,
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
        NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
-       CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for
+       CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for,
+       left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook
   FROM with_codes AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.

@@ -20,7 +20,10 @@ UNCOUNTED = 250
 """How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
-COLUMNS = {"code": "alert_code", "text": "alert_text", "since": "c.since"}
+COLUMNS = {
+    **{"code": "alert_code", "text": "alert_text", "since": "c.since"},
+    **{"owner": "c.owner", "description": "c.description", "runbook": "c.runbook"},
+}
 """Placeholders of columns that older schemas name otherwise, or don't have: of job_status_text, and of job_check_config AS c."""
 FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
 """Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""

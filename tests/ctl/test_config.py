@@ -466,3 +466,91 @@ def test_the_shell_completes_actions_and_options(tmp_path: Path) -> None:
 
     assert completed("jobmonctl config ") >= {"apply", "diff", "export", "check"}
     assert completed("jobmonctl config apply --pr") == {"--prune"}
+
+
+CONTACTS = """\
+defaults: {warn: 25h, error: 2d, owner: data team}
+jobs:
+  CUBE: {owner: ""}
+  ETL:
+    description: |
+      Loads the facts.
+      The report | needs them: "all" <of> them.
+    runbook: https://wiki.example.com/etl?a=1&b=2#now
+"""
+URL = "https://wiki.example.com/etl?a=1&b=2#now"
+
+
+def test_owner_description_and_runbook_go_from_the_file_into_the_alert_and_back(
+    database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "jobs.yml"
+    path.write_text(CONTACTS)
+    output = config(database, "apply", str(path))
+    assert output.status == 0
+    assert 'owner "data team", description "Loads the facts.' in output.stdout
+    assert output.stdout.splitlines()[0] == "+ CUBE: warn 25h, error 2d, sensitivity 0, active true"
+    assert config(database, "diff", str(path)).stdout.endswith(": no difference\n")
+    exported = tmp_path / "exported.yml"
+    exported.write_text(config(database, "export").stdout)
+    assert config(database, "diff", str(exported)).stdout.endswith(": no difference\n")
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
+    output = database.check()
+    assert output.first_line == f"JOBMON CRITICAL - 1 critical, 1 ok: ETL failed 1 time, runbook: {URL}"
+    _, owner, description, runbook = output.long_output.splitlines()
+    assert (owner, runbook) == ("    owner: data team", f"    runbook: {URL}")
+    assert description.startswith("    description: Loads the facts. The report ")
+    assert "wiki" not in output.perfdata
+    assert "data team" in database.check("-v").long_output
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('cube'))")
+    assert "wiki" not in database.check().first_line, "two problems"
+    path.write_text(CONTACTS.replace("data team", "").replace(URL, "http://wiki/"))
+    output = config(database, "apply", str(path))
+    assert output.stdout.startswith(f'~ ETL: owner "data team" -> none, runbook "{URL}" -> "http://wiki/"')
+
+
+def test_apply_keeps_since_of_rows_that_it_does_not_add(
+    database: Database, session: psycopg.Connection, file: str
+) -> None:
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 h', '30 h', true, 1, '2020-01-01')")
+    assert config(database, "apply", file).status == 0
+    query = "SELECT job_name, since = '2020-01-01', since > now() - interval '1 hour' FROM jobmon.job_check_config ORDER BY 1"
+    assert session.execute(query).fetchall() == [("CUBE REFRESH", False, True), ("NIGHTLY ETL", True, False)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (
+            "runbook",
+            "the wiki",
+            "runbook is a URL like https://wiki.example.com/etl, without blanks, quotes or a password",
+        ),
+        ("runbook", "javascript://x", "runbook is a URL like "),
+        ("runbook", "https://me:secret@wiki/", "runbook is a URL like "),
+        ("runbook", f"https://{'x' * 500}", "runbook has at most 500 characters, and this one has 508"),
+        ("owner", '"a\\nb"', "owner is one line of text, and this is not"),
+        ("owner", "[a, b]", 'owner of job "ETL" can\'t be a list'),
+        ("description", '"\\e[31m"', "description is text without control characters, and this is not"),
+    ],
+)
+def test_texts_that_are_none_are_mistakes_with_their_place(tmp_path: Path, key: str, value: str, said: str) -> None:
+    path = tmp_path / "jobs.yml"
+    path.write_text(f"jobs:\n  ETL:\n    warn: 1h\n    error: 2h\n    {key}: {value}\n")
+    output = run_module("check_jobmon.ctl", "config", "check", str(path))
+    assert output.stderr.startswith(f"{path}:5:{len(key) + 7}: {said}"), output
+    assert (output.status, output.stderr.count("\n"), "secret" in output.stderr) == (1, 1, False)
+
+
+def test_texts_need_columns_that_an_earlier_schema_has_not(
+    database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    session.execute("ALTER TABLE jobmon.job_check_config DROP owner, DROP description, DROP runbook, DROP since")
+    path = tmp_path / "jobs.yml"
+    path.write_text("jobs: {ETL: {warn: 1h, error: 2h}}")
+    assert config(database, "apply", str(path)).status == 0
+    path.write_text("jobs: {ETL: {warn: 1h, error: 2h, owner: me}}")
+    output = config(database, "apply", str(path))
+    said = 'schema "jobmon" has no columns for owner, description and runbook, which job "ETL" has: run "jobmonctl bootstrap"'
+    assert (output.status, output.stderr) == (1, f"jobmonctl config apply: {said}\n")
+    assert config(database, "export").stdout.endswith("jobs:\n  ETL: {warn: 1h, error: 2h}\n")

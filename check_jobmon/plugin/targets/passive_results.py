@@ -84,4 +84,7 @@ def _job_result(judged: JobResult) -> Result:
         summary = "no run has completed yet"
     else:
         summary = f"last run {duration(max(job.age, 0))} ago"
-    return failed(judged.state, f"{title(job.name)}: {summary}")._replace(perfdata=[job_perfdata(job)])
+    if judged.state and job.runbook_url:
+        summary += f", runbook: {job.runbook_url}"
+    result = failed(judged.state, f"{title(job.name)}: {summary}")
+    return result._replace(long_output=job.about, perfdata=[job_perfdata(job)])

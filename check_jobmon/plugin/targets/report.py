@@ -121,5 +121,6 @@ def _job(judged: JobResult) -> dict[str, Any]:
         "active": job.active,
         "failures": job.failures,
         "sensitivity": job.sensitivity,
+        **{"owner": job.owner, "description": job.description, "runbook": job.runbook},
         **{name: round(n, 3) if n is not None and math.isfinite(n) else None for name, n in seconds.items()},
     }

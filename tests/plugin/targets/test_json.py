@@ -53,7 +53,24 @@ def test_a_result_for_each_target_in_the_file_s_order(
     assert job == {
         **{"name": "ETL", "state": 2, "state_text": "CRITICAL", "reason": "failed 1 time (load facts: boom)"},
         **{"active": True, "failures": 1, "sensitivity": 0, "warn": 3600, "error": 7200},
+        **{"owner": None, "description": None, "runbook": None},
     }
+
+
+def test_each_job_s_result_has_its_owner_description_and_runbook(
+    database: Database, session: psycopg.Connection, targets: Targets
+) -> None:
+    session.execute(HOURLY, ["ETL", 0])
+    session.execute(
+        "UPDATE jobmon.job_check_config SET (owner, description, runbook) = ('me', 'loads', 'https://wiki/etl')"
+    )
+    run_job(session, "etl", "boom")
+    output = check("--targets", targets({"one": database.parameters}), "--output", "json", "--per-job")
+    target, job = strictly(output.stdout)["results"]
+    reason = "failed 1 time (load facts: boom), runbook: https://wiki/etl"
+    assert (job["output"], target["output"].endswith(f": ETL {reason}")) == (f"JOBMON CRITICAL - ETL: {reason}", True)
+    assert job["long_output"] == ["owner: me", "description: loads", "runbook: https://wiki/etl"]
+    assert target["jobs"][0]["runbook"] == "https://wiki/etl"
 
 
 def test_each_job_has_a_result_of_its_own_with_per_job(
