@@ -50,6 +50,10 @@ fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))
 """Switches a new network namespace's loopback interface on (SIOCSIFFLAGS, IFF_UP)."""
 
 
+FAILED = "JOBMON CRITICAL - 1 critical, 0 ok: NIGHTLY ETL failed 1 time (load facts: duplicate key)"
+"""What the plugin says of the server's job."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """A Debian machine on which nobody has installed check_jobmon, and a checkout on it."""
@@ -237,7 +241,8 @@ def test_icinga_takes_the_file_and_its_command_names_the_plugin(linked: Machine)
 
 @pytest.fixture
 def debian_server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
-    """A server with the pg_hba.conf of Debian's packages, and the folder of its socket, which everybody can reach."""
+    """A server with the pg_hba.conf of Debian's packages, the check's role and a failed job in its database etl; and the folder
+    of its socket, which everybody can reach."""
     sockets = Path("/tmp") / f"{tmp_path.name}-sockets"
     server = Server(tcp=True)
     server.settings["unix_socket_directories"] = f"{server.folder},{sockets}"
@@ -250,10 +255,29 @@ def debian_server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
         )
         (server.data / "pg_ident.conf").write_text("superuser root postgres\n")
         server.start()
+        with Database(server, "postgres").connect() as session:
+            session.execute("CREATE DATABASE etl")
+        etl = Database(server, "etl")
+        assert etl.ctl("bootstrap").status == 0
+        with etl.connect() as session:
+            session.execute(block(MONITORING, "The role and its password").encode())
+            session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '25 hours', '2 days', true, 0)")
+            log_run(session, "nightly etl", "duplicate key")
         yield server, sockets
     finally:
         server.remove()
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def test_the_user_of_the_daemons_checks_with_the_password_in_its_file(
+    machine: Machine, debian_server: tuple[Server, Path]
+) -> None:
+    server, _ = debian_server
+    create, line = block(MONITORING, "The role and its password", "install ").split("\n\n")
+    machine.succeed(f"{create} && echo '{line.replace('5432', str(server.port))}' > /var/lib/nagios/.pgpass")
+    machine.succeed("echo 127.0.0.1 db.example.com >> /etc/hosts")
+    answer = machine.run(f"export PGPORT={server.port} && {block(MONITORING, 'The role and its password', 'su ')}")
+    assert (answer.status, answer.first_line) == (2, FAILED), answer
 
 
 def test_nrpe_runs_the_plugin_on_the_socket_of_debians_server(
@@ -262,14 +286,6 @@ def test_nrpe_runs_the_plugin_on_the_socket_of_debians_server(
     program("nrpe", "nagios-nrpe-server")
     program("check_nrpe", "nagios-nrpe-plugin")
     server, sockets = debian_server
-    with Database(server, "postgres").connect() as session:
-        session.execute("CREATE DATABASE etl")
-    etl = Database(server, "etl")
-    assert etl.ctl("bootstrap").status == 0
-    with etl.connect() as session:
-        session.execute(block(MONITORING, "The role and its password").encode())
-        session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '25 hours', '2 days', true, 0)")
-        log_run(session, "nightly etl", "duplicate key")
     linked.succeed(
         "mkdir -p /run/postgresql /run/nagios && chown nagios /run/nagios"
         f" && ln -sf {sockets}/.s.PGSQL.{server.port} /run/postgresql/.s.PGSQL.5432"
@@ -291,10 +307,7 @@ def test_nrpe_runs_the_plugin_on_the_socket_of_debians_server(
         exit $status""",
         wrapped_in=("unshare", "--net"),
     )
-    assert answer.first_line == (
-        "JOBMON CRITICAL - 1 critical, 0 ok: NIGHTLY ETL failed 1 time (load facts: duplicate key)"
-    ), answer
-    assert answer.status == 2
+    assert (answer.status, answer.first_line) == (2, FAILED), answer
 
 
 def test_all_of_it_can_be_removed(linked: Machine) -> None:
