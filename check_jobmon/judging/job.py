@@ -98,7 +98,11 @@ class Job(NamedTuple):
         if self.alive_job_id is None:
             return f"missing, last run {ago} ago{against}"
         if self.unverified:
-            teller = "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
+            teller = (
+                "a standby or a role outside pg_monitor"
+                if (self.alive_pid or 0) > 0
+                else "another server than the run's"
+            )
             return f"missing, or running for {ago}, which {teller} can't tell{against}"
         if self.missing_status == "BLOCKED":
             return f"blocked by {self._blocker(length)}, still running after {ago}{against}"

@@ -19,8 +19,8 @@ UNCOUNTED = 250
 """How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
-FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
-"""Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
+FUNCTION_FOLDERS = ("admin", "link", "log", "monitor", "owner")
+"""Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
 
 class Script(NamedTuple):
@@ -119,7 +119,7 @@ def functions(schema: str, dblink: str) -> str:
 
 
 def function_names(folder: str) -> list[str]:
-    """The names of the functions in a folder of functions/: each file is named after the function in it."""
+    """The names of the functions and views in a folder of functions/: each file is named after what is in it."""
     return [name.removesuffix(".sql") for name in _file_names(f"functions/{folder}")]
 
 
