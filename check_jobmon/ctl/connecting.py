@@ -30,8 +30,9 @@ OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
 ADMINISTERING = ("ack", "cancel", "clear", "config apply")
 """Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
 VIEWS_ALLOWED = (
-    f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'"
+    f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
 )
+"""Undoes what session.py sets so that nothing but tables is read."""
 FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable, BootstrapError)
 """Exceptions whose text is the line to print."""
 
@@ -98,10 +99,8 @@ class JobLog:
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
         if self.own:
             # the views that have the role's own runs; of them, it trusts the schema's owner, as whoever logs does
-            query = query.replace("@schema@.job_log", "@schema@.own_runs").replace(
-                "@schema@.job_detail", "@schema@.own_steps"
-            )
-            query = f"{VIEWS_ALLOWED};{query}"
+            query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
+            query = query.replace("@schema@.job_detail", "@schema@.own_steps")
         text = fill(query, {"schema": schema, "code": self.columns[0], "text": self.columns[1]})
         return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
 
@@ -115,7 +114,7 @@ class JobLog:
     def require_name(self, name: str) -> None:
         """Raise CommandFailed, with the nearest names that there are, if no job has this name."""
         if self.own:
-            raise CommandFailed(f'no run of "{clean(name.upper(), 60)}" was ever logged{self.extent}')
+            raise CommandFailed(f'no run of "{name}" was ever logged{self.extent}')
         if self.rows(sql_file("ctl/is_known.sql"), name)[0][0]:
             return
         failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}

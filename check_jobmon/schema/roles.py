@@ -60,7 +60,9 @@ def ensure_roles(connection: Session, schema: str) -> str:
     said = "roles: " + ", ".join(f'"{schema}_{suffix}" {role.purpose}' for suffix, role in ROLES.items())
     names = [f"{schema}_{suffix}" for suffix, role in ROLES.items() if role.in_pg_monitor]
     lacking = ", ".join(name for name in names if not _may_see_sessions(connection, name))
-    return said + (f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {lacking})" if lacking else "")
+    return said + (
+        f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {lacking})" if lacking else ""
+    )
 
 
 def revoke_excess(connection: Session, schema: str, link: Sequence[str]) -> None:

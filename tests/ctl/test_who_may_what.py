@@ -114,3 +114,114 @@ def _run(database: Database, command: tuple[str, ...], user: str, job: int, fold
         where = [] if action == "check" else [*database.options[:-2], "-U", user]
         return run_module("check_jobmon.ctl", "config", action, *where, file_name)
     return database.ctl(first, "-U", user, *arguments)
+
+
+@pytest.fixture
+def authors(session: psycopg.Connection) -> Iterator[None]:
+    """Two that log, and the group of one of them; "o'brien" has what has to be quoted in its name."""
+    session.execute(
+        """
+        CREATE ROLE "o'brien" LOGIN IN ROLE jobmon_log;
+        CREATE ROLE etl_group;
+        CREATE ROLE other_author LOGIN IN ROLE jobmon_log, etl_group;
+        GRANT jobmon_log TO etl_group
+        """
+    )
+    yield
+    session.execute("""DROP ROLE "o'brien", other_author, etl_group""")
+
+
+@pytest.mark.usefixtures("authors")
+def test_an_author_sees_what_failed_of_the_own_runs_and_nothing_of_others(database: Database) -> None:
+    with database.connect(user="o'brien") as one, database.connect(user="other_author") as two:
+        mine = a_run(one, "mine", ("load", "CRITICAL", "my secret"), end="fail_job(%s)")
+        a_run(two, "theirs", ("load", "CRITICAL", "their secret"), end="fail_job(%s)")
+        two.execute("SET ROLE etl_group")
+        group = a_run(two, "group's", ("load", "OK", "shared"))
+        two.execute("RESET ROLE")
+        assert one.execute("SELECT job_name FROM jobmon.own_runs").fetchall() == [("MINE",)]
+        assert one.execute("SELECT message FROM jobmon.own_steps").fetchall() == [("my secret",)]
+        assert {row[0] for row in two.execute("SELECT job_name FROM jobmon.own_runs")} == {"THEIRS", "GROUP'S"}
+        # a function of the reader's own, as cheap as can be, is not called with the rows of others
+        one.execute(
+            "CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001"
+            " AS $$BEGIN RAISE NOTICE '%', $1; RETURN true; END$$"
+        )
+        leaked: list[str | None] = []
+        one.add_notice_handler(lambda notice: leaked.append(notice.message_primary))
+        one.execute("SELECT FROM jobmon.own_steps WHERE pg_temp.leak(message)")
+        one.execute("SELECT FROM jobmon.own_runs WHERE pg_temp.leak(job_name)")
+        assert leaked == ["my secret", "MINE"]
+        for change in ("DELETE FROM jobmon.own_runs", "UPDATE jobmon.own_steps SET message = ''"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                one.execute(change.encode())
+    me = ["-U", "o'brien"]
+    for command in (["show"], ["failed"], ["like", "i"], ["detail", "mine"], ["history", "mine"]):
+        said = database.ctl(command[0], *me, *command[1:])
+        assert (said.status, said.stderr) == (0, ""), said
+        assert "MINE" in said.stdout
+        assert "THEIRS" not in said.stdout
+        assert "their secret" not in said.stdout
+    assert "my secret" in database.ctl("detail", *me, str(mine)).stdout
+    for command in (["detail", str(group)], ["show", "theirs"], ["history", "theirs"], ["detail", "theirs"]):
+        said = database.ctl(command[0], *me, *command[1:])
+        assert (said.status, said.stdout, said.stderr.count("\n")) == (1, "", 1), said
+        assert """as far as role "o'brien" may see""" in said.stderr
+    assert database.ctl("running", *me).stdout == 'no job is running, as far as role "o\'brien" may see\n'
+
+
+@pytest.mark.usefixtures("members")
+def test_who_reads_without_pg_monitor_is_shown_what_it_cannot_know_as_unknown(
+    database: Database, session: psycopg.Connection
+) -> None:
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 ms', '1 day', true, 0, '-infinity')")
+    a_run(session, "etl")
+    a_run(session, "etl", end="")
+    reader = database.check("-U", "may_read")
+    assert "ETL missing, or running for" in reader.first_line
+    assert "which a standby or a role outside pg_monitor can't tell" in reader.first_line
+    assert "still running after" in database.check("-U", "may_monitor").first_line
+    assert ",open," in database.ctl("running", "-U", "may_read").stdout.replace("  ", ",").replace(" ", "")
+    assert '"state": "open"' in database.ctl("running", "--json", "-U", "may_read").stdout
+    session.close()
+    with database.connect() as again:
+        again.execute("SELECT pg_sleep(0.1)")
+        assert '"state": "crashed"' in database.ctl("show", "-n1", "--json", "-U", "may_read").stdout
+
+
+@pytest.mark.usefixtures("members")
+def test_an_administrator_gains_nobodys_rights(database: Database, session: psycopg.Connection) -> None:
+    session.execute("SELECT jobmon.fail_job(jobmon.add_job('etl'))")
+    with database.connect() as runner, database.connect(user="may_admin") as admin:
+        job = a_run(runner, "etl", end="")
+        for denied in (
+            "CREATE TABLE jobmon.mine ()",
+            "CREATE TRIGGER t AFTER INSERT ON jobmon.job_check_config EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "ALTER TABLE jobmon.job_check_config ADD CHECK (true)",
+            "CREATE RULE r AS ON INSERT TO jobmon.job_check_config DO ALSO SELECT 1",
+            "UPDATE jobmon.job_status_text SET alert_text = 'X'",
+            "INSERT INTO jobmon.job_check_log VALUES (1, 'X', 3)",
+            "DELETE FROM jobmon.job_log",
+            "UPDATE jobmon.job_detail SET message = ''",
+            "TABLE jobmon.link",
+            "TRUNCATE jobmon.job_check_config",
+            "SELECT jobmon.link_call('ping', '{}')",
+            "SELECT pg_cancel_backend(%s)" % runner.info.backend_pid,  # noqa: UP031
+            f"SELECT jobmon.cancel_job_as_owner({job})",  # a superuser's
+            f"SELECT jobmon.cancel_job({job})",
+            f"SELECT jobmon.fail_job({job})",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                admin.execute(denied.encode())
+        # what it may call uses none of its look-alikes
+        admin.execute(
+            """
+            CREATE TEMPORARY TABLE job_log (LIKE jobmon.job_log);
+            CREATE TEMPORARY TABLE job_detail (LIKE jobmon.job_detail);
+            CREATE FUNCTION pg_temp.cancel_job_backend(bigint) RETURNS integer LANGUAGE sql AS 'SELECT pg_backend_pid()';
+            SET search_path = pg_temp, pg_catalog
+            """
+        )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            admin.execute(f"SELECT jobmon.cancel_job_as_owner({job})".encode())
+        assert value(admin, "SELECT jobmon.ack_crash(%s)", job) is False

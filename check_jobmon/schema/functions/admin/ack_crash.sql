@@ -21,7 +21,8 @@ BEGIN
                      AND coalesce(a.backend_start <= v_run.start_time, true)) THEN
         RETURN false;
     END IF;
-    SELECT greatest(v_run.start_time, least(max(greatest(d.start_time, d.end_time)), clock_timestamp())), max(d.step_id)
+    SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),
+           max(d.step_id)
       INTO v_end, v_step_id
       FROM job_detail AS d
      WHERE d.job_id = p_job_id;
