@@ -1,4 +1,4 @@
-"""jobmonctl ack: deletes failures from job_check_log, so that they no longer alert; failures that arrive meanwhile stay."""
+"""jobmonctl ack: deletes failures from job_check_log and ends crashed runs, so that they no longer alert; later failures stay."""
 
 import argparse
 
@@ -10,7 +10,7 @@ from check_jobmon.ctl.table import show
 from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted
 
-FAILURES = "SELECT l.job_id, l.alert_code, left(l.job_name, 500) FROM @schema@.job_check_log AS l"
+END = "SELECT c.job_id, session_user::text FROM unnest(%s::bigint[]) AS c(job_id) WHERE @schema@.ack_crash(c.job_id)"
 LOGGED = "SELECT l.job_id FROM @schema@.job_log AS l WHERE l.job_id = ANY (%s::bigint[]) ORDER BY l.job_id DESC"
 LISTED = 20
 """Failures that are listed before the question; the others are counted."""
@@ -28,15 +28,18 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     """List the failures, ask, remove them, report."""
     seen = _failures(log, arguments.which)
     if not seen:
-        print("nothing to acknowledge: job_check_log has no such failure")
+        print("nothing to acknowledge: job_check_log has no such failure, and no such run has crashed")
         return 0
     job_ids, alert_codes, names = map(list, zip(*seen, strict=True))
     name = clean(names[0])
-    print(f"{counted(len(seen), 'failure')} of {name} that would no longer alert:")
+    crashed = [job_id for job_id, code, _ in seen if not code]
+    ending = f"; of these, {counted(len(crashed), 'crashed run')} would be ended as failed" if crashed else ""
+    print(f"{counted(len(seen), 'failure')} of {name} that would no longer alert{ending}:")
     _list(log, job_ids)
     if not confirmed(f"Take {'them' if len(seen) > 1 else 'it'} out of job_check_log?", arguments):
         return 1
     removed = log.rows(sql_file("ctl/ack.sql"), job_ids, alert_codes, write=True)
+    removed += log.rows(END, crashed, write=True) if crashed else []
     if removed:
         ids = ", ".join(str(row[0]) for row in removed[:LISTED]) + (", …" if len(removed) > LISTED else "")
         print(f"removed by {clean(removed[0][1])}: {counted(len(removed), 'failure')} of {name} (job {ids})")
@@ -46,14 +49,14 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _failures(log: JobLog, which: int | str) -> Rows:
-    """The job_id, alert code and name of each failure. Raises CommandFailed for a run or a name that is not known."""
+    """The job_id, alert code and name of each failure. Raises CommandFailed for a run or name that is not known."""
     condition = "l.job_id = %s" if isinstance(which, int) else "l.job_name = upper(%s)"
-    seen = log.rows(f"{FAILURES} WHERE l.alert_code > 1 AND {condition} ORDER BY l.job_id", which)
+    seen = log.rows(sql_file("ctl/ack_failures.sql").replace("@condition@", condition), which, which)
     if seen:
         if not log.rows("SELECT has_table_privilege('@schema@.job_check_log', 'DELETE')")[0][0]:
             raise CommandFailed(
                 f'role "{log.session.user}" may not change {log.schema}.job_check_log: '
-                f"GRANT DELETE ON {log.schema}.job_check_log TO that role, or name another role with -U"
+                f"GRANT {log.schema}_admin TO that role, or name another role with -U"
             )
     elif isinstance(which, int):
         run_with_id(log, which)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser,
         "--no-roles",
-        "don't create the roles jobmon_log and jobmon_monitor; print the statements that create them",
+        "create only the link's role, none for people; print the statements that create them",
     )
     option(parser, "--check", "change nothing; print what would be changed")
 

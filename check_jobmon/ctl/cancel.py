@@ -13,6 +13,7 @@ from check_jobmon.text import clean, duration
 
 IDLE = ("idle", "idle in transaction", "idle in transaction (aborted)")
 PAUSE = 0.1
+MAY_CANCEL = "has_function_privilege(to_regprocedure('@schema@.cancel_job(bigint)'), 'EXECUTE') IS NOT FALSE"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +95,13 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
             f"{run.label} is run by another server, by its pid {-run.pid}: cancel it there; if it is gone, end the run with "
             f"SELECT {log.schema}.fail_job({run.job_id})"
         )
-    if run.state == "open":
+    standby, may_cancel = log.rows(f"SELECT pg_is_in_recovery(), {MAY_CANCEL}")[0]
+    if standby:
         raise CommandFailed(f"{run.label} can't be cancelled from this standby: connect to the primary")
+    # cancel_job() wouldn't cancel a backend that the role can't see
+    if not may_cancel or run.state == "open":
+        ask = f"GRANT {log.schema}_admin TO that role, or name another role with -U"
+        raise CommandFailed(f'role "{log.session.user}" may not cancel {run.label}: {ask}')
     backend = _look(log, run)
     if backend is None:
         raise CommandFailed(

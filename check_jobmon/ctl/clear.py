@@ -71,8 +71,8 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
         raise CommandFailed(f"the interval is negative ({text}): give how old a run may get, for example '90 days'")
     if may_clear is False:
         raise CommandFailed(
-            f'role "{log.session.user}" may not call job_log_clear(): connect as the log\'s owner, or GRANT '
-            f"EXECUTE ON FUNCTION {log.schema}.job_log_clear(interval) TO that role"
+            f'role "{log.session.user}" may not call job_log_clear(): GRANT {log.schema}_admin TO that role, or name another '
+            "role with -U"
         )
     old = log.rows(COUNT, before)[0][0]
     stay = []

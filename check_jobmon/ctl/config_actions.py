@@ -63,7 +63,7 @@ def _apply(arguments: argparse.Namespace) -> int:
     source, data, writes = _source(arguments), read_bytes(arguments.file), not arguments.dry_run
     hosts = _read_without_server(source, data).hosts
     with connected(arguments, () if arguments.config else hosts) as (session, schema):
-        table = _table(session, schema)
+        table = _table(session, schema, writes)
         with session.transaction("READ WRITE" if writes else "READ ONLY"):
             if writes:
                 table.lock()
@@ -89,9 +89,10 @@ def _read_without_server(source: str, data: bytes) -> Configuration:
     return found
 
 
-def _table(session: Session, schema: str) -> ConfigTable:
+def _table(session: Session, schema: str, writes: bool = False) -> ConfigTable:
     """The table. Raises CheckImpossible unless it is part of a job log that can be trusted, and may be read."""
-    return ConfigTable(session, schema, JobLog(session, schema, ("job_check_config",)).columns)
+    log = JobLog(session, schema, "config apply" if writes else "", ("job_check_config",))
+    return ConfigTable(session, schema, log.columns)
 
 
 def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake]:

@@ -13,7 +13,7 @@ from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
 from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
-from check_jobmon.connection.session import SECONDS, Rows, Session
+from check_jobmon.connection.session import SECONDS, SETTING, Rows, Session
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire
@@ -26,6 +26,14 @@ class CommandFailed(Exception):
     """Why a command can't do what it was told, in one line."""
 
 
+OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
+"""Commands that show those who may not read the log, but write to it, the runs of their own roles."""
+ADMINISTERING = ("ack", "cancel", "clear", "config apply")
+"""Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
+VIEWS_ALLOWED = (
+    f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
+)
+"""Undoes what session.py sets so that nothing but tables is read."""
 FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable, BootstrapError)
 """Exceptions whose text is the line to print."""
 
@@ -41,7 +49,7 @@ def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> It
         try:
             yield session, location.schema
         except psycopg.Error as error:
-            raise CommandFailed(_reason(error, location.schema, arguments.timeout)) from None
+            raise CommandFailed(_reason(error, location.schema, arguments)) from None
 
 
 def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -60,18 +68,29 @@ def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Calla
 
 def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Decorates a command that works in a job log."""
-    return in_session(lambda session, schema, arguments: work(JobLog(session, schema), arguments))
+    return in_session(lambda session, schema, arguments: work(JobLog(session, schema, arguments.command), arguments))
 
 
 class JobLog:
     """The job log of a schema, in a session."""
 
-    def __init__(self, session: Session, schema: str, needed: Collection[str] = catalog.COLUMNS.keys()) -> None:
+    def __init__(
+        self, session: Session, schema: str, command: str = "", needed: Collection[str] = catalog.COLUMNS.keys()
+    ) -> None:
         """Raises CheckImpossible unless there is a job log that can be trusted and whose `needed` tables may be read."""
         self.session, self.schema = session, schema
         found = session.rows(catalog.query("catalog", schema))
         doubts = session.rows(catalog.query("doubts", schema))[0] if catalog.in_doubt(found) else ()
-        examined = catalog.examine(found, doubts, schema, session.dbname, session.user, needed)
+        self.own = (
+            command in OWN_RUNS
+            and any(row[3] == "job_log" and not row[5] for row in found)
+            and bool(session.rows("SELECT pg_has_role(to_regrole(quote_ident(%s)), 'USAGE')", f"{schema}_log")[0][0])
+        )
+        self.extent = f', as far as role "{session.user}" may see' if self.own else ""
+        where = (schema, session.dbname, session.user)
+        examined = catalog.examine(
+            found, doubts, *where, ("job_status_text",) if self.own else needed, role_for(command)
+        )
         if isinstance(examined, str):
             raise CheckImpossible(examined)
         self.columns = examined.columns
@@ -79,9 +98,12 @@ class JobLog:
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
-        return self.session.rows(
-            fill(query, {"schema": schema, **self.columns}), *parameters, mode="READ WRITE" if write else "READ ONLY"
-        )
+        if self.own:
+            # the views that have the role's own runs; of them, it trusts the schema's owner, as whoever logs does
+            query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
+            query = query.replace("@schema@.job_detail", "@schema@.own_steps")
+        text = fill(query, {"schema": schema, **self.columns})
+        return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
 
     def judge(self, patterns: Sequence[str] = ()) -> MonitoredJobs:
         """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
@@ -92,6 +114,8 @@ class JobLog:
 
     def require_name(self, name: str) -> None:
         """Raise CommandFailed, with the nearest names that there are, if no job has this name."""
+        if self.own:
+            raise CommandFailed(f'no run of "{name}" was ever logged{self.extent}')
         if self.rows(sql_file("ctl/is_known.sql"), name)[0][0]:
             return
         failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
@@ -99,16 +123,23 @@ class JobLog:
         raise CommandFailed(unknown(name.upper(), names))
 
 
-def _reason(error: psycopg.Error, schema: str, seconds: float) -> str:
+def role_for(command: str) -> str:
+    """The end of the name of the role to be a member of for a command."""
+    return "admin" if command in ADMINISTERING else "monitor"
+
+
+def _reason(error: psycopg.Error, schema: str, arguments: argparse.Namespace) -> str:
     """What went wrong, and what to do, in one line."""
+    seconds = arguments.timeout
     if isinstance(error, errors.QueryCanceled):
         return f"{one_line(error)}: a query may take {seconds:g}s unless --timeout gives more"
     if isinstance(error, errors.LockNotAvailable):
         return f"{one_line(error)}: look in pg_locks for who holds it"
     if isinstance(error, errors.FeatureNotSupported) and "recovery" in str(error):
         return "the server is a standby, where nothing can be changed: connect to the primary"
-    if isinstance(error, errors.UndefinedFunction):
+    if isinstance(error, errors.UndefinedFunction | errors.UndefinedTable):
         return f'{one_line(error)}: run "jobmonctl bootstrap"'
     if isinstance(error, errors.InsufficientPrivilege) and not error.diag.message_hint:
-        return f"{one_line(error)}: reading needs {schema}_monitor, cancel also {schema}_log, all else the log's owner or a GRANT"
+        role = role_for(arguments.command)
+        return f"{one_line(error)}: GRANT {schema}_{role} TO that role, or name another role with -U"
     return one_line(error)

@@ -33,7 +33,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         show_json(_json_object(one, *steps(log, one)) for one in found)
         return 0
     if not found:
-        print("no run of this job was ever logged")
+        print(f"no run of this job was ever logged{log.extent}")
     for number, one in enumerate(found):
         if number:
             print()

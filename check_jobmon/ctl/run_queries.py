@@ -15,7 +15,8 @@ MOST_STEPS = 1000
 
 @dataclass(frozen=True)
 class Run:
-    """A run. `state` is ended, running, crashed, or open if a standby can't tell which of these; times are in ISO 8601.
+    """A run. `state` is ended, running, crashed, or open if it can't be seen which of these (standby, no pg_monitor);
+    times are in ISO 8601.
 
     `seconds` is how long it took, or has been running; None if it crashed, or if its times are infinite, BC or after 9999.
     `why` is the step that failed, or that the run is at.
@@ -82,7 +83,7 @@ def run_with_id(log: JobLog, job_id: int) -> Run:
     """One run. Raises CommandFailed if there is none."""
     found = runs(log, "SELECT %s::bigint AS job_id", job_id)
     if not found:
-        raise CommandFailed(f"no run has job_id {job_id}: see jobmonctl show")
+        raise CommandFailed(f"no run has job_id {job_id}{log.extent}: see jobmonctl show")
     return found[0]
 
 

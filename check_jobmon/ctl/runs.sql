@@ -37,11 +37,11 @@ SELECT r.job_id,
          OFFSET 0
        ) AS r
   LEFT JOIN status_text AS w ON w.alert_text = r.status
-  -- pids are reused; where the role may not see when a backend started, the pid has to do
+  -- pids are reused; a role that isn't in pg_monitor may not see when another's backend started
   LEFT JOIN backend AS b ON b.pid = r.pid AND coalesce(b.backend_start <= r.start_time, true)
  CROSS JOIN LATERAL (
         SELECT CASE WHEN r.end_time IS NOT NULL THEN 'ended'
-                    WHEN pg_is_in_recovery() OR r.pid < 0 THEN 'open'
+                    WHEN pg_is_in_recovery() OR r.pid < 0 OR b.pid IS NOT NULL AND b.backend_start IS NULL THEN 'open'
                     WHEN b.pid IS NOT NULL THEN 'running'
                     ELSE 'crashed'
                END AS state

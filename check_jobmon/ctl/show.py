@@ -44,7 +44,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if arguments.json:
         show_json(asdict(run) for run in found)
     elif not found:
-        print(NONE[command])
+        print(NONE[command] + log.extent)
     elif command == "history":
         from check_jobmon.ctl.history import chart
 

@@ -13,6 +13,7 @@ from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.link import role_name
+from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, tables
 from check_jobmon.sql_files import quoted, sql_file
 from check_jobmon.text import clean, counted
@@ -46,10 +47,11 @@ def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
     again = functions(schema, schema)
     routine = r'^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) "\w+"\.(\w+)'
     table = r'^CREATE (?:TABLE|SEQUENCE) "\w+"\.(\w+)'
+    views = re.findall(r'^CREATE OR REPLACE VIEW "\w+"\.(\w+)', again, re.MULTILINE)
     return {
         "schema": schema,
         "routines": re.findall(routine, again if keep else once + again, re.MULTILINE),
-        "tables": [] if keep else ["schema_version", *re.findall(table, once, re.MULTILINE)],
+        "tables": views if keep else [*views, "schema_version", *re.findall(table, once, re.MULTILINE)],
         "roles": roles,
         "keep": keep,
     }
@@ -61,7 +63,8 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     where = f'schema "{schema}" of database "{dbname}"'
     keep: bool = arguments.keep_data
     with session.transaction("READ ONLY"):
-        names = [role_name(session, schema), f"{schema}_log", *([] if keep else [f"{schema}_monitor"])]
+        reading = ("read", "monitor") if keep else ()
+        names = [role_name(session, schema), *(f"{schema}_{suffix}" for suffix in ROLES if suffix not in reading)]
         roles = session.rows(sql_file("ctl/uninstall_roles.sql"), names)
         contents = sql_file("ctl/uninstall_contents.sql").replace("@schema@", quoted(schema))
         runs, steps, jobs, alive = session.rows(contents)[0]

@@ -15,17 +15,21 @@ SELECT 'DROP ROUTINE ' || string_agg(p.oid::regprocedure::text, ', ')
    AND p.proname = ANY (%(routines)s)
 HAVING count(*) > 0
  UNION ALL
-SELECT CASE c.relkind WHEN 'S' THEN 'DROP SEQUENCE ' ELSE 'DROP TABLE ' END || string_agg(c.oid::regclass::text, ', ')
-  FROM pg_class AS c
- WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
-   AND c.relname = ANY (%(tables)s)
-   AND c.relkind IN ('r', 'S')
- GROUP BY c.relkind
+(SELECT CASE c.relkind WHEN 'v' THEN 'DROP VIEW ' WHEN 'S' THEN 'DROP SEQUENCE ' ELSE 'DROP TABLE ' END
+        || string_agg(c.oid::regclass::text, ', ')
+   FROM pg_class AS c
+  WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
+    AND c.relname = ANY (%(tables)s)
+    AND c.relkind IN ('r', 'S', 'v')
+  GROUP BY c.relkind
+  -- views first, because they read the tables
+  ORDER BY c.relkind DESC)
  UNION ALL
 SELECT format(CASE WHEN %(keep)s THEN 'DELETE FROM %%I.link' ELSE 'DROP SCHEMA %%I' END, %(schema)s)
  UNION ALL
-SELECT format('REVOKE ALL ON SCHEMA %%I FROM %%I', %(schema)s, r.name)
+SELECT format('REVOKE ALL ON %%s %%I FROM %%I', o.objects, %(schema)s, r.name)
   FROM unnest(%(roles)s::text[]) AS r(name)
+ CROSS JOIN unnest(ARRAY['SCHEMA', 'ALL TABLES IN SCHEMA']) AS o(objects)
  WHERE %(keep)s
  UNION ALL
 SELECT format('REVOKE CONNECT ON DATABASE %%I FROM %%I', current_database(), r.name)

@@ -76,8 +76,11 @@ def examine(
     dbname: str,
     user: str,
     needed: Collection[str] = COLUMNS.keys(),
+    role: str = "monitor",
 ) -> Catalog | str:
-    """How to query the job log, or in one line why it can't or must not be read. `needed` are the tables to read."""
+    """How to query the job log, or in one line why it can't or must not be read. `needed` are the tables to read;
+    `role` is the end of the name of the role to be a member of for that.
+    """
     bootstrap = f'run "jobmonctl bootstrap -d {dbname}", or name it with --schema'
     if not rows:
         return f'no jobmon schema in database "{dbname}" (looked for "{schema}"): {bootstrap}'
@@ -90,7 +93,7 @@ def examine(
     if not rows[0][0]:
         return (
             f'role "{user}" may not use schema "{schema}" of database "{dbname}": '
-            f"GRANT {schema}_monitor TO that role, or name another role with -U"
+            f"GRANT {schema}_{role} TO that role, or name another role with -U"
         )
     if lacking := [table for table in COLUMNS if table not in found]:
         return f'schema "{schema}" of database "{dbname}" lacks the table {lacking[0]}: {bootstrap}'
@@ -108,7 +111,7 @@ def examine(
                 if (what := types[name]) not in allowed:
                     return f"{where} is not read: its column {name} is {what}, not {allowed[-1]}: put the table back"
         if not readable and table in needed:
-            return f'role "{user}" may not read {where}: GRANT {schema}_monitor TO that role, or SELECT on the table'
+            return f'role "{user}" may not read {where}: GRANT {schema}_{role} TO that role, or SELECT on the table'
         if hidden:
             return (
                 f'row-level security hides rows of {where} from role "{user}", so the check would miss jobs: '
@@ -124,8 +127,8 @@ def examine(
             "superuser's: drop the index, constraint or statistics that uses it"
         )
     unseen = (
-        f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): a run counts as alive if its pid is, '
-        "and what blocks it is not shown"
+        f'role "{user}" does not see the sessions of others (GRANT pg_monitor TO it): whether their '
+        "runs are alive, and what blocks them, is unknown"
     )
     return _strategy(found, schema, () if rows[0][1] else (unseen,))
 

@@ -138,7 +138,9 @@ class Job(NamedTuple):
 
     @property
     def _teller(self) -> str:
-        return "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
+        if (self.alive_pid or 0) > 0:
+            return "a standby or a role outside pg_monitor"
+        return "another server than the run's"
 
     def _blocker(self, length: int) -> str:
         lasting = "" if self.blocked_for is None else f" for {duration(self.blocked_for)}"

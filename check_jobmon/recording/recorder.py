@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
+from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import distrust, untrusted
 from check_jobmon.recording import OK
@@ -105,8 +105,14 @@ class Recorder(Session):
         for codec in ("utf-8", _codec(self.info.parameter_status("server_encoding") or ""), "ascii"):
             # escape what the database's encoding lacks: the run is logged, and different names stay different
             escaped = [v.encode(codec, "backslashreplace").decode(codec) if isinstance(v, str) else v for v in values]
-            with contextlib.suppress(errors.UntranslatableCharacter):
-                return self.rows(statement, *escaped, mode="READ WRITE")[0][0]
+            try:
+                with contextlib.suppress(errors.UntranslatableCharacter):
+                    return self.rows(statement, *escaped, mode="READ WRITE")[0][0]
+            except errors.InsufficientPrivilege as error:
+                if error.diag.message_hint:
+                    raise
+                why = f'{one_line(error)} to role "{self.user}": GRANT {self._schema}_log TO that role'
+                raise errors.InsufficientPrivilege(why) from None
         raise AssertionError(f"ASCII can't be stored in {self.dbname}")
 
 

@@ -1,6 +1,6 @@
 -- The statements that revoke from everybody but the owner the rights that nobody else may have, whoever granted them: by hand, or
--- by ALTER DEFAULT PRIVILEGES, which gives rights on everything that bootstrap makes. `shown`: the tables that a monitoring role
--- may read; `link`: the roles that may call the link's functions.
+-- by ALTER DEFAULT PRIVILEGES, which gives rights on everything that bootstrap makes. `shown`: the tables and views that
+-- others may read; `link`: the roles that may call the link's functions.
 SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.rolname), 'PUBLIC'))
   FROM pg_namespace AS n
  CROSS JOIN LATERAL (

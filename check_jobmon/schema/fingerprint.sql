@@ -1,4 +1,4 @@
--- Everything that a bootstrap applies anew, as one value: functions, rights, comments, triggers (and so foreign keys), and the
+-- Everything that a bootstrap applies anew, as one value: functions, views, rights, comments, triggers (and so foreign keys), and the
 -- attributes, settings and memberships of the roles. Equal before and after a bootstrap that changed nothing.
 SELECT array_agg(t.state ORDER BY t.state)
   FROM (SELECT concat_ws(E'\n', pg_get_functiondef(p.oid), p.proacl, obj_description(p.oid, 'pg_proc'))
@@ -15,7 +15,7 @@ SELECT array_agg(t.state ORDER BY t.state)
          UNION ALL
         SELECT concat_ws(' ', d.datname, d.datacl) FROM pg_database AS d WHERE d.datname = current_database()
          UNION ALL
-        SELECT concat_ws(' ', c.relname, c.relacl,
+        SELECT concat_ws(' ', c.relname, c.relacl, c.reloptions, CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END,
                          (SELECT string_agg(a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a
                            WHERE a.attrelid = c.oid))
           FROM pg_class AS c

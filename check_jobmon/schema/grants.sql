@@ -1,16 +1,21 @@
--- The statements that give the logging role and the monitoring role their rights: USAGE on the schema, EXECUTE on the functions
--- with the names listed (`log`, `monitor`), whatever their arguments, and SELECT on the tables that a monitoring role may read.
-SELECT format('GRANT USAGE ON SCHEMA %%1$I TO %%2$I, %%3$I', n.schema, n.schema || '_log', n.schema || '_monitor')
-  FROM (SELECT %(schema)s::text) AS n(schema)
+-- The statements that give a role its rights: USAGE on the schema; EXECUTE on the functions, whatever their arguments, and SELECT on
+-- the views with the names listed in `names`; and the rights on tables, which `tables` has as JSON: {"SELECT": ["job_log", ...], ...}.
+SELECT format('GRANT USAGE ON SCHEMA %%I TO %%I', %(schema)s::text, %(role)s::text)
  UNION ALL
-(SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I',
-               string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text), g.role)
-   FROM (VALUES (1, %(schema)s || '_log', %(log)s::text[]),
-                (2, %(schema)s || '_monitor', %(monitor)s::text[])) AS g(number, role, functions)
-   JOIN pg_proc AS p ON p.proname = ANY (g.functions)
-  WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
-  GROUP BY g.number, g.role
-  ORDER BY g.number)
+SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I', string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text),
+              %(role)s::text)
+  FROM pg_proc AS p
+ WHERE p.proname = ANY (%(names)s::text[])
+   AND p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
+HAVING count(*) > 0
  UNION ALL
-SELECT format('GRANT SELECT ON %%s TO %%I', string_agg(format('%%I.%%I', %(schema)s::text, t.name), ', '), %(schema)s || '_monitor')
-  FROM unnest(%(tables)s::text[]) AS t(name)
+SELECT format('GRANT %%s ON %%s TO %%I', t.rights, string_agg(format('%%I.%%I', %(schema)s::text, t.name), ', '), %(role)s::text)
+  FROM (SELECT r.key, jsonb_array_elements_text(r.value)
+          FROM jsonb_each(%(tables)s::jsonb) AS r
+         UNION ALL
+        SELECT 'SELECT', c.relname
+          FROM pg_class AS c
+         WHERE c.relname = ANY (%(names)s::text[])
+           AND c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
+           AND c.relkind = 'v') AS t(rights, name)
+ GROUP BY t.rights

@@ -16,15 +16,16 @@ WITH RECURSIVE status_text AS (
 ),
 @find@,
 run_with_backend AS (
-    -- Pids are reused: the backend is the run's own only if it was there when the run started. A role that can't see
-    -- backend_start gets NULL; then the pid decides. A standby doesn't see the primary's backends, and nobody those of another
+    -- Pids are reused: the backend is the run's own only if it was there when the run started. A role that isn't in pg_monitor
+    -- doesn't see that of other roles' backends, a standby doesn't see the primary's backends, and nobody those of another
     -- server, whose pids are negative: such runs count as alive.
-    SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified,
-           u.unverified OR (a.pid IS NOT NULL AND coalesce(a.backend_start <= o.start_time, true)) AS alive
+    SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified, u.unverified OR coalesce(a.backend_start <= o.start_time, false) AS alive
       FROM open_run AS o
-     CROSS JOIN LATERAL (SELECT pg_is_in_recovery() OR o.pid < 0 AS unverified) AS u
       LEFT JOIN pg_stat_get_activity(NULL) AS a
         ON a.pid = o.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+     CROSS JOIN LATERAL (
+            SELECT pg_is_in_recovery() OR o.pid < 0 OR a.pid IS NOT NULL AND a.backend_start IS NULL AS unverified
+           ) AS u
      WHERE o.start_time BETWEEN '1000-01-01' AND '9999-12-31'
 ),
 alive_run AS (

@@ -1,11 +1,13 @@
-"""The roles that bootstrap creates for people and programs: one for logging, one for monitoring. Not the link's own role.
+"""The roles that bootstrap creates for what people and programs do: ROLES lists them. Not the link's own role.
 
 Roles belong to the whole cluster, so all databases that have the schema share them; their rights are granted per database.
-Neither can log in: grant them to the roles that do.
+None can log in: grant them to the roles that do.
 """
 
 import contextlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from psycopg import errors
 
@@ -15,7 +17,33 @@ from check_jobmon.schema.scripts import function_names, query
 from check_jobmon.schema.statements import explaining, run, value
 
 TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
-"""The tables that {schema}_monitor may read. The folders functions/log and functions/monitor say what either may execute."""
+"""The tables that say what the log has, and how its jobs are judged. All others are the owner's alone."""
+
+
+class Role(NamedTuple):
+    """What a role is for, the folders of functions/ whose functions and views it may use, its rights on tables, and whether it
+    is a member of pg_monitor: without that, it can't be seen when the sessions of others have begun.
+    """
+
+    purpose: str
+    folders: Sequence[str]
+    tables: Mapping[str, Sequence[str]]
+    in_pg_monitor: bool = False
+
+
+ROLES = {
+    "log": Role("to log with", ("log",), {"SELECT": ("job_status_text",)}),
+    "read": Role("to read with", ("monitor",), {"SELECT": TABLES}),
+    "monitor": Role("to monitor with", ("monitor",), {"SELECT": TABLES}, True),
+    "admin": Role(
+        "to administer with",
+        ("admin", "log", "monitor"),
+        {"SELECT": TABLES, "INSERT, UPDATE, DELETE": ("job_check_config",), "DELETE": ("job_check_log",)},
+        True,
+    ),
+}
+"""The roles by the ends of their names, which begin with the schema's. No right of theirs lets code of one's own be executed with
+the owner's rights: that would take CREATE on the schema, or TRIGGER or REFERENCES on a table."""
 
 
 def ensure_roles(connection: Session, schema: str) -> str:
@@ -24,21 +52,22 @@ def ensure_roles(connection: Session, schema: str) -> str:
     Raises BootstrapError if a role is missing and can't be created, or if a role without rights here has attributes,
     settings, memberships or members with which somebody may have prepared it to get those rights.
     """
-    for name in _names(schema):
-        refuse_faults(connection, schema, name)
-        _create(connection, name)
+    for suffix in ROLES:
+        refuse_faults(connection, schema, f"{schema}_{suffix}")
+        _create(connection, f"{schema}_{suffix}")
     for grant in _grants(connection, schema):
         connection.execute(grant.encode())
-    log, monitor = _names(schema)
-    roles = f'roles: "{log}" to log with, "{monitor}" to monitor with'
-    if not _may_see_sessions(connection, monitor):
-        roles += f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {monitor})"
-    return roles
+    said = "roles: " + ", ".join(f'"{schema}_{suffix}" {role.purpose}' for suffix, role in ROLES.items())
+    names = [f"{schema}_{suffix}" for suffix, role in ROLES.items() if role.in_pg_monitor]
+    lacking = ", ".join(name for name in names if not _may_see_sessions(connection, name))
+    return said + (
+        f" (not in pg_monitor, which a superuser can change: GRANT pg_monitor TO {lacking})" if lacking else ""
+    )
 
 
 def revoke_excess(connection: Session, schema: str, link: Sequence[str]) -> None:
     """Revoke the rights that only the schema's owner should have and, on the link's functions, the roles in `link`."""
-    parameters = {"schema": schema, "shown": list(TABLES), "link": list(link)}
+    parameters = {"schema": schema, "shown": [*TABLES, *function_names("log")], "link": list(link)}
     for (revoke,) in connection.execute(query("excess_rights"), parameters).fetchall():
         connection.execute(str(revoke).encode())
 
@@ -57,20 +86,19 @@ def refuse_faults(connection: Session, schema: str, name: str, *, login: bool = 
 
 def explanation(connection: Session, schema: str) -> str:
     """The statements that do by hand what ensure_roles() does, in one line."""
-    log, monitor = _names(schema)
-    statements = [f"CREATE ROLE {log} NOLOGIN", f"CREATE ROLE {monitor} NOLOGIN", *_grants(connection, schema)]
-    return f"no roles were made; to make them by hand, run: {'; '.join(statements)}; GRANT pg_monitor TO {monitor}"
-
-
-def _names(schema: str) -> tuple[str, str]:
-    return f"{schema}_log", f"{schema}_monitor"
+    statements = [f"CREATE ROLE {schema}_{suffix} NOLOGIN" for suffix in ROLES] + _grants(connection, schema)
+    statements += [f"GRANT pg_monitor TO {schema}_{suffix}" for suffix, role in ROLES.items() if role.in_pg_monitor]
+    return f"no roles were made; to make them by hand, run: {'; '.join(statements)}"
 
 
 def _grants(connection: Session, schema: str) -> list[str]:
-    """The statements that grant both roles their rights."""
-    functions = {folder: function_names(folder) for folder in ("log", "monitor")}
-    parameters = {"schema": schema, "tables": list(TABLES), **functions}
-    return [str(grant) for (grant,) in connection.execute(query("grants"), parameters).fetchall()]
+    """The statements that grant the roles their rights in this database."""
+    grants = []
+    for suffix, role in ROLES.items():
+        names = [name for folder in role.folders for name in function_names(folder)]
+        parameters = {"schema": schema, "role": f"{schema}_{suffix}", "names": names, "tables": json.dumps(role.tables)}
+        grants += [str(grant) for (grant,) in connection.execute(query("grants"), parameters).fetchall()]
+    return grants
 
 
 def _create(connection: Session, name: str) -> None:

@@ -25,8 +25,8 @@ COLUMNS = {
     **{"owner": "c.owner", "description": "c.description", "runbook": "c.runbook"},
 }
 """Placeholders of columns that older schemas name otherwise, or don't have: of job_status_text, and of job_check_config AS c."""
-FUNCTION_FOLDERS = ("link", "log", "monitor", "owner")
-"""Each named after those who may execute what is in it: the link's side, {schema}_log, {schema}_monitor, the schema's owner."""
+FUNCTION_FOLDERS = ("admin", "link", "log", "monitor", "owner")
+"""Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
 
 class Script(NamedTuple):
@@ -126,7 +126,7 @@ def functions(schema: str, dblink: str) -> str:
 
 
 def function_names(folder: str) -> list[str]:
-    """The names of the functions in a folder of functions/: each file is named after the function in it."""
+    """The names of the functions and views in a folder of functions/: each file is named after what is in it."""
     return [name.removesuffix(".sql") for name in _file_names(f"functions/{folder}")]
 
 

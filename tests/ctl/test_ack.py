@@ -4,6 +4,7 @@ import psycopg
 
 from tests.ctl.prompt import a_run, jobmonctl, on_terminal, refusal
 from tests.database import Database, value
+from tests.schema.sessions import until
 
 ALERTING = "SELECT array_agg(job_id ORDER BY job_id) FROM jobmon.job_check_log"
 
@@ -82,6 +83,63 @@ def test_a_job_whose_runs_have_all_been_cleared_can_be_acknowledged(
     assert value(session, ALERTING) is None
 
 
+def crashed(database: Database, session: psycopg.Connection, name: str, *steps: tuple[str, str, str]) -> int:
+    """A run whose backend is gone, and that has a last step that is open."""
+    with database.connect() as gone:
+        job = a_run(gone, name, *steps, end="")
+        pid = gone.info.backend_pid
+    until(session, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", pid)
+    return job
+
+
+def test_a_crashed_run_is_ended_and_no_longer_alerts(database: Database, session: psycopg.Connection) -> None:
+    a_run(session, "etl")
+    job = crashed(database, session, "etl", ("load", "OK", "42 rows"))
+    other = crashed(database, session, "cube")
+    assert database.check("-j", "ETL").first_line.startswith("JOBMON WARNING - 1 warning, 0 ok: ETL crashed")
+    output = jobmonctl(database, "ack", "-y", "etl")
+    assert (output.status, output.stderr) == (0, "")
+    lines = output.stdout.splitlines()
+    assert lines[0] == (
+        "1 failure of ETL that would no longer alert; of these, 1 crashed run would be ended as failed:"
+    )
+    assert lines[-1] == f"removed by postgres: 1 failure of ETL (job {job})"
+    assert database.check("-j", "ETL").status == 0
+    # it was at work until its last step at least, and nobody knows for how much longer
+    assert session.execute(
+        "SELECT l.status, l.end_time = d.end_time, d.status, d.message"
+        " FROM jobmon.job_log AS l JOIN jobmon.job_detail AS d USING (job_id) WHERE job_id = %s",
+        [job],
+    ).fetchall() == [("CRITICAL", True, "CRITICAL", "crashed, acknowledged by postgres; 42 rows")]
+    assert value(session, "SELECT end_time FROM jobmon.job_log WHERE job_id = %s", other) is None
+    assert jobmonctl(database, "ack", "-y", str(other)).status == 0
+    assert session.execute(
+        "SELECT l.status, l.end_time = l.start_time, d.message"
+        " FROM jobmon.job_log AS l JOIN jobmon.job_detail AS d USING (job_id) WHERE job_id = %s",
+        [other],
+    ).fetchall() == [("CRITICAL", True, "crashed, acknowledged by postgres")]
+    assert value(session, ALERTING) is None
+
+
+def test_a_run_that_is_at_work_is_not_acknowledged(database: Database, session: psycopg.Connection) -> None:
+    job = a_run(session, "etl", end="")
+    assert jobmonctl(database, "ack", "-y", str(job)).stdout.startswith("nothing to acknowledge")
+    assert value(session, "SELECT jobmon.ack_crash(%s)", job) is False
+    assert value(session, "SELECT jobmon.ack_crash(4711)") is False
+    session.execute("UPDATE jobmon.job_log SET pid = -pid")  # another server's
+    assert value(session, "SELECT jobmon.ack_crash(%s)", job) is False
+    assert value(session, "SELECT end_time FROM jobmon.job_log") is None
+
+
+def test_a_crash_counts_as_a_failure_of_its_time(database: Database, session: psycopg.Connection) -> None:
+    """So a job that is missing because its runs crash is missing afterwards, too."""
+    job = crashed(database, session, "etl")
+    session.execute("UPDATE jobmon.job_log SET start_time = start_time - interval '25 hours'")
+    session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, 0, '-infinity')")
+    assert jobmonctl(database, "ack", "-y", str(job)).status == 0
+    assert database.check().first_line.startswith("JOBMON WARNING - 1 warning, 0 ok: ETL missing, last run 25h ago")
+
+
 def test_nothing_to_acknowledge_is_no_error_and_an_unknown_run_is(
     database: Database, session: psycopg.Connection
 ) -> None:
@@ -98,7 +156,7 @@ def test_who_may_not_is_told_before_being_asked(database: Database, session: psy
     session.execute("DROP ROLE IF EXISTS prompt_reader")
     session.execute("CREATE ROLE prompt_reader LOGIN IN ROLE jobmon_monitor")
     said = refusal(jobmonctl(database, "ack", "-y", "etl", "-U", "prompt_reader"))
-    assert "GRANT DELETE ON jobmon.job_check_log TO that role" in said
+    assert "GRANT jobmon_admin TO that role" in said
     assert value(session, ALERTING) == [job]
     session.execute("DROP ROLE prompt_reader")
 

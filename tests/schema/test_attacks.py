@@ -15,6 +15,7 @@ from tests.database import Database, bootstrap, value
 from tests.schema.sessions import until
 
 LOGGER, MONITOR, NOBODY = "attacker_log", "attacker_monitor", "attacker_nobody"
+READER, ADMIN = "attacker_read", "attacker_admin"
 
 LOGGING = (
     "add_job(text)",
@@ -46,7 +47,13 @@ MONITORING = (
     "show_job_status(text, text, integer)",
     "show_running(integer)",
 )
-"""What jobmon_monitor may execute."""
+"""What jobmon_monitor and jobmon_read may execute."""
+
+ADMINISTERING = ("ack_crash(bigint)", "cancel_job_as_owner(bigint)", "job_log_clear(interval)", "job_log_kept()")
+"""What jobmon_admin may execute besides."""
+
+OWN = ("SELECT job_status_text", "SELECT own_runs", "SELECT own_steps")
+"""What jobmon_log may do with tables and views."""
 
 LINK_ROUTINES = ("link_answer(text, bytea)", "link_serve(text, bytea)")
 """What the link's role may execute."""
@@ -105,10 +112,11 @@ def _roles(server: Server, template: str) -> Iterator[None]:
     with Database(server, "postgres").connect() as session:
         session.execute(
             f"CREATE ROLE {NOBODY} LOGIN; CREATE ROLE {LOGGER} LOGIN IN ROLE jobmon_log;"
-            f"CREATE ROLE {MONITOR} LOGIN IN ROLE jobmon_monitor".encode()
+            f"CREATE ROLE {MONITOR} LOGIN IN ROLE jobmon_monitor; CREATE ROLE {READER} LOGIN IN ROLE jobmon_read;"
+            f"CREATE ROLE {ADMIN} LOGIN IN ROLE jobmon_admin".encode()
         )
         yield
-        session.execute(f"DROP ROLE {NOBODY}, {LOGGER}, {MONITOR}".encode())
+        session.execute(f"DROP ROLE {NOBODY}, {LOGGER}, {MONITOR}, {READER}, {ADMIN}".encode())
 
 
 @pytest.fixture
@@ -138,19 +146,23 @@ def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
         SELECT array_agg(DISTINCT concat_ws(' ', privilege, c.relname))
           FROM pg_class AS c,
                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
-         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind = 'r' AND has_table_privilege(%s, c.oid, privilege)
+         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege(%s, c.oid, privilege)
     """
-    for role, may_call, may_read in (
+    reads = tuple(f"SELECT {name}" for name in TABLES)
+    changes = ("DELETE job_check_config", "INSERT job_check_config", "UPDATE job_check_config", "DELETE job_check_log")
+    for role, may_call, may_use in (
         ("public", (), ()),
         (NOBODY, (), ()),
-        (LOGGER, LOGGING, ()),
-        (MONITOR, MONITORING, TABLES),
+        (LOGGER, LOGGING, OWN),
+        (MONITOR, MONITORING, reads),
+        (READER, MONITORING, reads),
+        (ADMIN, (*ADMINISTERING, *LOGGING, *MONITORING), {*reads, *changes, *OWN}),
         (link_role, LINK_ROUTINES, ()),
     ):
         expected = sorted(f"jobmon.{name.replace(', ', ',')}" for name in may_call)
         assert sorted(value(session, functions, role) or []) == expected, role
-        assert sorted(value(session, relations, role) or []) == sorted(f"SELECT {name}" for name in may_read), role
-    for role in (NOBODY, LOGGER, MONITOR, link_role):
+        assert sorted(value(session, relations, role) or []) == sorted(may_use), role
+    for role in (NOBODY, LOGGER, MONITOR, READER, ADMIN, link_role):
         assert value(session, "SELECT has_schema_privilege(%s, 'jobmon', 'CREATE')", role) is False
     sequences = "SELECT bool_or(has_sequence_privilege('public', oid, 'USAGE')) FROM pg_class WHERE relkind = 'S'"
     assert value(session, sequences) is False

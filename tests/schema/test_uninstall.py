@@ -57,7 +57,7 @@ def test_the_data_can_be_kept_and_bootstrap_goes_on_with_it(alone: Database) -> 
     done = alone.ctl("uninstall", "-y", "--keep-data")
     assert (done.status, done.stderr) == (0, "")
     with alone.connect() as session:
-        assert value(session, ROLES) == ["jobmon_monitor"]
+        assert value(session, ROLES) == ["jobmon_monitor", "jobmon_read"]
         assert value(session, "SELECT count(*) FROM jobmon.link") == 0
         assert value(session, "SELECT count(*) FROM pg_extension WHERE extname = 'dblink'") == 0
     assert alone.check().status == 0  # it reads tables alone
@@ -167,7 +167,7 @@ def test_the_logs_owner_ends_the_links_that_are_open(new_server: NewServer) -> N
     with database.connect(user="boss") as caller, database.connect() as session:
         caller.execute("SET jobmon.keep_link = on; SELECT jobmon.sql_job('etl', 'SELECT')")
         assert database.ctl("uninstall", "--keep-data", "-y", *as_boss).stderr == ""
-        assert value(session, ROLES) == ["jobmon_monitor"]
+        assert value(session, ROLES) == ["jobmon_monitor", "jobmon_read"]
         assert database.ctl("bootstrap", *as_boss).status == 0
         assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
         assert database.ctl("uninstall", "-y", *as_boss).stderr == ""

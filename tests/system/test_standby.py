@@ -91,7 +91,7 @@ def test_a_late_run_is_not_called_running_where_that_can_not_be_seen(
     assert here.status == there.status == 1
     assert "still running after" in here.first_line
     assert "CUBE missing, or running for" in there.first_line
-    assert "which a standby can't tell" in there.first_line
+    assert "which a standby or a role outside pg_monitor can't tell" in there.first_line
     for claim in ("still running", "blocked", "crashed"):
         assert claim not in there.stdout.lower()
 

@@ -26,8 +26,8 @@ BEGIN
     IF NOT (v_writes OR may_cancel(v_run, v_role, v_pid) AND coalesce(v_run.end_time > v_time - interval '1 minute', true)) THEN
         RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', v_job_id, v_run.owner
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'The role that runs the job may cancel it, and so may members of that role or of pg_signal_backend, and '
-                         'superusers.';
+                  HINT = 'The role that runs the job may cancel it, and so may members of that role, of @schema_name@_admin or of '
+                         'pg_signal_backend, and superusers.';
     END IF;
     v_writes := v_writes OR v_run.end_time IS NULL;
     IF EXISTS (SELECT FROM cancelled_job WHERE job_id = v_job_id) THEN

@@ -4,10 +4,19 @@ LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_pid integer := cancel_job_backend(v_job_id);
+    v_pid  integer := cancel_job_backend(v_job_id);
+    v_sent boolean;
 BEGIN
     BEGIN
-        IF NOT pg_cancel_backend(v_pid) THEN
+        BEGIN
+            v_sent := pg_cancel_backend(v_pid);
+        EXCEPTION WHEN insufficient_privilege THEN
+            IF NOT has_function_privilege('@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') THEN
+                RAISE;
+            END IF;
+            v_sent := cancel_job_as_owner(v_job_id);
+        END;
+        IF NOT v_sent THEN
             RAISE EXCEPTION 'the backend of job %, pid %, ended before it could be cancelled', v_job_id, v_pid
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('If the run is still open, end it with fail_job(%s).', v_job_id);
@@ -15,8 +24,8 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'The role that runs the job may cancel it, and so may members of that role or of pg_signal_backend, and '
-                         'superusers.';
+                  HINT = 'The role that runs the job may cancel it, and so may members of that role, of @schema_name@_admin or of '
+                         'pg_signal_backend, and superusers.';
     END;
     PERFORM cancel_job_note(v_job_id);
     RETURN true;
@@ -24,5 +33,4 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
     'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
-    'run at level 3. The caller needs the right to cancel that '
-    'backend. A session can''t cancel its own run.';
+    'run at level 3. The caller needs the right to cancel that backend, or to administer the log. A session can''t cancel its own run.';

@@ -22,8 +22,8 @@ BEGIN
     ELSIF NOT may_cancel(v_run, v_role, pg_backend_pid()) THEN
         RAISE EXCEPTION 'job % is not yours to cancel: it belongs to role "%"', p_job_id, v_run.owner
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'The role that runs the job may cancel it, and so may members of that role or of pg_signal_backend, and '
-                         'superusers.';
+                  HINT = 'The role that runs the job may cancel it, and so may members of that role, of @schema_name@_admin or of '
+                         'pg_signal_backend, and superusers.';
     ELSIF v_run.end_time IS NOT NULL THEN
         RAISE EXCEPTION 'job % (%) is already over: it ended at % as %', p_job_id, v_run.job_name, v_run.end_time, v_run.status
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';

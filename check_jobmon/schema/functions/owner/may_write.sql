@@ -31,8 +31,10 @@ SELECT may_write(p_run, p_role, p_pid)
                 WHERE r.rolname = p_role
                   -- the rule of pg_cancel_backend()
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')
-                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper))
+                       OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper
+                       -- {schema}_admin; what the owner can't see of the backend, cancel_job_backend() says
+                       OR has_function_privilege(r.oid, '@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') AND b.rolsuper IS NOT TRUE))
 $$;
 COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
-    'Internal: whether the role p_role, in the session with the pid p_pid, may cancel a run: if it may write to the run or cancel '
-    'its backend.';
+    'Internal: whether the role p_role, in the session with the pid p_pid, may cancel a run: if it may write to the run, cancel '
+    'its backend, or administer the log.';

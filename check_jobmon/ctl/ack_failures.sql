@@ -1,0 +1,17 @@
+-- What keeps a job alerting that ack can end: its failures, and, with the alert code 0, its runs that have crashed. The placeholder
+-- is a condition on l, with one parameter: a name or a job_id.
+SELECT l.job_id, l.alert_code, left(l.job_name, 500)
+  FROM @schema@.job_check_log AS l
+ WHERE l.alert_code > 1
+   AND @condition@
+ UNION ALL
+SELECT l.job_id, 0, left(l.job_name, 500)
+  FROM @schema@.job_log AS l
+ WHERE l.end_time IS NULL
+   -- the backend of a negative pid is another server's, and can't be seen
+   AND l.pid >= 0
+   AND NOT pg_is_in_recovery()
+   AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
+                    WHERE a.pid = l.pid AND a.datname = current_database() AND coalesce(a.backend_start <= l.start_time, true))
+   AND @condition@
+ ORDER BY 1
