@@ -159,7 +159,7 @@ USAGE_ERRORS = [
     (["--nonsense"], "unrecognized arguments: --nonsense"),
     (["-p", "http"], "argument -p/--port: 'http' is not a port: give a number from 1 to 65535"),
     (["-p", "65536"], "argument -p/--port: '65536' is not a port: give a number from 1 to 65535"),
-    (["-H", ""], "argument -H/--host: it is empty: give a value, or leave the option out for libpq's default"),
+    (["-H", ""], "argument -H/--host: it is empty: give a value, or leave it out for the default"),
     (["-t", "0"], "argument -t/--timeout: '0' is not a time: give seconds, more than 0 and at most 86400"),
     (["-t", "nan"], "argument -t/--timeout: 'nan' is not a time: give seconds, more than 0 and at most 86400"),
     (["--max-output", "9"], "argument --max-output: '9' is not a size: give a number of bytes, 200 or more"),
