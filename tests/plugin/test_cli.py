@@ -76,7 +76,7 @@ def test_missing_job_says_since_when_and_against_which_limit(database: Database,
     run_job(session, "etl")
     session.execute("UPDATE jobmon.job_log SET end_time = now() - interval '90 minutes'")
     output = database.check()
-    assert output.first_line == "JOBMON WARNING - 1 warning, 0 ok: ETL missing, last run 90m ago (warning 60m)"
+    assert output.first_line == "JOBMON WARNING - 1 warning, 0 ok: ETL missing, last run 1h 30m ago (warning 1h)"
     assert output.status == 1
     session.execute("UPDATE jobmon.job_log SET end_time = now() - interval '26 hours'")
     output = database.check()
