@@ -124,12 +124,15 @@ def label(job_name: str) -> str:
 
 
 def duration(seconds: float, *, fraction: bool = False) -> str:
-    """Seconds as a short duration: two units at most, and one where the first says enough.
+    """Seconds as a short duration: in the largest unit of which it has one (three for days), and below ten of that also the next.
+
+    It is always rounded down. All durations that people read are written by this rule, but for those of the configuration
+    file, which are written as they were configured.
 
     With `fraction`, hundredths of what is less than a second.
 
-    >>> [duration(s) for s in (0.5, 42, 119, 150, 5400, 93600, 273600, 2592000)]
-    ['0s', '42s', '119s', '2m 30s', '90m', '26h', '3d 4h', '30d']
+    >>> [duration(s) for s in (0.5, 59.9, 119, 3599, 3600, 5400, 93600, 273600, 2592000)]
+    ['0s', '59s', '1m 59s', '59m', '1h', '1h 30m', '26h', '3d 4h', '30d']
     >>> duration(0.5, fraction=True)
     '0.50s'
     """
@@ -141,8 +144,8 @@ def duration(seconds: float, *, fraction: bool = False) -> str:
         return f"{seconds:.2f}s"
     whole = int(seconds)
     for size, unit, below, part_size, part_unit in (
-        (1, "s", 120, 1, ""),
-        (60, "m", 7200, 1, "s"),
+        (1, "s", 60, 1, ""),
+        (60, "m", 3600, 1, "s"),
         (3600, "h", 259200, 60, "m"),
         (86400, "d", math.inf, 3600, "h"),
     ):

@@ -25,7 +25,7 @@ def whole_number(low: int, high: int, what: str, hint: str) -> Callable[[str], i
 def path(text: str) -> str:
     """The path of a file: any bytes but NUL."""
     if not text.strip() or "\0" in text:
-        raise argparse.ArgumentTypeError("it is empty: give a value, or leave the option out for libpq's default")
+        raise argparse.ArgumentTypeError("it is empty: give a value, or leave it out for the default")
     return text
 
 

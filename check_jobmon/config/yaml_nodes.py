@@ -80,7 +80,8 @@ def read_bytes(path: str) -> bytes:
             raise OSError(errno.EBADF, "standard input is closed")
         return sys.stdin.buffer.read(LIMIT + 1)
     except OSError as error:
-        raise ConfigFileError(f"{path} can't be read: {error.strerror}") from None
+        hint = ", give the configuration file itself" if error.errno == errno.EISDIR else ""
+        raise ConfigFileError(f"{path} can't be read: {error.strerror}{hint}") from None
 
 
 def compose(data: bytes) -> tuple[Node, list[Mistake]]:

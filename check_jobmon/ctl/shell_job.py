@@ -204,7 +204,8 @@ def _deliver(arguments: argparse.Namespace) -> int:
         return 1
     for refusal in refusals:
         _print_error(refusal)
-    print(f"runs delivered: {delivered}")
+    nothing = "" if delivered or refusals else f": no run for this database waits in {clean(str(spool.folder))}"
+    print(f"runs delivered: {delivered}{nothing}")
     return 1 if refusals else 0
 
 

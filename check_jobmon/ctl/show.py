@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = parser.get_default("command")
     if command == "like":
         text = "part of a job's name, or a regular expression"
-        parser.add_argument("name", type=filled, metavar="TEXT", help=text)
+        parser.add_argument("name", type=_part_of_a_name, metavar="TEXT", help=text)
     elif command == "history":
         parser.add_argument("name", type=filled, metavar="NAME", help="name of the job (in any letter case)")
     elif command != "running":
@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", type=filled, metavar="NAME", help=text)
     add_session_arguments(parser)
     add_list_arguments(parser, 20 if command == "history" else 10, "runs")
+
+
+def _part_of_a_name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "it is empty, and every job's name contains that: show lists the runs of all jobs"
+        )
+    return filled(text)
 
 
 @in_job_log

@@ -100,19 +100,22 @@ def nearest(pattern: str, names: Iterable[str]) -> list[str]:
 
 
 def _distance(one: str, other: str, most: int) -> int | None:
-    """How many characters have to be inserted, deleted or replaced (Levenshtein), or None if more than `most`.
+    """How many characters have to be inserted, deleted, replaced or swapped with the next, or None if more than `most`.
 
     >>> _distance("nigthly", "nightly", 2), _distance("nightly", "cube", 2)
-    (2, None)
+    (1, None)
     """
     # the characters that they have in common, wherever, give a bound that is cheap
     if max(len(one), len(other)) - (Counter(one) & Counter(other)).total() > most:
         return None
+    before: list[int] = []
     row = list(range(len(other) + 1))
     for number, c in enumerate(one, 1):
-        before, row = row, [number]
+        older, before, row = before, row, [number]
         for place, d in enumerate(other):
             row.append(min(before[place] + (c != d), before[place + 1] + 1, row[place] + 1))
+            if place and number > 1 and c == other[place - 1] and d == one[number - 2]:
+                row[-1] = min(row[-1], older[place - 1] + 1)
         if min(row) > most:
             return None
     return row[-1] if row[-1] <= most else None

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(parser)
         arguments = parser.parse_args(argv)
         refuse_contradictions(parser, arguments)
-        if arguments.targets:
+        if arguments.targets or arguments.output == "json":
             from check_jobmon.plugin.targets.processes import run_targets
 
             status, text = run_targets(arguments)

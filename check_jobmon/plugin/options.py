@@ -14,7 +14,7 @@ from check_jobmon.judging.result import STATES
 SERVICE = "JOBMON"
 SERVICE_LENGTH = 200
 """Characters. With a job's name and the host's it has to fit into a command for Nagios, of which PIPE_BUF is the bound."""
-_ONLY_FOR_TARGETS = ("--output", "--submit", "--per-job", "--service-name", "--ca-cert", "--cert", "--key")
+_ONLY_FOR_TARGETS = ("--submit", "--ca-cert", "--cert", "--key")
 _ONLY_FOR_ONE = ("--host", "--service", "--config")
 
 
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     targets = "check every entry under 'hosts:' in this configuration file; print a line for each; the"
     targets += " exit status is the worst"
     option(many, "--targets FILE", targets, path)
-    formats = "text, or json with all results, however large (default: text)"
+    formats = "text, or json with all results, however large, also of one database (default: text)"
     option(many, "--output FORMAT", formats, choices=("text", "json"))
     submit = "submit a passive result for each target to nagios:PATH (Nagios's command file or check result directory)"
     submit += " or icinga:URL (Icinga 2's API); the exit status then says whether all were accepted"
@@ -82,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End with a usage error if options are given that can't be combined."""
-    options = (*_ONLY_FOR_TARGETS, *_ONLY_FOR_ONE)
+    options = (*_ONLY_FOR_TARGETS, *_ONLY_FOR_ONE, "--output", "--per-job", "--service-name")
     given = [name for name in sorted(options) if getattr(arguments, name[2:].replace("-", "_"))]
     icinga = bool(arguments.submit) and arguments.submit.startswith("icinga:")
     passive = arguments.submit or arguments.output == "json"

@@ -604,7 +604,9 @@ def test_deliver_delivers_and_runs_nothing(shell: Shell, session: psycopg.Connec
         assert still_away.stderr.startswith("jobmonctl run: not all could be delivered: ")
         _service(shell)
         assert away.call("run", "--deliver", *away.options).stdout == "runs delivered: 2\n"
-        assert away.call("run", "--deliver", *away.options).stdout == "runs delivered: 0\n"
+        assert away.call("run", "--deliver", *away.options).stdout.startswith(
+            "runs delivered: 0: no run for this database waits in /"
+        )
     assert session.execute(RUNS).fetchall() == [("ETL", "OK"), ("ETL", "CRITICAL")]
 
 

@@ -109,3 +109,12 @@ def test_a_name_of_wide_letters_lines_up(database: Database, session: psycopg.Co
     a_run(session, "etl")
     first, second = jobmonctl(database, "show").stdout.splitlines()[1:]
     assert first.index("  20") - 5 == second.index("  20") - 1 - len("")
+
+
+def test_an_empty_text_says_that_it_is_and_what_to_do(database: Database) -> None:
+    output = jobmonctl(database, "like", "")
+    assert (output.status, output.stdout) == (2, "")
+    assert output.stderr == (
+        "jobmonctl like: argument TEXT: it is empty, and every job's name contains that: show lists the runs of all jobs "
+        "(see jobmonctl like --help)\n"
+    )

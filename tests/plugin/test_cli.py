@@ -76,7 +76,7 @@ def test_missing_job_says_since_when_and_against_which_limit(database: Database,
     run_job(session, "etl")
     session.execute("UPDATE jobmon.job_log SET end_time = now() - interval '90 minutes'")
     output = database.check()
-    assert output.first_line == "JOBMON WARNING - 1 warning, 0 ok: ETL missing, last run 90m ago (warning 60m)"
+    assert output.first_line == "JOBMON WARNING - 1 warning, 0 ok: ETL missing, last run 1h 30m ago (warning 1h)"
     assert output.status == 1
     session.execute("UPDATE jobmon.job_log SET end_time = now() - interval '26 hours'")
     output = database.check()
@@ -159,7 +159,7 @@ USAGE_ERRORS = [
     (["--nonsense"], "unrecognized arguments: --nonsense"),
     (["-p", "http"], "argument -p/--port: 'http' is not a port: give a number from 1 to 65535"),
     (["-p", "65536"], "argument -p/--port: '65536' is not a port: give a number from 1 to 65535"),
-    (["-H", ""], "argument -H/--host: it is empty: give a value, or leave the option out for libpq's default"),
+    (["-H", ""], "argument -H/--host: it is empty: give a value, or leave it out for the default"),
     (["-t", "0"], "argument -t/--timeout: '0' is not a time: give seconds, more than 0 and at most 86400"),
     (["-t", "nan"], "argument -t/--timeout: 'nan' is not a time: give seconds, more than 0 and at most 86400"),
     (["--max-output", "9"], "argument --max-output: '9' is not a size: give a number of bytes, 200 or more"),

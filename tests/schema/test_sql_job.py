@@ -98,7 +98,7 @@ def test_a_refused_run_is_no_run_of_the_job(database: Database, session: psycopg
     session.execute("DELETE FROM jobmon.job_log WHERE pid = %s", [first.pid])
     text = value(session, "SELECT alert_text FROM jobmon.check_job_status()")
     assert text == "(JOB 1: MISSING - not run for 03:00:00, error after 01:00:00)"
-    assert database.check().first_line.endswith("JOB 1 missing, last run 3h ago (critical 60m)")
+    assert database.check().first_line.endswith("JOB 1 missing, last run 3h ago (critical 1h)")
     # nor must the last real run be cleared, from which it is counted
     session.execute("UPDATE jobmon.job_check_config SET error_threshold = '1 year'")
     kept = "SELECT job_id FROM jobmon.job_log_kept() WHERE job_name = 'JOB 1'"

@@ -130,7 +130,8 @@ class Checks:
         self.freed.set()
 
     async def _result(self, number: int, host: Host) -> Result:
-        location = locate(argparse.Namespace(**{**vars(self.arguments), "host": host.name}), (host,))
+        named = argparse.Namespace(**{**vars(self.arguments), "host": host.name})
+        location = locate(named, (host,)) if self.arguments.targets else locate(self.arguments)
         places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
         where = ", ".join(f"{name} {clean(str(value), 100)}" for name, value in places if value)
         self.stages[number] = (CONNECTING, where)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from check_jobmon.config import ConfigFileError
+from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import hosts_of
 from check_jobmon.judging.result import (
     CONFIGURING,
@@ -86,7 +87,7 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
     def work(send: Send) -> None:
         started = time.monotonic()
         send(STAGE, CONFIGURING)
-        hosts = hosts_of(arguments.targets)
+        hosts = hosts_of(arguments.targets) if arguments.targets else (Host(_place(arguments), {}),)
         if not hosts:
             raise ConfigFileError(f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"')
         send(TARGETS, [host.name for host in hosts])
@@ -101,7 +102,8 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         Checks(arguments, hosts, deadline, give_up, on_result).run()
 
     def late(stage: str) -> Result:
-        reason = unanswered(share, stage, f"targets of {clean(arguments.targets, 100)}")
+        where = f"targets of {clean(arguments.targets, 100)}" if arguments.targets else clean(_place(arguments), 100)
+        reason = unanswered(share, stage, where)
         return failed(STATES.index(arguments.connection_error), reason)
 
     found, missing, stderr = _sent_by(work, seconds, late, arguments.verbose)
@@ -109,6 +111,11 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         raise _NoResults(missing)
     names = enumerate(found[TARGETS])
     return [found.get(n) or PassiveResult(name, service, missing, began, time.time()) for n, name in names], stderr
+
+
+def _place(arguments: argparse.Namespace) -> str:
+    """What the result of one database is called."""
+    return str(arguments.host or arguments.service or arguments.dbname or "default")
 
 
 def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started: float) -> Result:

@@ -148,14 +148,14 @@ AGO = "missing, last run 26h ago"
 THRESHOLDS = [
     ("negative", "-1 hour", "-2 hours", 2, f"{AGO} (critical -2h)"),
     ("zero", "0", "0", 2, f"{AGO} (critical 0s)"),
-    ("negative warning only", "-1 hour", "1 month", 1, f"{AGO} (warning -60m)"),
+    ("negative warning only", "-1 hour", "1 month", 1, f"{AGO} (warning -1h)"),
     ("month-long", "1 month", "2 months", 0, ""),
     ("beyond all times", "178000000 years", "178000000 years", 0, ""),
     ("beyond all times, backwards", "-178000000 years", "-178000000 years", 2, AGO),
-    ("error before warning", "2 days", "1 hour", 2, f"{AGO} (critical 60m)"),
+    ("error before warning", "2 days", "1 hour", 2, f"{AGO} (critical 1h)"),
     ("NULL", None, None, 0, ""),
-    ("NULL for critical", "1 hour", None, 1, f"{AGO} (warning 60m)"),
-    ("NULL for warning", None, "1 hour", 2, f"{AGO} (critical 60m)"),
+    ("NULL for critical", "1 hour", None, 1, f"{AGO} (warning 1h)"),
+    ("NULL for warning", None, "1 hour", 2, f"{AGO} (critical 1h)"),
 ]
 
 

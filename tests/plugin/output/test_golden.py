@@ -287,3 +287,13 @@ def test_the_table_lines_up_for_names_of_any_width(log: Log, database: Database)
             assert columns(line[:before]) == start, f"{title} does not start in one column"
             assert line[before - 2 : before] == "  ", f"{title} runs into what is before it"
             assert line[before] != " ", f"{title} is out of its column"
+
+
+@pytest.mark.parametrize("ago", ["59 s", "60 s", "3599 s", "1 hour", "25 hours 59 min", "3 days 4 hours"])
+def test_the_age_in_the_first_line_is_the_one_in_the_tables(log: Log, database: Database, ago: str) -> None:
+    log.watch("CUBE", warn="1 s", error="1 year")
+    log.ran("CUBE", ago)
+    for output in (database.check("-v"), database.ctl("status")):
+        found = re.search(r"missing, last run (.+?) ago \(warning 1s\)", output.stdout)
+        assert found
+        assert re.search(rf"  {found[1]} +2m 30s ", output.stdout.splitlines()[2])

@@ -319,7 +319,6 @@ USAGE_ERRORS = [
     (["--targets", "f", "-H", "x"], "--host is for one database, and --targets for many: give one of them"),
     (["--targets", "f", "--service", "x"], "--service is for one database, and --targets for many: give one of them"),
     (["--targets", "f", "--config", "x"], "--config is for one database, and --targets for many: give one of them"),
-    (["--output", "json"], "--output goes with --targets only"),
     (["--submit", "nagios:/x"], "--submit goes with --targets only"),
     (["--targets", "f", "--per-job"], "--per-job goes with --submit or --output json only"),
     (["--targets", "f", "--service-name", "x"], "--service-name goes with --submit or --output json only"),
@@ -343,7 +342,7 @@ USAGE_ERRORS = [
         ["--targets", "f", "--submit", "nagios:/x", "--service-name", "a;b"],
         "argument --service-name: 'a;b' can't be the name of a service everywhere: give letters and digits",
     ),
-    (["--targets", ""], "argument --targets: it is empty: give a value, or leave the option out for libpq's default"),
+    (["--targets", ""], "argument --targets: it is empty: give a value, or leave it out for the default"),
 ]
 
 

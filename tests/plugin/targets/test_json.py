@@ -1,12 +1,13 @@
 """--output json: valid whatever is in it, never cut, the same keys every time."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.database import Database
+from tests.database import Database, run_module
 from tests.plugin.output.hostile import TEXTS
 from tests.plugin.targets.conftest import Targets
 from tests.plugin.targets.test_checks import check
@@ -138,3 +139,34 @@ def test_a_broken_file_is_told_in_json_too(targets: Targets) -> None:
     assert output.status == found.pop("state") == 3
     assert "has no targets" in found.pop("summary")
     assert found == {"state_text": "UNKNOWN", "results": []}
+
+
+def test_one_database_has_one_result(database: Database, empty_database: Database, session: psycopg.Connection) -> None:
+    session.execute(HOURLY, ["ETL", 0])
+    run_job(session, "etl", "boom")
+    for arguments in ([], ["--per-job"], ["-j", "etl", "-t", "20"]):
+        output = database.check("--output", "json", *arguments)
+        found = strictly(output.stdout)
+        assert (output.status, output.stderr, found["state"], found["summary"]) == (2, "", 2, "1 critical, 0 ok")
+        assert [result["target"] for result in found["results"]][:1] == [str(database.server.folder)]
+        assert [result["job"] for result in found["results"]] == ([None, "ETL"] if "--per-job" in arguments else [None])
+        assert (
+            found["results"][0]["output"] == "JOBMON CRITICAL - 1 critical, 0 ok: ETL failed 1 time (load facts: boom)"
+        )
+    (result,) = strictly(empty_database.check("--output", "json").stdout)["results"]
+    assert (result["state"], "no jobmon schema in database" in result["output"]) == (3, True)
+    (result,) = strictly(database.check("-H", "127.0.0.1", "-p", "1", "--output", "json").stdout)["results"]
+    assert (result["target"], result["state"]) == ("127.0.0.1", 2)
+    assert database.check("--output", "text").stdout.startswith("JOBMON CRITICAL - 1 critical, 0 ok: ETL failed")
+
+
+@pytest.mark.parametrize("option", ["--targets", "--config"])
+def test_a_folder_in_the_place_of_a_file_is_told(database: Database, tmp_path: Path, option: str) -> None:
+    arguments = [option, str(tmp_path), *(["-H", "db"] if option == "--config" else [])]
+    assert check(*arguments).stdout == (
+        f"JOBMON UNKNOWN - {tmp_path} can't be read: Is a directory, give the configuration file itself\n"
+    )
+    for command in ("check", "apply"):
+        output = run_module("check_jobmon.ctl", "config", command, str(tmp_path))
+        said = f"jobmonctl config {command}: {tmp_path} can't be read: Is a directory, give the configuration file itself\n"
+        assert (output.status > 0, output.stderr) == (True, said)
