@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,14 @@ from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import distrust, untrusted
 from check_jobmon.recording import OK
 from check_jobmon.recording.past_run import PastRun
-from check_jobmon.sql_files import quoted
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import storable
 
 CONNECT_SECONDS = 5
+FOREIGN = (
+    'schema "{schema}" of database "{dbname}" is the extension pg_jobmon\'s, which only SQL can log to: install check_jobmon\'s '
+    'own beside it (jobmonctl bootstrap -d {quoted} --schema joblog), and log there (--schema joblog, in Python schema="joblog")'
+)
 KEPT_ALIVE = {"keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
 """While the job works, nothing else is sent: a firewall would drop the connection, and nobody notice a dead server."""
 
@@ -52,8 +57,13 @@ class Recorder(Session):
         try:
             settings = "SET jobmon.keep_link = on; SET jobmon.on_link_failure = error;"
             settings += "SET idle_session_timeout = 0;" if self.info.server_version >= 140000 else ""
-            if found := self.rows(settings + untrusted(schema)):
+            foreign_log = fill(sql_file("recording/foreign_log.sql"), {"name": literal(schema)})
+            found, foreign = self.script(f"{self._bounds()}{settings}{untrusted(schema)};{foreign_log};COMMIT")
+            if found:
                 raise errors.InsufficientPrivilege(distrust(found[0][0], schema, self.dbname, self.user))
+            if foreign:
+                where = {"schema": schema, "dbname": self.dbname, "quoted": shlex.quote(self.dbname)}
+                raise errors.FeatureNotSupported(FOREIGN.format(**where))
         except BaseException:
             self.close()
             raise
