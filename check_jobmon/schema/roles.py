@@ -62,6 +62,12 @@ def explanation(connection: Session, schema: str) -> str:
     return f"no roles were made; to make them by hand, run: {'; '.join(statements)}; GRANT pg_monitor TO {monitor}"
 
 
+def memberships(schema: str) -> dict[str, str | None]:
+    """The roles' names, each with the role of PostgreSQL's own that it is to be a member of."""
+    log, monitor = _names(schema)
+    return {log: None, monitor: "pg_monitor"}
+
+
 def _names(schema: str) -> tuple[str, str]:
     return f"{schema}_log", f"{schema}_monitor"
 
@@ -88,7 +94,7 @@ def _create(connection: Session, name: str) -> None:
 
 def _may_see_sessions(connection: Session, name: str) -> bool:
     """Whether the role is in pg_monitor, or could be added: other roles can't see when another role's backend started."""
-    is_member, may_grant = connection.execute(query("pg_monitor"), {"role": name}).fetchall()[0]
+    is_member, may_grant = connection.execute(query("membership"), {"role": name, "group": "pg_monitor"}).fetchall()[0]
     if may_grant and not is_member:
         # another database's bootstrap may have just added it
         with contextlib.suppress(errors.UniqueViolation), connection.transaction():
