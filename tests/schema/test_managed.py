@@ -90,6 +90,10 @@ def test_bootstrap_and_logging_work_without_superuser_socket_and_pg_hba(new_serv
     assert ("nothing changed" in again.stdout, again.stderr, again.status) == (True, "", 0)
     with psycopg.connect(**place, user="admin", autocommit=True) as admin:
         assert value(admin, "SELECT over FROM jobmon.link") == "tcp"
+        assert ("pg_monitor" in done.stdout) is (admin.info.server_version >= 160000)
+        admin.execute("INSERT INTO jobmon.dblink_mapping (host) VALUES (%s)", [ADDRESS])
+        assert value(admin, "SELECT jobmon.sql_job('mapped', 'SELECT')").endswith("was successful")
+        admin.execute("DELETE FROM jobmon.dblink_mapping")
         admin.execute("CREATE ROLE etl LOGIN PASSWORD 'x' IN ROLE jobmon_log")
         admin.execute("CREATE ROLE watcher LOGIN PASSWORD 'x' IN ROLE jobmon_monitor")
     with psycopg.connect(**place, user="etl", autocommit=True) as logger:
@@ -104,6 +108,7 @@ def test_bootstrap_and_logging_work_without_superuser_socket_and_pg_hba(new_serv
     with psycopg.connect(**place, user="admin", autocommit=True) as admin:
         runs = admin.execute("SELECT job_name, status, owner FROM jobmon.job_log ORDER BY job_id").fetchall()
         assert [(name, owner) for name, _, owner in runs] == [
+            ("MAPPED", "admin"),
             ("SQL", "etl"),
             ("SQL", "etl"),
             ("SHELL", "etl"),
