@@ -61,6 +61,7 @@ SLOW = (
     "schema/test_lagging_sequence.py",
     "schema/test_link_way.py",
     "schema/test_locks.py",
+    "schema/test_managed.py",
     "schema/test_ordinary_owner.py",
     "schema/test_ownership.py",
     "schema/test_roles.py",

@@ -10,6 +10,7 @@ from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.install import bootstrap
+from check_jobmon.schema.rights import superuser_sql
 from check_jobmon.text import clean
 
 
@@ -22,12 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "create only the link's role, none for people; print the statements that create them",
     )
     option(parser, "--check", "change nothing; print what would be changed")
+    option(
+        parser,
+        "--print-superuser-sql",
+        "change nothing; print the SQL that a superuser has to run before this role can bootstrap",
+    )
 
 
 @in_session
 def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
-    """Bootstrap, and print in one line what was done."""
+    """Bootstrap, and print in one line what was done; or print what a superuser has to do first."""
     try:
+        if arguments.print_superuser_sql:
+            print(superuser_sql(session, schema, with_roles=not arguments.no_roles))
+            return 0
         report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
     except psycopg.Error as error:
         raise CommandFailed(one_line(error)) from None

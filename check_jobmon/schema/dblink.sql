@@ -1,6 +1,6 @@
 -- Where dblink is; a role that could replace dblink's functions with look-alikes; the statements that give the schema's owner the
 -- rights on them that it lacks; the statements that take away PUBLIC's right to send statements with them; and the statement that
--- makes look-alikes impossible. `schema`: the job log's schema.
+-- makes look-alikes impossible. `schema`: the job log's schema, whose owner will be bootstrap's role if it doesn't exist yet.
 WITH used AS MATERIALIZED (
     SELECT e.extnamespace, p.oid, p.proname, p.proowner, format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature
       FROM pg_extension AS e
@@ -40,8 +40,8 @@ SELECT n.nspname,
        s.remedy
   FROM pg_extension AS e
   JOIN pg_namespace AS n ON n.oid = e.extnamespace
-  JOIN pg_namespace AS j ON j.nspname = %(schema)s
-  JOIN pg_roles AS h ON h.oid = j.nspowner
+  LEFT JOIN pg_namespace AS j ON j.nspname = %(schema)s
+  JOIN pg_roles AS h ON CASE WHEN j.oid IS NULL THEN h.rolname = current_user ELSE h.oid = j.nspowner END
   LEFT JOIN LATERAL (
         SELECT r.rolname,
                -- the schema's present owner keeps its rights otherwise

@@ -12,9 +12,10 @@ from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.link import ensure_dblink, ensure_link_role
+from check_jobmon.schema.rights import refuse_lacking
 from check_jobmon.schema.roles import ensure_roles, explanation, revoke_excess
 from check_jobmon.schema.scripts import filled, functions, query, tables, version
-from check_jobmon.schema.statements import explaining, run, value
+from check_jobmon.schema.statements import run, value
 from check_jobmon.schema.trial import ensure_link
 
 OLDEST_SERVER = 130000
@@ -107,7 +108,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         connection.execute("SET LOCAL check_function_bodies = on")
         if connection.info.parameter_status("is_superuser") == "on":
             connection.execute("SET LOCAL session_replication_role = origin")
-        owner, home = _home(connection, schema)
+        owner, home = _home(connection, schema, with_roles)
         # again, because somebody else could have made it just now
         refuse_untrusted(connection, schema)
         before = _installed_version(connection, schema, home)
@@ -118,6 +119,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
             )
         if before:
             _compare(connection, schema, home, before)
+        refuse_lacking(connection, schema, with_roles=with_roles)
         dblink = ensure_dblink(connection, schema)
         old = _fingerprint(connection, schema)
         run(connection, "SET LOCAL ROLE {}", owner)
@@ -141,17 +143,16 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
     )
 
 
-def _home(connection: Session, schema: str) -> tuple[str, int]:
+def _home(connection: Session, schema: str, with_roles: bool) -> tuple[str, int]:
     """The schema's owner and its oid. Makes the schema if it is missing, and refuses one that another role owns."""
     found = connection.execute(query("schema_owner"), {"schema": schema}).fetchone()
     if found is None:
-        remedy = f'the database\'s owner to run: CREATE SCHEMA "{schema}" AUTHORIZATION "{connection.info.user}"'
-        with explaining(connection, f'create a schema in database "{connection.info.dbname}"', remedy):
-            # A second bootstrap waits here for the first, and then fails.
-            run(connection, "CREATE SCHEMA {}", schema)
-            # the rights that ALTER DEFAULT PRIVILEGES gave
-            revoke_excess(connection, schema, ())
-        return _home(connection, schema)
+        refuse_lacking(connection, schema, with_roles=with_roles)
+        # A second bootstrap waits here for the first, and then fails.
+        run(connection, "CREATE SCHEMA {}", schema)
+        # the rights that ALTER DEFAULT PRIVILEGES gave
+        revoke_excess(connection, schema, ())
+        return _home(connection, schema, with_roles)
     owner, home, is_ours, is_extension = found
     if not is_ours:
         raise BootstrapError(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')

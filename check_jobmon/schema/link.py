@@ -29,7 +29,7 @@ class Dblink(NamedTuple):
 
 def ensure_dblink(connection: Session, schema: str) -> Dblink:
     """Install dblink, in a schema of its own, if it is missing, and let the schema's owner use it."""
-    before = _dblink(connection, schema)
+    before = dblink(connection, schema)
     home, stranger, lacking, public, remedy = before or _install(connection, schema)
     if stranger:
         raise BootstrapError(
@@ -40,7 +40,7 @@ def ensure_dblink(connection: Session, schema: str) -> Dblink:
         )
     if lacking:
         attempt(connection, "{}", sql.SQL(lacking))
-        if _dblink(connection, schema)[2]:
+        if dblink(connection, schema)[2]:
             raise BootstrapError(
                 f'the owner of schema "{schema}" may not use dblink, and so can\'t log: ask a superuser to run, in database '
                 f'"{connection.info.dbname}": {lacking}'
@@ -52,7 +52,7 @@ def ensure_dblink(connection: Session, schema: str) -> Dblink:
     return Dblink(home, not before or bool(lacking), warning if public else "")
 
 
-def _dblink(connection: Session, schema: str) -> Any:
+def dblink(connection: Session, schema: str) -> Any:
     """The row of dblink.sql, or None where dblink isn't installed."""
     return connection.execute(query("dblink"), {"schema": schema}).fetchone()
 
@@ -60,15 +60,10 @@ def _dblink(connection: Session, schema: str) -> Any:
 def _install(connection: Session, schema: str) -> Any:
     """Install dblink; returns the row of dblink.sql."""
     home = f"{schema}_dblink"
-    remedy = (
-        f'a superuser to run, in database "{connection.info.dbname}": CREATE SCHEMA {home}; '
-        f'CREATE EXTENSION dblink SCHEMA {home}; GRANT USAGE ON SCHEMA {home} TO "{connection.info.user}"'
-    )
     try:
-        with explaining(connection, "install dblink", remedy):
-            run(connection, "CREATE SCHEMA {}", home)
-            run(connection, "CREATE EXTENSION dblink SCHEMA {}", home)
-            return _dblink(connection, schema)
+        run(connection, "CREATE SCHEMA {}", home)
+        run(connection, "CREATE EXTENSION dblink SCHEMA {}", home)
+        return dblink(connection, schema)
     except errors.DuplicateSchema:
         raise BootstrapError(
             f'dblink is not installed, and the schema that bootstrap makes for it exists already: drop schema "{home}", or '
@@ -94,10 +89,7 @@ def ensure_link_role(connection: Session, schema: str) -> list[str]:
     name, found, is_recorded, original = connection.execute(filled("link_state", schema)).fetchall()[0]
     refuse_faults(connection, schema, name, login=True)
     if not found:
-        statement = f'CREATE ROLE "{name}" LOGIN NOINHERIT'
-        remedy = f'a superuser to run: {statement}; GRANT "{name}" TO "{connection.info.user}"'
-        with explaining(connection, "create the link's role", remedy):
-            connection.execute(statement.encode())
+        run(connection, "CREATE ROLE {} LOGIN NOINHERIT", name)
     if not (found and is_recorded):
         # also in a copy of a database, which has the original's secrets
         connection.execute(filled("new_secrets", schema))
@@ -126,10 +118,14 @@ def _ensure_settings(connection: Session, schema: str, name: str) -> None:
 
     The settings that take a superuser remain as they are if bootstrap's role may not set them.
     """
-    may_set = "has_parameter_privilege(w.name, 'SET')" if connection.info.server_version >= 150000 else "h.rolsuper"
-    changes = filled("role_settings", schema).replace(b"@may_set@", may_set.encode())
-    for (change,) in connection.execute(changes, {"role": name}).fetchall():
+    for (change,) in connection.execute(about_settings(connection, schema, "role_settings"), {"role": name}).fetchall():
         _alter(connection, name, sql.SQL(change))
+
+
+def about_settings(connection: Session, schema: str, file: str) -> bytes:
+    """A query, by its file's name, that asks (@may_set@) whether the session's role h may set a parameter s.name."""
+    may_set = "has_parameter_privilege(s.name, 'SET')" if connection.info.server_version >= 150000 else "h.rolsuper"
+    return filled(file, schema).replace(b"@may_set@", may_set.encode())
 
 
 def set_password(connection: Session, schema: str, name: str) -> None:

@@ -20,12 +20,12 @@ SELECT c.change
           FROM reset AS r
           LEFT JOIN pg_database AS d ON d.oid = r.database
          UNION ALL
-        SELECT 2, format('SET %%I = %%L', w.name, w.value)
-          FROM wanted AS w
+        SELECT 2, format('SET %%I = %%L', s.name, s.value)
+          FROM wanted AS s
           JOIN pg_roles AS h ON h.rolname = current_user
          WHERE (EXISTS (SELECT FROM reset AS r WHERE r.database = 0)
-                OR NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND w.entry = ANY (f.config)))
-           AND (NOT w.takes_superuser
+                OR NOT EXISTS (SELECT FROM found AS f WHERE f.database = 0 AND s.entry = ANY (f.config)))
+           AND (NOT s.takes_superuser
                 OR h.rolsuper
                 OR h.rolcreaterole
                    AND (current_setting('server_version_num')::integer < 160000 OR pg_has_role(%(role)s, 'MEMBER WITH ADMIN OPTION'))

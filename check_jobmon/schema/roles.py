@@ -91,6 +91,11 @@ def explanation(connection: Session, schema: str) -> str:
     return f"no roles were made; to make them by hand, run: {'; '.join(statements)}"
 
 
+def memberships(schema: str) -> dict[str, str | None]:
+    """The roles' names, each with the role of PostgreSQL's own that it is to be a member of."""
+    return {f"{schema}_{suffix}": "pg_monitor" if role.in_pg_monitor else None for suffix, role in ROLES.items()}
+
+
 def _grants(connection: Session, schema: str) -> list[str]:
     """The statements that grant the roles their rights in this database."""
     grants = []
@@ -116,7 +121,7 @@ def _create(connection: Session, name: str) -> None:
 
 def _may_see_sessions(connection: Session, name: str) -> bool:
     """Whether the role is in pg_monitor, or could be added: other roles can't see when another role's backend started."""
-    is_member, may_grant = connection.execute(query("pg_monitor"), {"role": name}).fetchall()[0]
+    is_member, may_grant = connection.execute(query("membership"), {"role": name, "group": "pg_monitor"}).fetchall()[0]
     if may_grant and not is_member:
         # another database's bootstrap may have just added it
         with contextlib.suppress(errors.UniqueViolation), connection.transaction():

@@ -60,11 +60,17 @@ def _hint(connection: Session, schema: str, reasons: Sequence[str]) -> str:
         return f'ask the database\'s owner or a superuser to run: GRANT CONNECT ON DATABASE "{database}" TO "{name}"'
     if "is a superuser" in said:
         return f"leave username and pwd NULL in {schema}.dblink_mapping to use the link's own role"
-    kind, address = ("local", "") if "listen_addresses" in said else ("host", " 127.0.0.1/32")
+    line = pg_hba_lines(connection, schema)["listen_addresses" not in said]
     return (
-        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {kind} "{database}" '
-        f'"{name}"{address} scram-sha-256), or say in {schema}.dblink_mapping how to connect'
+        f'let role "{name}" log in with its password from this server itself (a line in pg_hba.conf: {line}), '
+        f"or say in {schema}.dblink_mapping how to connect"
     )
+
+
+def pg_hba_lines(connection: Session, schema: str) -> tuple[str, str]:
+    """The lines of pg_hba.conf with which the link can log in, over the socket and over TCP."""
+    who = f'"{connection.info.dbname}" "{role_name(connection, schema)}"'
+    return f"local {who} scram-sha-256", f"host {who} 127.0.0.1/32 scram-sha-256"
 
 
 def _try(connection: Session, schema: str, dblink: str) -> str:
