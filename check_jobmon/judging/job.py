@@ -19,8 +19,8 @@ class Job(NamedTuple):
     """One monitored job. The fields are the columns of job_status.sql, in their order.
 
     Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown.
-    Times are texts with their zone, `done_end` as ISO 8601 has it. A tuple, because a frozen dataclass takes twenty times as
-    long to make.
+    Times are texts with their zone, `done_end` as ISO 8601 has it. `failed_client` and the like are as `on db7, pid 4711`, empty
+    or None for a run in a backend. A tuple, because a frozen dataclass takes twenty times as long to make.
     """
 
     name: str
@@ -52,6 +52,9 @@ class Job(NamedTuple):
     failed_action: str | None
     failed_message: str | None
     capitalized: bool
+    failed_client: str | None
+    alive_client: str | None
+    crashed_client: str | None
 
     @property
     def crashed(self) -> bool:
@@ -74,13 +77,17 @@ class Job(NamedTuple):
         reasons = []
         if self.failed_code > 1:
             said = ": ".join(clean(text, length) for text in (self.failed_action, self.failed_message) if text)
+            said = "; ".join(filter(None, [said, clean(self.failed_client or "", length)]))
             most = self.sensitivity + UNCOUNTED
             times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
             reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
         if self.missing_code > 1:
             reasons.append(self._missing(words, length))
         if self.crashed:
-            reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, its backend is gone")
+            where = f" {clean(self.crashed_client, length)}" if self.crashed_client else ""
+            reasons.append(
+                f"crashed: run {self.crashed_job_id}{where}, started {self.crashed_start}, its backend is gone"
+            )
         mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
             mistakes.append("its threshold in job_check_config is not positive, so it is always past")
@@ -100,9 +107,10 @@ class Job(NamedTuple):
         if self.unverified:
             teller = "a standby" if (self.alive_pid or 0) > 0 else "another server than the run's"
             return f"missing, or running for {ago}, which {teller} can't tell{against}"
+        where = f": run {self.alive_job_id} {clean(self.alive_client, length)}" if self.alive_client else ""
         if self.missing_status == "BLOCKED":
-            return f"blocked by {self._blocker(length)}, still running after {ago}{against}"
-        return f"still running after {ago}{against}: run {self.alive_job_id}, pid {self.alive_pid}"
+            return f"blocked by {self._blocker(length)}, still running after {ago}{against}{where}"
+        return f"still running after {ago}{against}{where or f': run {self.alive_job_id}, pid {self.alive_pid}'}"
 
     def _blocker(self, length: int) -> str:
         if not self.blocker_pid:

@@ -16,11 +16,13 @@ WITH RECURSIVE status_text AS (
 ),
 @find@,
 run_with_backend AS (
-    -- Pids are reused: the backend is the run's own only if it was there when the run started. A role that can't see
-    -- backend_start gets NULL; then the pid decides. A standby doesn't see the primary's backends, and nobody those of another
+    -- Pids are reused: the backend is the run's own only if it was there when the run started, or if it has the name that
+    -- claim_job() gives to a later one. A role that can't see backend_start gets NULL; then the pid decides. A standby doesn't see the primary's backends, and nobody those of another
     -- server, whose pids are negative: such runs count as alive.
     SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified,
-           u.unverified OR (a.pid IS NOT NULL AND coalesce(a.backend_start <= o.start_time, true)) AS alive
+           u.unverified OR a.pid IS NOT NULL
+               AND (coalesce(a.backend_start <= o.start_time, true)
+                    OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':')) AS alive
       FROM open_run AS o
      CROSS JOIN LATERAL (SELECT pg_is_in_recovery() OR o.pid < 0 AS unverified) AS u
       LEFT JOIN pg_stat_get_activity(NULL) AS a
@@ -109,7 +111,8 @@ SELECT -- a name that is cut stays different from others
        e.blocker[4] AS blocker_since,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
-       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized
+       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
+       e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client
   FROM with_codes AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
@@ -120,6 +123,13 @@ SELECT -- a name that is cut stays different from others
                END AS blocker,
                CASE WHEN j.failed_code > 1
                     THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@failing_step@) AS s)
-               END AS step
+               END AS step,
+               CASE WHEN greatest(j.failed_code, j.missing_code) > 1 OR j.crashed_job_id IS NOT NULL
+                    THEN ARRAY(SELECT concat_ws(', ', 'on ' || c.host, 'pid ' || c.pid)
+                                 FROM unnest(ARRAY[j.failed_job_id, j.alive_job_id, j.crashed_job_id])
+                                      WITH ORDINALITY AS n(job_id, number)
+                                 LEFT JOIN LATERAL (@client@) AS c ON true
+                                ORDER BY n.number)
+               END AS client
         OFFSET 0
        ) AS e

@@ -1,4 +1,4 @@
--- Cancels the backend of a run, with the caller's own right to do so.
+-- Cancels a run: its backend, with the caller's own right to do so, or the process that runs it, which learns of the note.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job(v_job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -7,7 +7,7 @@ DECLARE
     v_pid integer := cancel_job_backend(v_job_id);
 BEGIN
     BEGIN
-        IF NOT pg_cancel_backend(v_pid) THEN
+        IF v_pid IS NOT NULL AND NOT pg_cancel_backend(v_pid) THEN
             RAISE EXCEPTION 'the backend of job %, pid %, ended before it could be cancelled', v_job_id, v_pid
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = format('If the run is still open, end it with fail_job(%s).', v_job_id);
@@ -24,5 +24,5 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
     'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
-    'run at level 3. The caller needs the right to cancel that '
-    'backend. A session can''t cancel its own run.';
+    'run at level 3. A run of jobmonctl run or of Python is told: it ends the command, or raises an exception. The caller needs the '
+    'right to cancel that backend. A session can''t cancel its own run.';
