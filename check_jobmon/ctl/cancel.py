@@ -56,6 +56,11 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     ended = run_with_id(log, one.job_id)
     why = "".join(f"; {step.action}: {step.message or ''}" for step in steps(log, ended)[0][-1:])
     print(clean(f"{ended.label} is over: {ended.word}, after {ended.duration_text}{why}"))
+    if one.client_pid and now is not None:
+        raise CommandFailed(
+            f"{one.place} has not ended after {duration(arguments.wait, fraction=True)}: wait longer with --wait, or end the "
+            "process there"
+        )
     if now is not None and now.at_work:
         raise CommandFailed(
             f"pid {one.pid} is still at its statement after {duration(arguments.wait, fraction=True)}: wait longer with "
@@ -69,19 +74,19 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     elif now is not None and now.state is None:
         print(f"whether pid {one.pid} has stopped can't be seen: GRANT pg_monitor TO your role")
     else:
-        print(f"pid {one.pid} has stopped")
+        print(f"{one.place} has {'ended' if one.client_pid else 'stopped'}")
     return 0
 
 
 def _look(log: JobLog, run: Run, called: str = "-infinity") -> Backend | None:
-    rows = log.rows(sql_file("ctl/cancel.sql"), called, run.pid, run.start_time)
+    rows = log.rows(sql_file("ctl/cancel.sql"), called, run.pid, run.start_time, run.job_id)
     return Backend(*rows[0]) if rows else None
 
 
 def _wait(log: JobLog, run: Run, called: str, wait: float) -> Backend | None:
-    """Wait until the backend is no longer at work. Returns it as it was seen last."""
+    """Wait until the backend is no longer at work, or gone if another process does the work. Returns it as it was seen last."""
     end = time.monotonic() + wait
-    while (backend := _look(log, run, called)) and backend.at_work and time.monotonic() < end:
+    while (backend := _look(log, run, called)) and (backend.at_work or run.client_pid) and time.monotonic() < end:
         time.sleep(PAUSE)
     return backend
 
@@ -117,7 +122,7 @@ def _describe(log: JobLog, run: Run, backend: Backend) -> list[str]:
     seen = ", ".join(part for part in session if part)
     lines = [
         f"{run.label}, started {time_text(run.start_time)}, running for {run.duration_text}",
-        f"owner {run.owner}, pid {run.pid}" + (f" ({seen})" if seen else ""),
+        f"owner {run.owner}, {run.place}" + (f" ({seen})" if seen else ""),
     ]
     logged, earlier = steps(log, run)
     if logged:

@@ -1,5 +1,5 @@
 -- The backend of a run, and whether it is at a statement that began by a given time. Parameters: that time, the run's pid,
--- its start_time.
+-- its start_time and job_id.
 SELECT a.application_name,
        host(a.client_addr),
        a.state,
@@ -8,4 +8,4 @@ SELECT a.application_name,
   FROM pg_stat_activity AS a
  WHERE a.pid = %s
    AND a.datname = current_database()
-   AND coalesce(a.backend_start <= %s, true)
+   AND (coalesce(a.backend_start <= %s, true) OR starts_with(a.application_name, 'jobmon run ' || %s::bigint || ':'))

@@ -62,7 +62,7 @@ def _headline(run: Run) -> str:
 
 def _origin(run: Run) -> str:
     end = f", ended {time_text(run.end_time)}" if run.end_time else ""
-    return f"started {time_text(run.start_time)}{end}, by {run.owner}, pid {run.pid}"
+    return f"started {time_text(run.start_time)}{end}, by {run.owner}, {run.place}"
 
 
 def timeline(run: Run, logged: list[Step]) -> Table:

@@ -19,7 +19,7 @@ class Run:
     times are in ISO 8601.
 
     `seconds` is how long it took, or has been running; None if it crashed, or if its times are infinite, BC or after 9999.
-    `why` is the step that failed, or that the run is at.
+    `why` is the step that failed, or that the run is at. `client_host` and `client_pid` are None for a run in a backend.
     """
 
     job_id: int
@@ -33,6 +33,14 @@ class Run:
     state: str
     seconds: float | None
     why: str
+    client_host: str | None
+    client_pid: int | None
+
+    @property
+    def place(self) -> str:
+        """The process that runs it."""
+        on = f"on {self.client_host}, pid {self.client_pid}, backend " if self.client_pid else "pid "
+        return f"{on}{self.pid}"
 
     @property
     def word(self) -> str:
@@ -75,7 +83,8 @@ class Step:
 def runs(log: JobLog, source: str, *parameters: Any) -> list[Run]:
     """The runs whose job_ids a SELECT gives, newest first."""
     step = sql_file("schema/failing_step.sql").replace("@job_id@", "r.job_id")
-    query = fill(sql_file("ctl/runs.sql"), {"source": source, "failing_step": step})
+    values = {"source": source, "failing_step": step, "client": sql_file("schema/client.sql")}
+    query = fill(sql_file("ctl/runs.sql"), values)
     return [Run(*row) for row in log.rows(query, *parameters)]
 
 

@@ -4,7 +4,9 @@ SELECT r.job_id
  CROSS JOIN LATERAL (
         SELECT l.job_id
           FROM @schema@.job_log AS l
-          JOIN backend AS b ON b.pid = l.pid AND coalesce(b.backend_start <= l.start_time, true)
+          JOIN backend AS b
+            ON b.pid = l.pid
+           AND (coalesce(b.backend_start <= l.start_time, true) OR starts_with(b.application_name, 'jobmon run ' || l.job_id || ':'))
          WHERE l.end_time IS NULL
          ORDER BY l.job_id DESC
          LIMIT asked.number

@@ -125,7 +125,9 @@ def _run(arguments: argparse.Namespace, log: BackgroundLog, command: Command) ->
     else:
         if command.streams.problem:
             _print_error(command.streams.problem)
-        end = command.wait()
+        end = command.wait(lambda: log.cancelled_by)
+        if log.cancelled_by:
+            _print_error(f"{log.name.upper()} was cancelled by {log.cancelled_by}")
     failed = WARNING if end.regular and end.status in arguments.warn_on else CRITICAL
     output, unread = command.streams.text(), command.streams.unread
     if not output:

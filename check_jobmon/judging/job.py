@@ -20,8 +20,8 @@ class Job(NamedTuple):
 
     Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown, and so
     is `expected_for`: how long a job of which no run has completed is configured.
-    Times are texts with their zone, `done_end` as ISO 8601 has it. A tuple, because a frozen dataclass takes twenty times as
-    long to make.
+    Times are texts with their zone, `done_end` as ISO 8601 has it. `failed_client` and the like are as `on db7, pid 4711`, empty
+    or None for a run in a backend. A tuple, because a frozen dataclass takes twenty times as long to make.
     """
 
     name: str
@@ -59,6 +59,9 @@ class Job(NamedTuple):
     owner: str | None
     description: str | None
     runbook: str | None
+    failed_client: str | None
+    alive_client: str | None
+    crashed_client: str | None
 
     @property
     def crashed(self) -> bool:
@@ -84,13 +87,17 @@ class Job(NamedTuple):
         reasons = []
         if self.failed_code > 1:
             said = ": ".join(cut(text, length) for text in (self.failed_action, self.failed_message) if text)
+            said = "; ".join(filter(None, [said, cut(self.failed_client or "", length)]))
             most = self.sensitivity + UNCOUNTED
             times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
             reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
         if self.missing_code > 1:
             reasons.append(self._missing(words, length))
         if self.crashed:
-            reasons.append(f"crashed: run {self.crashed_job_id}, started {self.crashed_start}, its backend is gone")
+            where = f" {cut(self.crashed_client, length)}" if self.crashed_client else ""
+            reasons.append(
+                f"crashed: run {self.crashed_job_id}{where}, started {self.crashed_start}, its backend is gone"
+            )
         if whole and self.alive_for is not None and self.missing_code == 1:
             reasons.append(self._running(length))
         mistakes = []
@@ -125,9 +132,10 @@ class Job(NamedTuple):
             return f"missing, last run {ago} ago{against}"
         if self.unverified:
             return f"missing, or running for {ago}, which {self._teller} can't tell{against}"
+        where = f": run {self.alive_job_id} {cut(self.alive_client, length)}" if self.alive_client else ""
         if self.missing_status == "BLOCKED":
-            return f"blocked by {self._blocker(length)}, still running after {ago}{against}"
-        return f"still running after {ago}{against}: run {self.alive_job_id}, pid {self.alive_pid}"
+            return f"blocked by {self._blocker(length)}, still running after {ago}{against}{where}"
+        return f"still running after {ago}{against}{where or f': run {self.alive_job_id}, pid {self.alive_pid}'}"
 
     def _running(self, length: int) -> str:
         """What the open run does, for how long it has."""

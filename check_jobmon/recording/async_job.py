@@ -46,7 +46,8 @@ class async_job(job):  # noqa: N801
     """job() for asyncio: `async with check_jobmon.async_job("NIGHTLY ETL", conninfo) as job`, and `async with job.step(...)`.
 
     The log is written in a thread of its own, one call at a time, so that the event loop isn't blocked. Several tasks may have
-    steps of the job under way at the same time. If its task is cancelled, the job has failed.
+    steps of the job under way at the same time. If its task is cancelled, the job has failed; if the run is
+    cancelled, so is the task.
     """
 
     def __init__(self, name: object, conninfo: str = "", **options: Any) -> None:
@@ -54,11 +55,16 @@ class async_job(job):  # noqa: N801
         self._in_thread = functools.partial(_InThread[Any], thread=ThreadPoolExecutor(1, "check_jobmon"))
 
     async def __aenter__(self) -> "async_job":
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        self._cancel = functools.partial(loop.call_soon_threadsafe, task.cancel) if task else lambda _: None
         await self._in_thread(self).__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         await self._in_thread(self).__aexit__(*error)
+
+    def _interrupt(self, thread: int) -> None:
+        self._cancel("the run was cancelled")
 
     def step(self, action: object) -> _InThread[Step]:  # type: ignore[override]
         """Logs the body of an `async with` statement as a step of the run."""

@@ -1,12 +1,13 @@
 """The log of one run of `jobmonctl run`: written to the database by a thread, or else kept in the spool. Runs no commands."""
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from check_jobmon.recording import reason
+from check_jobmon.recording import LOOK_INTERVAL, LOOK_LATER, reason
 from check_jobmon.recording.signals import Signals
 
 # These import psycopg and more, which takes longer than to start the command: only the thread imports them.
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 DATABASE_WAIT = 5
 """Seconds to wait for the database after the command has ended, or, with a lock, before it starts."""
-LOOK_INTERVAL = 1
-"""Seconds between two looks at whether the session that has the lock is lost."""
 LOCK_TRIED, RUN_ENDED, THROUGH = 1, 2, 3
 """How far the thread is: the lock is tried, the run's end is logged or never will be, nothing is left to do."""
 
@@ -54,6 +53,8 @@ class BackgroundLog:
         """Why the command must not be run: which run has the job's lock."""
         self.locked = False
         """Whether the session has the job's lock."""
+        self.cancelled_by: str | None = None
+        """The role that has cancelled the run."""
         self._spool, self._location, self._report, self._signals = spool, location, report, signals
         self._stage = 0
         self._over = threading.Event()
@@ -139,10 +140,12 @@ class BackgroundLog:
         self._reach(LOCK_TRIED)
         step_id = recorder.add_step(self._job_id, REFUSAL if self.refused else self.action)
         self._deliver(recorder, lambda: not self._over.is_set())
-        while self.locked and not self._over.wait(LOOK_INTERVAL):
-            if recorder.lost():
-                recorder = self._lock_again(sessions, self._job_id) or recorder
-        self._over.wait()
+        pause = LOOK_INTERVAL
+        while not self._over.wait(pause):
+            if disturbed := recorder.disturbed(self._job_id):
+                recorder = self._claim(recorder, self._job_id, sessions)
+                disturbed = recorder.disturbed(self._job_id)
+            pause = min(2 * pause, LOOK_LATER) if disturbed else LOOK_INTERVAL
         with self._mutex:
             if self._given_up:
                 return
@@ -153,12 +156,20 @@ class BackgroundLog:
         self._reach(RUN_ENDED)
         self._deliver_for_a_while(recorder)
 
-    def _lock_again(self, sessions: contextlib.ExitStack, job_id: int) -> "Recorder | None":
-        """A new session that has the lock, in place of one that is lost; None if that fails."""
-        recorder = None
-        with contextlib.suppress(Exception):
-            recorder = sessions.enter_context(self._connect())
-            if holder := recorder.lock(job_id):
+    def _claim(self, recorder: "Recorder", job_id: int, sessions: contextlib.ExitStack) -> "Recorder":
+        """Claim the run, over a new session if the old one is lost; returns the session. Sets `cancelled_by`."""
+        with contextlib.suppress(Exception):  # the next look tries again
+            if lost := recorder.lost():
+                recorder = sessions.enter_context(self._connect())
+                self._pid = recorder.pid
+            try:
+                self.cancelled_by = recorder.claim(job_id) or self.cancelled_by
+            except BaseException:
+                recorder.close()
+                raise
+            if self.cancelled_by:
+                self._signals.wake()
+            elif lost and self.locked and (holder := recorder.lock(job_id)):
                 self._report(f"the session that had the lock was lost, and now {holder}")
         return recorder
 
@@ -188,7 +199,17 @@ class BackgroundLog:
             folder = f" in {spool.folder}"
             start, (alert_code, message) = timestamp(self._began), self._end
             run = PastRun(
-                target, self.name, start, timestamp(end), alert_code, self.action, message, self._job_id, self._pid
+                target,
+                self.name,
+                start,
+                timestamp(end),
+                alert_code,
+                self.action,
+                message,
+                self._job_id,
+                self._pid,
+                host=os.uname().nodename,
+                process=os.getpid(),
             )
             path = spool.write(run)
         except Exception as error:

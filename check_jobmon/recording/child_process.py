@@ -71,6 +71,7 @@ class Command:
         self._argv = list(argv)
         self._signals = signals
         self._timeout = timeout
+        self._adopts = timeout is not None
         self._until: float | None = None
         self._status: int | None = None
         self.streams = Streams(signals, tail)
@@ -87,6 +88,7 @@ class Command:
             return End.by_signal(number, f"not run: {signal_name(number)}")
         if self._timeout is not None:
             self._until = time.monotonic() + self._timeout
+        if self._adopts:
             adopt_orphans()
         outputs = self.streams.open()
         try:
@@ -158,14 +160,17 @@ class Command:
             # a script without #!: as execvp(3) does
             return execute(["/bin/sh", shutil.which(argv[0]) or argv[0], *argv[1:]])
 
-    def wait(self) -> End:
-        """Wait until the command has ended, and its output is written to our streams."""
+    def wait(self, cancelled: Callable[[], object]) -> End:
+        """Wait until the command has ended, and its output is written to our streams.
+
+        The command is ended at the timeout, or if `cancelled()`, which is called again after each Signals.wake().
+        """
         while not self._has_ended():
-            info = self._signals.next(self._has_ended, self._until)
+            info = self._signals.next(lambda: self._has_ended() or cancelled(), self._until)
             if info is not None:
                 self._pass_on(info)
             elif not self._has_ended():
-                return self._end_all()
+                return self._end_all(cancelled())
         end = self._end()
         # A command that writes to a slow reader directly can't end before its last write, so we don't either; but one that
         # was killed would be gone.
@@ -183,12 +188,17 @@ class Command:
         status = os.WEXITSTATUS(self._status)
         return End(f"exit status {status}", status, regular=True)
 
-    def _end_all(self) -> End:
-        """At the timeout, end the command and its descendants."""
+    def _end_all(self, cancelled: object = False) -> End:
+        """At the timeout, or when the run was cancelled, end the command and its descendants."""
+        if not self._adopts:  # what has been orphaned before is only found in the command's own group
+            adopt_orphans()
+            self._adopts = True
+        sent = signal.SIGTERM
         for number, interval in ((signal.SIGTERM, KILL_AFTER), (signal.SIGKILL, KILL_INTERVAL)):
             until = time.monotonic() + KILL_AFTER
             # at least once, however long it takes to find them
-            while living := descendants():
+            while living := self._living():
+                sent = number
                 for pid in living:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, number)
@@ -199,19 +209,24 @@ class Command:
                 if time.monotonic() >= until:
                     break
         self._signals.deadly(lambda: self.streams.drained, time.monotonic() + HURRY)
-        left = len(descendants())
+        left = len(self._living())
         more = f", and {left} of its processes live on" if left else ""
+        if cancelled:
+            return End(f"ended by {sent.name}{more}", 128 + signal.SIGTERM)
         return End(f"timed out after {self._timeout:g} s{more}", TIMED_OUT)
 
     def _none_lives(self) -> bool:
         self._has_ended()
-        return not descendants()
+        return not self._living()
+
+    def _living(self) -> list[int]:
+        return descendants(*([self._pid] if self._leads else []))
 
     def _has_ended(self) -> bool:
         """Whether the command has ended. Collects the children that have ended or stopped."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                pid, status = os.waitpid(self._pid if self._timeout is None else ANY_CHILD, os.WNOHANG | os.WUNTRACED)
+                pid, status = os.waitpid(ANY_CHILD if self._adopts else self._pid, os.WNOHANG | os.WUNTRACED)
                 if not pid:
                     break
                 if pid == self._pid and os.WIFSTOPPED(status):

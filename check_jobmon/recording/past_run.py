@@ -13,8 +13,8 @@ class PastRun:
     """A run that has ended and is not logged, or not to its end. The times are in UTC, in ISO 8601.
 
     `target` is the key of its job log (job_log_key()). `job_id` is set if add_job() had answered before the connection was
-    lost; `pid` is that of the backend, or 0 if there was no connection. The database logs a run with the same `key` once,
-    however often it is delivered.
+    lost; `pid` is that of the backend, or 0 if there was no connection; `host` and `process` say which process ran it. The
+    database logs a run with the same `key` once, however often it is delivered.
     """
 
     target: str
@@ -27,6 +27,8 @@ class PastRun:
     job_id: int | None = None
     pid: int = 0
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
+    host: str = ""
+    process: int = 0
 
     @classmethod
     def from_json(cls, data: bytes) -> "PastRun":

@@ -5,6 +5,9 @@ import os
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+GROUP = -1
+"""Stands for the parent of the members of a process group: no process has this pid."""
+
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, so that they stay descendants (Linux; elsewhere does nothing)."""
@@ -14,25 +17,25 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def process_state(pid: int) -> tuple[bytes, int]:
-    """A process's state letter, as in proc(5), and its parent's pid; `Z` (zombie) and 0 if there is no such process."""
+def process_state(pid: int) -> tuple[bytes, int, int]:
+    """A process's state letter, as in proc(5), its parent's pid and its group; `Z` (zombie), 0, 0 if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            state, parent = file.read().rpartition(b")")[2].split()[:2]
+            state, parent, group = file.read().rpartition(b")")[2].split()[:3]
     except OSError:
-        return b"Z", 0
-    return state, int(parent)
+        return b"Z", 0, 0
+    return state, int(parent), int(group)
 
 
-def descendants() -> list[int]:
-    """The pids of this process's living descendants."""
+def descendants(group: int = GROUP) -> list[int]:
+    """The pids of this process's living descendants, and of the members of a process group and theirs."""
     children: dict[int, list[int]] = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-        state, parent = process_state(pid)
+        state, parent, in_group = process_state(pid)
         if state not in (b"Z", b"X"):
-            children.setdefault(parent, []).append(pid)
+            children.setdefault(GROUP if in_group == group else parent, []).append(pid)
     found: list[int] = []
-    parents = [os.getpid()]
+    parents = [os.getpid(), GROUP]
     while parents:
         more = children.get(parents.pop(), [])
         found += more

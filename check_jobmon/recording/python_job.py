@@ -1,15 +1,17 @@
 """`check_jobmon.job`: logs the body of a `with` statement as a run. Leaves each call to the database to Recorder."""
 
 import contextlib
+import ctypes
 import logging
 import os
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import psycopg
 
-from check_jobmon.recording import CRITICAL, OK, WARNING, reason
+from check_jobmon.recording import CRITICAL, LOOK_INTERVAL, OK, WARNING, reason
 from check_jobmon.recording.recorder import Recorder
 from check_jobmon.schema.scripts import REFUSAL
 from check_jobmon.text import clean, storable
@@ -21,6 +23,15 @@ T = TypeVar("T")
 
 class JobLocked(RuntimeError):
     """The job was not run, because another run of it is under way."""
+
+
+class JobCancelled(BaseException):
+    """Raised in a job's body after cancel_job() has cancelled the run. Not an Exception, so that few bodies catch it."""
+
+    __module__ = "check_jobmon"
+
+    def __init__(self, text: str = "the run was cancelled") -> None:
+        super().__init__(text)
 
 
 class Step:
@@ -94,6 +105,8 @@ class job:  # noqa: N801
         self._level(Exception())  # raises TypeError now, not in the body, if warn_on isn't made of exceptions
         self._recorder: Recorder | None = None
         self._logged: BaseException | None = None
+        self._cancelled_by: str | None = None
+        self._mutex = threading.RLock()  # for the recorder
         self._process: int | None = None
         """The process that has entered it, while it is entered."""
         self.log_error = None
@@ -102,6 +115,7 @@ class job:  # noqa: N801
         if self._process is not None:
             raise RuntimeError(f"a run of {self.name} is under way: make another job() for another run")
         self._alert_code, self._logged, self.log_error, self.job_id = OK, None, None, 0
+        self._cancelled_by, self._over = None, threading.Event()
         try:
             self._recorder = self._begin()
         except psycopg.Error as error:
@@ -110,6 +124,9 @@ class job:  # noqa: N801
             self.log_error = error
             self._warn("%s runs without being logged: %s", reason(error))
         self._process = os.getpid()
+        watch = threading.Thread(target=self._watch, args=[self._over, threading.get_ident()], daemon=True)
+        with contextlib.suppress(RuntimeError):  # the limit of threads is reached
+            watch.start()
         return self
 
     def _begin(self) -> Recorder:
@@ -136,9 +153,11 @@ class job:  # noqa: N801
                     self._end_step(step_id, self._alert_code, _exception_text(error))
             self._log(lambda to: to.end_job(self.job_id, self._alert_code))
         finally:
-            if self._recorder is not None:
-                self._recorder.close()
-            self._recorder = self._process = None
+            self._over.set()
+            with self._mutex if os.getpid() == self._process else contextlib.nullcontext():
+                if self._recorder is not None:
+                    self._recorder.close()
+                self._recorder = self._process = None
         if self.log_error is not None and self.job_id:
             self._warn(f"run {self.job_id} of %s is not logged to its end: %s", reason(self.log_error))
 
@@ -155,6 +174,8 @@ class job:  # noqa: N801
         if self._process is None:
             raise RuntimeError(f"no run of {self.name} is under way: use step() within `with job`")
         step_id = self._log(lambda to: to.add_step(self.job_id, action))
+        if self._cancelled_by is not None and self._logged is None:
+            raise JobCancelled(f"the run was cancelled by {clean(self._cancelled_by, 100)}")
         step, level, exception_text = Step(), OK, ""
         try:
             yield step
@@ -182,20 +203,38 @@ class job:  # noqa: N801
         if self._recorder is None or self.log_error is not None or os.getpid() != self._process:
             return None
         try:
-            try:
-                return call(self._recorder)
-            except psycopg.OperationalError:
-                self._recorder.close()
-                self._recorder = self._connect()
-                self._lock_again(self._recorder)
-                return call(self._recorder)
+            with self._mutex:
+                try:
+                    return call(self._recorder)
+                except psycopg.OperationalError:
+                    return call(self._claim())
         except Exception as error:
             self.log_error = error
             return None
 
-    def _lock_again(self, recorder: Recorder) -> None:
-        if self._lock and (holder := recorder.lock(self.job_id)):
+    def _claim(self) -> Recorder:
+        """Claim the run, over a new session if the old one is lost; returns the session."""
+        assert self._recorder is not None
+        if lost := self._recorder.lost():
+            self._recorder.close()
+            self._recorder = self._connect()
+        self._cancelled_by = self._recorder.claim(self.job_id) or self._cancelled_by
+        if lost and self._lock and not self._cancelled_by and (holder := self._recorder.lock(self.job_id)):
             self._warn("the session that had the lock of %s was lost, and now %s", holder)
+        return self._recorder
+
+    def _watch(self, over: threading.Event, thread: int) -> None:
+        """In a thread of its own: have the run claimed again when its session is lost, and its body end when it was cancelled."""
+        while not over.wait(LOOK_INTERVAL):
+            with self._mutex, contextlib.suppress(Exception):  # the next look, or call, tries again
+                if over.is_set() or self._recorder is None or self.log_error is not None:
+                    return
+                if self._recorder.disturbed(self.job_id) and self._claim() and self._cancelled_by:
+                    self._interrupt(thread)
+
+    def _interrupt(self, thread: int) -> None:
+        """Have the thread raise JobCancelled as soon as it executes Python code; after time.sleep(), for example."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(JobCancelled))
 
 
 def _exception_text(error: BaseException) -> str:

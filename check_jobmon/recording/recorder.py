@@ -54,6 +54,8 @@ class Recorder(Session):
         except (DatabaseUnreachable, CheckImpossible) as error:
             cause = error.__cause__
             raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
+        self._notices: set[str] = set()
+        self._connection.add_notify_handler(lambda notice: self._notices.add(notice.payload))
         try:
             settings = "SET jobmon.keep_link = on; SET jobmon.on_link_failure = error;"
             settings += "SET idle_session_timeout = 0;" if self.info.server_version >= 140000 else ""
@@ -79,8 +81,34 @@ class Recorder(Session):
         return self.info.backend_pid
 
     def add_job(self, name: object) -> int:
-        """Start a run; returns its job_id."""
-        return int(self._call("add_job(%s)", storable(name)))
+        """Start a run, by this process; returns its job_id."""
+        job_id = int(self._call("add_job(%s)", storable(name)))
+        self.claim(job_id)
+        return job_id
+
+    def claim(self, job_id: int, past: PastRun | None = None) -> str | None:
+        """Make this session an open run's, and log that this process, or the past run's, runs it; returns who has cancelled
+        the run, or None. With a schema older than version 7, does nothing."""
+        self._notices.discard(str(job_id))
+        try:
+            with contextlib.suppress(errors.ReadOnlySqlTransaction):  # a standby
+                self.rows("LISTEN jobmon_cancel")
+            who = (past.host, past.process) if past else (os.uname().nodename, os.getpid())
+            cancelled_by: str | None = self._call("claim_job(%s, %s, %s::integer)", job_id, *who)
+        except errors.UndefinedFunction:
+            return None
+        except BaseException:
+            self._notices.add(str(job_id))
+            raise
+        return cancelled_by
+
+    def disturbed(self, job_id: int) -> bool:
+        """Whether the session is lost, or the run may have been cancelled, as far as this side has heard; sends nothing."""
+        if self.lost():
+            return True
+        while notice := self._connection.pgconn.notifies():
+            self._notices.add(notice.extra.decode())
+        return str(job_id) in self._notices
 
     def add_step(self, job_id: int, action: object) -> int:
         """Start a step; returns its step_id."""
@@ -106,7 +134,10 @@ class Recorder(Session):
         """Log a run that has ended, unless it is logged already; returns its job_id."""
         call = "add_past_run(%s::uuid, %s, %s, %s, %s::integer, %s, %s, %s::bigint, %s::integer)"
         values = (run.key, run.name, run.start, run.end, run.alert_code, run.action, run.message, run.job_id, run.pid)
-        return int(self._call(call, *values))
+        job_id = int(self._call(call, *values))
+        if run.host:
+            self.claim(job_id, run)
+        return job_id
 
     def _call(self, call: str, *values: object) -> Any:
         if os.getpid() != self._process:

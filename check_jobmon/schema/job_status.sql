@@ -16,10 +16,12 @@ WITH RECURSIVE status_text AS (
 ),
 @find@,
 run_with_backend AS (
-    -- Pids are reused: the backend is the run's own only if it was there when the run started. A role that isn't in pg_monitor
-    -- doesn't see that of other roles' backends, a standby doesn't see the primary's backends, and nobody those of another
-    -- server, whose pids are negative: such runs count as alive.
-    SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified, u.unverified OR coalesce(a.backend_start <= o.start_time, false) AS alive
+    -- Pids are reused: the backend is the run's own only if it was there when the run started, or if it has the name that
+    -- claim_job() gives to a later one. A role that isn't in pg_monitor doesn't see that of other roles' backends, a standby
+    -- doesn't see the primary's backends, and nobody those of another server, whose pids are negative: such runs count as alive.
+    SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified,
+           u.unverified
+           OR coalesce(a.backend_start <= o.start_time OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':'), false) AS alive
       FROM open_run AS o
       LEFT JOIN pg_stat_get_activity(NULL) AS a
         ON a.pid = o.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
@@ -119,7 +121,8 @@ SELECT -- a name that is cut stays different from others
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
        NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
        CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for,
-       left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook
+       left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook,
+       e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client
   FROM with_codes AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
@@ -130,6 +133,13 @@ SELECT -- a name that is cut stays different from others
                END AS blocker,
                CASE WHEN j.failed_code > 1
                     THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@failing_step@) AS s)
-               END AS step
+               END AS step,
+               CASE WHEN greatest(j.failed_code, j.missing_code) > 1 OR j.crashed_job_id IS NOT NULL
+                    THEN ARRAY(SELECT concat_ws(', ', 'on ' || c.host, 'pid ' || c.pid)
+                                 FROM unnest(ARRAY[j.failed_job_id, j.alive_job_id, j.crashed_job_id])
+                                      WITH ORDINALITY AS n(job_id, number)
+                                 LEFT JOIN LATERAL (@client@) AS c ON true
+                                ORDER BY n.number)
+               END AS client
         OFFSET 0
        ) AS e

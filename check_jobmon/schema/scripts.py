@@ -55,7 +55,7 @@ def job_status(
     don't have. `every_blocker`: what an open run waits for is looked up even if the job doesn't alert.
     """
     query = sql_file("schema/job_status.sql")
-    files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step"}
+    files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step", "client": "client"}
     for placeholder, file in files.items():
         query = query.replace(f"@{placeholder}@", sql_file(f"schema/{file}.sql"))
     values = {

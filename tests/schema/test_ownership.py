@@ -295,6 +295,7 @@ KINDS: dict[str, list[str | None]] = {
     "update_step": ["{step}", "OK", "forged"],
     "end_job": ["{job}", "1"],
     "lock_job": ["{job}"],
+    "claim_job": ["{job}", "forged", "1"],
     "cancel_job": ["{job}"],
     "add_past_run": [
         *("00000000-0000-4000-8000-000000000001", "FORGED", "2026-01-01 00:00:00+00", "2026-01-01 00:00:01+00"),

@@ -32,9 +32,9 @@ BEGIN
       FROM job_log
      WHERE job_name = v_name
        AND owner = p_call[2]
-       AND pid = v_pid
-       AND (job_id = v_run[8]::bigint
-            OR v_run[8] IS NULL AND end_time IS NULL
+       AND (job_id = v_run[8]::bigint AND pid = v_pid
+            -- claim_job() may have changed the pid without the client's knowing
+            OR (job_id = v_run[8]::bigint OR v_run[8] IS NULL AND pid = v_pid AND end_time IS NULL)
                AND start_time BETWEEN v_start - interval '1 hour' AND v_end + interval '1 hour')
      ORDER BY job_id DESC
      LIMIT 1

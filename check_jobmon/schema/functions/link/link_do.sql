@@ -10,6 +10,7 @@ BEGIN
         WHEN 'update_step' THEN link_update_step(p_call)
         WHEN 'end_job' THEN link_end_job(p_call)
         WHEN 'lock_job' THEN link_lock_job(p_call)
+        WHEN 'claim_job' THEN link_claim_job(p_call)
         WHEN 'cancel_job' THEN link_cancel_job(p_call)
         WHEN 'add_past_run' THEN link_add_past_run(p_call)
         WHEN 'clear' THEN link_clear(p_call)

@@ -1,4 +1,4 @@
--- Cancels the backend of a run, with the caller's own right to do so.
+-- Cancels a run: its backend, with the caller's own right to do so, or the process that runs it, which learns of the note.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job(v_job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     BEGIN
         BEGIN
-            v_sent := pg_cancel_backend(v_pid);
+            v_sent := v_pid IS NULL OR pg_cancel_backend(v_pid);
         EXCEPTION WHEN insufficient_privilege THEN
             IF NOT has_function_privilege('@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') THEN
                 RAISE;
@@ -33,4 +33,5 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
     'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
-    'run at level 3. The caller needs the right to cancel that backend, or to administer the log. A session can''t cancel its own run.';
+    'run at level 3. A run of jobmonctl run or of Python is told: it ends the command, or raises an exception. The caller needs the '
+    'right to cancel that backend, or to administer the log. A session can''t cancel its own run.';

@@ -1,4 +1,5 @@
--- Returns the pid for cancel_job() to cancel, once it has checked that this is still the run's backend: pids are reused.
+-- Returns the pid for cancel_job() to cancel, once it has checked that this is still the run's backend: pids are reused. Returns NULL
+-- if the run's work isn't in its backend.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job_backend(p_job_id bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -37,7 +38,11 @@ BEGIN
                   HINT = format('Cancel that backend there (pg_cancel_backend); if it is gone, end the run with fail_job(%s).',
                                 p_job_id);
     END IF;
-    SELECT true, a.backend_start INTO v_found, v_backend_start
+    SELECT true, CASE WHEN a.usename = v_run.owner AND starts_with(a.application_name, 'jobmon run ' || p_job_id || ':')
+                      THEN v_run.start_time -- claim_job() has been called there
+                      ELSE a.backend_start
+                 END
+      INTO v_found, v_backend_start
       FROM pg_stat_activity AS a
      WHERE a.pid = v_run.pid AND a.datname = current_database();
     IF v_found AND v_backend_start IS NULL THEN
@@ -51,9 +56,9 @@ BEGIN
     END IF;
     -- if the link doesn't connect, this fails before the backend is cancelled
     PERFORM link_call('ping', '{}', true);
-    RETURN v_run.pid;
+    RETURN CASE WHEN v_run.client_pid IS NULL THEN v_run.pid END;
 END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job_backend(bigint) IS
-    'Internal: returns the pid of the backend that is running this job. Raises an error if the backend is gone or is this '
-    'session''s own, or if the caller may not cancel it.';
+    'Internal: returns the pid of the backend that is running this job, or NULL if a process outside of the server is. Raises an '
+    'error if the backend is gone or is this session''s own, or if the caller may not cancel it.';

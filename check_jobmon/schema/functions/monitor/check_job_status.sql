@@ -14,12 +14,13 @@ WITH reason AS (
                                               THEN format('more than %s times', j.sensitivity + @uncounted@)
                                               ELSE format('%s times', j.failures)
                                          END
-               || coalesce(' (' || nullif(concat_ws(': ', j.failed_action, j.failed_message), '') || ')', '')
+               || coalesce(' (' || nullif(concat_ws('; ', nullif(concat_ws(': ', j.failed_action, j.failed_message), ''),
+                                                           nullif(j.failed_client, '')), '') || ')', '')
            END,
            CASE WHEN j.missing_code > 1 THEN
                j.missing_status || ' - '
                || CASE WHEN j.alive_job_id IS NOT NULL
-                       THEN 'running since ' || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
+                       THEN concat_ws(' ', 'running', nullif(j.alive_client, ''), 'since ') || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
                        WHEN j.done_job_id IS NULL THEN
                            'no run has ever completed'
                            || coalesce(', expected for ' || make_interval(secs => floor(j.expected_for)), '')
@@ -34,7 +35,7 @@ WITH reason AS (
                             j.blocker_pid, j.blocker_user, j.blocker_application, j.blocker_since) ELSE '' END
            END,
            CASE WHEN j.crashed_job_id IS NOT NULL THEN
-               'CRASHED - job ' || j.crashed_job_id || ' started ' || j.crashed_start || ', its backend is gone'
+               'CRASHED - job ' || concat_ws(' ', j.crashed_job_id, nullif(j.crashed_client, '')) || ' started ' || j.crashed_start || ', its backend is gone'
            END,
            CASE WHEN NOT j.capitalized THEN
                'the configured name is not upper case, so no run can match it'

@@ -9,7 +9,8 @@ SELECT l.*
     ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
    -- Pids are reused. A role that may not see when the backend started gets NULL; then the pid has to suffice.
-   AND coalesce(a.backend_start <= l.start_time, true)
+   -- A later backend has the name that claim_job() gives it.
+   AND (coalesce(a.backend_start <= l.start_time, true) OR starts_with(a.application_name, 'jobmon run ' || l.job_id || ':'))
  ORDER BY l.job_id DESC
  LIMIT $1
 $$;

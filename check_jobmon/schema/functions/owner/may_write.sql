@@ -27,7 +27,11 @@ AS $$
 SELECT may_write(p_run, p_role, p_pid)
     OR EXISTS (SELECT FROM pg_roles AS r
                  LEFT JOIN (pg_stat_activity AS a JOIN pg_roles AS b ON b.oid = a.usesysid)
-                   ON a.pid = p_run.pid AND a.datname = current_database() AND a.backend_start <= p_run.start_time
+                   ON a.pid = p_run.pid
+                  AND a.datname = current_database()
+                  AND (a.backend_start <= p_run.start_time
+                       -- any role could use that name: see claim_job()
+                       OR a.usename = p_run.owner AND starts_with(a.application_name, 'jobmon run ' || p_run.job_id || ':'))
                 WHERE r.rolname = p_role
                   -- the rule of pg_cancel_backend()
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')

@@ -1,0 +1,26 @@
+-- The link's side of claim_job(): [5] is the job_id, [6] the host and [7] the pid of the process that runs the job, or NULL.
+-- Returns whether the run is open and was another session's, and who has cancelled it.
+CREATE OR REPLACE FUNCTION @schema@.link_claim_job(p_call text[]) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_run job_log%ROWTYPE := link_own_run(p_call[5]::bigint, p_call);
+BEGIN
+    UPDATE job_log
+       -- negative if it was, because the backend is on another server
+       SET pid = CASE WHEN end_time IS NULL THEN sign(pid) * p_call[3]::integer ELSE pid END,
+           client_host = coalesce(p_call[6], client_host),
+           client_pid = coalesce(p_call[7]::integer, client_pid)
+     WHERE job_id = v_run.job_id;
+    -- without NULL, because the caller's array_nulls may be off
+    RETURN ARRAY[CASE WHEN v_run.end_time IS NOT NULL THEN 'over'
+                      WHEN abs(v_run.pid) = p_call[3]::integer
+                           AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
+                                            WHERE a.pid = p_call[3]::integer AND a.backend_start > v_run.start_time) THEN 'same'
+                      ELSE 'later'
+                 END,
+                 coalesce((SELECT c.cancelled_by FROM cancelled_job AS c WHERE c.job_id = v_run.job_id), '')];
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_claim_job(text[]) IS 'Internal: the link''s side of claim_job().';
