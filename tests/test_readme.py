@@ -198,16 +198,11 @@ def test_the_python_block_logs_what_the_page_shows(database: Database, session: 
         exec(code.replace('"dbname=etl"', repr(conninfo)), {})
     for row in session.execute("SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id"):
         assert " | ".join(row) in re.sub(" +", " ", page.read_text(encoding="utf-8"))
-<<<<<<< HEAD
     session.execute(
         "INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 day', '2 days', true, 0, '-infinity')"
     )
-    assert f"    {database.check().first_line}\n" in page.read_text(encoding="utf-8")
-=======
-    session.execute("INSERT INTO jobmon.job_check_config VALUES ('NIGHTLY ETL', '1 day', '2 days', true, 0)")
     line = re.sub(r"on \S+, pid \d+", "on db7, pid 4711", database.check().first_line)
     assert f"    {line}\n" in page.read_text(encoding="utf-8")
->>>>>>> origin/ad-run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
