@@ -48,8 +48,9 @@ def differences(
     ours = {name.partition("(")[0] for name in (*scripts, *made) if name.startswith("function ")}
     wrong = []
     for name, thing in found.items():
-        # a column that is not there yet is the site's own: the script that is to add it says so
-        makers = (scripts,) if name.startswith("column ") else (scripts, made)
+        # a table's column that is not there yet is the site's own: the script that is to add it says so
+        early = name.startswith("column ") and f"relation {thing.relation}" in scripts
+        makers = (scripts,) if early else (scripts, made)
         expected = [one[name] for one in makers if name in one]
         if not expected:
             relation = f"relation {thing.relation}"
