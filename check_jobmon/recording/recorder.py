@@ -150,7 +150,7 @@ class Recorder(Session):
                 with contextlib.suppress(errors.UntranslatableCharacter):
                     return self.rows(statement, *escaped, mode="READ WRITE")[0][0]
             except errors.InsufficientPrivilege as error:
-                if error.diag.message_hint:
+                if error.diag.message_hint or error.diag.context:  # not ours, but that of a table's trigger, say
                     raise
                 why = f'{one_line(error)} to role "{self.user}": GRANT {self._schema}_log TO that role'
                 raise errors.InsufficientPrivilege(why) from None

@@ -437,7 +437,8 @@ def test_a_file_that_is_not_there_is_said_in_one_line(database: Database) -> Non
         reason = "nosuch.yml can't be read: No such file or directory"
         expected = Output(status, "", f"jobmonctl config {action}: {reason}\n")
         assert config(database, action, "nosuch.yml") == expected
-    expected = Output(2, "", "jobmonctl config check: /tmp can't be read: Is a directory\n")
+    reason = "/tmp can't be read: Is a directory, give the configuration file itself"
+    expected = Output(2, "", f"jobmonctl config check: {reason}\n")
     assert run_module("check_jobmon.ctl", "config", "check", "/tmp") == expected
 
 

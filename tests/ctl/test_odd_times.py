@@ -60,7 +60,7 @@ def test_every_command_shows_odd_times(database: Database, odd: psycopg.Connecti
 
 
 def test_what_acts_works_beside_odd_times(database: Database, odd: psycopg.Connection) -> None:
-    done = database.ctl("status")
+    done = database.ctl("status", "--problems")
     assert (done.status, done.stderr) == (0, "")
     assert "FINE" not in done.stdout
     assert database.check("-j", "fine").stdout.startswith("JOBMON OK - 1 ok")

@@ -332,6 +332,7 @@ def test_a_schema_of_the_last_version_still_gets_its_runs(
     with check_jobmon.job("etl", _conninfo(database)):
         pass
     assert session.execute("SELECT status FROM jobmon.job_log").fetchall() == [("OK",), ("OK",)]
+    session.execute("DROP VIEW jobmon.own_runs, jobmon.own_steps")
     session.execute("ALTER TABLE jobmon.job_log DROP COLUMN client_host, DROP COLUMN client_pid")
     assert database.check().status == 0
     assert "took" in database.ctl("detail", "etl").stdout
