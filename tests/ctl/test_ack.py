@@ -131,6 +131,16 @@ def test_a_run_that_is_at_work_is_not_acknowledged(database: Database, session: 
     assert value(session, "SELECT end_time FROM jobmon.job_log") is None
 
 
+def test_a_run_that_another_session_has_claimed_is_at_work(database: Database, session: psycopg.Connection) -> None:
+    job = crashed(database, session, "etl")
+    with database.connect() as later:
+        later.execute("SELECT jobmon.claim_job(%s)", [job])
+        assert database.check().status == 0
+        assert jobmonctl(database, "ack", "-y", "etl").status == 0
+        assert value(session, "SELECT jobmon.ack_crash(%s)", job) is False
+    assert value(session, "SELECT end_time FROM jobmon.job_log") is None
+
+
 def test_a_crash_counts_as_a_failure_of_its_time(database: Database, session: psycopg.Connection) -> None:
     """So a job that is missing because its runs crash is missing afterwards, too."""
     job = crashed(database, session, "etl")

@@ -18,7 +18,9 @@ BEGIN
        OR EXISTS (SELECT FROM pg_stat_activity AS a
                    WHERE a.pid = v_run.pid
                      AND a.datname = current_database()
-                     AND coalesce(a.backend_start <= v_run.start_time, true)) THEN
+                     AND (coalesce(a.backend_start <= v_run.start_time, true)
+                          -- claim_job() has been called there
+                          OR starts_with(a.application_name, 'jobmon run ' || p_job_id || ':'))) THEN
         RETURN false;
     END IF;
     SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),
