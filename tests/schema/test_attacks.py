@@ -24,6 +24,7 @@ LOGGING = (
     "cancel_job(bigint)",
     "cancel_job_backend(bigint)",
     "cancel_job_note(bigint)",
+    "claim_job(bigint,text,integer)",
     "close_job(bigint)",
     "fail_job(bigint, integer)",
     "lock_job(bigint)",

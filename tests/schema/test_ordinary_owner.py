@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from check_jobmon.schema.roles import memberships
+from check_jobmon.schema.roles import ROLES, memberships
 from tests.database import Database, Output, value
 from tests.schema.conftest import NewServer
 
@@ -32,7 +32,7 @@ def test_a_second_bootstrap_leaves_no_error_in_the_servers_log(new_server: NewSe
             dba.execute("CREATE SCHEMA jobmon AUTHORIZATION app")
             dba.execute("REVOKE CONNECT ON DATABASE owned FROM PUBLIC; GRANT CONNECT ON DATABASE owned TO app")
             dba.execute("ALTER DATABASE owned OWNER TO postgres")
-            dba.execute("CREATE ROLE jobmon_log; CREATE ROLE jobmon_monitor")
+            dba.execute("; ".join(f"CREATE ROLE jobmon_{suffix}" for suffix in ROLES).encode())
             link = dba.execute("SELECT 'jobmon_link_' || oid FROM pg_database WHERE datname = 'owned'").fetchall()[0][0]
             dba.execute(f"CREATE ROLE {link} LOGIN NOINHERIT; GRANT CONNECT ON DATABASE owned TO {link}".encode())
             dba.execute(f"GRANT {link} TO app".encode())

@@ -9,7 +9,7 @@ from psycopg import errors
 
 from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.demo.server import Server
-from check_jobmon.schema.roles import TABLES, ensure_roles
+from check_jobmon.schema.roles import ROLES, TABLES, ensure_roles
 from tests.database import Database, bootstrap, pinned, value
 
 
@@ -270,8 +270,8 @@ def test_no_roles_makes_none_and_says_what_to_run(empty_database: Database) -> N
             assert value(caller, "SELECT job_name FROM rolefree.show_job('etl')") == "ETL"
         # what was done by hand is what bootstrap would have done
         assert bootstrap(session, "rolefree").changed is False
-        session.execute("DROP ROLE rolefree_member; DROP OWNED BY rolefree_log, rolefree_monitor")
-        session.execute("DROP ROLE rolefree_log, rolefree_monitor")
+        names = ", ".join(f"rolefree_{suffix}" for suffix in ROLES)
+        session.execute(f"DROP ROLE rolefree_member; DROP OWNED BY {names}; DROP ROLE {names}".encode())
 
 
 def test_who_may_not_make_roles_is_told_what_to_do(

@@ -21,7 +21,7 @@ def alone(new_server: NewServer) -> Database:
     database = Database(new_server(), "postgres")
     assert database.ctl("bootstrap").status == 0
     with database.connect() as session:
-        session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, 0, '-infinity')")
+        session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, 0, '2000-01-01')")
         session.execute("UPDATE jobmon.job_status_text SET alert_text = 'FUBAR' WHERE alert_code = 3")
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl')), jobmon.sql_job('load', 'SELECT 1 / 0')")
     return database
