@@ -70,7 +70,7 @@ def connection_error(error: psycopg.Error) -> CheckImpossible | DatabaseUnreacha
     """The exception to raise for a connection that psycopg could not make."""
     # Some versions of psycopg cut libpq's message short; the whole one is with the connection that failed.
     said = error.pgconn.error_message if error.pgconn else b""
-    text = clean(said.decode("utf-8", "replace"), 500) or one_line(error)
+    text = clean(" ".join(said.decode("utf-8", "replace").split()), 500) or one_line(error)
     if str(error).startswith("connection is bad") and not re.search("connection to server|host|socket", text):
         return CheckImpossible(
             f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
@@ -83,6 +83,7 @@ def one_line(error: psycopg.Error) -> str:
     diagnosis = error.diag
     if diagnosis.message_primary is None:
         # what psycopg was doing when the connection broke is of no interest
-        return clean(re.sub("^(consuming input|sending query) failed: ", "", unrepresented(str(error))), 500)
+        text = " ".join(unrepresented(str(error)).split())  # libpq writes two blanks after FATAL:
+        return clean(re.sub("^(consuming input|sending query) failed: ", "", text), 500)
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     return clean("; ".join(part for part in parts if part), 500)

@@ -141,7 +141,7 @@ class Job(NamedTuple):
         """What the open run does, for how long it has."""
         running = f"running for {duration(max(self.alive_for or 0, 0))}"
         if self.unverified:
-            return f"{running}, or crashed, which {self._teller} can't tell"
+            return f"{running}, as far as {self._teller} can tell"
         return running if self.blocker_pid is None else f"{running}, blocked by {self._blocker(length)}"
 
     @property

@@ -106,8 +106,8 @@ class Recorder(Session):
         """Whether the session is lost, or the run may have been cancelled, as far as this side has heard; sends nothing."""
         if self.lost():
             return True
-        while notice := self._connection.pgconn.notifies():
-            self._notices.add(notice.extra.decode())
+        while self._connection.pgconn.notifies():
+            self._notices.add(str(job_id))  # whatever it says: others' may come before ours
         return str(job_id) in self._notices
 
     def add_step(self, job_id: int, action: object) -> int:

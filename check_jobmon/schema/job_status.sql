@@ -17,11 +17,15 @@ WITH RECURSIVE status_text AS (
 @find@,
 run_with_backend AS (
     -- Pids are reused: the backend is the run's own only if it was there when the run started, or if it has the name that
-    -- claim_job() gives to a later one. A role that isn't in pg_monitor doesn't see that of other roles' backends, a standby
-    -- doesn't see the primary's backends, and nobody those of another server, whose pids are negative: such runs count as alive.
+    -- claim_job() gives to a later one, and is of the run's owner or a member. A role that isn't in pg_monitor doesn't see that of other
+    -- roles' backends, a standby doesn't see the primary's backends, and nobody those of another server, whose pids are negative: such
+    -- runs count as alive.
     SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified,
            u.unverified
-           OR coalesce(a.backend_start <= o.start_time OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':'), false) AS alive
+           OR coalesce(a.backend_start <= o.start_time OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':')
+                          AND (SELECT pg_has_role(a.usesysid, w.oid, 'MEMBER')
+                                 FROM @schema@.job_log AS l JOIN pg_roles AS w ON w.rolname = l.owner
+                                WHERE l.job_id = o.job_id), false) AS alive
       FROM open_run AS o
       LEFT JOIN pg_stat_get_activity(NULL) AS a
         ON a.pid = o.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())

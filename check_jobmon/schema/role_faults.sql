@@ -31,7 +31,7 @@ SELECT f.fault, f.remedy
          WHERE m.roleid = r.oid
            AND NOT g.rolsuper
            AND g.rolname <> current_user
-           AND NOT pg_has_role(g.oid, (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = %(schema)s), 'MEMBER')
+           AND pg_has_role(g.oid, (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = %(schema)s), 'MEMBER') IS NOT TRUE
            -- PostgreSQL 16 and newer record a superuser as the grantor of the ADMIN OPTION that a role's creator gets
            AND (%(login)s::boolean OR m.admin_option OR b.rolsuper IS NOT TRUE AND b.rolname IS DISTINCT FROM current_user)
        ) AS f(fault, remedy)

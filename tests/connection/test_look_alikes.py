@@ -180,6 +180,8 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PGPORT", str(trapped.server.port))
     return {
         "NAME": "etl",
+        "PATTERN": "e*",
+        "LINES": "5",
         "TEXT": "e",
         "JOB_ID|NAME": "1",
         "NAME|JOB_ID": "etl",

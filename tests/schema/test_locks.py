@@ -57,6 +57,9 @@ VALUES: dict[str, object] = {
     "p_start_time": "2026-01-01 00:00+00",
     "p_end_time": "2026-01-01 01:00+00",
     "p_pid": 1,
+    "p_raise": False,
+    "p_client_host": "db7",
+    "p_client_pid": 1,
 }
 
 

@@ -70,7 +70,7 @@ def test_a_liar_that_keeps_what_it_took_leaves_enough_for_a_large_job_log(
 ) -> None:
     session.execute(
         "INSERT INTO jobmon.job_check_config"
-        " SELECT repeat('X', 300) || i, '1 hour', '2 hours', true, 0 FROM generate_series(1, 5000) AS i"
+        " SELECT repeat('X', 300) || i, '1 hour', '2 hours', true, 0, '-infinity' FROM generate_series(1, 5000) AS i"
     )
     with lying(LIES["100 MB of rows, and then silence"]) as port, socket.create_server(("127.0.0.1", 0)) as silent:
         # they keep the large one waiting until the liar has sent what it has

@@ -20,7 +20,8 @@ BEGIN
                      AND a.datname = current_database()
                      AND (coalesce(a.backend_start <= v_run.start_time, true)
                           -- claim_job() has been called there
-                          OR starts_with(a.application_name, 'jobmon run ' || p_job_id || ':'))) THEN
+                          OR starts_with(a.application_name, 'jobmon run ' || p_job_id || ':')
+                             AND pg_has_role(a.usesysid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = v_run.owner), 'MEMBER'))) THEN
         RETURN false;
     END IF;
     SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),

@@ -6,6 +6,10 @@ AS $$
 DECLARE
     v_pid constant integer := cancel_job_backend(p_job_id);
 BEGIN
+    IF EXISTS (SELECT FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid WHERE a.pid = v_pid AND r.rolsuper)
+       AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = session_user AND r.rolsuper) THEN
+        RAISE EXCEPTION 'pid % is a superuser''s', v_pid USING ERRCODE = 'insufficient_privilege';
+    END IF;
     RETURN pg_cancel_backend(v_pid);
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE EXCEPTION '%', SQLERRM
