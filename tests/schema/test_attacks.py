@@ -590,3 +590,27 @@ def test_who_may_write_every_table_makes_no_superuser_of_the_link(public_dblink:
                 attacker.execute("SELECT public.report()")
         finally:
             session.execute(f"REVOKE pg_write_all_data FROM {NOBODY}; DROP ROLE attacks_member".encode())
+
+
+@pytest.mark.parametrize("call", ["close_job", "fail_job", "cancel_job_note", "claim_job"])
+def test_an_index_of_a_strangers_table_logs_nothing_as_the_superuser_who_analyzes_it(
+    database: Database, session: psycopg.Connection, call: str
+) -> None:
+    """PostgreSQL executes an index's expression as the table's owner, but session_user is still the superuser."""
+    with database.connect(user=MONITOR) as victim, database.connect(user=LOGGER) as attacker:
+        session.execute(f"GRANT jobmon_log TO {MONITOR}; CREATE SCHEMA play AUTHORIZATION {LOGGER}".encode())
+        job = value(victim, "SELECT jobmon.add_job('payroll')")
+        attacker.execute(
+            f"""
+            CREATE FUNCTION play.log(i integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE
+            AS $$ BEGIN IF session_user <> '{LOGGER}' THEN PERFORM jobmon.{call}({job}); END IF; RETURN i; END $$;
+            CREATE TABLE play.bait (i integer) WITH (autovacuum_enabled = off);
+            INSERT INTO play.bait VALUES (1);
+            CREATE INDEX ON play.bait (play.log(i))
+            """.encode()
+        )
+        with contextlib.suppress(psycopg.Error):
+            session.execute("ANALYZE play.bait")
+        assert session.execute("SELECT status, pid FROM jobmon.job_log").fetchall() == [(None, victim.info.backend_pid)]
+        assert value(session, "SELECT count(*) FROM jobmon.cancelled_job") == 0
+        assert value(victim, "SELECT jobmon.close_job(%s)", job) is not None
