@@ -91,8 +91,10 @@ class Recorder(Session):
         the run, or None. With a schema older than version 7, does nothing."""
         self._notices.discard(str(job_id))
         try:
-            with contextlib.suppress(errors.ReadOnlySqlTransaction):  # a standby
-                self.rows("LISTEN jobmon_cancel")
+            # In other encodings, anybody's notification of bytes that are no text would end the session.
+            if self.info.parameter_status("server_encoding") in ("UTF8", "LATIN1"):
+                with contextlib.suppress(errors.ReadOnlySqlTransaction):  # a standby
+                    self.rows("LISTEN jobmon_cancel")
             who = (past.host, past.process) if past else (os.uname().nodename, os.getpid())
             cancelled_by: str | None = self._call("claim_job(%s, %s, %s::integer)", job_id, *who)
         except errors.UndefinedFunction:
