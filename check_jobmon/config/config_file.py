@@ -57,7 +57,7 @@ class JobConfig:
     position: Position = field(default=Position(), compare=False)
 
     def values(self) -> dict[str, str]:
-        """The values by their keys, as the file has them; texts that the job has not are left out."""
+        """The values by their keys, as the file has them, without the texts that the job lacks."""
         values = {"warn": self.warn, "error": self.error, "sensitivity": self.sensitivity, "active": self.active}
         texts = {key: getattr(self, key) for key in TEXTS}
         written = {key: json.dumps(text, ensure_ascii=False) for key, text in texts.items() if text}
@@ -120,7 +120,7 @@ class _Reader:
         self.mistakes.append(Mistake(node.position, text, warning))
 
     def pairs(self, node: Node, what: str) -> list[tuple[Node, Node]]:
-        """The pairs of a mapping. Those whose key is a mapping or a list are left out, and reported as mistakes."""
+        """The pairs of a mapping. A pair whose key is a mapping or a list is left out, and reported as a mistake."""
         if node.kind == "broken" or node.empty:
             return []
         if node.kind != "mapping":

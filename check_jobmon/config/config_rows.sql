@@ -1,4 +1,5 @@
--- All rows of job_check_config, in the order of JobConfig's fields. @owner@ and the like: NULL where there is no such column.
+-- All rows of job_check_config, in the order of JobConfig's fields. Without the columns owner, description
+-- and runbook, which are new in version 7, @owner@, @description@ and @runbook@ are NULL.
 SELECT left(c.job_name, 500),
        c.warn_threshold,
        c.error_threshold,

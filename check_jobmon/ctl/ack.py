@@ -4,7 +4,7 @@ import argparse
 
 from check_jobmon.connection.session import Rows
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id_or_name
-from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
+from check_jobmon.ctl.connecting import JobLog, in_job_log
 from check_jobmon.ctl.run_queries import run_with_id, runs, table
 from check_jobmon.ctl.table import show
 from check_jobmon.sql_files import sql_file
@@ -54,10 +54,7 @@ def _failures(log: JobLog, which: int | str) -> Rows:
     seen = log.rows(sql_file("ctl/ack_failures.sql").replace("@condition@", condition), which, which)
     if seen:
         if not log.rows("SELECT has_table_privilege('@schema@.job_check_log', 'DELETE')")[0][0]:
-            raise CommandFailed(
-                f'role "{log.session.user}" may not change {log.schema}.job_check_log: '
-                f"GRANT {log.schema}_admin TO that role, or name another role with -U"
-            )
+            raise log.refused(f"change {log.schema}.job_check_log")
     elif isinstance(which, int):
         run_with_id(log, which)
     else:

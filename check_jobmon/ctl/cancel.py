@@ -84,7 +84,7 @@ def _look(log: JobLog, run: Run, called: str = "-infinity") -> Backend | None:
 
 
 def _wait(log: JobLog, run: Run, called: str, wait: float) -> Backend | None:
-    """Wait until the backend is no longer at work, or gone if another process does the work. Returns it as it was seen last."""
+    """Wait until the backend has stopped working or, if a client does the run's work, is gone. Returns what was last seen."""
     end = time.monotonic() + wait
     while (backend := _look(log, run, called)) and (backend.at_work or run.client_pid) and time.monotonic() < end:
         time.sleep(PAUSE)
@@ -105,8 +105,7 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
         raise CommandFailed(f"{run.label} can't be cancelled from this standby: connect to the primary")
     # cancel_job() wouldn't cancel a backend that the role can't see
     if not may_cancel or run.state == "open":
-        ask = f"GRANT {log.schema}_admin TO that role, or name another role with -U"
-        raise CommandFailed(f'role "{log.session.user}" may not cancel {run.label}: {ask}')
+        raise log.refused(f"cancel {run.label}")
     backend = _look(log, run)
     if backend is None:
         raise CommandFailed(

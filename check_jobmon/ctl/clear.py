@@ -70,10 +70,7 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
     if negative:
         raise CommandFailed(f"the interval is negative ({text}): give how old a run may get, for example '90 days'")
     if may_clear is False:
-        raise CommandFailed(
-            f'role "{log.session.user}" may not call job_log_clear(): GRANT {log.schema}_admin TO that role, or name another '
-            "role with -U"
-        )
+        raise log.refused("call job_log_clear()")
     old = log.rows(COUNT, before)[0][0]
     stay = []
     if under_way := log.rows(sql_file("ctl/clear_under_way.sql"), before)[0][0]:

@@ -27,7 +27,7 @@ class CommandFailed(Exception):
 
 
 OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
-"""Commands that show those who may not read the log, but write to it, the runs of their own roles."""
+"""Commands that a member of {schema}_log may use without reading the whole log: they show the runs of its own roles."""
 ADMINISTERING = ("ack", "cancel", "clear", "config apply")
 """Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
 VIEWS_ALLOWED = (
@@ -99,7 +99,7 @@ class JobLog:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
         if self.own:
-            # the views that have the role's own runs; of them, it trusts the schema's owner, as whoever logs does
+            # The views with the role's own runs. A view executes its owner's code: the role trusts that owner, as when it logs.
             query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
         text = fill(query, {"schema": schema, **self.columns})
@@ -111,6 +111,11 @@ class JobLog:
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))
+
+    def refused(self, what: str) -> CommandFailed:
+        """The error of a command that the role may not execute, because it is not a member of {schema}_admin."""
+        ask = f"GRANT {self.schema}_admin TO that role, or name another role with -U"
+        return CommandFailed(f'role "{self.session.user}" may not {what}: {ask}')
 
     def require_name(self, name: str) -> None:
         """Raise CommandFailed, with the nearest names that there are, if no job has this name."""

@@ -124,9 +124,10 @@ class job:  # noqa: N801
             self.log_error = error
             self._warn("%s runs without being logged: %s", reason(error))
         self._process = os.getpid()
-        watch = threading.Thread(target=self._watch, args=[self._over, threading.get_ident()], daemon=True)
-        with contextlib.suppress(RuntimeError):  # the limit of threads is reached
-            watch.start()
+        if self._recorder is not None:
+            watch = threading.Thread(target=self._watch, args=[self._over, threading.get_ident()], daemon=True)
+            with contextlib.suppress(RuntimeError):  # the limit of threads is reached
+                watch.start()
         return self
 
     def _begin(self) -> Recorder:

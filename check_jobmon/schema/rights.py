@@ -73,7 +73,7 @@ def lacking(
         if rows and found and found[2] and not (_may(connection, found[2]) and not dblink(connection, schema)[2]):
             rights.append(Right("dblink", "let the schema's owner use dblink", found[2], "lacking"))
         raise Rollback
-    for name in [link, *roles] if rows else []:
+    for name in [link, *roles] if rows and "useful" in of else []:
         faults = connection.execute(query("role_faults"), {"role": name, "schema": schema, "login": name == link})
         rights += [
             Right(name, f'undo that role "{name}" {fault}', remedy, "useful") for fault, remedy in faults.fetchall()
