@@ -1,0 +1,154 @@
+-- When jobs are due: written as a run starts, and when a schedule, its time zone or `since` changes. So the check only compares times.
+
+CREATE OR REPLACE FUNCTION @schema@.due_after(p_schedule text, p_timezone text, p_time timestamptz, p_grace interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    RETURN next_run(p_schedule, p_timezone, p_time + p_grace);
+EXCEPTION WHEN OTHERS THEN
+    -- the server has lost the time zone since it was written, or the time is out of range: no run is to fail because of that
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.due_after(text, text, timestamptz, interval) IS
+    'Internal: next_run() of the time plus the interval, NULL where that raises an error.';
+
+-- A run that starts up to a minute before its time serves that time.
+CREATE OR REPLACE FUNCTION @schema@.job_log_due() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    NEW.next_due := (SELECT due_after(c.schedule, c.timezone, NEW.start_time, '1 minute')
+                       FROM job_check_config AS c
+                      WHERE c.job_name = NEW.job_name
+                        AND c.schedule IS NOT NULL);
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_log_due() IS 'Trigger of job_log: writes next_due.';
+
+CREATE OR REPLACE FUNCTION @schema@.job_check_config_due() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_wrong text;
+BEGIN
+    -- what was right when it was written can still be changed in its other columns
+    IF TG_OP = 'INSERT' OR (NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.schedule, OLD.timezone) THEN
+        v_wrong := check_schedule(NEW.schedule, NEW.timezone);
+        IF v_wrong IS NOT NULL THEN
+            RAISE EXCEPTION '%', v_wrong USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END IF;
+    NEW.first_due := CASE WHEN NEW.schedule IS NULL THEN NULL
+                          WHEN NEW.since < '1000-01-01' THEN '-infinity'
+                          WHEN NEW.since > '9999-12-31' THEN 'infinity'
+                          ELSE due_after(NEW.schedule, NEW.timezone, NEW.since, '0')
+                     END;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_check_config_due() IS
+    'Trigger of job_check_config: refuses a schedule or a time zone that can''t be read, and writes first_due.';
+
+-- The runs that the check may count from: the open ones, and the last that has completed. NULL: of all jobs.
+CREATE OR REPLACE FUNCTION @schema@.write_due(p_job_name text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    UPDATE job_log AS l
+       SET next_due = d.next_due
+      FROM (
+            SELECT r.job_id, r.next_due AS written, due_after(c.schedule, c.timezone, r.start_time, '1 minute') AS next_due
+              FROM job_check_config AS c
+             CROSS JOIN LATERAL (
+                    SELECT o.job_id, o.start_time, o.next_due
+                      FROM job_log AS o
+                     WHERE o.job_name = c.job_name
+                       AND o.end_time IS NULL
+                     UNION ALL
+                    (SELECT e.job_id, e.start_time, e.next_due
+                       FROM job_log AS e
+                      WHERE e.job_name = c.job_name
+                        AND e.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+                        AND (SELECT s.action FROM job_detail AS s WHERE s.job_id = e.job_id ORDER BY s.step_id LIMIT 1)
+                            IS DISTINCT FROM '@refusal@'
+                      ORDER BY e.end_time DESC
+                      LIMIT 1)
+                   ) AS r
+             WHERE CASE WHEN p_job_name IS NULL THEN c.schedule IS NOT NULL ELSE c.job_name = p_job_name END
+           ) AS d
+     WHERE l.job_id = d.job_id
+       AND d.next_due IS DISTINCT FROM d.written;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION @schema@.write_due(text) IS
+    'Internal: works out next_due anew for the runs that the check may count from; NULL means those of all jobs with a schedule.';
+
+CREATE OR REPLACE FUNCTION @schema@.job_check_config_runs() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' OR NEW.schedule IS NOT NULL THEN
+        PERFORM write_due(NEW.job_name);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_check_config_runs() IS 'Trigger of job_check_config: writes next_due of the job''s runs.';
+
+-- Bootstrap calls this, because what is known of time zones may have changed.
+CREATE OR REPLACE FUNCTION @schema@.write_all_due() RETURNS TABLE (job_name text, wrong text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    UPDATE job_check_config AS c
+       SET first_due = due_after(c.schedule, c.timezone, c.since, '0')
+     WHERE c.schedule IS NOT NULL
+       AND c.since BETWEEN '1000-01-01' AND '9999-12-31'
+       AND c.first_due IS DISTINCT FROM due_after(c.schedule, c.timezone, c.since, '0');
+    PERFORM write_due(NULL);
+    RETURN QUERY
+    SELECT c.job_name, w.wrong
+      FROM job_check_config AS c
+     CROSS JOIN LATERAL (SELECT check_schedule(c.schedule, c.timezone) AS wrong) AS w
+     WHERE c.schedule IS NOT NULL
+       AND w.wrong IS NOT NULL
+     ORDER BY c.job_name;
+END
+$$;
+COMMENT ON FUNCTION @schema@.write_all_due() IS
+    'Internal: works out anew when all jobs are due. Returns those whose schedule or time zone can''t be read any more, and why.';
+
+-- Only if they are missing: creating a trigger waits for every transaction that writes the table.
+DO $$
+DECLARE
+    v_trigger record;
+BEGIN
+    FOR v_trigger IN
+        SELECT t.name, t.events
+          FROM (VALUES ('job_log_due', 'BEFORE INSERT OR UPDATE OF job_name, start_time ON @schema@.job_log'),
+                       ('job_check_config_due',
+                        'BEFORE INSERT OR UPDATE OF schedule, timezone, since ON @schema@.job_check_config'),
+                       ('job_check_config_runs',
+                        'AFTER INSERT OR UPDATE OF job_name, schedule, timezone ON @schema@.job_check_config')
+               ) AS t(name, events)
+         WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
+                            WHERE g.tgname = t.name
+                              AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_check_config'::regclass))
+    LOOP
+        EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()',
+                       v_trigger.name, v_trigger.events, v_trigger.name);
+    END LOOP;
+END
+$$;
