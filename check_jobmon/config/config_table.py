@@ -15,7 +15,7 @@ from check_jobmon.config.job_texts import TEXTS
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
-from check_jobmon.schema.scripts import COLUMNS
+from check_jobmon.schema.scripts import SINCE, columns_of
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
@@ -97,7 +97,8 @@ class ConfigTable:
 
     session: Session
     schema: str
-    columns: Mapping[str, str] = field(default_factory=lambda: COLUMNS)
+    columns: Mapping[str, str] = field(default_factory=columns_of)
+    version: int = max(SINCE)
 
     def __post_init__(self) -> None:
         self.session.adapters.register_loader("interval", IntervalLoader)
@@ -117,7 +118,12 @@ class ConfigTable:
         """All rows."""
         return [
             JobConfig(*row)
-            for row in self._execute(fill(sql_file("config/config_rows.sql"), self.columns), binary=True)
+            for row in self._execute(
+                fill(
+                    sql_file("config/config_rows.sql").replace("@config@", sql_file("schema/config.sql")), self.columns
+                ),
+                binary=True,
+            )
         ]
 
     def lock(self) -> None:
@@ -127,7 +133,7 @@ class ConfigTable:
 
     def make(self, changes: Iterable[Change]) -> None:
         """Add, change and remove rows. Belongs into a transaction. Raises CheckImpossible if texts have no column."""
-        texts = [name for name in TEXTS if self.columns[name] == COLUMNS[name]]
+        texts = [*TEXTS] if self.version >= 7 else []
         values = f"(%b, %b, %s, %s, {'%s, ' * len(texts)}%s)"
         columns = f"({', '.join(['warn_threshold, error_threshold, sensitivity, active', *texts, 'job_name'])})"
         insert = f"INSERT INTO @schema@.job_check_config {columns} VALUES {values}"

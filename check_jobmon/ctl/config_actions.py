@@ -92,7 +92,7 @@ def _read_without_server(source: str, data: bytes) -> Configuration:
 def _table(session: Session, schema: str, writes: bool = False) -> ConfigTable:
     """The table. Raises CheckImpossible unless it is part of a job log that can be trusted, and may be read."""
     log = JobLog(session, schema, "config apply" if writes else "", ("job_check_config",))
-    return ConfigTable(session, schema, log.columns)
+    return ConfigTable(session, schema, log.columns, log.version)
 
 
 def _never_logged(table: ConfigTable, jobs: Sequence[JobConfig]) -> list[Mistake]:

@@ -100,7 +100,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _code(job: Job) -> int:
     """The alert code, in which a crash counts as a warning, check_jobmon's default."""
-    return max(job.alert_code, 2 if job.crashed else 1)
+    return max(job.alert_code, 2 if job.crashed and not job.silence else 1)
 
 
 def _word(job: Job, words: Words) -> str:

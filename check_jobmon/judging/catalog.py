@@ -5,19 +5,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
-from check_jobmon.schema.scripts import COLUMNS as NEWEST
+from check_jobmon.schema.scripts import SINCE, TIME, columns_of
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
 NUMBER = ("real", "double precision", "numeric")
 TEXT = ("text", "character varying")
-TIME = ("timestamp with time zone",)
 COLUMNS = {
-    "job_log": {"job_id pid": INTEGER, "owner job_name status": TEXT, "start_time end_time": TIME},
+    "job_log": {"job_id pid": INTEGER, "owner job_name status": TEXT, "start_time end_time": (TIME,)},
     "job_detail": {
         "job_id step_id": INTEGER,
         "action status message": TEXT,
-        "start_time end_time": TIME,
+        "start_time end_time": (TIME,),
         "elapsed_time": NUMBER,
     },
     "job_check_config": {
@@ -32,9 +31,6 @@ COLUMNS = {
 """The tables that are read, their columns, and the types that these may have: built in, so that reading runs nobody's code."""
 OLDER_NAMES = {"alert_code": "error_code", "alert_text": "error_text"}
 """Columns of job_status_text under their older names, which will do."""
-SINCE_7 = {"since": TIME, "owner": TEXT, "description": TEXT, "runbook": TEXT}
-"""Columns of job_check_config since version 7. In an earlier one, a column of such a name is the site's own, and not read."""
-
 DONE = "(end_time IS NOT NULL)"
 OPEN = "(end_time IS NULL)"
 """Conditions of partial indexes, in PostgreSQL's spelling."""
@@ -48,18 +44,22 @@ INDEXES = {
 
 
 class Catalog(NamedTuple):
-    """How the check query has to be written for this job log: arguments of job_status(). `notes` are for -v."""
+    """How the check query has to be written for this job log: arguments of job_status(). `notes` are for -v; `version` is the
+    last of those in SINCE whose columns are all there, 0 if none; `silences`: whether there is a table of them to be read.
+    """
 
     strategy: str
     newest: bool
     notes: tuple[str, ...]
     columns: Mapping[str, str]
+    version: int
+    silences: bool
 
 
 def query(name: str, schema: str) -> str:
     """A query for a schema: "catalog", whose rows are for `in_doubt` and `examine`; "doubts", which gives `examine` its
     `doubts`, to be run if `in_doubt` says so; or "table_lock", for the lock on one of the tables that keeps a check waiting."""
-    tables = ", ".join(f"'{table}'" for table in COLUMNS)
+    tables = ", ".join(f"'{table}'" for table in (*COLUMNS, "job_silence"))
     values = {"tables": tables, "untrusted": untrusted(schema), "name": literal(schema), "powerful": POWERFUL}
     return fill(sql_file(f"judging/{name}.sql"), values)
 
@@ -136,10 +136,15 @@ def examine(
 def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str, ...]) -> Catalog:
     names = dict(found["job_status_text"][3])
     code, text = (name if name in names else older for name, older in OLDER_NAMES.items())
-    types = dict(found["job_check_config"][3])
-    current = all(types.get(column) in allowed for column, allowed in SINCE_7.items())
-    absent = {column: f"NULL::{allowed[0]}" for column, allowed in SINCE_7.items() if not current}
-    columns = {**NEWEST, "code": code, "text": text, **absent}
+    version = _version(found)
+    columns = columns_of(version, code, text)
+    silences = version >= 8
+    if silences and (not found["job_silence"][1] or found["job_silence"][2]):
+        silences = False
+        notes = (
+            *notes,
+            f"silences don't count, because the role may not read them: GRANT SELECT ON {schema}.job_silence",
+        )
     log, check_log = (_keys(found[table][4]) for table in ("job_log", "job_check_log"))
     lacking = [
         index
@@ -147,12 +152,24 @@ def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str,
         if not _has(check_log if index.startswith("job_check_log") else log, keys, conditions)
     ]
     if not lacking:
-        return Catalog("index", _has(log, "end_time( DESC)?", ("", DONE)), notes, columns)
+        return Catalog("index", _has(log, "end_time( DESC)?", ("", DONE)), notes, columns, version, silences)
     name = schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else quoted(schema)
     create = f"an index would make this check fast: CREATE INDEX CONCURRENTLY ON {name}."
     first = {keys.split(",")[0] for keys, condition in log if not condition}
     strategy = "window" if first >= {"job_name", "start_time", "status"} else "scan"
-    return Catalog(strategy, False, (*notes, *(create + index for index in lacking)), columns)
+    return Catalog(strategy, False, (*notes, *(create + index for index in lacking)), columns, version, silences)
+
+
+def _version(found: Mapping[str, Sequence[Any]]) -> int:
+    """The last version in SINCE whose columns are all there. A column of such a name in an older schema is the site's own."""
+    version = 0
+    for number, tables in SINCE.items():
+        for table, columns in tables.items():
+            kind, _, _, there, *_ = found.get(table, ("", False, False, []))
+            if kind not in ("r", "p") or not columns.items() <= dict(there).items():
+                return version
+        version = number
+    return version
 
 
 def _has(indexes: Sequence[tuple[str, str]], keys: str, conditions: Collection[str]) -> bool:

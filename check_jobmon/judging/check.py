@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 import nagiosplugin
-from nagiosplugin.state import Critical, Ok, ServiceState, Warn
+from nagiosplugin.state import Critical, Ok, ServiceState, Unknown, Warn
 
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking
@@ -17,6 +17,8 @@ from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
+WORST_FIRST = (Critical, Unknown, Warn, Ok)
+"""The states, the worst first: a job that can't be judged doesn't hide that another one is critical."""
 
 
 class MonitoredJobs(nagiosplugin.Resource):
@@ -36,12 +38,14 @@ class MonitoredJobs(nagiosplugin.Resource):
         return (nagiosplugin.Metric(job.name, job, context="job") for job in self.jobs if job.active)
 
 
-def acquire(log: Inquiry, selection: Selection, failures: int = FAILURES, verbose: int = 1) -> Asking[MonitoredJobs]:
+def acquire(
+    log: Inquiry, selection: Selection, failures: int = FAILURES, verbose: int = 1, silences: bool = True
+) -> Asking[MonitoredJobs]:
     """Ask the database: from `verbose` 1 on also what open runs wait for, from 2 on the steps of last runs.
 
     Raises DatabaseUnreachable or CheckImpossible.
     """
-    words, jobs, steps = yield from log.judging(selection, failures, verbose)
+    words, jobs, steps = yield from log.judging(selection, failures, verbose, silences)
     for pattern in selection.unmatched(job.name for job in jobs):
         names = yield from log.naming()
         raise CheckImpossible(unknown(pattern.upper(), names))
@@ -52,7 +56,9 @@ def acquire(log: Inquiry, selection: Selection, failures: int = FAILURES, verbos
 
 
 class JobContext(nagiosplugin.Context):
-    """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse."""
+    """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse. It is
+    unknown if nobody can tell when the job is due and nothing else makes it critical.
+    """
 
     def __init__(self, crashed: ServiceState) -> None:
         super().__init__("job")
@@ -62,8 +68,10 @@ class JobContext(nagiosplugin.Context):
         """The job's state, and why."""
         job: Job = metric.value
         state = (Ok, Warn, Critical)[job.alert_code - 1]
-        if job.crashed:
+        if job.crashed and not job.silence:
             state = max(state, self.crashed)
+        if job.undue and not job.silence and state != Critical:
+            state = Unknown
         return nagiosplugin.Result(state, job.reason(resource.words) or None, metric)
 
 
@@ -119,18 +127,22 @@ class JobSummary(nagiosplugin.Summary):
         return shown
 
     def _counts(self, results: nagiosplugin.Results) -> str:
-        counts = zip(count_states(results), (Critical, Warn, Ok), strict=True)
-        return ", ".join(
+        counts = zip(count_states(results), WORST_FIRST, strict=True)
+        shown = [
             f"{number} {self.resource.words[int(state)].lower()}" for number, state in counts if number or state == Ok
-        )
+        ]
+        quiet = zip(count_quiet(results), ("silenced", "waiting"), strict=True)
+        return ", ".join([*shown, *(f"{number} {word}" for number, word in quiet if number)])
 
     @staticmethod
     def _tolerated(results: nagiosplugin.Results) -> str:
         """Failures and crashes that sensitivity or --crashed tolerates."""
         jobs: list[Job] = [result.metric.value for result in results]
+        jobs = [job for job in jobs if not job.silence]
         return _some(
             [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
             + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
+            + [f"{title(job.name)} {job.waits}" for job in jobs if job.waits]
         )
 
     def _word(self, result: nagiosplugin.Result) -> str:
@@ -152,10 +164,15 @@ class JobSummary(nagiosplugin.Summary):
         )
 
 
-def count_states(results: nagiosplugin.Results) -> tuple[int, int, int]:
-    """How many jobs are critical, warning and ok."""
-    critical, warning, ok = (len(results.by_state.get(state, ())) for state in (Critical, Warn, Ok))
-    return critical, warning, ok
+def count_states(results: nagiosplugin.Results) -> tuple[int, ...]:
+    """How many jobs are in each state, in the order of WORST_FIRST."""
+    return tuple(len(results.by_state.get(state, ())) for state in WORST_FIRST)
+
+
+def count_quiet(results: nagiosplugin.Results) -> tuple[int, int]:
+    """How many jobs are silenced, and how many of the others don't alert because they wait for another."""
+    jobs: list[Job] = [result.metric.value for result in results]
+    return sum(bool(job.silence) for job in jobs), sum(bool(job.waits and not job.silence) for job in jobs)
 
 
 def _some(texts: list[str]) -> str:
@@ -185,7 +202,7 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
     check = nagiosplugin.Check(jobs, JobContext(STATES[crashed]), summary)
     check()
     # Nothing monitored is fine; nagiosplugin would call no results unknown.
-    state = int(check.exitcode) if check.results else 0
+    state = next((int(state) for state in WORST_FIRST if check.results.by_state.get(state)), 0)
     long_output = list(check.verbose_str or [])
     if verbose:
         long_output += [f"note: {clean(note)}" for note in log.notes]
@@ -194,7 +211,8 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
         queried = f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         long_output += [connected, queried]
     counts = count_states(check.results)
-    figures = [] if perfdata == "none" else [summary_perfdata(*counts, log.query_seconds)]
+    quiet = count_quiet(check.results)
+    figures = [] if perfdata == "none" else [summary_perfdata(counts, quiet, log.query_seconds)]
     if perfdata in ("all", "problems"):
         figures += [job_perfdata(r.metric.value) for r in check.results if perfdata == "all" or int(r.state)]
     each = [JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results if with_jobs]

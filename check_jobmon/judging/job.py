@@ -6,20 +6,25 @@ from typing import NamedTuple
 from check_jobmon.schema.scripts import UNCOUNTED
 from check_jobmon.text import clean, counted, cut, duration
 
+A_DAY = 72000
+"""Seconds for which a time of day says enough."""
+
 
 class Words(NamedTuple):
-    """What job_status_text calls alert codes 1, 2 and 3: the word for an exit status 0, 1 or 2 is at that index."""
+    """The word for each exit status is at its index: what job_status_text calls alert codes 1, 2 and 3, and UNKNOWN."""
 
     ok: str = "OK"
     warning: str = "WARNING"
     critical: str = "CRITICAL"
+    unknown: str = "UNKNOWN"
 
 
 class Job(NamedTuple):
     """One monitored job. The fields are the columns of job_status.sql, in their order.
 
     Codes are alert codes (1, 2, 3). `age`, `warn_after`, `error_after` and `duration` are seconds, None where unknown, and so
-    is `expected_for`: how long a job of which no run has completed is configured.
+    is `expected_for`: how long a job of which no run has completed is configured. `late` is how long ago the next run of a job
+    with a schedule was due, at `due`; negative if that is yet to come.
     Times are texts with their zone, `done_end` as ISO 8601 has it. `failed_client` and the like are as `on db7, pid 4711`, empty
     or None for a run in a backend. A tuple, because a frozen dataclass takes twenty times as long to make.
     """
@@ -30,6 +35,7 @@ class Job(NamedTuple):
     alert_code: int
     failed_code: int
     missing_code: int
+    duration_code: int
     missing_status: str | None
     failures: int
     sensitivity: int
@@ -62,11 +68,48 @@ class Job(NamedTuple):
     failed_client: str | None
     alive_client: str | None
     crashed_client: str | None
+    schedule: str | None
+    timezone: str | None
+    due: str | None
+    late: float | None
+    duration_status: str | None
+    slow_is_running: bool | None
+    judged_duration: float | None
+    duration_limit: float | None
+    usual_duration: float | None
+    cause: str | None
+    cause_status: str | None
+    cause_since: str | None
+    depends_on: str | None
+    depends_wrongly: str | None
+    silence_id: int | None
+    silenced_until: str | None
+    silenced_by: str | None
+    silence_reason: str | None
 
     @property
     def crashed(self) -> bool:
         """Whether a run later than the last completed one has lost its backend, as far as can be known."""
         return self.active and self.crashed_job_id is not None
+
+    @property
+    def undue(self) -> bool:
+        """Whether it has a schedule by which it can't be told when it is due."""
+        return self.missing_status == "UNKNOWN"
+
+    @property
+    def silence(self) -> str:
+        """Until when the job is silenced, by whom and why; empty if it isn't."""
+        if self.silence_id is None:
+            return ""
+        return f"silenced until {self.silenced_until} by {cut(self.silenced_by or '', 80)}: {self.silence_reason}"
+
+    @property
+    def waits(self) -> str:
+        """What a missing job waits for, so that it doesn't alert; empty if it doesn't wait."""
+        if self.cause is None:
+            return ""
+        return f"waits for {cut(self.cause, 100)} ({self.cause_status} since {self.cause_since})"
 
     @property
     def last_end(self) -> str:
@@ -92,7 +135,9 @@ class Job(NamedTuple):
             times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
             reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
         if self.missing_code > 1:
-            reasons.append(self._missing(words, length))
+            reasons.append(self.waits or self._missing(words, length))
+        if self.duration_code > 1:
+            reasons.append(self._too_slow_or_fast(words))
         if self.crashed:
             where = f" {cut(self.crashed_client, length)}" if self.crashed_client else ""
             reasons.append(
@@ -105,6 +150,11 @@ class Job(NamedTuple):
             mistakes.append("its threshold in job_check_config is not positive, so it is always past")
         if reasons and not self.capitalized:
             mistakes.append("its name in job_check_config is not upper case, so no run can match it")
+        if self.depends_wrongly and (reasons or whole):
+            why = "which depends on it" if self.depends_wrongly == "circle" else "which is not configured"
+            mistakes.append(f"it depends on {cut(self.depends_on or '', length)}, {why}")
+        if self.silence:
+            reasons.append(cut(self.silence, 4 * length))
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     @property
@@ -119,9 +169,18 @@ class Job(NamedTuple):
         return [f"{name}: {text}" for name, text in {**texts, "runbook": self.runbook_url}.items() if text]
 
     def _missing(self, words: Words, length: int) -> str:
+        if self.undue:
+            return (
+                f'nobody can tell when it is due: the server doesn\'t know the time zone "{cut(self.timezone or "", length)}" '
+                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap says why'
+            )
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()
         against = "" if limit is None else f" ({cut(word, length)} {duration(limit, fraction=True)})"
+        if self.late is not None:
+            against = f", {self._due(self.late)}{against}"
+            if self.alive_job_id is None:
+                return f"missing{against}"
         if self.age is None:
             expected = (
                 "" if self.expected_for is None else f", expected for {duration(max(self.expected_for, 0))}{against}"
@@ -136,6 +195,21 @@ class Job(NamedTuple):
         if self.missing_status == "BLOCKED":
             return f"blocked by {self._blocker(length)}, still running after {ago}{against}{where}"
         return f"still running after {ago}{against}{where or f': run {self.alive_job_id}, pid {self.alive_pid}'}"
+
+    def _due(self, late: float) -> str:
+        """When the next run was due, for people; with the date only if the time of day doesn't say enough."""
+        due = self.due or ""
+        return f"was due {due[11:] if late < A_DAY else due}, {duration(max(late, 0))} ago"
+
+    def _too_slow_or_fast(self, words: Words) -> str:
+        took = duration(self.judged_duration or 0, fraction=True)
+        limit = duration(self.duration_limit or 0, fraction=True)
+        if self.duration_status == "FAST":
+            return f"fast, took {took} (at least {limit})"
+        against = f"{words[self.duration_code - 1].lower()} {limit}"
+        if self.usual_duration is not None:
+            against = f"usually {duration(self.usual_duration, fraction=True)}"
+        return f"slow, {'running for' if self.slow_is_running else 'took'} {took} ({against})"
 
     def _running(self, length: int) -> str:
         """What the open run does, for how long it has."""

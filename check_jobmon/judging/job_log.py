@@ -57,11 +57,12 @@ class Inquiry:
         )
 
     def judging(
-        self, selection: Selection = EVERY_JOB, failures: int = FAILURES, verbose: int = 0
+        self, selection: Selection = EVERY_JOB, failures: int = FAILURES, verbose: int = 0, silences: bool = True
     ) -> Asking[Judgement]:
         """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
 
-        From `verbose` 1 on, what open runs wait for is looked up for all of them, from 2 on the steps.
+        From `verbose` 1 on, what open runs wait for is looked up for all of them, from 2 on the steps. Without `silences`,
+        none counts.
 
         Two round trips: the first reads the catalog, to see whether and how the tables can be read. If it can't tell whether
         reading is safe, doubts.sql takes one more.
@@ -91,6 +92,7 @@ class Inquiry:
             selection.name_filter(),
             found.columns,
             every_blocker=verbose > 0,
+            silences=silences and found.silences,
         )
         steps = verbose > 1
         last_steps = ""

@@ -1,6 +1,7 @@
 """Performance data: which figures, under which labels. Their syntax comes from nagiosplugin's Performance."""
 
 import math
+from collections.abc import Sequence
 
 from nagiosplugin import Performance
 
@@ -9,26 +10,29 @@ from check_jobmon.text import label
 
 
 def job_perfdata(job: Job) -> str:
-    """A job's three figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s).
+    """A job's figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s). With a schedule,
+    the limits are those of another one, late (s): how long ago its next run was due.
 
     Figures that a job lacks, because it has never run, are left out: Icinga 2 rejects the guidelines' `U` for unknown values.
     """
     name = label(job.name)
     figures = []
+    limits = (job.warn_after, job.error_after)
     if job.age is not None and math.isfinite(job.age):
-        figures.append(_seconds(f"{name} age", job.age, job.warn_after, job.error_after))
+        figures.append(_seconds(f"{name} age", job.age, *((None, None) if job.schedule else limits)))
+    if job.late is not None and math.isfinite(job.late):
+        figures.append(_seconds(f"{name} late", job.late, *limits))
     figures.append(Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0))
     if job.duration is not None and math.isfinite(job.duration):
         figures.append(_seconds(f"{name} duration", job.duration, None, None))
     return " ".join(str(figure) for figure in figures)
 
 
-def summary_perfdata(critical: int, warning: int, ok: int, query_seconds: float) -> str:
-    """The counts by state, and how long the query took (s)."""
+def summary_perfdata(counts: Sequence[int], quiet: Sequence[int], query_seconds: float) -> str:
+    """The counts by state, the worst first; how many of those that are OK are silenced or wait; how long the query took (s)."""
+    names = ("critical", "unknown", "warning", "ok", "silenced", "waiting")
     figures = [
-        Performance("critical", critical),
-        Performance("warning", warning),
-        Performance("ok", ok),
+        *(Performance(name, number) for name, number in zip(names, (*counts, *quiet), strict=True)),
         _seconds("query", query_seconds, None, None),
     ]
     return " ".join(str(figure) for figure in figures)

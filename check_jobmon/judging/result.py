@@ -39,7 +39,7 @@ class JobResult(NamedTuple):
 
 class Result(NamedTuple):
     """What the check of one database came to. `word` is what the state is called there, `counts` how many jobs are
-    critical, warning and ok; `perfdata` is the summary's, then one text a job, those to keep first.
+    critical, unknown, warning and ok; `perfdata` is the summary's, then one text a job, those to keep first.
     """
 
     state: int
@@ -47,7 +47,7 @@ class Result(NamedTuple):
     summary: str
     long_output: Sequence[str] = ()
     perfdata: Sequence[str] = ()
-    counts: tuple[int, int, int] | None = None
+    counts: tuple[int, ...] | None = None
     jobs: tuple[JobResult, ...] = ()
 
     @property

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from check_jobmon.sql_files import literal, quoted, sql_file
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import title
 
 NO_NAMES = "SELECT NULL WHERE false"
@@ -41,7 +41,7 @@ class Selection:
         if not self.exact:
             return "true"
         # upper(), because a name in job_check_config that is not upper case is to be found, and explained
-        return f"upper(m.job_name) IN ({self._spellings()})"
+        return fill(sql_file("judging/needed_names.sql"), {"names": self._spellings()})
 
     def extra_names(self, schema: str) -> str:
         """A SELECT of the logged names among those asked for, so that healthy jobs without configuration are judged too."""

@@ -21,17 +21,17 @@ failing AS (
                      WHERE l.job_name = n.job_name AND l.alert_code BETWEEN 2 AND 3
                      ORDER BY l.alert_code DESC
                      LIMIT 1 + @uncounted@ + coalesce(
-                           (SELECT c.sensitivity FROM @schema@.job_check_config AS c WHERE c.job_name = n.job_name LIMIT 1),
+                           (SELECT greatest(c.sensitivity, c.escalate) FROM config AS c WHERE c.job_name = n.job_name LIMIT 1),
                            @failures@ - 1)
                    ) AS r
            ) AS f
      WHERE f.failures > 0
 ),
 open_run AS (
-    SELECT r.job_name, r.job_id, r.pid, r.start_time FROM @schema@.job_log AS r WHERE r.end_time IS NULL
+    SELECT r.job_name, r.job_id, r.pid, r.start_time, @next_due@ AS next_due FROM @schema@.job_log AS r WHERE r.end_time IS NULL
 ),
 completed_run AS NOT MATERIALIZED (
-    SELECT r.job_name, r.job_id, r.start_time, r.end_time, r.status
+    SELECT r.job_name, r.job_id, r.start_time, r.end_time, r.status, @next_due@ AS next_due
       FROM @schema@.job_log AS r
      WHERE r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
        AND (r.status IS DISTINCT FROM (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
@@ -41,10 +41,10 @@ completed_run AS NOT MATERIALIZED (
 newest_run AS (
     -- With many jobs, reads the 4,000 newest completed runs first: a job found there needs no probe, which costs as much as
     -- 16 rows.
-    SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status
+    SELECT DISTINCT ON (r.job_name) r.job_name, r.job_id, r.start_time, r.end_time, r.status, r.next_due
       FROM (SELECT * FROM completed_run AS c ORDER BY c.end_time DESC LIMIT 4000) AS r
      WHERE @newest@
-       AND (SELECT count(*) FROM @schema@.job_check_config AS c) > 500
+       AND (SELECT count(*) FROM config AS c) > 500
      ORDER BY r.job_name, r.end_time DESC
 ),
 with_last_run AS (
@@ -52,7 +52,8 @@ with_last_run AS (
            coalesce(n.job_id, p.job_id) AS done_job_id,
            coalesce(n.start_time, p.start_time) AS done_start,
            coalesce(n.end_time, p.end_time) AS done_end,
-           coalesce(n.status, p.status) AS status
+           coalesce(n.status, p.status) AS status,
+           coalesce(n.next_due, p.next_due) AS done_next_due
       FROM monitored AS m
       LEFT JOIN newest_run AS n ON n.job_name = m.job_name
       LEFT JOIN LATERAL (

@@ -18,12 +18,13 @@ logged AS (
      GROUP BY r.job_name
 ),
 open_run AS (
-    SELECT r.job_name, r.job_id, r.pid, r.start_time
+    SELECT r.job_name, r.job_id, r.pid, r.start_time, @next_due@ AS next_due
       FROM @schema@.job_log AS r
      WHERE r.job_id = ANY (ARRAY(SELECT unnest(l.open_job_ids) FROM logged AS l))
 ),
 with_last_run AS (
-    SELECT m.*, r.job_id AS done_job_id, r.start_time AS done_start, r.end_time AS done_end, r.status
+    SELECT m.*, r.job_id AS done_job_id, r.start_time AS done_start, r.end_time AS done_end, r.status,
+           CASE WHEN r.job_id IS NOT NULL THEN @next_due@ END AS done_next_due
       FROM monitored AS m
       LEFT JOIN (logged AS l JOIN @schema@.job_log AS r ON r.job_id = l.job_id) ON l.job_name = m.job_name
 )

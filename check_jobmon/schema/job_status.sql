@@ -4,8 +4,10 @@
 -- How runs are found is written in find_by_index.sql, find_by_window.sql and find_by_scan.sql. One of them takes the place of
 -- @find@ and defines three relations, of which the last builds on `monitored`:
 --   failing         (job_name, criticals, failures, job_id): how many failures job_check_log has of a job, and the last one
---   open_run        (job_name, job_id, pid, start_time): the runs that have not ended
---   with_last_run   the columns of `monitored`, and of each job's last completed run done_job_id, done_start, done_end, status
+--   open_run        (job_name, job_id, pid, start_time, next_due): the runs that have not ended
+--   with_last_run   the columns of `monitored`, and of each job's last completed run done_job_id, done_start, done_end, status,
+--                   done_next_due
+-- @config@ is job_check_config, with NULL for the columns that an older schema lacks; @silences@ the silences that are in force.
 --
 -- check_job_status() is created from this text and the plugin sends it as it is, so it reads the tables and uses nothing else
 -- of the schema. All names are qualified; operators and casts need a search_path of pg_catalog alone. Texts are cut, because
@@ -14,13 +16,16 @@
 WITH RECURSIVE status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
+config AS NOT MATERIALIZED (
+    @config@
+),
 @find@,
 run_with_backend AS (
     -- Pids are reused: the backend is the run's own only if it was there when the run started, or if it has the name that
     -- claim_job() gives to a later one, and is of the run's owner or a member. A role that isn't in pg_monitor doesn't see that of other
     -- roles' backends, a standby doesn't see the primary's backends, and nobody those of another server, whose pids are negative: such
     -- runs count as alive.
-    SELECT o.job_name, o.job_id, o.pid, o.start_time, u.unverified,
+    SELECT o.job_name, o.job_id, o.pid, o.start_time, o.next_due, u.unverified,
            u.unverified
            OR coalesce(a.backend_start <= o.start_time OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':')
                           AND (SELECT pg_has_role(a.usesysid, w.oid, 'MEMBER')
@@ -47,7 +52,7 @@ observed AS MATERIALIZED (
     SELECT job_name,
            failing.criticals, failing.failures, failing.job_id AS failed_job_id,
            alive_run.job_id AS alive_job_id, alive_run.pid AS alive_pid, alive_run.start_time AS alive_start,
-           alive_run.unverified,
+           alive_run.next_due AS alive_next_due, alive_run.unverified,
            lost_run.job_id AS lost_job_id, lost_run.start_time AS lost_start
       FROM failing
       FULL JOIN alive_run USING (job_name)
@@ -63,38 +68,130 @@ monitored AS (
            -- no limit beyond 1,000 years, where a sum could leave the range of a timestamp
            CASE WHEN c.warn_threshold < '1000 years' THEN greatest(c.warn_threshold, '-1000 years') END AS warn_limit,
            CASE WHEN c.error_threshold < '1000 years' THEN greatest(c.error_threshold, '-1000 years') END AS error_limit,
-           CASE WHEN @since@ >= '1000-01-01' THEN least(@since@, '9999-12-31') END AS since,
-           @owner@ AS owner, @description@ AS description, @runbook@ AS runbook,
+           CASE WHEN c.since >= '1000-01-01' THEN least(c.since, '9999-12-31') END AS since,
+           c.schedule, c.timezone, c.first_due, c.warn_duration, c.error_duration, c.min_duration, c.slow_factor,
+           c.depends_on, c.escalate, c.owner, c.description, c.runbook,
            o.criticals, coalesce(o.failures, 0) AS failures, o.failed_job_id,
-           o.alive_job_id, o.alive_pid, o.alive_start, coalesce(o.unverified, false) AS unverified, o.lost_job_id, o.lost_start
-      FROM @schema@.job_check_config AS c
+           o.alive_job_id, o.alive_pid, o.alive_start, o.alive_next_due, coalesce(o.unverified, false) AS unverified,
+           o.lost_job_id, o.lost_start
+      FROM config AS c
       FULL JOIN observed AS o ON o.job_name = c.job_name
 ),
 with_limits AS (
     SELECT m.*, s.last_activity, s.counted_from, s.counted_from + m.warn_limit AS warn_at,
-           s.counted_from + m.error_limit AS error_at
+           s.counted_from + m.error_limit AS error_at, s.alive_took, s.done_took,
+           -- when a run is due is unknown if the server has lost the time zone since it was configured
+           m.schedule IS NOT NULL AND s.counted_from IS NULL
+               AND coalesce(m.alive_job_id, m.done_job_id) IS NULL = (m.first_due IS NULL) AS undue,
+           -- the median is needed only of what takes more than a minute
+           CASE WHEN m.slow_factor IS NOT NULL AND greatest(s.alive_took, s.done_took) > '1 minute'
+                THEN (@usual_duration@)
+           END AS usual
       FROM with_last_run AS m
      CROSS JOIN LATERAL (
             SELECT greatest(m.done_end, m.alive_start) AS last_activity,
-                   greatest(coalesce(m.done_end, m.since), m.alive_start) AS counted_from
+                   CASE WHEN m.schedule IS NULL THEN greatest(coalesce(m.done_end, m.since), m.alive_start)
+                        WHEN m.alive_job_id IS NULL AND m.done_job_id IS NULL
+                        THEN least(nullif(m.first_due, '-infinity'), '9999-12-31')
+                        WHEN (m.alive_job_id IS NULL OR m.alive_next_due IS NOT NULL)
+                         AND (m.done_job_id IS NULL OR m.done_next_due IS NOT NULL)
+                        THEN greatest(m.done_next_due, m.alive_next_due)
+                   END AS counted_from,
+                   now() - m.alive_start AS alive_took,
+                   CASE WHEN m.done_start BETWEEN '1000-01-01' AND '9999-12-31' THEN m.done_end - m.done_start END AS done_took
            ) AS s
-     WHERE @name_filter@
+     WHERE (@name_filter@)
     OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
 ),
 with_codes AS (
     SELECT l.*,
            CASE WHEN NOT l.active THEN 1
                 WHEN l.criticals > l.sensitivity THEN 3
-                WHEN l.failures > l.sensitivity THEN 2
+                WHEN l.failures > l.sensitivity THEN CASE WHEN l.failures >= l.escalate THEN 3 ELSE 2 END
                 ELSE 1
            END AS failed_code,
            CASE WHEN NOT (l.configured AND l.active) THEN 1
+                WHEN l.undue THEN 2
                 WHEN l.counted_from IS NULL OR l.error_at < now() THEN 3
                 WHEN l.warn_at < now() THEN 2
                 ELSE 1
            END AS missing_code,
+           CASE WHEN NOT l.active THEN 1
+                WHEN s.slow_took > l.error_duration THEN 3
+                WHEN s.slow_took > least(l.warn_duration, s.slow_limit) THEN 2
+                ELSE 1
+           END AS slow_code,
+           CASE WHEN l.active
+                 AND l.done_took < l.min_duration
+                 AND l.status = (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 1) THEN 2
+                ELSE 1
+           END AS fast_code,
+           s.slow_took, s.slow_limit,
            CASE WHEN l.lost_start > coalesce(l.done_start, '-infinity') THEN l.lost_job_id END AS crashed_job_id
       FROM with_limits AS l
+     CROSS JOIN LATERAL (
+            SELECT greatest(l.alive_took, l.done_took) AS slow_took,
+                   CASE WHEN l.usual IS NOT NULL THEN greatest(l.usual * l.slow_factor, '1 minute') END AS slow_limit
+           ) AS s
+    OFFSET 0
+),
+chain AS (
+    -- The jobs that a job depends on, and those that these depend on. `missing`: all before this one in the chain are missing.
+    SELECT j.job_name, j.depends_on AS cause, j.missing_code > 1 AS missing, 1 AS depth
+      FROM with_codes AS j
+     WHERE j.depends_on IS NOT NULL
+     UNION ALL
+    SELECT c.job_name, j.depends_on, c.missing AND j.missing_code > 1, c.depth + 1
+      FROM chain AS c
+      JOIN with_codes AS j ON j.job_name = c.cause
+     WHERE j.depends_on IS NOT NULL
+       AND c.cause <> c.job_name
+       AND c.depth < 100
+),
+dependent AS (
+    -- A missing job waits for the first cause in its chain. In a circle, no job waits.
+    SELECT c.job_name, bool_or(c.cause = c.job_name) AS in_circle, bool_or(c.depth = 1 AND j.job_name IS NULL) AS on_unknown,
+           array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI')] ORDER BY c.depth DESC)
+               FILTER (WHERE c.missing AND w.status IS NOT NULL) AS causes
+      FROM chain AS c
+      LEFT JOIN with_codes AS j ON j.job_name = c.cause AND j.configured
+     CROSS JOIN LATERAL (
+            SELECT CASE WHEN NOT j.active THEN NULL
+                        WHEN j.missing_code > 1 THEN 'missing'
+                        WHEN j.failed_code > 1 THEN 'failed'
+                        WHEN j.alive_job_id IS NOT NULL THEN 'running'
+                   END AS status,
+                   CASE WHEN j.missing_code > 1 THEN j.counted_from
+                        WHEN j.failed_code > 1 THEN j.done_end
+                        ELSE j.alive_start
+                   END AS since
+           ) AS w
+     GROUP BY c.job_name
+),
+silence AS (
+    @silences@
+),
+with_alerts AS (
+    -- what the codes count for
+    SELECT j.*, d.in_circle, d.on_unknown, s.silence,
+           CASE WHEN d.in_circle IS NOT TRUE AND j.missing_code > 1 THEN d.causes END AS causes,
+           CASE WHEN s.silence IS NOT NULL THEN 1
+                ELSE greatest(j.failed_code, j.slow_code, j.fast_code,
+                              CASE WHEN d.causes IS NULL OR d.in_circle THEN j.missing_code END)
+           END AS alert_code
+      FROM with_codes AS j
+      LEFT JOIN dependent AS d ON d.job_name = j.job_name
+     CROSS JOIN LATERAL (
+            SELECT CASE WHEN j.active
+                        THEN (SELECT ARRAY[s.silence_id::text, to_char(s.ends, 'YYYY-MM-DD HH24:MI'),
+                                           left(s.created_by, 200), left(s.reason, 2000)]
+                                FROM silence AS s
+                               WHERE (s.pattern = j.job_name OR j.job_name LIKE s.name_like OR j.job_name ~ s.name_regex)
+                                 AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
+                               ORDER BY s.ends DESC
+                               LIMIT 1)
+                   END AS silence
+           ) AS s
     OFFSET 0
 )
 SELECT -- a name that is cut stays different from others
@@ -102,8 +199,9 @@ SELECT -- a name that is cut stays different from others
             ELSE left(j.job_name, 500) || '...' || to_hex(hashtextextended(j.job_name, 0))
        END AS job_name,
        j.configured, j.active,
-       greatest(j.failed_code, j.missing_code) AS alert_code, j.failed_code, j.missing_code,
+       j.alert_code, j.failed_code, j.missing_code, greatest(j.slow_code, j.fast_code) AS duration_code,
        CASE WHEN j.missing_code = 1 THEN NULL
+            WHEN j.undue THEN 'UNKNOWN'
             WHEN j.alive_job_id IS NULL OR j.unverified THEN 'MISSING'
             WHEN e.blocker IS NOT NULL THEN 'BLOCKED'
             ELSE 'RUNNING'
@@ -126,8 +224,24 @@ SELECT -- a name that is cut stays different from others
        NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
        CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for,
        left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook,
-       e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client
-  FROM with_codes AS j
+       e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client,
+       left(j.schedule, 200) AS schedule, left(j.timezone, 200) AS timezone,
+       CASE WHEN j.schedule IS NOT NULL THEN to_char(j.counted_from, 'YYYY-MM-DD HH24:MI TZ') END AS due,
+       CASE WHEN j.schedule IS NOT NULL THEN date_part('epoch', now() - j.counted_from) END AS late,
+       CASE WHEN j.slow_code > 1 THEN 'SLOW' WHEN j.fast_code > 1 THEN 'FAST' END AS duration_status,
+       j.slow_code > 1 AND j.slow_took = j.alive_took AS slow_is_running,
+       date_part('epoch', CASE WHEN j.slow_code > 1 THEN j.slow_took ELSE j.done_took END) AS judged_duration,
+       date_part('epoch', CASE WHEN j.slow_code = 3 THEN j.error_duration
+                               WHEN j.slow_code = 2 THEN least(j.warn_duration, j.slow_limit)
+                               ELSE j.min_duration
+                          END) AS duration_limit,
+       CASE WHEN j.slow_code = 2 AND (j.slow_limit < j.warn_duration) IS NOT FALSE
+            THEN date_part('epoch', j.usual) END AS usual_duration,
+       j.causes[1][1] AS cause, j.causes[1][2] AS cause_status, j.causes[1][3] AS cause_since,
+       left(j.depends_on, 500) AS depends_on,
+       CASE WHEN j.in_circle THEN 'circle' WHEN j.on_unknown THEN 'unknown' END AS depends_wrongly,
+       j.silence[1]::bigint AS silence_id, j.silence[2] AS silenced_until, j.silence[3] AS silenced_by, j.silence[4] AS silence_reason
+  FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
         SELECT CASE WHEN (j.missing_code > 1 OR @every_blocker@) AND j.alive_pid > 0 AND NOT j.unverified
@@ -138,7 +252,7 @@ SELECT -- a name that is cut stays different from others
                CASE WHEN j.failed_code > 1
                     THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@failing_step@) AS s)
                END AS step,
-               CASE WHEN greatest(j.failed_code, j.missing_code) > 1 OR j.crashed_job_id IS NOT NULL
+               CASE WHEN greatest(j.failed_code, j.missing_code, j.slow_code) > 1 OR j.crashed_job_id IS NOT NULL
                     THEN ARRAY(SELECT concat_ws(', ', 'on ' || c.host, 'pid ' || c.pid)
                                  FROM unnest(ARRAY[j.failed_job_id, j.alive_job_id, j.crashed_job_id])
                                       WITH ORDINALITY AS n(job_id, number)

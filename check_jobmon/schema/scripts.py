@@ -20,11 +20,23 @@ UNCOUNTED = 250
 """How many failures beyond a job's sensitivity the check counts at least, before it stops counting."""
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
-COLUMNS = {
-    **{"code": "alert_code", "text": "alert_text", "since": "c.since"},
-    **{"owner": "c.owner", "description": "c.description", "runbook": "c.runbook"},
+TIME = "timestamp with time zone"
+SINCE = {
+    7: {"job_check_config": {"since": TIME, "owner": "text", "description": "text", "runbook": "text"}},
+    8: {
+        "job_check_config": {
+            **{"schedule": "text", "timezone": "text", "first_due": TIME, "warn_duration": "interval"},
+            **{"error_duration": "interval", "min_duration": "interval", "slow_factor": "real", "depends_on": "text"},
+            **{"escalate": "smallint"},
+        },
+        "job_log": {"next_due": TIME},
+        "job_silence": {
+            **{"silence_id": "bigint", "pattern": "text", "starts": TIME, "ends": TIME, "until_next_run": "boolean"},
+            **{"reason": "text", "created_by": "text", "ended": TIME, "name_like": "text", "name_regex": "text"},
+        },
+    },
 }
-"""Placeholders of columns that older schemas name otherwise, or don't have: of job_status_text, and of job_check_config AS c."""
+"""The columns that are read and that older schemas lack, by the version that added them: by table, with their types."""
 FUNCTION_FOLDERS = ("admin", "link", "log", "monitor", "owner")
 """Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
@@ -44,20 +56,23 @@ def job_status(
     newest: bool = True,
     extra_names: str = "SELECT NULL WHERE false",
     name_filter: str = "true",
-    columns: Mapping[str, str] = COLUMNS,
+    columns: Mapping[str, str] | None = None,
     every_blocker: bool = False,
+    silences: bool = True,
 ) -> str:
     """The check's SELECT, job_status.sql, for a schema of any name.
 
     Runs are found by `strategy`: "index", "window" or "scan" (find_by_*.sql); `newest` says whether job_log has an index
     (end_time). A job without configuration alerts after that many `failures`. `extra_names` is a SELECT of names to judge
-    besides, `name_filter` a condition on m.job_name. `columns` are the expressions for what older schemas name otherwise, or
-    don't have. `every_blocker`: what an open run waits for is looked up even if the job doesn't alert.
+    besides, `name_filter` a condition on m.job_name. `columns` are what columns_of() gives, for the newest version unless
+    told otherwise. `every_blocker`: what an open run waits for is looked up even if the job doesn't alert. Without `silences`,
+    none counts.
     """
     query = sql_file("schema/job_status.sql")
-    files = {"find": f"find_by_{strategy}", "blocker": "blocker", "failing_step": "failing_step", "client": "client"}
-    for placeholder, file in files.items():
-        query = query.replace(f"@{placeholder}@", sql_file(f"schema/{file}.sql"))
+    query = query.replace("@find@", sql_file(f"schema/find_by_{strategy}.sql"))
+    query = query.replace("@silences@", sql_file("schema/silences.sql" if silences else "schema/no_silences.sql"))
+    for name in ("config", "blocker", "failing_step", "client", "usual_duration"):
+        query = query.replace(f"@{name}@", sql_file(f"schema/{name}.sql"))
     values = {
         "newest": str(newest).lower(),
         "extra_names": extra_names,
@@ -66,12 +81,25 @@ def job_status(
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
         "refusal": REFUSAL,
-        **columns,
+        **(columns or columns_of()),
         "pid": "j.alive_pid",
         "every_blocker": str(every_blocker).lower(),
         "job_id": "j.failed_job_id",
     }
     return fill(query, values)
+
+
+def columns_of(version: int = max(SINCE), code: str = "alert_code", text: str = "alert_text") -> dict[str, str]:
+    """Placeholders for what a schema of an older version names otherwise or lacks: `code` and `text` of job_status_text, the
+    `optional` columns of job_check_config AS c, `next_due` of job_log AS r.
+    """
+    optional = [
+        f"c.{name}" if number <= version else f"NULL::{kind} AS {name}"
+        for number, tables in SINCE.items()
+        for name, kind in tables["job_check_config"].items()
+    ]
+    next_due = "r.next_due" if version >= max(SINCE) else f"NULL::{TIME}"
+    return {"code": code, "text": text, "optional": ", ".join(optional), "next_due": next_due}
 
 
 def job_runs(job_name: str, limit: str) -> str:

@@ -86,7 +86,7 @@ def _lines(targets: Sequence[PassiveResult], verbose: int) -> list[str]:
 
 def _perfdata(target: str, counts: Sequence[int]) -> str:
     name = label(target)
-    return " ".join(f"'{name} {STATES[state]}'={number}" for state, number in zip((2, 1, 0), counts, strict=True))
+    return " ".join(f"'{name} {STATES[state]}'={number}" for state, number in zip((2, 3, 1, 0), counts, strict=True))
 
 
 def _state(state: int) -> dict[str, Any]:
