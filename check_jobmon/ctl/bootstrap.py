@@ -40,6 +40,6 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
         report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
     except psycopg.Error as error:
         raise CommandFailed(one_line(error)) from None
-    if report.changed or not arguments.quiet:
+    if report.changed or report.schedules or not arguments.quiet:
         print(clean(str(report)))
     return 1 if arguments.check and report.changed else 0

@@ -38,6 +38,7 @@ class Report:
     roles: str
     dblink: str
     check: bool
+    schedules: str
 
     def __str__(self) -> str:
         where = f'schema "{self.schema}" of database "{self.database}"'
@@ -50,7 +51,7 @@ class Report:
             what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
         else:
             what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
-        return "; ".join(filter(None, (what, self.link, self.roles, self.dblink)))
+        return "; ".join(filter(None, (what, self.schedules, self.link, self.roles, self.dblink)))
 
 
 def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
@@ -134,13 +135,33 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         if check or not changed:
             # leaves no dead rows behind in the catalogs: cron runs this every day
             raise Rollback
+    schedules = "" if check else _write_due(connection, schema, owner)
     if check and changed:
         way, way_changed = "the link is tried once that is done", False
     else:
         way, way_changed = ensure_link(connection, schema, dblink.schema, owner, keep=not check)
     return Report(
-        connection.info.dbname, schema, before, version(), changed or way_changed, way, roles, dblink.said, check
+        connection.info.dbname,
+        schema,
+        before,
+        version(),
+        changed or way_changed,
+        way,
+        roles,
+        dblink.said,
+        check,
+        schedules,
     )
+
+
+def _write_due(connection: Session, schema: str, owner: str) -> str:
+    """Work out anew when the jobs are due: the time zones may have changed. Returns what is wrong with their schedules."""
+    with connection.transaction():
+        run(connection, "SET LOCAL ROLE {}", owner)
+        wrong = run(connection, "SELECT job_name, wrong FROM {}.write_all_due()", schema).fetchall()
+    more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    named = ", ".join(f'job "{name}": {text}' for name, text in wrong[:NAMED])
+    return f"nobody can tell when these are due: {named}{more}" if wrong else ""
 
 
 def _home(connection: Session, schema: str, with_roles: bool) -> tuple[str, int]:

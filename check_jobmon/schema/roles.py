@@ -16,7 +16,7 @@ from check_jobmon.connection.session import Session
 from check_jobmon.schema.scripts import function_names, query
 from check_jobmon.schema.statements import explaining, run, value
 
-TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_status_text")
+TABLES = ("job_check_config", "job_check_log", "job_detail", "job_log", "job_silence", "job_status_text")
 """The tables that say what the log has, and how its jobs are judged. All others are the owner's alone."""
 
 

@@ -17,10 +17,14 @@ WITH reason AS (
                || coalesce(' (' || nullif(concat_ws('; ', nullif(concat_ws(': ', j.failed_action, j.failed_message), ''),
                                                            nullif(j.failed_client, '')), '') || ')', '')
            END,
-           CASE WHEN j.missing_code > 1 THEN
+           CASE WHEN j.missing_status = 'UNKNOWN' THEN
+               format('UNKNOWN - when it is due: the server can''t read the schedule "%s" or the time zone "%s"', j.schedule, j.timezone)
+                WHEN j.missing_code > 1 AND j.cause IS NULL THEN
                j.missing_status || ' - '
                || CASE WHEN j.alive_job_id IS NOT NULL
                        THEN concat_ws(' ', 'running', nullif(j.alive_client, ''), 'since ') || j.alive_start || CASE WHEN j.unverified THEN ' (not verifiable on this server)' ELSE '' END
+                       WHEN j.late IS NOT NULL THEN
+                           format('was due %s, %s ago', j.due, make_interval(secs => floor(j.late)))
                        WHEN j.done_job_id IS NULL THEN
                            'no run has ever completed'
                            || coalesce(', expected for ' || make_interval(secs => floor(j.expected_for)), '')
@@ -34,6 +38,15 @@ WITH reason AS (
                || CASE WHEN j.missing_status = 'BLOCKED' THEN format(', blocked by pid %s (%s, %s) since %s',
                             j.blocker_pid, j.blocker_user, j.blocker_application, j.blocker_since) ELSE '' END
            END,
+           CASE WHEN j.duration_code > 1 THEN
+               format('%s - %s %s, %s %s', j.duration_status, CASE WHEN j.slow_is_running THEN 'running for' ELSE 'took' END,
+                      make_interval(secs => floor(j.judged_duration)),
+                      CASE WHEN j.usual_duration IS NOT NULL THEN 'usually'
+                           WHEN j.duration_status = 'FAST' THEN 'at least'
+                           ELSE CASE j.duration_code WHEN 3 THEN 'error after' ELSE 'warning after' END
+                      END,
+                      make_interval(secs => coalesce(j.usual_duration, j.duration_limit)))
+           END,
            CASE WHEN j.crashed_job_id IS NOT NULL THEN
                'CRASHED - job ' || concat_ws(' ', j.crashed_job_id, nullif(j.crashed_client, '')) || ' started ' || j.crashed_start || ', its backend is gone'
            END,
@@ -45,7 +58,7 @@ WITH reason AS (
            ) AS j
      -- a crash alone is reported, but doesn't alert here: for the plugin, --crashed says what it counts for
      WHERE j.alert_code > 1
-        OR j.crashed_job_id IS NOT NULL AND j.active
+        OR j.crashed_job_id IS NOT NULL AND j.active AND j.silence_id IS NULL
 )
 SELECT coalesce(max(r.alert_code), 1),
        '(' || coalesce(string_agg(r.job_name || ': ' || r.text, '; ' ORDER BY r.alert_code DESC, r.job_name),
