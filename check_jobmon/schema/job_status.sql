@@ -82,7 +82,7 @@ with_limits AS (
            s.counted_from + m.error_limit AS error_at, s.alive_took, s.done_took,
            -- when a run is due is unknown if the server has lost the time zone since it was configured
            m.schedule IS NOT NULL AND s.counted_from IS NULL
-               AND coalesce(m.alive_job_id, m.done_job_id) IS NULL = (m.first_due IS NULL) AS undue,
+               AND (m.alive_job_id IS NOT NULL OR m.done_job_id IS NOT NULL OR m.first_due IS NULL) AS undue,
            -- the median is needed only of what takes more than a minute
            CASE WHEN m.slow_factor IS NOT NULL AND greatest(s.alive_took, s.done_took) > '1 minute'
                 THEN (@usual_duration@)
@@ -92,7 +92,7 @@ with_limits AS (
             SELECT greatest(m.done_end, m.alive_start) AS last_activity,
                    CASE WHEN m.schedule IS NULL THEN greatest(coalesce(m.done_end, m.since), m.alive_start)
                         WHEN m.alive_job_id IS NULL AND m.done_job_id IS NULL
-                        THEN least(nullif(m.first_due, '-infinity'), '9999-12-31')
+                        THEN CASE WHEN m.first_due > '-infinity' THEN least(m.first_due, '9999-12-31') END
                         WHEN (m.alive_job_id IS NULL OR m.alive_next_due IS NOT NULL)
                          AND (m.done_job_id IS NULL OR m.done_next_due IS NOT NULL)
                         THEN greatest(m.done_next_due, m.alive_next_due)
