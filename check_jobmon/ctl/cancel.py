@@ -79,7 +79,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _look(log: JobLog, run: Run, called: str = "-infinity") -> Backend | None:
-    rows = log.rows(sql_file("ctl/cancel.sql"), called, run.pid, run.start_time, run.job_id)
+    rows = log.rows(sql_file("ctl/cancel.sql"), called, run.job_id)
     return Backend(*rows[0]) if rows else None
 
 

@@ -19,6 +19,7 @@ from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.selection import Selection, unknown
+from check_jobmon.schema.scripts import own_backend
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
@@ -102,7 +103,7 @@ class JobLog:
             # The views with the role's own runs. A view executes its owner's code: the role trusts that owner, as when it logs.
             query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
-        text = fill(query, {"schema": schema, **self.columns})
+        text = fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
         return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
 
     def judge(self, patterns: Sequence[str] = ()) -> MonitoredJobs:

@@ -82,7 +82,7 @@ class Step:
 
 def runs(log: JobLog, source: str, *parameters: Any) -> list[Run]:
     """The runs whose job_ids a SELECT gives, newest first."""
-    step = sql_file("schema/failing_step.sql").replace("@job_id@", "r.job_id")
+    step = sql_file("schema/failing_step.sql").replace("@job_id@", "n.job_id")
     values = {"source": source, "failing_step": step, "client": sql_file("schema/client.sql")}
     query = fill(sql_file("ctl/runs.sql"), values)
     return [Run(*row) for row in log.rows(query, *parameters)]

@@ -4,9 +4,7 @@ SELECT r.job_id
  CROSS JOIN LATERAL (
         SELECT l.job_id
           FROM @schema@.job_log AS l
-          JOIN backend AS b
-            ON b.pid = l.pid
-           AND (coalesce(b.backend_start <= l.start_time, true) OR starts_with(b.application_name, 'jobmon run ' || l.job_id || ':'))
+          JOIN backend AS a ON a.pid = l.pid AND @own_backend@ IS NOT FALSE
          WHERE l.end_time IS NULL
          ORDER BY l.job_id DESC
          LIMIT asked.number

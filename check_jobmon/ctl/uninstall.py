@@ -14,8 +14,8 @@ from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, 
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
-from check_jobmon.schema.scripts import functions, tables
-from check_jobmon.sql_files import quoted, sql_file
+from check_jobmon.schema.scripts import functions, own_backend, tables
+from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean, counted
 
 
@@ -66,7 +66,8 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         reading = ("read", "monitor") if keep else ()
         names = [role_name(session, schema), *(f"{schema}_{suffix}" for suffix in ROLES if suffix not in reading)]
         roles = session.rows(sql_file("ctl/uninstall_roles.sql"), names)
-        contents = sql_file("ctl/uninstall_contents.sql").replace("@schema@", quoted(schema))
+        values = {"schema": quoted(schema), "own_backend": own_backend()}
+        contents = fill(sql_file("ctl/uninstall_contents.sql"), values)
         runs, steps, jobs, alive = session.rows(contents)[0]
     under_way = f", {alive} of them under way," if alive else ""
     amount = f"{counted(runs, 'run')}{under_way} with {counted(steps, 'step')}, and {counted(jobs, 'configured job')}"

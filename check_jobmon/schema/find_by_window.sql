@@ -24,7 +24,7 @@ in_window AS (
      GROUP BY r.job_name
 ),
 open_run AS (
-    SELECT r.job_name, r.job_id, r.pid, r.start_time, @next_due@ AS next_due
+    SELECT r.job_name, r.job_id, r.owner, r.pid, r.start_time, @next_due@ AS next_due
       FROM @schema@.job_log AS r
      WHERE r.end_time IS NULL
        AND r.job_id = ANY (ARRAY(

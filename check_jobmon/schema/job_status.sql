@@ -4,7 +4,7 @@
 -- How runs are found is written in find_by_index.sql, find_by_window.sql and find_by_scan.sql. One of them takes the place of
 -- @find@ and defines three relations, of which the last builds on `monitored`:
 --   failing         (job_name, criticals, failures, job_id): how many failures job_check_log has of a job, and the last one
---   open_run        (job_name, job_id, pid, start_time, next_due): the runs that have not ended
+--   open_run        (job_name, job_id, owner, pid, start_time, next_due): the runs that have not ended
 --   with_last_run   the columns of `monitored`, and of each job's last completed run done_job_id, done_start, done_end, status,
 --                   done_next_due
 -- @config@ is job_check_config, with NULL for the columns that an older schema lacks; @silences@ the silences that are in force.
@@ -21,23 +21,20 @@ config AS NOT MATERIALIZED (
 ),
 @find@,
 run_with_backend AS (
-    -- Pids are reused: the backend is the run's own only if it was there when the run started, or if it has the name that
-    -- claim_job() gives to a later one, and is of the run's owner or a member. A role that isn't in pg_monitor doesn't see that of other
-    -- roles' backends, a standby doesn't see the primary's backends, and nobody those of another server, whose pids are negative: such
-    -- runs count as alive.
-    SELECT o.job_name, o.job_id, o.pid, o.start_time, o.next_due, u.unverified,
-           u.unverified
-           OR coalesce(a.backend_start <= o.start_time OR starts_with(a.application_name, 'jobmon run ' || o.job_id || ':')
-                          AND (SELECT pg_has_role(a.usesysid, w.oid, 'MEMBER')
-                                 FROM @schema@.job_log AS l JOIN pg_roles AS w ON w.rolname = l.owner
-                                WHERE l.job_id = o.job_id), false) AS alive
-      FROM open_run AS o
+    -- A role that isn't in pg_monitor doesn't see when other roles' backends began, a standby doesn't see the primary's backends, and
+    -- nobody those of another server, whose pids are negative: such runs count as alive.
+    SELECT l.job_name, l.job_id, l.pid, l.start_time, l.next_due, b.is_own IS NULL AS unverified, b.is_own IS NOT FALSE AS alive
+      FROM open_run AS l
       LEFT JOIN pg_stat_get_activity(NULL) AS a
-        ON a.pid = o.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+        ON a.pid = l.pid AND a.datid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
      CROSS JOIN LATERAL (
-            SELECT pg_is_in_recovery() OR o.pid < 0 OR a.pid IS NOT NULL AND a.backend_start IS NULL AS unverified
-           ) AS u
-     WHERE o.start_time BETWEEN '1000-01-01' AND '9999-12-31'
+            SELECT CASE WHEN pg_is_in_recovery() OR l.pid < 0 THEN NULL
+                        WHEN a.pid IS NULL THEN false
+                        ELSE @own_backend@
+                   END AS is_own
+            OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
+           ) AS b
+     WHERE l.start_time BETWEEN '1000-01-01' AND '9999-12-31'
 ),
 alive_run AS (
     SELECT DISTINCT ON (r.job_name) * FROM run_with_backend AS r WHERE r.alive
@@ -101,7 +98,7 @@ with_limits AS (
                    CASE WHEN m.done_start BETWEEN '1000-01-01' AND '9999-12-31' THEN m.done_end - m.done_start END AS done_took
            ) AS s
      WHERE (@name_filter@)
-    OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
+    OFFSET 0
 ),
 with_codes AS (
     SELECT l.*,

@@ -3,8 +3,8 @@
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
 the text v_signed, `@link_settings@` the settings of the link's role as a relation s, `@uncounted@` and `@refusal@` the
-constants below, `@powerful@` trust.py's condition on a role su. job_status() and job_runs() explain the other placeholders of
-their SELECTs.
+constants below, `@powerful@` trust.py's condition on a role su, `@own_backend@` own_backend.sql's condition on a backend
+a and a run l, `@member@` MEMBER. job_status() and job_runs() explain the other placeholders of their SELECTs.
 """
 
 import functools
@@ -37,6 +37,8 @@ SINCE = {
     },
 }
 """The columns that are read and that older schemas lack, by the version that added them: by table, with their types."""
+MEMBER = "CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'USAGE, SET' END"
+"""What pg_has_role() is asked for: whether a role has another's rights, or may take them by SET ROLE."""
 FUNCTION_FOLDERS = ("admin", "link", "log", "monitor", "owner")
 """Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
@@ -81,6 +83,7 @@ def job_status(
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
         "refusal": REFUSAL,
+        "own_backend": own_backend(),
         **(columns or columns_of()),
         "pid": "j.alive_pid",
         "every_blocker": str(every_blocker).lower(),
@@ -102,6 +105,11 @@ def columns_of(version: int = max(SINCE), code: str = "alert_code", text: str = 
     return {"code": code, "text": text, "optional": ", ".join(optional), "next_due": next_due}
 
 
+def own_backend() -> str:
+    """The condition that the backend a is that of the run l."""
+    return sql_file("schema/own_backend.sql").rstrip().replace("@member@", MEMBER)
+
+
 def job_runs(job_name: str, limit: str) -> str:
     """A SELECT of the job_ids of a job's latest runs. Both parameters are SQL expressions; @schema@ is not filled in yet."""
     return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
@@ -114,6 +122,8 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@uncounted@", str(UNCOUNTED))
         .replace("@refusal@", REFUSAL)
         .replace("@powerful@", POWERFUL)
+        .replace("@own_backend@", own_backend())
+        .replace("@member@", MEMBER)
         .replace("@signature@", sql_file("schema/signature.sql").rstrip())
         .replace("@link_settings@", sql_file("schema/link_settings.sql").rstrip())
         .replace("@schema@", quoted(schema))

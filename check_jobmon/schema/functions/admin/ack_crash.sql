@@ -15,13 +15,9 @@ BEGIN
     PERFORM pg_stat_clear_snapshot();
     -- a backend that can't be seen well, or is another server's, may be the run's own
     IF v_run.job_id IS NULL OR v_run.end_time IS NOT NULL OR v_run.pid < 0
-       OR EXISTS (SELECT FROM pg_stat_activity AS a
-                   WHERE a.pid = v_run.pid
-                     AND a.datname = current_database()
-                     AND (coalesce(a.backend_start <= v_run.start_time, true)
-                          -- claim_job() has been called there
-                          OR starts_with(a.application_name, 'jobmon run ' || p_job_id || ':')
-                             AND pg_has_role(a.usesysid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = v_run.owner), 'MEMBER'))) THEN
+       OR EXISTS (SELECT FROM (SELECT v_run.*) AS l
+                    JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+                   WHERE @own_backend@ IS NOT FALSE) THEN
         RETURN false;
     END IF;
     SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),

@@ -48,9 +48,7 @@ BEGIN
                 OR l.pid >= 0 AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
                                 WHERE a.pid = l.pid
                                   AND a.datname = current_database()
-                                  AND (coalesce(a.backend_start <= l.start_time, true)
-                                       OR starts_with(a.application_name, 'jobmon run ' || l.job_id || ':')
-                                          AND pg_has_role(a.usesysid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = l.owner), 'MEMBER'))))
+                                  AND @own_backend@ IS NOT FALSE))
          ORDER BY l.job_id
            FOR UPDATE SKIP LOCKED
     );

@@ -5,10 +5,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_role          text := coalesce(nullif(current_setting('role'), 'none'), session_user);
-    v_run           job_log%ROWTYPE;
-    v_found         boolean;
-    v_backend_start timestamptz;
+    v_role   text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    v_run    job_log%ROWTYPE;
+    v_is_own boolean;
 BEGIN
     IF p_job_id IS NULL THEN
         RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
@@ -38,18 +37,15 @@ BEGIN
                   HINT = format('Cancel that backend there (pg_cancel_backend); if it is gone, end the run with fail_job(%s).',
                                 p_job_id);
     END IF;
-    SELECT true, CASE WHEN a.usename = v_run.owner AND starts_with(a.application_name, 'jobmon run ' || p_job_id || ':')
-                      THEN v_run.start_time -- claim_job() has been called there
-                      ELSE a.backend_start
-                 END
-      INTO v_found, v_backend_start
-      FROM pg_stat_activity AS a
-     WHERE a.pid = v_run.pid AND a.datname = current_database();
-    IF v_found AND v_backend_start IS NULL THEN
+    SELECT @own_backend@
+      INTO v_is_own
+      FROM (SELECT v_run.*) AS l
+      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database();
+    IF FOUND AND v_is_own IS NULL THEN
         RAISE EXCEPTION 'it can''t be seen whether pid % is still the backend of job % (%)', v_run.pid, p_job_id, v_run.job_name
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('GRANT pg_read_all_stats TO %I, the owner of the job log.', current_user);
-    ELSIF v_found IS NOT TRUE OR v_backend_start > v_run.start_time THEN
+    ELSIF v_is_own IS NOT TRUE THEN
         RAISE EXCEPTION 'job % (%) has crashed: its backend, pid %, is gone', p_job_id, v_run.job_name, v_run.pid
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('Nothing is left to cancel; end the run with fail_job(%s).', p_job_id);

@@ -8,11 +8,8 @@ SELECT l.*
   JOIN pg_stat_activity AS a
     ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
-   -- Pids are reused. A role that may not see when the backend started gets NULL; then the pid has to suffice.
-   -- A later backend has the name that claim_job() gives it; any role could use that name.
-   AND (coalesce(a.backend_start <= l.start_time, true)
-        OR starts_with(a.application_name, 'jobmon run ' || l.job_id || ':')
-           AND pg_has_role(a.usesysid, (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = l.owner), 'MEMBER'))
+   -- for a role that may not see when the backend started, the pid has to suffice
+   AND @own_backend@ IS NOT FALSE
  ORDER BY l.job_id DESC
  LIMIT $1
 $$;

@@ -6,19 +6,18 @@ AS $$
 SELECT p_run.owner = p_role
     OR EXISTS (SELECT FROM pg_roles AS r
                 WHERE r.rolname = p_role
-                  AND (pg_has_role(r.oid, current_user, 'MEMBER')
+                  AND (pg_has_role(r.oid, current_user, @member@)
                        OR EXISTS (SELECT FROM pg_roles AS o
-                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, 'MEMBER'))))
-    -- pids are reused, and another server uses the same numbers
-    OR p_run.pid = p_pid AND EXISTS (SELECT FROM pg_stat_activity AS a
-                                      WHERE a.pid = p_pid
-                                        AND a.datname = current_database()
-                                        AND a.backend_start <= p_run.start_time)
+                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, @member@))))
+    OR p_run.pid = p_pid AND EXISTS (SELECT FROM (SELECT p_run.*) AS l
+                                       JOIN pg_stat_activity AS a ON a.pid = p_pid AND a.datname = current_database()
+                                      WHERE @own_backend@)
+                         -- another server uses the same pids
                          AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
 $$;
 COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
     'Internal: whether the role p_role, in the session with the pid p_pid, may write to a run: if it is the run''s owner, '
-    'the owner of the job log or a member of either, or if that session has started the run.';
+    'the owner of the job log or a member of either, or if that session is the run''s own.';
 
 CREATE OR REPLACE FUNCTION @schema@.may_cancel(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
 LANGUAGE sql STABLE
@@ -26,12 +25,11 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 SELECT may_write(p_run, p_role, p_pid)
     OR EXISTS (SELECT FROM pg_roles AS r
+                CROSS JOIN (SELECT p_run.*) AS l
                  LEFT JOIN (pg_stat_activity AS a JOIN pg_roles AS b ON b.oid = a.usesysid)
-                   ON a.pid = p_run.pid
+                   ON a.pid = l.pid
                   AND a.datname = current_database()
-                  AND (a.backend_start <= p_run.start_time
-                       -- any role could use that name: see claim_job()
-                       OR a.usename = p_run.owner AND starts_with(a.application_name, 'jobmon run ' || p_run.job_id || ':'))
+                  AND @own_backend@
                 WHERE r.rolname = p_role
                   -- the rule of pg_cancel_backend()
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')
