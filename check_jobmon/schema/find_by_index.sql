@@ -28,7 +28,9 @@ failing AS (
      WHERE f.failures > 0
 ),
 open_run AS (
-    SELECT r.job_name, r.job_id, r.owner, r.pid, r.start_time, @next_due@ AS next_due FROM @schema@.job_log AS r WHERE r.end_time IS NULL
+    SELECT r.job_name, r.job_id, r.owner, r.pid, r.start_time, @next_due@ AS next_due
+      FROM @schema@.job_log AS r
+     WHERE r.end_time IS NULL
 ),
 completed_run AS NOT MATERIALIZED (
     SELECT r.job_name, r.job_id, r.start_time, r.end_time, r.status, @next_due@ AS next_due

@@ -27,7 +27,7 @@ def log(database: Database) -> Iterator[psycopg.Connection]:
         session.rollback()
 
 
-def configure(log: psycopg.Connection, name: str = "ETL", **columns: object) -> None:
+def configure(log: psycopg.Connection, name: str = "ETL", /, **columns: object) -> None:
     """Configure a job, with thresholds of 30 minutes and 2 hours unless they are given."""
     values = {
         "warn_threshold": 30 * MINUTE,
