@@ -165,31 +165,25 @@ dependent AS (
            ) AS w
      GROUP BY c.job_name
 ),
-silence AS (
-    @silences@
+silenced AS (
+    SELECT DISTINCT ON (j.job_name) j.job_name, s.silence_id, s.ends, s.created_by, s.reason
+      FROM (@silences@) AS s
+      JOIN with_codes AS j ON s.pattern = j.job_name OR j.job_name LIKE s.name_like OR j.job_name ~ s.name_regex
+     WHERE j.active
+       AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
+     ORDER BY j.job_name, s.ends DESC
 ),
 with_alerts AS (
     -- what the codes count for
-    SELECT j.*, d.in_circle, d.on_unknown, s.silence,
+    SELECT j.*, d.in_circle, d.on_unknown, s.silence_id, s.ends, s.created_by, s.reason,
            CASE WHEN d.in_circle IS NOT TRUE AND j.missing_code > 1 THEN d.causes END AS causes,
-           CASE WHEN s.silence IS NOT NULL THEN 1
+           CASE WHEN s.silence_id IS NOT NULL THEN 1
                 ELSE greatest(j.failed_code, j.slow_code, j.fast_code,
                               CASE WHEN d.causes IS NULL OR d.in_circle THEN j.missing_code END)
            END AS alert_code
       FROM with_codes AS j
       LEFT JOIN dependent AS d ON d.job_name = j.job_name
-     CROSS JOIN LATERAL (
-            SELECT CASE WHEN j.active
-                        THEN (SELECT ARRAY[s.silence_id::text, to_char(s.ends, 'YYYY-MM-DD HH24:MI'),
-                                           left(s.created_by, 200), left(s.reason, 2000)]
-                                FROM silence AS s
-                               WHERE (s.pattern = j.job_name OR j.job_name LIKE s.name_like OR j.job_name ~ s.name_regex)
-                                 AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
-                               ORDER BY s.ends DESC
-                               LIMIT 1)
-                   END AS silence
-           ) AS s
-    OFFSET 0
+      LEFT JOIN silenced AS s ON s.job_name = j.job_name
 )
 SELECT -- a name that is cut stays different from others
        CASE WHEN length(j.job_name) <= 10000 THEN j.job_name
@@ -237,7 +231,8 @@ SELECT -- a name that is cut stays different from others
        j.causes[1][1] AS cause, j.causes[1][2] AS cause_status, j.causes[1][3] AS cause_since,
        left(j.depends_on, 500) AS depends_on,
        CASE WHEN j.in_circle THEN 'circle' WHEN j.on_unknown THEN 'unknown' END AS depends_wrongly,
-       j.silence[1]::bigint AS silence_id, j.silence[2] AS silenced_until, j.silence[3] AS silenced_by, j.silence[4] AS silence_reason
+       j.silence_id, to_char(j.ends, 'YYYY-MM-DD HH24:MI') AS silenced_until, left(j.created_by, 200) AS silenced_by,
+       left(j.reason, 2000) AS silence_reason
   FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
