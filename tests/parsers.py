@@ -46,10 +46,12 @@ def command_lines(
         where = connection if known.issuperset(name for name in connection if name.startswith("-")) else []
         given = [name for name in where if name.startswith("-")]
         positional, options = [], []
+        required = [group._group_actions for group in parser._mutually_exclusive_groups if group.required]
+        first = [actions[0].option_strings[-1] for actions in required]
         for action in parser._actions:
             if not action.option_strings:
                 positional.append(values[str(action.metavar)])
-            elif not set(action.option_strings) & {*NOT_TRIED, *given}:
+            elif not set(action.option_strings) & {*NOT_TRIED, *given, *first}:
                 long = action.option_strings[-1]
                 if action.nargs == 0:
                     options.append([long])
@@ -57,4 +59,5 @@ def command_lines(
                     value = action.choices[0] if action.choices else values[str(action.metavar)]  # type: ignore[index]
                     options.append([long, str(value)])
         for option in [[], *options]:
-            yield [*path, *where, *option, *positional]
+            one_of = [] if any(option[:1] == a.option_strings[-1:] for group in required for a in group) else first
+            yield [*path, *where, *one_of, *option, *positional]

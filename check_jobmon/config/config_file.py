@@ -88,8 +88,8 @@ def located(source: str, mistake: Mistake) -> str:
 
 
 def capitalized(names: Sequence[str]) -> list[str]:
-    """The names as a server with a UTF-8 locale capitalizes them: character by character, never to more characters."""
-    return ["".join(c.upper() if len(c.upper()) == 1 else c for c in name) for name in names]
+    """The names with the letters of ASCII in upper case: which others a server capitalizes, only that server knows."""
+    return [name.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass") for name in names]
 
 
 def read(source: str, data: bytes, upper: Upper = capitalized) -> Configuration:

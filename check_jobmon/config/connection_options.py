@@ -3,12 +3,16 @@
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 from check_jobmon.text import clean, storable, unrepresented
 
 DEFAULT_SCHEMA = "jobmon"
+SERVICE = "JOBMON"
+SERVICE_LENGTH = 200
+"""Characters. With a job's name and the host's it has to fit into a command for Nagios, of which PIPE_BUF is the bound."""
 
 
 def whole_number(low: int, high: int, what: str, hint: str) -> Callable[[str], int]:
@@ -32,6 +36,17 @@ def path(text: str) -> str:
 def filled(text: str) -> str:
     """A host, database, role or schema: any text but an empty one."""
     return storable(path(text))
+
+
+def service_name(text: str) -> str:
+    """A converter for argparse, to the name of a service that every monitoring server takes."""
+    if not re.fullmatch(r"[\w.:/+#@-]+( [\w.:/+#@-]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
+    if len(text) > SERVICE_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}"
+        )
+    return text
 
 
 def seconds(fits: Callable[[float], bool], rule: str) -> Callable[[str], float]:

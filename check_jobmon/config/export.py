@@ -6,8 +6,10 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterable
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
 from check_jobmon.config.yaml_nodes import EXACT
 
@@ -52,6 +54,19 @@ def _escaped(text: str) -> str:
 def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:
     """The jobs whose warning threshold is above the error threshold, which the table allows and the file does not."""
     return [job for job in jobs if job.warn.length > job.error.length]
+
+
+def write_data(path: str, data: bytes) -> None:
+    """Write a file as replace_file() does, or for `-` to standard output. Raises ConfigFileError."""
+    try:
+        if path == "-":
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            replace_file(path, data)
+    except OSError as error:
+        name = "standard output" if path == "-" else path
+        raise ConfigFileError(f"{name} can't be written: {error.strerror}") from None
 
 
 def replace_file(path: str, data: bytes) -> None:

@@ -8,7 +8,9 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from check_jobmon.config import ConfigFileError
 from check_jobmon.config.connection_options import DEFAULT_SCHEMA, connection_parameters
+from check_jobmon.text import clean
 
 if TYPE_CHECKING:
     from check_jobmon.config.config_file import Host
@@ -58,12 +60,25 @@ def files(given: str | None) -> list[str]:
     return [path for path in (os.path.join(home, NAME), SYSTEM) if os.path.exists(path)]
 
 
+def place(arguments: argparse.Namespace) -> str:
+    """What the one database is called as a target."""
+    return str(arguments.host or arguments.service or arguments.dbname or "default")
+
+
 def hosts_of(path: str) -> "tuple[Host, ...]":
     """The hosts that a file names. Raises ConfigFileError."""
     from check_jobmon.config.config_file import read_hosts
     from check_jobmon.config.yaml_nodes import read_bytes
 
     return read_hosts(path, read_bytes(path))
+
+
+def targets_of(path: str) -> "tuple[Host, ...]":
+    """The hosts that a file names, at least one. Raises ConfigFileError."""
+    hosts = hosts_of(path)
+    if not hosts:
+        raise ConfigFileError(f'{clean(path, 200)} has no targets: name them under "hosts:"')
+    return hosts
 
 
 def _conninfo_keywords(conninfo: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""jobmonctl config: keeps job_check_config in a YAML file under version control. Four actions: apply, diff, export, check."""
+"""jobmonctl config: keeps job_check_config in a YAML file under version control. Its actions: apply, diff, export, check."""
 
 import argparse
 import os
@@ -18,12 +18,14 @@ from check_jobmon.config.config_file import (
 )
 from check_jobmon.config.config_table import Change, ConfigTable, changes
 from check_jobmon.config.connection_options import help_formatter, option, path
-from check_jobmon.config.export import above, replace_file, write
+from check_jobmon.config.export import above, write, write_data
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
 from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
+from check_jobmon.ctl.service_definitions import add_arguments as add_service_arguments
+from check_jobmon.ctl.service_definitions import write_services
 from check_jobmon.text import clean, counted
 
 SHOWN = 100
@@ -118,15 +120,7 @@ def _export(arguments: argparse.Namespace) -> int:
         with session.transaction("READ ONLY"):
             rows = table.rows()
             data = (HEAD + write(rows, table.upper)).encode()
-    try:
-        if arguments.file == "-":
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        else:
-            replace_file(arguments.file, data)
-    except OSError as error:
-        name = "standard output" if arguments.file == "-" else arguments.file
-        raise CommandFailed(f"{name} can't be written: {error.strerror}") from None
+    write_data(arguments.file, data)
     refusable = above(rows)
     for job in refusable:
         what = f"warn {job.warn} of {clean(job.name, 60)} is above error {job.error}"
@@ -172,19 +166,22 @@ ACTIONS = {
     "diff": (_apply, "print what apply would do"),
     "export": (_export, "write a file from the table"),
     "check": (_check, "report all mistakes in a file"),
+    "services": (write_services, "write the services for --per-job, for Nagios or Icinga"),
 }
 """The function of each action, and its line in the help of `config`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command lines of the four actions."""
+    """Declare the command lines of the actions."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     replaced = "file to write; an existing one is replaced, unless it has 'hosts:' (default: standard output)"
     for name, (function, summary) in ACTIONS.items():
         action = actions.add_parser(name, help=summary, formatter_class=help_formatter)
         add_help_texts(action, f"config {name}")
         action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
-        if name == "export":
+        if name == "services":
+            add_service_arguments(action)
+        elif name == "export":
             action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
         else:
             action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")

@@ -122,11 +122,12 @@ class JobLog:
         """Raise CommandFailed, with the nearest names that there are, if no job has this name."""
         if self.own:
             raise CommandFailed(f'no run of "{name}" was ever logged{self.extent}')
-        if self.rows(sql_file("ctl/is_known.sql"), name)[0][0]:
+        known, capitals = self.rows(sql_file("ctl/is_known.sql"), name)[0]
+        if known:
             return
         failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
         names = sorted({*self.session.ask(self._inquiry().naming()), *failing})
-        raise CommandFailed(unknown(name.upper(), names))
+        raise CommandFailed(unknown(capitals, names))
 
 
 def role_for(command: str) -> str:

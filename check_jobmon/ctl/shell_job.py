@@ -115,7 +115,7 @@ def _run(arguments: argparse.Namespace, log: BackgroundLog, command: Command) ->
     try:
         end = command.start()
     except OSError as error:
-        _print_error(f"{log.name.upper()} runs without a log: no process can be started for it ({error.strerror})")
+        _print_error(f"{log.name} runs without a log: no process can be started for it ({error.strerror})")
         command.become()
         raise
     if not arguments.lock:
@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace, log: BackgroundLog, command: Command) ->
             _print_error(command.streams.problem)
         end = command.wait(lambda: log.cancelled_by)
         if log.cancelled_by:
-            _print_error(f"{log.name.upper()} was cancelled by {log.cancelled_by}")
+            _print_error(f"{log.name} was cancelled by {log.cancelled_by}")
     failed = WARNING if end.regular and end.status in arguments.warn_on else CRITICAL
     output, unread = command.streams.text(), command.streams.unread
     if not output:
@@ -158,7 +158,7 @@ def _lock(arguments: argparse.Namespace, log: BackgroundLog, locks: contextlib.E
 def _log_refusal(log: BackgroundLog, why: str) -> None:
     from check_jobmon.schema.scripts import REFUSAL
 
-    _print_error(f"{log.name.upper()} was not run: {why}")
+    _print_error(f"{log.name} was not run: {why}")
     log.action = REFUSAL
     log.finish(WARNING, f"not run: {why}")
 
@@ -220,7 +220,7 @@ def _list_spool(spool: "Spool") -> int:
         _print_error(refusal)
         return 1
     rows = [
-        Row((found.name.upper(), found.start[:19], f"waits for {found.target}", str(path)), found.alert_code)
+        Row((found.name, found.start[:19], f"waits for {found.target}", str(path)), found.alert_code)
         if isinstance(found, PastRun)
         else Row(("-", "-", f"to be set aside: {found}", str(path)))
         for path, found in spool.files()

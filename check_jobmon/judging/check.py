@@ -46,10 +46,10 @@ def acquire(
     Raises DatabaseUnreachable or CheckImpossible.
     """
     words, jobs, steps = yield from log.judging(selection, failures, verbose, silences)
-    for pattern in selection.unmatched(job.name for job in jobs):
+    for pattern in log.selection.unmatched(jobs):
         names = yield from log.naming()
-        raise CheckImpossible(unknown(pattern.upper(), names))
-    jobs = sorted((job for job in jobs if job.name in selection), key=attrgetter("name"))
+        raise CheckImpossible(unknown(pattern, names))
+    jobs = sorted((job for job in jobs if job in log.selection), key=attrgetter("name"))
     if selection.include and not jobs:
         raise CheckImpossible("--exclude leaves nothing of what --job names")
     return MonitoredJobs(jobs, words, steps)

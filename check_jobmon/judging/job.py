@@ -26,7 +26,8 @@ class Job(NamedTuple):
     is `expected_for`: how long a job of which no run has completed is configured. `late` is how long ago the next run of a job
     with a schedule was due, at `due`; negative if that is yet to come.
     Times are texts with their zone, `done_end` as ISO 8601 has it. `failed_client` and the like are as `on db7, pid 4711`, empty
-    or None for a run in a backend. A tuple, because a frozen dataclass takes twenty times as long to make.
+    or None for a run in a backend. `upper_name` is the name in upper case as the server has it, None if it is that already.
+    A tuple, because a frozen dataclass takes twenty times as long to make.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Job(NamedTuple):
     blocked_for: float | None
     failed_action: str | None
     failed_message: str | None
-    capitalized: bool
+    upper_name: str | None
     expected_for: float | None
     owner: str | None
     description: str | None
@@ -148,7 +149,7 @@ class Job(NamedTuple):
         mistakes = []
         if self.configured and any(t is not None and t <= 0 for t in (self.warn_after, self.error_after)):
             mistakes.append("its threshold in job_check_config is not positive, so it is always past")
-        if reasons and not self.capitalized:
+        if reasons and self.configured and self.upper_name is not None:
             mistakes.append("its name in job_check_config is not upper case, so no run can match it")
         if self.depends_wrongly and (reasons or whole):
             why = "which depends on it" if self.depends_wrongly == "circle" else "which is not configured"

@@ -36,14 +36,15 @@ Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
 class Inquiry:
     """The queries on the job log of one database, over a session of any kind.
 
-    `deadline` is the time.monotonic() by which the server has to have answered. `query_seconds`, `rows` and `notes` become
-    known as the steps are done.
+    `deadline` is the time.monotonic() by which the server has to have answered. `selection` (with its patterns in upper case),
+    `query_seconds`, `rows` and `notes` become known as the steps are done.
     """
 
     def __init__(self, session: Pinned, schema: str, deadline: float) -> None:
         self.session = session
         self.schema = schema
         self.deadline = deadline
+        self.selection = EVERY_JOB
         self.query_seconds = 0.0
         self.rows = 0
         self.notes: tuple[str, ...] = ()
@@ -64,8 +65,8 @@ class Inquiry:
         From `verbose` 1 on, what open runs wait for is looked up for all of them, from 2 on the steps. Without `silences`,
         none counts.
 
-        Two round trips: the first reads the catalog, to see whether and how the tables can be read. If it can't tell whether
-        reading is safe, doubts.sql takes one more.
+        Two round trips: the first reads the catalog, to see whether and how the tables can be read, and capitalizes the
+        selection's patterns. If it can't tell whether reading is safe, doubts.sql takes one more.
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
         is_superuser = self.session.info.parameter_status("is_superuser") == "on"
@@ -74,8 +75,10 @@ class Inquiry:
             SET LOCAL jit = off;
             SET LOCAL work_mem = '64MB';
             {catalog.query("catalog", self.schema)};
+            {selection.capitals}
             {catalog.query("doubts", self.schema) if is_superuser else ""};
         """)
+        self.selection = selection.capitalized(more.pop(0)[0][0]) if selection.capitals else selection
         if catalog.in_doubt(rows) and not more:
             more = yield from self._fetch(f"{self._timeouts()}{catalog.query('doubts', self.schema)};")
         doubts = more[0][0] if more else ()
@@ -88,8 +91,8 @@ class Inquiry:
             failures,
             found.strategy,
             found.newest,
-            selection.extra_names(self.schema),
-            selection.name_filter(),
+            self.selection.extra_names(self.schema),
+            self.selection.name_filter(),
             found.columns,
             every_blocker=verbose > 0,
             silences=silences and found.silences,
@@ -164,6 +167,8 @@ class Inquiry:
                 f'role "{self.session.user}" may not read the job log in {database} ({text}): GRANT {self.schema}_monitor TO '
                 "that role, or name another role with -U"
             )
+        if isinstance(error, errors.UntranslatableCharacter):
+            return CheckImpossible(f"{database} has no such letter, so no job there has it: {text}: correct -j and -x")
         out_of_time = state in OUT_OF_TIME and "user request" not in str(error)
         lock_time_is_up = isinstance(error, errors.LockNotAvailable)
         if lock_time_is_up or (out_of_time and isinstance(error, errors.QueryCanceled)):

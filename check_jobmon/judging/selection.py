@@ -2,9 +2,10 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from check_jobmon.judging.job import Job
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import title
 
@@ -15,21 +16,34 @@ NO_NAMES = "SELECT NULL WHERE false"
 class Selection:
     """Shell patterns (`*`, `?`, `[...]`) of the names to include (none given: all names) and of the names to exclude.
 
-    As with add_job(), case does not matter. With `logged`, all includes each name in the log, even if it needs no watching.
+    As with add_job(), case does not matter, by the rules of the database: all that compares needs `capitalized` patterns.
+    With `logged`, all includes each name in the log, even if it needs no watching.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     logged: bool = False
+    given: tuple[str, ...] = ()
+    """What `include` was before it was capitalized."""
 
-    def __contains__(self, name: str) -> bool:
+    @property
+    def capitals(self) -> str:
+        """A statement that gives the patterns in upper case, as an array. Empty if there are none."""
+        patterns = [f"upper({literal(pattern)})" for pattern in self.include + self.exclude]
+        return f"SELECT ARRAY[{', '.join(patterns)}];" if patterns else ""
+
+    def capitalized(self, patterns: Sequence[str]) -> "Selection":
+        """The same with the patterns of that array."""
+        number = len(self.include)
+        return Selection(tuple(patterns[:number]), tuple(patterns[number:]), self.logged, self.include)
+
+    def __contains__(self, job: Job) -> bool:
         """Whether the job is to be checked."""
-        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
+        return (not self.include or _matches(job, self.include)) and not _matches(job, self.exclude)
 
-    def unmatched(self, names: Iterable[str]) -> list[str]:
-        """The patterns to include that match none of these names."""
-        known = list(names)
-        return [pattern for pattern in self.include if not any(_matches(name, (pattern,)) for name in known)]
+    def unmatched(self, jobs: Sequence[Job]) -> list[str]:
+        """The patterns to include that match none of these jobs."""
+        return [pattern for pattern in self.include if not any(_matches(job, (pattern,)) for job in jobs)]
 
     @property
     def exact(self) -> bool:
@@ -41,7 +55,7 @@ class Selection:
         if not self.exact:
             return "true"
         # upper(), because a name in job_check_config that is not upper case is to be found, and explained
-        return fill(sql_file("judging/needed_names.sql"), {"names": self._spellings()})
+        return fill(sql_file("judging/needed_names.sql"), {"names": _literals(self.include)})
 
     def extra_names(self, schema: str) -> str:
         """A SELECT of the logged names among those asked for, so that healthy jobs without configuration are judged too."""
@@ -50,16 +64,11 @@ class Selection:
         if not self.exact:
             return all_names(schema)
         run = f"SELECT FROM {quoted(schema)}.job_log AS r WHERE r.job_name = n.job_name AND r.end_time"
+        # also as given: another locale's upper case, in a restored log
         return (
-            f"SELECT n.job_name FROM unnest(ARRAY[{self._spellings()}]) AS n(job_name)"
+            f"SELECT n.job_name FROM unnest(ARRAY[{_literals(self.include + self.given)}]) AS n(job_name)"
             f" WHERE EXISTS ({run} IS NOT NULL) OR EXISTS ({run} IS NULL)"
         )
-
-    def _spellings(self) -> str:
-        """The names as SQL: as given, in upper case by Python, and by the server, whose rules for other alphabets differ."""
-        upper = [literal(name) for name in dict.fromkeys(name.upper() for name in self.include)]
-        given = [f"{literal(name)}, upper({literal(name)})" for name in dict.fromkeys(self.include)]
-        return ", ".join(upper + given)
 
 
 EVERY_JOB = Selection()
@@ -121,11 +130,15 @@ def _distance(one: str, other: str, most: int) -> int | None:
     return row[-1] if row[-1] <= most else None
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def _literals(names: Iterable[str]) -> str:
+    return ", ".join(map(literal, dict.fromkeys(names)))
+
+
+def _matches(job: Job, patterns: Iterable[str]) -> bool:
     if not patterns:
         return False
     import fnmatch
 
     # also as it is written: a name can have a bracket or a star of its own
-    upper = name.upper()
-    return any(upper == pattern.upper() or fnmatch.fnmatchcase(upper, pattern.upper()) for pattern in patterns)
+    name = job.upper_name or job.name
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

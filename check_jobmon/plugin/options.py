@@ -4,16 +4,12 @@ The single check imports this module too, so it imports nothing that only --targ
 """
 
 import argparse
-import re
 from argparse import ArgumentTypeError
 
 from check_jobmon import __version__
-from check_jobmon.config.connection_options import filled, option, path, seconds, whole_number
+from check_jobmon.config.connection_options import SERVICE, filled, option, path, seconds, service_name, whole_number
 from check_jobmon.judging.result import STATES
 
-SERVICE = "JOBMON"
-SERVICE_LENGTH = 200
-"""Characters. With a job's name and the host's it has to fit into a command for Nagios, of which PIPE_BUF is the bound."""
 _ONLY_FOR_TARGETS = ("--submit", "--ca-cert", "--cert", "--key")
 _ONLY_FOR_ONE = ("--host", "--service", "--config")
 
@@ -58,7 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option(many, "--per-job", per_job)
     service = f"name of the service that gets a target's result (default: {SERVICE}); --per-job appends the job's name;"
     service += " the host is the target's name in FILE"
-    option(many, "--service-name NAME", service, _service)
+    option(many, "--service-name NAME", service, service_name)
     option(many, "--ca-cert FILE", "CA to verify Icinga's certificate with (default: the system's CAs)", path)
     option(many, "--cert FILE", "client certificate for Icinga (default: user and password from ~/.netrc)", path)
     option(many, "--key FILE", "private key of --cert (default: it is in the file of --cert)", path)
@@ -127,11 +123,3 @@ def _verify_url(url: str) -> None:
         )
     if bad:
         raise ArgumentTypeError("the URL is not like https://icinga.example.com:5665 (only https is supported)")
-
-
-def _service(text: str) -> str:
-    if not re.fullmatch(r"[\w.:/+#@-]+( [\w.:/+#@-]+)*", text):
-        raise ArgumentTypeError(f"{text!r} can't be the name of a service everywhere: give letters and digits")
-    if len(text) > SERVICE_LENGTH:
-        raise ArgumentTypeError(f"a service's name has at most {SERVICE_LENGTH} characters, and this {len(text)}")
-    return text

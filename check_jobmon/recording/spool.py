@@ -199,7 +199,10 @@ class Spool:
         Processes started meanwhile inherit the lock, and keep it if this process is killed.
         """
         folder = self._made()
-        digest = hashlib.sha256(f"{target} {name.upper()}".encode("utf-8", "surrogatepass")).hexdigest()
+        # Without the database, nobody knows which letters it capitalizes: of bytes, upper() changes ASCII's. Other spellings of
+        # a name have locks of their own here, rather than that two jobs share one; the database's lock tells them apart.
+        key = f"{target} ".encode() + name.encode("utf-8", "surrogatepass").upper()
+        digest = hashlib.sha256(key).hexdigest()
         # never deleted: a process could lock the unlinked file while another locks a new one
         with _opened(folder / f"{digest[:32]}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as file:
             try:

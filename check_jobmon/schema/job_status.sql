@@ -212,7 +212,7 @@ SELECT -- a name that is cut stays different from others
        e.blocker[4] AS blocker_since, e.blocker[5]::float8 AS blocked_for,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
        -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
-       NOT j.configured OR j.job_name = upper(j.job_name) AS capitalized,
+       CASE WHEN j.job_name <> upper(j.job_name) THEN upper(left(j.job_name, 10000)) END AS upper_name,
        CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for,
        left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook,
        e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client,

@@ -32,12 +32,12 @@ class Role(NamedTuple):
 
 
 ROLES = {
-    "log": Role("to log with", ("log",), {"SELECT": ("job_status_text",)}),
-    "read": Role("to read with", ("monitor",), {"SELECT": TABLES}),
-    "monitor": Role("to monitor with", ("monitor",), {"SELECT": TABLES}, True),
+    "log": Role("to log with", ("all", "log"), {"SELECT": ("job_status_text",)}),
+    "read": Role("to read with", ("all", "monitor"), {"SELECT": TABLES}),
+    "monitor": Role("to monitor with", ("all", "monitor"), {"SELECT": TABLES}, True),
     "admin": Role(
         "to administer with",
-        ("admin", "log", "monitor"),
+        ("admin", "all", "log", "monitor"),
         {"SELECT": TABLES, "INSERT, UPDATE, DELETE": ("job_check_config",), "DELETE": ("job_check_log",)},
         True,
     ),

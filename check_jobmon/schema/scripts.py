@@ -39,7 +39,7 @@ SINCE = {
 """The columns that are read and that older schemas lack, by the version that added them: by table, with their types."""
 MEMBER = "CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'USAGE, SET' END"
 """What pg_has_role() is asked for: whether a role has another's rights, or may take them by SET ROLE."""
-FUNCTION_FOLDERS = ("admin", "link", "log", "monitor", "owner")
+FUNCTION_FOLDERS = ("admin", "all", "link", "log", "monitor", "owner")
 """Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
 

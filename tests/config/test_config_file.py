@@ -57,8 +57,9 @@ def test_a_name_is_a_text_whatever_yaml_makes_of_it(name: str) -> None:
     assert job(f"jobs: {{{name}: {{warn: 1h, error: 2h}}}}").name == name.upper()
 
 
-def test_names_are_capitalized_as_the_server_does_it_never_to_more_characters() -> None:
-    assert job("jobs: {straße é: {warn: 1h, error: 2h}}").name == "STRAßE É"
+def test_without_a_server_no_letters_but_those_of_ascii_are_capitalized() -> None:
+    assert job("jobs: {straße é: {warn: 1h, error: 2h}}").name == "STRAßE é"
+    assert len(read("f", "jobs: {é: {warn: 1h, error: 2h}, É: {warn: 1h, error: 2h}}".encode()).jobs or ()) == 2
     assert job("jobs: {!exact nightly: {warn: 1h, error: 2h}}").name == "nightly"
 
 

@@ -138,7 +138,18 @@ TRAPS = {
 SINCE_14 = {
     "statistics": "CREATE STATISTICS jobmon.a ON (evil.number(pid)), job_name FROM jobmon.job_log; ANALYZE jobmon.job_log"
 }
-READING = ("status", "show", "like", "failed", "running", "detail", "history", "config diff", "config export")
+READING = (
+    "status",
+    "show",
+    "like",
+    "failed",
+    "running",
+    "detail",
+    "history",
+    "config diff",
+    "config export",
+    "config services",
+)
 ARGUMENTS = {
     "like": ["e"],
     "show": ["etl"],
@@ -148,6 +159,7 @@ ARGUMENTS = {
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
+    "config services": ["--nagios"],
 }
 
 
@@ -198,7 +210,7 @@ def run(database: Database, user: str, command: str, jobs: str) -> tuple[int, st
             "check_jobmon.ctl", "run", "etl", *options, "--spool", str(Path(jobs).parent / "s"), "--", "true"
         ).status
     else:
-        file = [jobs] if command.startswith("config") and command != "config export" else []
+        file = [jobs] if command in ("config apply", "config diff", "config check") else []
         status = dispatch.main([*command.split(), *options, *file, *ARGUMENTS.get(command, [])])
     return status, ", ".join({*trapped_as(database.server)[before:]} - {OWNER})
 

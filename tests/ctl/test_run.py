@@ -422,7 +422,8 @@ def test_it_does_not_overlap_itself(shell: Shell, session: psycopg.Connection) -
             f"job {job} (pid {pid}) is under way",
         ]
     assert [(done.status, done.stdout, done.stderr) for done in (same, other)] == [
-        (75, "", f"jobmonctl run: ETL was not run: {refusal}\n") for refusal in refusals
+        (75, "", f"jobmonctl run: {name} was not run: {refusal}\n")
+        for name, refusal in zip(("Etl", "ETL"), refusals, strict=True)
     ]
     assert (unlocked.status, unlocked.stdout) == (0, "run\n")
     assert session.execute(STEPS).fetchall()[1:3] == [

@@ -16,6 +16,7 @@ ARGUMENTS = {
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
+    "config services": ["--nagios"],
     "config apply": ["-"],
     "config diff": ["-"],
     "config check": ["-"],

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
+    "config services": ["--nagios"],
 }
 TIMED = [" ".join(words) for words in commands() if words not in (("run",), ("config", "check"))]
 """All commands that ask a server and have --timeout; `run` has limits of its own."""

@@ -252,7 +252,6 @@ def test_wildcards_are_known_from_names() -> None:
     assert Selection(("ETL", "CUBE")).exact
     assert not Selection(("ETL", "CU?E")).exact
     assert not Selection().exact
-    assert Selection(("ETL*",), ("etl 2",)).unmatched(["ETL 2"]) == []
 
 
 def test_names_are_looked_up_by_index(database: Database, session: psycopg.Connection) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon.config.services import service_of
 from check_jobmon.ctl import dispatch
 from check_jobmon.judging.result import failed
 from check_jobmon.plugin import cli
 from check_jobmon.plugin.targets.nagios import _command
-from check_jobmon.plugin.targets.passive_results import PassiveResult, service_of
+from check_jobmon.plugin.targets.passive_results import PassiveResult
 from tests.database import Database, Output, run_module
 from tests.parsers import leaves
 from tests.plugin.output.guidelines import parse

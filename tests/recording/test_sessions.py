@@ -194,7 +194,7 @@ def test_a_cancelled_run_ends(
         assert b"check_jobmon.JobCancelled: the run was cancelled" in errors
     else:
         assert process.returncode == 143
-        assert errors == b"jobmonctl run: ETL was cancelled by postgres\n"
+        assert errors == b"jobmonctl run: etl was cancelled by postgres\n"
         assert message == "cancelled by postgres; ended by SIGTERM: ready"
     assert shell.spooled == []
 

@@ -1,5 +1,7 @@
 """cancel_job: cancels the backend of the run and no other, and says why it doesn't."""
 
+from contextlib import ExitStack
+
 import psycopg
 import pytest
 from psycopg import errors
@@ -120,6 +122,26 @@ def test_a_pid_in_another_database_is_left_alone(database: Database, session: ps
         )
         assert "has crashed" in refusal(session, job)[0]
         assert innocent.error is None
+
+
+@pytest.mark.parametrize("role", ["postgres", "cancel_admin"])
+def test_a_session_that_has_gone_on_to_something_else_meanwhile_is_left_alone(
+    database: Database, session: psycopg.Connection, role: str
+) -> None:
+    session.execute(
+        "CREATE ROLE cancel_admin LOGIN IN ROLE jobmon_admin; CREATE ROLE cancel_own LOGIN IN ROLE jobmon_log"
+    )
+    with database.connect(user="cancel_own") as runner, database.connect() as locker, ExitStack() as stack:
+        runner.execute("SET jobmon.keep_link = on")
+        job = value(runner, "SELECT jobmon.add_job('etl')")
+        with locker.transaction():
+            locker.execute("LOCK TABLE jobmon.link")  # so that the canceller's link can't connect yet
+            caller = stack.enter_context(busy(database, f"SELECT jobmon.cancel_job({job})", user=role))
+            until(session, "SELECT wait_event_type = 'Lock' FROM pg_stat_get_activity(%s)", caller.pid)
+            runner.execute("SELECT jobmon.close_job(%s)", [job])
+        caller.join()
+    assert f"job {job} ended before it could be cancelled" in str(caller.error)
+    session.execute("DROP ROLE cancel_admin, cancel_own")
 
 
 def test_a_run_that_is_not_the_callers_to_cancel(database: Database, session: psycopg.Connection) -> None:

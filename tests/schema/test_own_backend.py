@@ -35,13 +35,16 @@ READERS: dict[str, Callable[[Database, psycopg.Connection, str], bool]] = {
     "schema/functions/log/cancel_job_backend.sql": lambda _, s, job: _returns(
         s, "SELECT jobmon.cancel_job_backend(%s)", job
     ),
+    "schema/functions/admin/cancel_job_as_owner.sql": lambda _, s, job: _returns(
+        s, "SELECT jobmon.cancel_job_as_owner(%s)", job
+    ),
     "ctl/runs.sql": lambda db, _, job: "crashed" not in jobmonctl(db, "detail", job).stdout,
     "ctl/runs_running.sql": lambda db, _, __: "ETL" in jobmonctl(db, "running").stdout,
     "ctl/cancel.sql": lambda db, _, job: "has crashed" not in jobmonctl(db, "cancel", job).stderr,
     "ctl/ack_failures.sql": lambda db, _, job: jobmonctl(db, "ack", job).stdout.startswith("nothing to acknowledge"),
     "ctl/clear_under_way.sql": lambda db, _, __: "stay 1 under way" in jobmonctl(db, "clear", "0 seconds").stdout,
     "ctl/uninstall_contents.sql": lambda db, _, __: "1 of them under way" in jobmonctl(db, "uninstall").stdout,
-    # these two change something if it isn't
+    # these change something if it isn't
     "schema/functions/admin/ack_crash.sql": lambda _, s, job: not _rolled_back(s, "SELECT jobmon.ack_crash(%s)", job),
     "schema/functions/link/link_clear.sql": lambda _, s, job: (
         bool(s.execute("SELECT jobmon.job_log_clear('0')"))

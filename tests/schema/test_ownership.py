@@ -153,6 +153,35 @@ def test_its_owner_a_member_of_that_role_and_the_logs_owner_write_to_a_run_also_
     assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE job_id = %s", job) == 3
 
 
+@pytest.mark.parametrize("inherit", ["TRUE", "FALSE"])
+@pytest.mark.parametrize("may_set", ["TRUE", "FALSE"])
+def test_a_member_has_the_owners_runs_if_it_inherits_or_may_set_role(
+    database: Database, session: psycopg.Connection, victim: Victim, inherit: str, may_set: str
+) -> None:
+    job, step = victim.jobs["open"], victim.steps["open"]
+    kinds = session.info.server_version >= 160000  # before, every member may SET ROLE
+    options = f"WITH ADMIN FALSE, INHERIT {inherit}, SET {may_set}" if kinds else ""
+    session.execute(f"CREATE ROLE own_kind LOGIN IN ROLE jobmon_log; GRANT {OWNER} TO own_kind {options}".encode())
+    try:
+        with database.connect(user="own_kind", application_name=f"jobmon run {job}: x") as member:
+            session.execute("UPDATE jobmon.job_log SET pid = %s", [member.info.backend_pid])
+            under_way = value(session, "SELECT count(*) FROM jobmon.show_running()")
+            refused = []
+            for write in (*WRITES, "SELECT jobmon.claim_job({job})"):
+                try:
+                    member.execute(write.format(job=job, step=step).encode())
+                except errors.InsufficientPrivilege:
+                    refused.append(write)
+            seen = [value(member, f"SELECT count(*) FROM jobmon.own_{what}") for what in ("runs", "steps")]
+        if kinds and inherit == may_set == "FALSE":
+            assert (len(refused), seen, under_way) == (len(WRITES) + 1, [0, 0], 0)
+        else:
+            assert (refused, under_way) == ([], 1)
+            assert seen == [value(session, f"SELECT count(*) FROM jobmon.job_{what}") for what in ("log", "detail")]
+    finally:
+        session.execute("DROP ROLE own_kind")
+
+
 def test_the_session_that_started_a_run_writes_to_it_in_any_role_and_no_other_session_with_its_pid(
     database: Database, session: psycopg.Connection
 ) -> None:

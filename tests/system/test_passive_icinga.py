@@ -12,8 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon.config.services import service_of
+from check_jobmon.text import clean
 from tests.database import Database, Output, run_module
-from tests.plugin.targets.conftest import Targets, services_of_hostile_names
+from tests.plugin.targets.conftest import ODD_HOST, Targets, ctl, services_of_hostile_names
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Plugin
@@ -21,6 +23,7 @@ from tests.system.test_icinga import PASSWORD, Icinga, _answers
 from tests.system.test_icinga import icinga as icinga
 
 CLIENT = "check_jobmon"
+WRITTEN = ": jobmonctl config services writes its definition"
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,9 @@ def test_services_that_icinga_does_not_know_are_named_and_hinder_no_other(
     output = api.submit(file, *api.ca, *api.certificate)
     assert output.first_line.startswith(f"JOBMON CRITICAL - 2 of 3 results not taken by {api.url}: ")
     assert output.long_output.splitlines() == [
-        "unknown!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.)",
-        'un"known!x!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.)',
+        f"unknown!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.){WRITTEN}",
+        'un"known!x!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.)'
+        + WRITTEN,
     ]
     assert output.status == 2
     assert api.services()[f"{four_states.ok.name}!JOBMON"]["state"] == 0
@@ -202,7 +206,7 @@ def test_credentials_that_icinga_refuses_or_that_are_not_there(
     assert text.startswith("JOBMON CRITICAL - Icinga lets nobody in with these credentials (401 ")
     output = api.submit(file, *api.ca, **credentials(tmp_path, "reader", PASSWORD))
     assert output.status == 2
-    refused = "!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.)"
+    refused = f"!JOBMON: Icinga has no such service, or this ApiUser may not submit (404 No objects found.){WRITTEN}"
     assert output.long_output.splitlines() == [f"{four_states.ok.name}{refused}", f"other{refused}"]
     status, text = said(**credentials(tmp_path, "test", PASSWORD, mode=0o644))
     assert (status, text) == (3, f"JOBMON UNKNOWN - {tmp_path}/netrc can be read by others: chmod 600 it\n")
@@ -221,20 +225,33 @@ def test_credentials_that_icinga_refuses_or_that_are_not_there(
     assert (status, "lets nobody in with these credentials" in text) == (2, True)
 
 
-def test_each_job_has_a_service_that_icinga_takes_whatever_its_name(
+def test_the_services_that_jobmonctl_writes_get_the_result_of_each_job_whatever_its_name(
     icinga: Icinga, plugin: Plugin, database: Database, session: psycopg.Connection, targets: Targets
 ) -> None:
-    file = targets({"db": database.parameters})
+    file = targets({ODD_HOST: database.parameters})
     services = services_of_hostile_names(session, file)
-    with running(icinga, plugin, [("db", service) for service in services]) as api:
+    written = ctl("config", "services", "--icinga2", "--targets", file)
+    assert (written.status, written.stderr) == (0, "")
+    host = f'object Host {_literal(ODD_HOST)} {{ check_command = "dummy" }}\n'
+    with running(icinga, plugin, [], host + written.stdout) as api:
+        verified = icinga.place.run(*icinga.command("daemon", "-C", "-c", str(icinga.place.folder / "icinga2.conf")))
+        assert (verified.status, f"{len(services)} Services" in verified.stdout) == (0, True), verified.stdout
         output = api.submit(file, *api.ca, *api.certificate, "--per-job")
         assert (output.status, output.stderr) == (0, ""), output.stdout
         shown = api.services()
+        session.execute("INSERT INTO jobmon.job_check_config VALUES ('NEW; \"JOB', '1 h', '2 h', true, 0, '-infinity')")
+        output = api.submit(file, *api.ca, *api.certificate, "--per-job")
+    assert {name for name in shown if name.startswith(ODD_HOST)} == {f"{ODD_HOST}!{service}" for service in services}
     for service, expected in services.items():
-        result = shown[f"db!{service}"]["last_check_result"]
+        result = shown[f"{ODD_HOST}!{service}"]["last_check_result"]
         assert isinstance(result, dict)
         assert result["state"] == 2
-        assert result["output"].splitlines()[0] == expected["output"].replace("|", "¦")
+        assert service == "JOBMON" or result["output"].splitlines()[0] == expected["output"].replace("|", "¦")
+    new = clean(service_of("JOBMON", 'NEW; "JOB'))
+    said = f"1 of {len(services) + 1} results not taken by {api.url}: {ODD_HOST}!{new}: Icinga has no such service, or"
+    assert said in output.first_line
+    assert output.first_line.endswith(WRITTEN)
+    assert output.status == 2
 
 
 def test_icinga_runs_the_check_of_many_and_submits_to_itself(

@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon.config.services import service_of
 from tests.database import Database, run_module
-from tests.plugin.targets.conftest import Targets, services_of_hostile_names
+from tests.plugin.targets.conftest import Targets, ctl, services_of_hostile_names
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Place, Plugin
@@ -19,10 +20,13 @@ SUBMITTED = ["-t", "40", "-x", "LOAD [1-9]*"]
 """Options for results that fit whole into one command."""
 
 
-def configuration(place: Place, plugin: Plugin, services: Iterable[tuple[str, str]]) -> str:
-    """A nagios.cfg with these hosts' services, made of contrib's template, and commands allowed."""
+def configuration(
+    place: Place, plugin: Plugin, services: Iterable[tuple[str, str]], hosts: Iterable[str] = (), more: str = ""
+) -> str:
+    """A nagios.cfg with these hosts' services, made of contrib's template, and commands allowed; with `hosts` and `more`."""
     named = list(services)
-    hosts = "".join(
+    defined = {*hosts, *(host for host, _ in named)}
+    host_objects = "".join(
         f"""
 define host {{
     use                     generic-host
@@ -31,7 +35,7 @@ define host {{
     max_check_attempts      1
 }}
 """
-        for host in sorted({host for host, _ in named})
+        for host in sorted(defined)
     )
     objects = "".join(
         f"""
@@ -43,7 +47,7 @@ define service {{
 """
         for host, service in named
     )
-    path = Path(_configuration(place, plugin.folder, hosts + objects))
+    path = Path(_configuration(place, plugin.folder, host_objects + objects + more))
     path.write_text(path.read_text() + "check_external_commands=1\nlog_passive_checks=1\n")
     return str(path)
 
@@ -97,7 +101,7 @@ def test_nagios_shows_what_was_submitted(
 
 
 @pytest.mark.parametrize("way", ["nagios.cmd", "spool"])
-def test_each_job_has_a_service_that_nagios_takes_whatever_its_name(
+def test_the_services_that_jobmonctl_writes_get_the_result_of_each_job_whatever_its_name(
     nagios: str,
     place: Place,
     plugin: Plugin,
@@ -106,15 +110,32 @@ def test_each_job_has_a_service_that_nagios_takes_whatever_its_name(
     targets: Targets,
     way: str,
 ) -> None:
-    file = targets({"db": database.parameters})
+    host = "größer #1"
+    file = targets({host: database.parameters})
     services = services_of_hostile_names(session, file)
-    with place.daemon(nagios, configuration(place, plugin, [("db", service) for service in services])) as daemon:
+    written = ctl("config", "services", "--nagios", "--targets", file)
+    assert (written.status, written.stderr) == (0, "")
+    path = configuration(place, plugin, [], [host], written.stdout)
+    verified = place.run(nagios, "-v", path)
+    assert "Total Errors:   0" in verified.stdout, verified.stdout
+    assert f"Checked {len(services) + 4} services" in verified.stdout, verified.stdout  # and contrib's examples
+    submit = ["--targets", file, "--submit", f"nagios:{place.folder / way}", "--per-job", "-t", "40"]
+    with place.daemon(nagios, path) as daemon:
         started(place, daemon)
-        to = f"nagios:{place.folder / way}"
-        output = run_module("check_jobmon", "--targets", file, "--submit", to, "--per-job", "-t", "40")
+        output = run_module("check_jobmon", *submit)
         assert (output.status, output.stderr) == (0, ""), output.stdout
         found = shown(place, daemon, len(services))
+        session.execute("INSERT INTO jobmon.job_check_config VALUES ('NEW; \"JOB', '1 h', '2 h', true, 0, '-infinity')")
+        output = run_module("check_jobmon", *submit)
+    assert set(found) == {(host, service) for service in services}
     for (_, service), result in found.items():
         assert result["current_state"] == "2"
         expected = services[service]["output"].replace(";", ":").replace("|", "¦")
         assert service == "JOBMON" or result["plugin_output"] == expected
+    new = service_of("JOBMON", 'NEW; "JOB')
+    reason = (
+        f"Nagios has no such service ({place.folder}/objects.cache): jobmonctl config services writes its definition"
+    )
+    said = f"1 of {len(services) + 1} results not taken by nagios:{place.folder / way}: {host}!{new}: {reason}"
+    assert output.first_line == f"JOBMON CRITICAL - {said}"
+    assert output.status == 2

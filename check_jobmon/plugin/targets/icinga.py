@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from check_jobmon.config.services import HINT
 from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, SubmissionMisconfigured
 from check_jobmon.text import clean
 
@@ -106,7 +107,7 @@ class _Api:
             reason = f"Icinga lets nobody in with these credentials (401 {said})"
             raise SubmissionImpossible(f"{reason}: see the ApiUser there")
         if answer.status == 404:
-            return f"Icinga has no such service, or this ApiUser may not submit (404 {said})"
+            return f"Icinga has no such service, or this ApiUser may not submit (404 {said}): {HINT}"
         return f"Icinga refused it ({answer.status} {said}): see its log"
 
 

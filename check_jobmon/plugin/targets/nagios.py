@@ -7,18 +7,16 @@ import argparse
 import contextlib
 import errno
 import os
-import re
 import secrets
 import select
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from check_jobmon.config.services import HINT, NAGIOS, no_host
 from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, SubmissionMisconfigured
 from check_jobmon.text import clean
 
-_ILLEGAL = re.compile("[`~!$%^&*|'\"<>?,()=;\x00-\x1f\x7f]")
-"""Characters that Nagios allows in no name (illegal_object_name_chars), or that end a field or a line."""
 _LEAST = 200
 """Bytes of output for which there is room after the longest names."""
 
@@ -36,18 +34,34 @@ def submit(
         submitted = (
             _as_file(place, results, most) if os.path.isdir(place) else _as_commands(place, results, most, deadline)
         )
-        for number, reason in enumerate(submitted):
-            on_submitted(number, reason)
+        unknown = _unknown(place, results)
+        for number, (result, reason) in enumerate(zip(results, submitted, strict=True)):
+            on_submitted(number, reason or unknown.get((result.host, result.service), ""))
     except OSError as error:
         raise SubmissionImpossible(f"{clean(place, 200)} can't be written: {error.strerror}") from None
 
 
-def _illegal(result: PassiveResult) -> str:
-    """Why Nagios can't have a service of this name; empty if it can."""
-    found = _ILLEGAL.search(result.host)
-    if found:
-        return f"no host of Nagios's can have {found[0]!r} in its name: rename the target"
-    return "" if len(result.host.encode()) <= 1000 else "no host of Nagios's can have so long a name: rename the target"
+def _unknown(place: str, results: Sequence[PassiveResult]) -> dict[tuple[str, str], str]:
+    """What to say of each service that is not in Nagios's object cache (object_cache_file), if that can be read here.
+
+    Their results are submitted all the same: only Nagios knows for sure, but says so in its log alone.
+    """
+    asked = {(result.host, result.service) for result in results}
+    folder = os.path.abspath(place)
+    for _ in range(3):
+        folder = os.path.dirname(folder)
+        path = os.path.join(folder, "objects.cache")
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as cache:
+            found, host = set(), ""
+            for line in cache:
+                name, _, value = line.strip("\n").lstrip("\t").partition("\t")
+                if name == "host_name":
+                    host = value
+                elif name == "service_description":
+                    found.add((host, value))
+            reason = f"Nagios has no such service ({clean(path, 200)}): {HINT}"
+            return dict.fromkeys(asked - found, reason) if found else {}
+    return {}
 
 
 def _escaped(text: str) -> bytes:
@@ -82,7 +96,7 @@ def _as_commands(path: str, results: Sequence[PassiveResult], max_bytes: int, de
             raise SubmissionMisconfigured(f"{shown} is neither Nagios's command file nor a directory")
         most = os.fpathconf(pipe, "PC_PIPE_BUF")
         for result in results:
-            reason = _illegal(result)
+            reason = no_host(NAGIOS, result.host)
             if not reason:
                 _write(pipe, _command(result, max_bytes, most), deadline, shown)
             yield reason
@@ -115,7 +129,7 @@ def _write(pipe: int, command: bytes, deadline: float, shown: str) -> None:
 
 def _as_file(folder: str, results: Sequence[PassiveResult], max_bytes: int) -> list[str]:
     """Why each result was refused."""
-    reasons = [_illegal(result) for result in results]
+    reasons = [no_host(NAGIOS, result.host) for result in results]
     blocks = [_block(result, max_bytes) for result, reason in zip(results, reasons, strict=True) if not reason]
     if blocks:
         _write_file(folder, b"".join([b"file_time=%d\n\n" % time.time(), *blocks]))

@@ -5,14 +5,14 @@ deadline (of time.monotonic()), and calls `on_submitted` with the number of each
 (else an empty text). It raises SubmissionImpossible.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from check_jobmon.config.services import service_of
 from check_jobmon.judging.perfdata import job_perfdata
 from check_jobmon.judging.result import CRITICAL, UNKNOWN, JobResult, Result, failed
 from check_jobmon.plugin.output import compose
-from check_jobmon.text import duration, label, title
+from check_jobmon.text import duration, title
 
 
 class PassiveResult(NamedTuple):
@@ -57,21 +57,6 @@ def with_jobs(targets: Sequence[PassiveResult]) -> Iterator[PassiveResult]:
         for job in target.result.jobs:
             name = job.job.name
             yield target._replace(service=service_of(target.service, name), result=_job_result(job), job=name)
-
-
-def service_of(service: str, job: str) -> str:
-    """The name of a job's service. Legal in Nagios and Icinga, the same every time, and no other job's.
-
-    >>> service_of("JOBMON", "NIGHTLY ETL")
-    'JOBMON NIGHTLY ETL'
-    >>> service_of("JOBMON", "A=B")
-    'JOBMON A_B#52b82c13'
-    >>> service_of("JOBMON", "A_B#52b82c13")
-    'JOBMON A_B#52b82c13_#87a3ebad'
-    """
-    # label() marks its hash with `~`, which Nagios forbids; a name that looks as if it had one with `#` gets one more
-    name = label(f"{job}~" if re.search("#[0-9a-f]{8}$", job) else job)
-    return f"{service} {name.replace('~', '#')}"
 
 
 def _job_result(judged: JobResult) -> Result:

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
-from check_jobmon.config.hosts import hosts_of
+from check_jobmon.config.connection_options import SERVICE
+from check_jobmon.config.hosts import place, targets_of
 from check_jobmon.judging.result import (
     CONFIGURING,
     CRITICAL,
@@ -26,7 +27,6 @@ from check_jobmon.judging.result import (
     unexpected,
 )
 from check_jobmon.plugin.deadline import Terminated, Write, within
-from check_jobmon.plugin.options import SERVICE
 from check_jobmon.plugin.output import barless, bounded, compose
 from check_jobmon.plugin.targets import report
 from check_jobmon.plugin.targets.passive_results import PassiveResult, SubmissionImpossible, with_jobs
@@ -87,9 +87,7 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
     def work(send: Send) -> None:
         started = time.monotonic()
         send(STAGE, CONFIGURING)
-        hosts = hosts_of(arguments.targets) if arguments.targets else (Host(_place(arguments), {}),)
-        if not hosts:
-            raise ConfigFileError(f'{clean(arguments.targets, 200)} has no targets: name them under "hosts:"')
+        hosts = targets_of(arguments.targets) if arguments.targets else (Host(place(arguments), {}),)
         send(TARGETS, [host.name for host in hosts])
         send(STAGE, LOADING)
         from check_jobmon.plugin.targets.check_all import Checks
@@ -102,7 +100,7 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         Checks(arguments, hosts, deadline, give_up, on_result).run()
 
     def late(stage: str) -> Result:
-        where = f"targets of {clean(arguments.targets, 100)}" if arguments.targets else clean(_place(arguments), 100)
+        where = f"targets of {clean(arguments.targets, 100)}" if arguments.targets else clean(place(arguments), 100)
         reason = unanswered(share, stage, where)
         return failed(STATES.index(arguments.connection_error), reason)
 
@@ -113,11 +111,6 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
     return [found.get(n) or PassiveResult(name, service, missing, began, time.time()) for n, name in names], stderr
 
 
-def _place(arguments: argparse.Namespace) -> str:
-    """What the result of one database is called."""
-    return str(arguments.host or arguments.service or arguments.dbname or "default")
-
-
 def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started: float) -> Result:
     """The result that says whether all passive results were taken, and which were not."""
     services = list(_services(targets, arguments))
@@ -125,12 +118,12 @@ def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started
 
     def work(send: Send) -> None:
         deadline = time.monotonic() + seconds * WAITING_SHARE
-        kind, _, place = arguments.submit.partition(":")
+        kind, _, where = arguments.submit.partition(":")
         if kind == "nagios":
             from check_jobmon.plugin.targets.nagios import submit
         else:
             from check_jobmon.plugin.targets.icinga import submit
-        submit(place, services, arguments, deadline, send)
+        submit(where, services, arguments, deadline, send)
 
     def late(stage: str) -> Result:
         hint = "see that the monitoring server is up, or give more with -t"

@@ -42,7 +42,11 @@ def submission(
     to = clean(arguments.submit, 200)
     lines = [f"{clean(passive.name, 200)}: {clean(reason, 300)}" for passive, reason in refused]
     if refused:
-        headline = as_many_as_fit(lines, HEADLINE, "; ")
+        names: dict[str, list[str]] = {}
+        for passive, reason in refused:
+            names.setdefault(clean(reason, 300), []).append(clean(passive.name, 200))
+        groups = [f"{as_many_as_fit(those, REASON)}: {reason}" for reason, those in names.items()]
+        headline = as_many_as_fit(groups, HEADLINE, "; ")
         whole = failed(CRITICAL, f"{len(refused)} of {number} results not taken by {to}: {headline}")
     else:
         whole = failed(0, f"{number} results taken by {to} ({_state_counts(targets)})")

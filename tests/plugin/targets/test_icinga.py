@@ -120,7 +120,13 @@ ANSWERS = [
     (500, b"<html>", {}, "Icinga refused it (500 an answer that is not Icinga's): see its log"),
     (500, b'{"results":[{"code":500,"status":"a | b\\n"}]}', {}, "Icinga refused it (500 a ¦ b): see its log"),
     (503, b'{"error":503,"status":"Shutting down"}', {}, "Icinga refused it (503 Shutting down): see its log"),
-    (404, b"[]", {}, "Icinga has no such service, or this ApiUser may not submit (404 an answer that is not Icinga's)"),
+    (
+        404,
+        b"[]",
+        {},
+        "Icinga has no such service, or this ApiUser may not submit (404 an answer that is not Icinga's): "
+        "jobmonctl config services writes its definition",
+    ),
 ]
 
 

@@ -156,7 +156,7 @@ def test_a_target_that_can_be_no_host_of_nagios_s_is_named_and_hinders_no_other(
         output = check("--targets", file, "--submit", f"nagios:{pipe if way == 'pipe' else folder}")
     assert output.status == 2
     assert output.stdout.startswith("JOBMON CRITICAL - 1 of 2 results not taken by nagios:")
-    assert "!JOBMON: no host of Nagios's can have " in output.long_output
+    assert "!JOBMON: Nagios allows no host with " in output.long_output
     if way == "pipe":
         (command,) = (COMMAND.fullmatch(line) for line in reader.lines)
         assert command

@@ -4,13 +4,23 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_pid constant integer := cancel_job_backend(p_job_id);
+    v_pid  constant integer := cancel_job_backend(p_job_id);
+    v_sent boolean;
 BEGIN
-    IF EXISTS (SELECT FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid WHERE a.pid = v_pid AND r.rolsuper)
-       AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = session_user AND r.rolsuper) THEN
+    -- looked at in the statement that cancels, because pids are reused
+    PERFORM pg_stat_clear_snapshot();
+    SELECT CASE WHEN NOT r.rolsuper OR EXISTS (SELECT FROM pg_roles AS s WHERE s.rolname = session_user AND s.rolsuper)
+                THEN pg_cancel_backend(a.pid)
+           END
+      INTO v_sent
+      FROM job_log AS l
+      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+      JOIN pg_roles AS r ON r.oid = a.usesysid
+     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND l.pid = v_pid AND @own_backend@;
+    IF FOUND AND v_sent IS NULL THEN
         RAISE EXCEPTION 'pid % is a superuser''s', v_pid USING ERRCODE = 'insufficient_privilege';
     END IF;
-    RETURN pg_cancel_backend(v_pid);
+    RETURN coalesce(v_sent, false);
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE EXCEPTION '%', SQLERRM
         USING ERRCODE = 'insufficient_privilege',

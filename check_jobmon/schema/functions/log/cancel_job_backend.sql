@@ -52,6 +52,16 @@ BEGIN
     END IF;
     -- if the link doesn't connect, this fails before the backend is cancelled
     PERFORM link_call('ping', '{}', true);
+    -- again, because meanwhile the session may have gone on to something else, or its pid be another's
+    PERFORM pg_stat_clear_snapshot();
+    SELECT l.* INTO v_run
+      FROM job_log AS l
+      JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
+     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND @own_backend@;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'job % ended before it could be cancelled', p_job_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';
+    END IF;
     RETURN CASE WHEN v_run.client_pid IS NULL THEN v_run.pid END;
 END
 $$;

@@ -50,7 +50,7 @@ WITH reason AS (
            CASE WHEN j.crashed_job_id IS NOT NULL THEN
                'CRASHED - job ' || concat_ws(' ', j.crashed_job_id, nullif(j.crashed_client, '')) || ' started ' || j.crashed_start || ', its backend is gone'
            END,
-           CASE WHEN NOT j.capitalized THEN
+           CASE WHEN j.configured AND j.upper_name IS NOT NULL THEN
                'the configured name is not upper case, so no run can match it'
            END) AS text
       FROM (
