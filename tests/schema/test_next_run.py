@@ -15,11 +15,7 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import psycopg
-import pytest
 from cronsim import CronSim
-from psycopg import errors
-
-from tests.database import value
 
 ZONES = (
     *("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/St_Johns", "Asia/Kolkata", "Etc/GMT+5"),
@@ -34,7 +30,7 @@ ZONES = (
 )
 BEGIN, END = datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2025, 1, 1, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
-NAMES = {3: "jan feb mar apr may jun jul aug sep oct nov dec".split(), 4: "sun mon tue wed thu fri sat".split()}
+NAMES = {3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]}
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
