@@ -148,7 +148,7 @@ chain AS (
 dependent AS (
     -- A missing job waits for the first cause in its chain. In a circle, no job waits.
     SELECT c.job_name, bool_or(c.cause = c.job_name) AS in_circle, bool_or(c.depth = 1 AND j.job_name IS NULL) AS on_unknown,
-           array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI')] ORDER BY c.depth DESC)
+           array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI TZ')] ORDER BY c.depth DESC)
                FILTER (WHERE c.missing AND w.status IS NOT NULL) AS causes
       FROM chain AS c
       LEFT JOIN with_codes AS j ON j.job_name = c.cause AND j.configured
@@ -231,8 +231,9 @@ SELECT -- a name that is cut stays different from others
        j.causes[1][1] AS cause, j.causes[1][2] AS cause_status, j.causes[1][3] AS cause_since,
        left(j.depends_on, 500) AS depends_on,
        CASE WHEN j.in_circle THEN 'circle' WHEN j.on_unknown THEN 'unknown' END AS depends_wrongly,
-       j.silence_id, to_char(j.ends, 'YYYY-MM-DD HH24:MI') AS silenced_until, left(j.created_by, 200) AS silenced_by,
-       left(j.reason, 2000) AS silence_reason
+       j.silence_id, to_char(j.ends, 'YYYY-MM-DD HH24:MI TZ') AS silenced_until, left(j.created_by, 200) AS silenced_by,
+       left(j.reason, 2000) AS silence_reason,
+       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'TZ') END AS crashed_zone
   FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
