@@ -35,6 +35,7 @@ EXHAUSTIVE = (
     "schema/test_compare.py::test_what_differs_is_refused_by_name_before_it_can_run",
     "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
     "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
+    "schema/test_next_run.py::test_20000_schedules_are_due_when_cronsim_says",
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
 )
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
