@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from tests.strangers import gains
 # Tests that call the plugin's main() check in a fork of pytest, whose own memory would count too.
 deadline.MEMORY = 2**31
 HERE = Path(__file__).parent
+# Programs are started two thousand times, and to compile all modules each time takes as long as to run them. Where no bytecode
+# is to be written beside the sources, it is written elsewhere.
+if sys.dont_write_bytecode and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(HERE.parent / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 _numbers = itertools.count(1)
 EXHAUSTIVE = (
     "system",
