@@ -3,9 +3,11 @@
 The oracle is cronsim. It differs from cron(5) or from the rules of docs/calendar.rst, which are followed, only in this:
 
 * It accepts 5/15 for 5-59/15 (and for 5-5/15), W and #, and weekdays such as 5L; cron(5) has steps only after a range or "*".
-* Without a leap in time it never returns a time before the one it began with, but when a clock has just been set back, it may return
+* Without a leap in time it never returns a time before the one it began with, but when a clock has just been set back, it may
+  return
   a fixed time of the hour that came twice, although that has passed. The next one that it returns is right.
-* For a schedule with "*" in minute or hour, it returns midnight, or leaves out the hour after it, if the clock jumps over midnight; and
+* For a schedule with "*" in minute or hour, it returns midnight, or leaves out the hour after it, if the clock jumps over
+  midnight; and
   it leaves out the hour after a change by half an hour. There, the minutes that the clock shows are compared one by one.
 """
 
