@@ -56,7 +56,9 @@ def _shown(jobs: list[Job], problems: bool) -> list[Job]:
 
 def _look(log: JobLog, arguments: argparse.Namespace) -> Table:
     words, jobs = _judge(log, arguments)
-    return table(jobs, words, time.strftime(NOW), arguments.problems)
+    # the session's time zone, as in the rows
+    now = log.rows("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS OF')")[0][0]
+    return table(jobs, words, now, arguments.problems)
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
