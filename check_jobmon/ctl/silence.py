@@ -1,0 +1,180 @@
+"""jobmonctl silence, silences, unsilence: keep jobs from alerting for a time, list who asked for that, and end it early."""
+
+import argparse
+from dataclasses import asdict, dataclass
+
+from psycopg import errors
+
+from check_jobmon.config.connection_options import filled, option
+from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.connection.errors import one_line
+from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
+from check_jobmon.ctl.table import Row, Table, show, show_json
+from check_jobmon.sql_files import fill, sql_file
+from check_jobmon.text import clean, counted, duration
+
+LONGEST = parse("90 days").length
+MATCHES = "s.pattern = upper(%s) OR upper(%s) LIKE s.name_like OR upper(%s) ~ s.name_regex"
+END = "SELECT i.id FROM unnest(%s::bigint[]) AS i(id) WHERE @schema@.unsilence(i.id)"
+NOT_OVER = "state.state IN ('in force', 'planned')"
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A row of job_silence. Times are in ISO 8601; `state` is in force, planned, over or, if it was ended early, ended; `jobs` is
+    how many it matches now. The last three are for people: how many seconds it lasts, from when and until when.
+    """
+
+    silence_id: int
+    pattern: str
+    state: str
+    starts: str
+    ends: str
+    until_next_run: bool
+    created_by: str
+    reason: str
+    created: str
+    ended: str | None
+    ended_by: str | None
+    jobs: int
+    seconds: float
+    since: str
+    until: str
+
+    @property
+    def span(self) -> str:
+        """When, in a sentence."""
+        since = f"from {self.since} " if self.state == "planned" else ""
+        return f"{since}until {self.until} ({duration(self.seconds)})"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of the one that is parser's `command`."""
+    command = parser.get_default("command")
+    if command == "silence":
+        text = "name of a job, or a shell pattern of names, in any letter case"
+        pattern = parser.add_argument("pattern", type=filled, metavar="PATTERN", help=text)
+        text = "how long, with its unit: 90m, 2h, 1d 12h; 90 days at most"
+        lasts = parser.add_argument("duration", type=filled, metavar="DURATION", help=text)
+        # not nargs="?": before an option, argparse would take that for left out
+        pattern.required = lasts.required = False
+        text = "instead of DURATION: when it ends, in the session's time zone, or 'next run'"
+        option(parser, "--until TIME", text, filled)
+        option(parser, "--from TIME", "when it starts (default: now)", filled, dest="starts")
+        option(parser, "-m --reason REASON", "why: everybody can read it", filled, required=True)
+        text = "jobs that match this pattern, too, or instead of PATTERN; repeatable"
+        option(parser, "-j --job PATTERN", text, filled, action="append", default=[])
+    elif command == "unsilence":
+        text = "pattern of a silence as it was given (in any letter case), or its ID"
+        parser.add_argument("which", type=job_id_or_name, metavar="PATTERN|ID", help=text)
+    add_session_arguments(parser)
+    if command == "silences":
+        option(parser, "--all", "also those that are over")
+        add_list_arguments(parser, 100, "silences")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the one that is the arguments' `command`."""
+    if arguments.command == "silences":
+        return _list(arguments)
+    if arguments.command == "unsilence":
+        return _end(arguments)
+    if arguments.job and arguments.duration is None and arguments.until is None:
+        arguments.pattern, arguments.duration = None, arguments.pattern
+    if problem := _problem(arguments):
+        print_error(arguments, f"{problem} (see jobmonctl silence --help)")
+        return 2
+    return _begin(arguments)
+
+
+def _problem(arguments: argparse.Namespace) -> str:
+    """What is wrong with the arguments of silence, "" if nothing is."""
+    if not (arguments.pattern or arguments.job):
+        return "it needs a PATTERN: the name of a job, or 'NIGHTLY *'"
+    if arguments.duration is None:
+        return "" if arguments.until else "it needs an end: give a DURATION (2h), --until TIME or --until 'next run'"
+    if arguments.until and not _next_run(arguments):
+        return "DURATION and --until TIME are two ends: give one of them"
+    try:
+        return f"{arguments.duration} is more than 90 days" if parse(arguments.duration).length > LONGEST else ""
+    except NotADuration as error:
+        return f"{arguments.duration!r} {error}"
+
+
+def _next_run(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.until) and str(arguments.until).split() in (["next", "run"], ["NEXT", "RUN"])
+
+
+@in_job_log
+def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
+    """Silence the patterns, and print until when, and how many jobs they match."""
+    _require_table(log)
+    patterns = [*dict.fromkeys(filter(None, [arguments.pattern, *arguments.job]))]
+    next_run = _next_run(arguments)
+    ends = None if next_run else arguments.until
+    values = (patterns, arguments.starts, ends, arguments.duration, arguments.reason, next_run)
+    try:
+        made = [row[0] for row in log.rows(sql_file("ctl/silence.sql"), *values, write=True)]
+    except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
+        hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
+        raise CommandFailed(f"{one_line(error)}: {hint}") from None
+    for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", made)):
+        verb = "matches" if silence.jobs == 1 else "match"
+        jobs = f"{counted(silence.jobs, 'job')} {verb} now" if silence.jobs else "no job matches now"
+        print(clean(f"silenced {silence.pattern} {silence.span}, id {silence.silence_id}; {jobs}"))
+    return 0
+
+
+@in_job_log
+def _list(log: JobLog, arguments: argparse.Namespace) -> int:
+    """Print the silences."""
+    _require_table(log)
+    found = _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
+    if arguments.json:
+        shown = [asdict(silence) for silence in found]
+        show_json({name: row[name] for name in [*row][:-3]} for row in shown)
+    elif not found:
+        print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
+    else:
+        columns = ("ID", "JOBS", "PATTERN", "STATE", "FROM", "UNTIL", "BY", "REASON")
+        rows = []
+        for s in found:
+            state = f"ended by {s.ended_by}" if s.ended else s.state
+            rows.append(
+                Row((str(s.silence_id), str(s.jobs), s.pattern, state, s.since, s.until, s.created_by, s.reason))
+            )
+        show(Table(columns, rows, right=("ID", "JOBS")))
+    return 0
+
+
+@in_job_log
+def _end(log: JobLog, arguments: argparse.Namespace) -> int:
+    """End the silences that are meant, and print which."""
+    _require_table(log)
+    which = arguments.which
+    by_id = isinstance(which, int)
+    found = _silences(log, "s.silence_id = %s" if by_id else MATCHES, NOT_OVER, *[which] * (1 if by_id else 3))
+    meant = [s for s in found if by_id or s.pattern == log.rows("SELECT upper(%s)", which)[0][0]]
+    ended = {row[0] for row in log.rows(END, [s.silence_id for s in meant], write=True)} if meant else set()
+    for silence in meant:
+        if silence.silence_id in ended:
+            print(clean(f"ended {silence.pattern}, id {silence.silence_id}: it was {silence.state} {silence.span}"))
+    if not ended:
+        others = ", ".join(f"{s.pattern} (id {s.silence_id})" for s in found[:5])
+        hint = f"it is silenced by {others}" if others and not meant else "jobmonctl silences lists them"
+        what = f"with the id {which}" if by_id else f'of "{which}"'
+        raise CommandFailed(f"no silence {what} is in force or planned: {hint}")
+    return 0
+
+
+def _require_table(log: JobLog) -> None:
+    """Raise CommandFailed for a schema of a version that had no silences."""
+    if log.version < 8:
+        raise CommandFailed(f'schema "{log.schema}" has no silences yet: run "jobmonctl bootstrap"')
+
+
+def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
+    names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
+    query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
+    return [Silence(*row) for row in log.rows(query, *parameters, limit)]
