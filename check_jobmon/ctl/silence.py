@@ -1,7 +1,7 @@
 """jobmonctl silence, silences, unsilence: keep jobs from alerting for a time, list who asked for that, and end it early."""
 
 import argparse
-from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from psycopg import errors
 
@@ -15,38 +15,23 @@ from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import clean, counted, duration
 
 LONGEST = parse("90 days").length
-MATCHES = "s.pattern = upper(%s) OR upper(%s) LIKE s.name_like OR upper(%s) ~ s.name_regex"
 END = "SELECT i.id FROM unnest(%s::bigint[]) AS i(id) WHERE @schema@.unsilence(i.id)"
 NOT_OVER = "state.state IN ('in force', 'planned')"
 
 
-@dataclass(frozen=True)
-class Silence:
-    """A row of job_silence. Times are in ISO 8601; `state` is in force, planned, over or, if it was ended early, ended; `jobs` is
-    how many it matches now. The last three are for people: how many seconds it lasts, from when and until when.
-    """
+class Silence(NamedTuple):
+    """What silences.sql gives of a silence: when it is in words, how many seconds it lasts, `jobs` is how many it matches now."""
 
     silence_id: int
     pattern: str
-    state: str
-    starts: str
-    ends: str
-    until_next_run: bool
-    created_by: str
-    reason: str
-    created: str
-    ended: str | None
-    ended_by: str | None
     jobs: int
+    when: str
     seconds: float
-    since: str
-    until: str
+    cells: list[str]
+    as_json: dict[str, Any]
 
-    @property
-    def span(self) -> str:
-        """When, in a sentence."""
-        since = f"from {self.since} " if self.state == "planned" else ""
-        return f"{since}until {self.until} ({duration(self.seconds)})"
+    def __str__(self) -> str:
+        return f"{self.pattern} {self.when} ({duration(self.seconds)}), id {self.silence_id}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,12 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the one that is the arguments' `command`."""
-    if arguments.command == "silences":
-        return _list(arguments)
-    if arguments.command == "unsilence":
-        return _end(arguments)
+    if arguments.command != "silence":
+        return _list(arguments) if arguments.command == "silences" else _end(arguments)
     if arguments.job and arguments.duration is None and arguments.until is None:
         arguments.pattern, arguments.duration = None, arguments.pattern
+    arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
     if problem := _problem(arguments):
         print_error(arguments, f"{problem} (see jobmonctl silence --help)")
         return 2
@@ -94,7 +78,7 @@ def _problem(arguments: argparse.Namespace) -> str:
         return "it needs a PATTERN: the name of a job, or 'NIGHTLY *'"
     if arguments.duration is None:
         return "" if arguments.until else "it needs an end: give a DURATION (2h), --until TIME or --until 'next run'"
-    if arguments.until and not _next_run(arguments):
+    if arguments.until and not arguments.next_run:
         return "DURATION and --until TIME are two ends: give one of them"
     try:
         return f"{arguments.duration} is more than 90 days" if parse(arguments.duration).length > LONGEST else ""
@@ -102,79 +86,57 @@ def _problem(arguments: argparse.Namespace) -> str:
         return f"{arguments.duration!r} {error}"
 
 
-def _next_run(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.until) and str(arguments.until).split() in (["next", "run"], ["NEXT", "RUN"])
-
-
 @in_job_log
 def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
     """Silence the patterns, and print until when, and how many jobs they match."""
-    _require_table(log)
     patterns = [*dict.fromkeys(filter(None, [arguments.pattern, *arguments.job]))]
-    next_run = _next_run(arguments)
-    ends = None if next_run else arguments.until
-    values = (patterns, arguments.starts, ends, arguments.duration, arguments.reason, next_run)
+    times = (arguments.starts, None if arguments.next_run else arguments.until, arguments.duration)
+    query = sql_file("ctl/silence.sql")
     try:
-        made = [row[0] for row in log.rows(sql_file("ctl/silence.sql"), *values, write=True)]
+        made = log.rows(query, patterns, *times, arguments.reason, arguments.next_run, write=True)
     except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
         hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
         raise CommandFailed(f"{one_line(error)}: {hint}") from None
-    for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", made)):
-        verb = "matches" if silence.jobs == 1 else "match"
-        jobs = f"{counted(silence.jobs, 'job')} {verb} now" if silence.jobs else "no job matches now"
-        print(clean(f"silenced {silence.pattern} {silence.span}, id {silence.silence_id}; {jobs}"))
+    for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])):
+        matching = f"{counted(silence.jobs, 'job')} match{'es' if silence.jobs == 1 else ''} now"
+        print(clean(f"silenced {silence}; {matching if silence.jobs else 'no job matches now'}"))
     return 0
 
 
 @in_job_log
 def _list(log: JobLog, arguments: argparse.Namespace) -> int:
     """Print the silences."""
-    _require_table(log)
     found = _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
     if arguments.json:
-        shown = [asdict(silence) for silence in found]
-        show_json({name: row[name] for name in [*row][:-3]} for row in shown)
+        show_json(silence.as_json for silence in found)
     elif not found:
         print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
     else:
         columns = ("ID", "JOBS", "PATTERN", "STATE", "FROM", "UNTIL", "BY", "REASON")
-        rows = []
-        for s in found:
-            state = f"ended by {s.ended_by}" if s.ended else s.state
-            rows.append(
-                Row((str(s.silence_id), str(s.jobs), s.pattern, state, s.since, s.until, s.created_by, s.reason))
-            )
-        show(Table(columns, rows, right=("ID", "JOBS")))
+        show(Table(columns, [Row(silence.cells) for silence in found], right=("ID", "JOBS")))
     return 0
 
 
 @in_job_log
 def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     """End the silences that are meant, and print which."""
-    _require_table(log)
     which = arguments.which
     by_id = isinstance(which, int)
-    found = _silences(log, "s.silence_id = %s" if by_id else MATCHES, NOT_OVER, *[which] * (1 if by_id else 3))
-    meant = [s for s in found if by_id or s.pattern == log.rows("SELECT upper(%s)", which)[0][0]]
-    ended = {row[0] for row in log.rows(END, [s.silence_id for s in meant], write=True)} if meant else set()
-    for silence in meant:
-        if silence.silence_id in ended:
-            print(clean(f"ended {silence.pattern}, id {silence.silence_id}: it was {silence.state} {silence.span}"))
+    found = _silences(log, "s.silence_id = %s" if by_id else "s.pattern = upper(%s)", NOT_OVER, which)
+    ended = log.rows(END, [silence.silence_id for silence in found], write=True) if found else []
     if not ended:
-        others = ", ".join(f"{s.pattern} (id {s.silence_id})" for s in found[:5])
-        hint = f"it is silenced by {others}" if others and not meant else "jobmonctl silences lists them"
         what = f"with the id {which}" if by_id else f'of "{which}"'
-        raise CommandFailed(f"no silence {what} is in force or planned: {hint}")
+        raise CommandFailed(f"no silence {what} is in force or planned: jobmonctl silences lists those that are")
+    for silence in found:
+        if (silence.silence_id,) in ended:
+            print(clean(f"ended {silence}"))
     return 0
 
 
-def _require_table(log: JobLog) -> None:
-    """Raise CommandFailed for a schema of a version that had no silences."""
+def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
+    """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     if log.version < 8:
         raise CommandFailed(f'schema "{log.schema}" has no silences yet: run "jobmonctl bootstrap"')
-
-
-def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
     names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
     return [Silence(*row) for row in log.rows(query, *parameters, limit)]

@@ -1,25 +1,29 @@
 -- Silences: those in force, those planned, then those that are over, each from the newest on. @condition@: a condition on s, which
 -- are wanted; @state@: a condition on their state; @known_names@: known_names.sql. The parameters are those of @condition@ and the
--- number of rows. `jobs` is how many it would silence now, of the jobs that were ever logged or configured.
+-- number of rows. Times are for people and, in the JSON, in ISO 8601. `jobs` is how many it would silence now, of the jobs that were ever logged or configured.
 WITH name AS MATERIALIZED (
     SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@known_names@) AS k
 )
 SELECT s.silence_id,
        s.pattern,
-       state.state,
-       to_char(s.starts, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
-       to_char(s.ends, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
-       s.until_next_run,
-       left(s.created_by, 200),
-       s.reason,
-       to_char(s.created, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
-       to_char(s.ended, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
-       left(s.ended_by, 200),
        jobs.jobs,
+       CASE WHEN state.state = 'planned' THEN 'from ' || shown.starts || ' ' ELSE '' END || 'until ' || shown.ends,
        date_part('epoch', s.ends - s.starts),
-       to_char(s.starts, 'YYYY-MM-DD HH24:MI TZ'),
-       CASE WHEN s.until_next_run AND s.ended IS NULL THEN 'its next run, at the latest ' ELSE '' END
-       || to_char(coalesce(s.ended, s.ends), 'YYYY-MM-DD HH24:MI TZ')
+       ARRAY[s.silence_id::text, jobs.jobs::text, s.pattern, concat_ws(' by ', state.state, left(s.ended_by, 200)),
+             shown.starts, shown.ends, left(s.created_by, 200), s.reason],
+       json_build_object(
+           'silence_id', s.silence_id,
+           'pattern', s.pattern,
+           'state', state.state,
+           'jobs', jobs.jobs,
+           'starts', to_char(s.starts, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'ends', to_char(s.ends, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'until_next_run', s.until_next_run,
+           'reason', s.reason,
+           'created', to_char(s.created, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'created_by', s.created_by,
+           'ended', to_char(s.ended, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'ended_by', s.ended_by)
   FROM @schema@.job_silence AS s
  CROSS JOIN LATERAL (
         SELECT count(*) AS jobs
@@ -41,6 +45,11 @@ SELECT s.silence_id,
                     ELSE 'in force'
                END AS state
        ) AS state
+ CROSS JOIN LATERAL (
+        SELECT to_char(s.starts, 'YYYY-MM-DD HH24:MI TZ') AS starts,
+               CASE WHEN s.until_next_run AND s.ended IS NULL THEN 'its next run, at the latest ' ELSE '' END
+               || to_char(coalesce(s.ended, s.ends), 'YYYY-MM-DD HH24:MI TZ') AS ends
+       ) AS shown
  WHERE (@condition@)
    AND (@state@)
  ORDER BY array_position(ARRAY['in force', 'planned'], state.state), s.silence_id DESC

@@ -10,7 +10,7 @@ DECLARE
     v_problem text;
     v_id      bigint;
 BEGIN
-    IF p_until_next_run AND p_ends IS NULL AND isfinite(p_starts) THEN
+    IF p_until_next_run AND p_ends IS NULL THEN
         v_ends := p_starts + interval '90 days';
     END IF;
     v_problem := CASE
