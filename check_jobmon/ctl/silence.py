@@ -7,7 +7,6 @@ from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
-from check_jobmon.connection.errors import one_line
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import Row, Table, show, show_json
@@ -96,7 +95,7 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
         made = log.rows(query, patterns, *times, arguments.reason, arguments.next_run, write=True)
     except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
         hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
-        raise CommandFailed(f"{one_line(error)}: {hint}") from None
+        raise CommandFailed(f"{error.diag.message_primary}: {hint}") from None
     for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])):
         matching = f"{counted(silence.jobs, 'job')} match{'es' if silence.jobs == 1 else ''} now"
         print(clean(f"silenced {silence}; {matching if silence.jobs else 'no job matches now'}"))
