@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
     option(parser, "--problems", "only the jobs that are not OK")
+    option(parser, "--no-silences", "judge as if no job were silenced")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +47,7 @@ def _show(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _judge(log: JobLog, arguments: argparse.Namespace) -> tuple[Words, list[Job]]:
-    found = log.judge(arguments.job)
+    found = log.judge(arguments.job, not arguments.no_silences)
     return found.words, sorted(found.jobs, key=lambda job: (not job.active, -_code(job), job.name))
 
 

@@ -143,6 +143,7 @@ class JobSummary(nagiosplugin.Summary):
             [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
             + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
             + [f"{title(job.name)} {job.waits}" for job in jobs if job.waits]
+            + [f"{title(result.metric.name)} is silenced" for result in results if result.metric.value.silence]
         )
 
     def _word(self, result: nagiosplugin.Result) -> str:

@@ -71,8 +71,9 @@ CREATE TABLE @schema@.job_silence (
     name_regex     text,
     CONSTRAINT job_silence_pattern CHECK (pattern <> '' AND length(pattern) <= 500),
     CONSTRAINT job_silence_reason CHECK (reason ~ '\S' AND length(reason) <= 2000),
+    -- 90 days, in a zone where a clock is set back meanwhile
     CONSTRAINT job_silence_times
-        CHECK (isfinite(starts) AND isfinite(ends) AND ends > starts AND ends - starts <= interval '90 days')
+        CHECK (isfinite(starts) AND isfinite(ends) AND ends > starts AND ends - starts < interval '91 days')
 );
 COMMENT ON TABLE @schema@.job_silence IS
     'Who asked that problems of which jobs don''t alert, until when, and why. Written by silence() and unsilence(); rows stay.';
