@@ -30,7 +30,10 @@ ZONES = (
 )
 BEGIN, END = datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2025, 1, 1, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
-NAMES = {3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]}
+NAMES = {
+    3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
@@ -133,7 +136,9 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
     for change in CHANGES[zone.key]:
         before, shown = ((change - timedelta(seconds=late)).astimezone(zone).replace(tzinfo=None) for late in (1, 0))
         shift = shown - before - timedelta(seconds=1)
-        if after < change <= until and (shift % timedelta(hours=1) or (shift > timedelta(0) and before.day != shown.day)):
+        if after < change <= until and (
+            shift % timedelta(hours=1) or (shift > timedelta(0) and before.day != shown.day)
+        ):
             return True
     return False
 
@@ -171,7 +176,9 @@ def differences(session: psycopg.Connection, count: int, seed: int) -> list[str]
                 # up to the answer, or if that is too late, up to the time that would have been right
                 expected = by_the_clock(schedule, zone, after, answer)
             if answer != expected:
-                wrong.append(f"{schedule!r}, {name!r}, '{after}': {answer.astimezone(zone)} != {expected.astimezone(zone)}")
+                wrong.append(
+                    f"{schedule!r}, {name!r}, '{after}': {answer.astimezone(zone)} != {expected.astimezone(zone)}"
+                )
     return wrong
 
 
