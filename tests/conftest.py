@@ -53,6 +53,7 @@ SLOW = (
     "connection",
     "ctl/test_commands.py",
     "ctl/test_config.py",
+    "ctl/test_config_calendar.py",
     "ctl/test_run.py",
     "ctl/test_standby.py",
     "ctl/test_streams.py",

@@ -8,17 +8,11 @@ from collections.abc import Sequence
 
 import psycopg
 
-from check_jobmon.config.config_file import (
-    ConfigFileMistakes,
-    Configuration,
-    JobConfig,
-    located,
-    read,
-    read_hosts,
-)
+from check_jobmon.config.config_file import ConfigFileMistakes, Configuration, located, read, read_hosts
 from check_jobmon.config.config_table import Change, ConfigTable, changes
 from check_jobmon.config.connection_options import help_formatter, option, path
-from check_jobmon.config.export import above, write, write_data
+from check_jobmon.config.export import refusable, write, write_data
+from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
@@ -54,9 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = read(_source(arguments), read_bytes(arguments.file))
+    found = read(_source(arguments), read_bytes(arguments.file), kept=())
     _print_mistakes(_source(arguments), found.warnings)
     print(f"{_source(arguments)}: {counted(len(found.jobs or ()), 'job')}, {counted(len(found.hosts), 'host')}")
+    if any(job.schedule for job in found.jobs or ()):
+        print(f"only a server can check the schedules in full: jobmonctl config diff {arguments.file} -d DATABASE")
     return DONE
 
 
@@ -69,9 +65,11 @@ def _apply(arguments: argparse.Namespace) -> int:
         with session.transaction("READ WRITE" if writes else "READ ONLY"):
             if writes:
                 table.lock()
-            file = read(source, data, table.upper)
+            rows = table.rows()
+            file = read(source, data, table.upper, () if arguments.prune else rows, table.wrong_times)
             jobs = file.jobs or ()
-            todo = changes(table.rows(), jobs, arguments.prune)
+            table.require_columns(jobs)
+            todo = changes(rows, jobs, arguments.prune)
             if writes:
                 table.make(todo)
         _print_changes(todo, table, writes)
@@ -121,11 +119,10 @@ def _export(arguments: argparse.Namespace) -> int:
             rows = table.rows()
             data = (HEAD + write(rows, table.upper)).encode()
     write_data(arguments.file, data)
-    refusable = above(rows)
-    for job in refusable:
-        what = f"warn {job.warn} of {clean(job.name, 60)} is above error {job.error}"
+    refused = refusable(rows)
+    for what in refused[:SHOWN]:
         print_error(arguments, f"warning: {what}: apply will refuse that")
-    return NOT_DONE if refusable else DONE
+    return NOT_DONE if refused else DONE
 
 
 def _refuse_to_replace(path: str) -> None:
