@@ -17,6 +17,7 @@ from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
+from check_jobmon.ctl.config_suggest import add_suggest_arguments, run_suggest
 from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
 from check_jobmon.ctl.service_definitions import add_arguments as add_service_arguments
 from check_jobmon.ctl.service_definitions import write_services
@@ -164,6 +165,7 @@ ACTIONS = {
     "export": (_export, "write a file from the table"),
     "check": (_check, "report all mistakes in a file"),
     "services": (write_services, "write the services for --per-job, for Nagios or Icinga"),
+    "suggest": (run_suggest, "propose a file from the runs that were logged"),
 }
 """The function of each action, and its line in the help of `config`."""
 
@@ -178,6 +180,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
         if name == "services":
             add_service_arguments(action)
+        elif name == "suggest":
+            add_suggest_arguments(action)
         elif name == "export":
             action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
         else:
