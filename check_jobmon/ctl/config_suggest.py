@@ -4,7 +4,7 @@ import argparse
 import difflib
 from datetime import datetime, timedelta, timezone
 
-from check_jobmon.config.config_file import JobConfig
+from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.config_table import ConfigTable
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse

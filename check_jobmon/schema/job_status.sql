@@ -175,7 +175,9 @@ silenced AS (
             SELECT j.job_name
               FROM with_codes AS j
              WHERE j.active
-               AND (j.upper_name = s.pattern OR j.upper_name LIKE s.name_like OR j.upper_name ~ s.name_regex)
+               AND CASE WHEN s.name_like IS NOT NULL THEN j.upper_name LIKE s.name_like
+                        ELSE j.upper_name = s.pattern OR coalesce(j.upper_name ~ s.name_regex, false)
+                   END
                AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
             OFFSET 0
            ) AS m

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from tests.database import Database, Output, run_module, value
 
