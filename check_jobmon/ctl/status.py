@@ -119,7 +119,7 @@ def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> 
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
-        cells = (_word(job, words), job.name, *times, failures, _reason(job, words))
+        cells = (_word(job, words), job.name, *times, failures, _reason(job, words) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
     columns = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
     return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted} ({title})")

@@ -161,7 +161,7 @@ class JobSummary(nagiosplugin.Summary):
             "-" if job.age is None else duration(max(job.age, 0)),
             "-" if job.duration is None else duration(job.duration, fraction=True),
             f"{job.failures}/{job.sensitivity}",
-            reason or ("running" if job.alive_job_id and not job.unverified else ""),
+            reason or job.outlook,
         )
 
 

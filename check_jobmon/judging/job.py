@@ -159,6 +159,13 @@ class Job(NamedTuple):
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     @property
+    def outlook(self) -> str:
+        """What there is to say of a job of which nothing is wrong: that it runs, or when it is due."""
+        if self.alive_job_id is not None and not self.unverified:
+            return "running"
+        return f"next due {self.due}" if self.due else ""
+
+    @property
     def runbook_url(self) -> str:
         """The runbook's URL for people; empty if there is none."""
         return clean(self.runbook or "", 500)

@@ -35,7 +35,9 @@ def test_what_is_suggested_can_be_applied_and_is_judged(
     database: Database, session: psycopg.Connection, tmp_path: Path
 ) -> None:
     at = nights(session, "NIGHTLY: ETL", 5)
-    session.execute("INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('me', 'ONCE', '2026-01-01', 1)")
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('me', 'ONCE', '2026-01-01', 1)"
+    )
     output = suggest(database)
     assert (output.status, output.stderr) == (0, "")
     clock = "{1:0>2}:{0:0>2}".format(*at.split())
