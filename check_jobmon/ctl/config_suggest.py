@@ -4,11 +4,11 @@ import argparse
 import difflib
 from datetime import datetime, timedelta, timezone
 
-from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.config_table import ConfigTable
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.config.export import write
+from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.suggestion import Run, suggest
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.judging.selection import all_names
