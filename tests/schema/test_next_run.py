@@ -3,12 +3,11 @@
 The oracle is cronsim. It differs from cron(5) or from the rules of docs/calendar.rst, which are followed, only in this:
 
 * It accepts 5/15 for 5-59/15 (and for 5-5/15), W and #, and weekdays such as 5L; cron(5) has steps only after a range or "*".
-* Without a leap in time it never returns a time before the one it began with, but when a clock has just been set back, it may
-  return
-  a fixed time of the hour that came twice, although that has passed. The next one that it returns is right.
-* For a schedule with "*" in minute or hour, it returns midnight, or leaves out the hour after it, if the clock jumps over
-  midnight; and
-  it leaves out the hour after a change by half an hour. There, the minutes that the clock shows are compared one by one.
+* If a clock has just been set back, it may return a fixed time of the hour that came twice although that has passed. The next one
+  that it returns is right.
+* For a schedule with "*" in minute or hour, it is wrong near a change by half an hour, at one minute past the hour, or over
+  midnight: it returns times that the clock doesn't show, leaves some out, or searches for ever. There, the minutes that the clock
+  shows are compared.
 """
 
 import random
@@ -136,7 +135,7 @@ def by_cronsim(schedule: str, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> bool:
-    """Whether the clock of a schedule with "*" in minute or hour is changed by half an hour, or over midnight."""
+    """Whether the clock of a schedule with "*" in minute or hour changes by half an hour, not on the hour, or over midnight."""
     minutes, hours, *_ = schedule.split()
     if not (minutes.startswith("*") or hours.startswith("*")):
         return False
@@ -144,7 +143,7 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
         before, shown = ((change - timedelta(seconds=late)).astimezone(zone).replace(tzinfo=None) for late in (1, 0))
         shift = shown - before - timedelta(seconds=1)
         if after - timedelta(hours=1) < change <= until and (
-            shift % timedelta(hours=1) or (shift > timedelta(0) and before.day != shown.day)
+            shift % timedelta(hours=1) or shown.minute or before.day != shown.day
         ):
             return True
     return False
@@ -153,14 +152,19 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
 def by_the_clock(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> datetime:
     """The first minute after `after` that matches as the clock shows it, or `until`."""
     sim = CronSim(schedule, after)
-    moment = after.replace(second=0, microsecond=0)
-    while (moment := moment + MINUTE) < until:
+    moment = after.replace(second=0, microsecond=0) + MINUTE
+    while moment < until:
         shown = moment.astimezone(zone)
-        if not (shown.month in sim.months and (sim.match_day(shown.date()))):
-            # to the last hours of the day
-            moment += timedelta(hours=max(0, 20 - shown.hour))
-        elif matches(sim, shown):
+        if matches(sim, shown):
             return moment
+        moment += MINUTE
+        # the clock may be set back to the day before
+        day = shown.date() - timedelta(days=1)
+        while not (day.month in sim.months and sim.match_day(day)):
+            day += timedelta(days=1)
+        if day > shown.date():
+            # no clock is further ahead of UTC
+            moment = max(moment, datetime(day.year, day.month, day.day, tzinfo=timezone.utc) - timedelta(hours=15))
     return until
 
 
