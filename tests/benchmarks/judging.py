@@ -4,8 +4,8 @@
 check_job_status(); its rival one aggregate pass over the window of the longest threshold, written plainly, with an index
 on start_time to serve it, and with the parallel workers that PostgreSQL gives it. Then 50,000 rows in job_check_log, of 20
 jobs that have failed for weeks and of all jobs, which all alert then; then the 1,000 jobs with schedules in 20 zones, limits on
-how long they take, and 50 silences; and the whole answer for 5,000 configured jobs as the plugin fetches it, over a new connection
-each time. All take turns on one server; medians and their ratios are printed.
+how long they take, and 50 silences; and the whole answer for 5,000 configured jobs as the plugin fetches it, over a new
+connection each time. All take turns on one server; medians and their ratios are printed.
 """
 
 import argparse
