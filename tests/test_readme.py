@@ -160,7 +160,13 @@ def test_functions_are_all_in_the_reference() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [README, DOCS / "guides/sql-jobs.rst", DOCS / "guides/nagios-icinga.rst", DOCS / "reference/sql.rst"],
+    [
+        README,
+        DOCS / "guides/sql-jobs.rst",
+        DOCS / "guides/nagios-icinga.rst",
+        DOCS / "reference/sql.rst",
+        DOCS / "calendar.rst",
+    ],
     ids=name_of,
 )
 def test_sql_of_the_pages_runs(page: Path, database: Database) -> None:

@@ -11,7 +11,7 @@ from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import Row, Table, show, show_json
 from check_jobmon.sql_files import fill, sql_file
-from check_jobmon.text import clean, counted, duration
+from check_jobmon.text import clean, duration
 
 LONGEST = parse("90 days").length
 END = "SELECT i.id FROM unnest(%s::bigint[]) AS i(id) WHERE @schema@.unsilence(i.id)"
@@ -19,11 +19,11 @@ NOT_OVER = "state.state IN ('in force', 'planned')"
 
 
 class Silence(NamedTuple):
-    """What silences.sql gives of a silence: when it is in words, how many seconds it lasts, `jobs` is how many it matches now."""
+    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when."""
 
     silence_id: int
     pattern: str
-    jobs: int
+    matching: str
     when: str
     seconds: float
     cells: list[str]
@@ -97,8 +97,7 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
         hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
         raise CommandFailed(f"{error.diag.message_primary}: {hint}") from None
     for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])):
-        matching = f"{counted(silence.jobs, 'job')} match{'es' if silence.jobs == 1 else ''} now"
-        print(clean(f"silenced {silence}; {matching if silence.jobs else 'no job matches now'}"))
+        print(clean(f"silenced {silence}; {silence.matching}"))
     return 0
 
 

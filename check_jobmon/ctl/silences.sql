@@ -6,7 +6,8 @@ WITH name AS MATERIALIZED (
 )
 SELECT s.silence_id,
        s.pattern,
-       jobs.jobs,
+       CASE jobs.jobs WHEN 0 THEN 'no job matches now' WHEN 1 THEN '1 job matches now'
+                      ELSE format('%%s jobs match now', jobs.jobs) END,
        CASE WHEN state.state = 'planned' THEN 'from ' || shown.starts || ' ' ELSE '' END || 'until ' || shown.ends,
        date_part('epoch', s.ends - s.starts),
        ARRAY[s.silence_id::text, jobs.jobs::text, s.pattern, concat_ws(' by ', state.state, left(s.ended_by, 200)),

@@ -306,7 +306,9 @@ def test_a_role_that_may_not_read_silences_is_told_that_they_do_not_count(
     try:
         check = database.check("-U", "half_reader", "-v")
         assert (check.status, check.first_line) == (2, CRITICAL)
-        note = "note: silences don't count, because the role may not read them: GRANT SELECT ON jobmon.job_silence"
+        note = (
+            "note: silences don't count, because the role may not read them: GRANT SELECT ON jobmon.job_silence TO it"
+        )
         assert note in check.long_output
         assert "permission denied for table job_silence: GRANT jobmon_monitor TO that role" in refusal(
             jobmonctl(database, "silences", "-U", "half_reader")
