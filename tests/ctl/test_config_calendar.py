@@ -1,5 +1,6 @@
 """jobmonctl config: schedules, durations, and jobs after other jobs, from the file into the table and back."""
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,7 @@ from check_jobmon.schema.scripts import version
 from tests.ctl.test_config import config
 from tests.database import Database, Output, run_module, value
 from tests.schema.test_upgrade import install_version
+from tests.test_readme import DOCS, literal_blocks
 
 FILE = """\
 defaults: {warn: 30m, error: 2h, timezone: Europe/Berlin}
@@ -66,6 +68,19 @@ def test_the_calendar_goes_from_the_file_into_the_table_and_back(
         '~ NIGHTLY LOAD: timezone "Europe/Berlin" -> "UTC", slow 1h or 3x -> 3x',
         '~ REPORT: schedule "@daily" -> "0 8 * * *"',
     ]
+
+
+def test_the_files_of_the_page_are_applied_and_judged(
+    database: Database, session: psycopg.Connection, file: Path
+) -> None:
+    blocks = [block for block in literal_blocks(DOCS / "calendar.rst") if re.match("(defaults|jobs):", block)]
+    assert blocks
+    for block in blocks:
+        session.execute("DELETE FROM jobmon.job_check_config")
+        file.write_text(block)
+        assert config(database, "apply", str(file)).status == 0
+        assert config(database, "diff", str(file)).status == 0
+        assert database.check().first_line.startswith("JOBMON OK")
 
 
 def test_every_column_that_people_may_write_is_kept_in_the_file(session: psycopg.Connection) -> None:
