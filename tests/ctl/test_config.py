@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from check_jobmon.config.config_table import Change, ConfigTable
 from check_jobmon.config.durations import Duration, parse
 from check_jobmon.config.job_fields import JobConfig
-from check_jobmon.schema.scripts import SINCE
 from tests.config.test_config_file import JOBS, NAMES
 from tests.config.test_durations import DURATIONS
 from tests.database import Database, Output, bootstrap, pinned, run_module, until, value
+from tests.schema.test_upgrade import install_version
 
 FILE = """\
 defaults: {warn: 25h, error: 2d, sensitivity: 0}
@@ -551,19 +551,16 @@ def test_texts_that_are_none_are_mistakes_with_their_place(tmp_path: Path, key: 
     assert (output.status, output.stderr.count("\n"), "secret" in output.stderr) == (1, 1, False)
 
 
-def test_texts_need_columns_that_an_earlier_schema_has_not(
-    database: Database, session: psycopg.Connection, tmp_path: Path
-) -> None:
-    session.execute("DROP TABLE jobmon.job_silence")
-    session.execute("ALTER TABLE jobmon.job_log DROP next_due CASCADE")
-    columns = ", ".join(f"DROP {name} CASCADE" for tables in SINCE.values() for name in tables["job_check_config"])
-    session.execute(f"ALTER TABLE jobmon.job_check_config {columns}".encode())
+def test_texts_need_columns_that_an_earlier_schema_has_not(empty_database: Database, tmp_path: Path) -> None:
+    install_version(empty_database, 6)
     path = tmp_path / "jobs.yml"
     path.write_text("jobs: {ETL: {warn: 1h, error: 2h}}")
-    assert config(database, "apply", str(path)).status == 0
+    assert config(empty_database, "apply", str(path)).status == 0
     for key, text in (("owner", "me"), ("schedule", '"@daily"'), ("slow", "3x"), ("escalate", "2")):
         path.write_text(f"jobs: {{ETL: {{warn: 1h, error: 2h, {key}: {text}}}}}")
         for action, status in (("apply", 1), ("diff", 2)):
             said = f'schema "jobmon" has no column for {key}, which job "ETL" has: run "jobmonctl bootstrap"'
-            assert config(database, action, str(path)) == Output(status, "", f"jobmonctl config {action}: {said}\n")
-    assert config(database, "export").stdout.endswith("jobs:\n  ETL: {warn: 1h, error: 2h}\n")
+            assert config(empty_database, action, str(path)) == Output(
+                status, "", f"jobmonctl config {action}: {said}\n"
+            )
+    assert config(empty_database, "export").stdout.endswith("jobs:\n  ETL: {warn: 1h, error: 2h}\n")

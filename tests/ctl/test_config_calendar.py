@@ -1,5 +1,6 @@
 """jobmonctl config: schedules, durations, and jobs after other jobs, from the file into the table and back."""
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -10,6 +11,7 @@ from check_jobmon.schema.scripts import version
 from tests.ctl.test_config import config
 from tests.database import Database, Output, run_module, value
 from tests.schema.test_upgrade import install_version
+from tests.test_readme import DOCS, literal_blocks
 
 FILE = """\
 defaults: {warn: 30m, error: 2h, timezone: Europe/Berlin}
@@ -66,6 +68,19 @@ def test_the_calendar_goes_from_the_file_into_the_table_and_back(
         '~ NIGHTLY LOAD: timezone "Europe/Berlin" -> "UTC", slow 1h or 3x -> 3x',
         '~ REPORT: schedule "@daily" -> "0 8 * * *"',
     ]
+
+
+def test_the_files_of_the_page_are_applied_and_judged(
+    database: Database, session: psycopg.Connection, file: Path
+) -> None:
+    blocks = [block for block in literal_blocks(DOCS / "calendar.rst") if re.match("(defaults|jobs):", block)]
+    assert blocks
+    for block in blocks:
+        session.execute("DELETE FROM jobmon.job_check_config")
+        file.write_text(block)
+        assert config(database, "apply", str(file)).status == 0
+        assert config(database, "diff", str(file)).status == 0
+        assert database.check().first_line.startswith("JOBMON OK")
 
 
 def test_every_column_that_people_may_write_is_kept_in_the_file(session: psycopg.Connection) -> None:
@@ -196,3 +211,49 @@ def test_every_role_that_may_diff_learns_of_wrong_schedules(
         assert (output.status, output.stderr.count("\n")) == (2, 1)
     finally:
         session.execute("DROP ROLE calendar_reader")
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "said"),
+    [
+        *(
+            (name, written, f"{name} has to be a time that a run can take, such as '90 minutes', and this is {shown}")
+            for name in ("warn_duration", "error_duration", "min_duration")
+            for written, shown in (("0", "00:00:00"), ("-1 hour", "-01:00:00"), ("1 day -30 hours", "1 day -30:00:00"))
+        ),
+        ("slow_factor", "1", "slow_factor has to be more than 1, and at most 1000, and this is 1"),
+        ("slow_factor", "-3", "slow_factor has to be more than 1, and at most 1000, and this is -3"),
+        ("slow_factor", "NaN", "slow_factor has to be more than 1, and at most 1000, and this is NaN"),
+        ("slow_factor", "infinity", "slow_factor has to be more than 1, and at most 1000, and this is Infinity"),
+        ("escalate", "0", "escalate has to be at least 1, and this is 0: NULL means never"),
+        ("timezone", None, "timezone can't be NULL: write 'UTC', or leave it out"),
+        ("timezone", "", 'time zone "" is not in pg_timezone_names'),
+        ("schedule", "", 'the schedule "" is empty'),
+        ("schedule", "infinity", 'the schedule "infinity" has 1 of the five fields'),
+    ],
+)
+def test_nonsense_in_sql_is_refused_in_a_sentence(
+    session: psycopg.Connection, column: str, written: str | None, said: str
+) -> None:
+    insert = "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold"
+    session.execute(f"{insert}) VALUES ('A', '1h', '2h')".encode())
+    for statement in (
+        f"{insert}, {column}) VALUES ('B', '1h', '2h', %s)",
+        f"UPDATE jobmon.job_check_config SET {column} = %s",
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+            session.execute(statement.encode(), [written])
+        assert (refused.value.diag.message_primary or "").startswith(said)
+
+
+def test_infinite_durations_are_refused_in_a_sentence(session: psycopg.Connection) -> None:
+    if session.info.server_version < 170000:
+        pytest.skip("infinite intervals are new in PostgreSQL 17")
+    for name in ("warn_duration", "error_duration", "min_duration"):
+        for infinity in ("infinity", "-infinity"):
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"^{name} has to be .* this is {infinity}"):
+                session.execute(
+                    "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, "
+                    f"{name}) VALUES ('B', '1h', '2h', %s)".encode(),
+                    [infinity],
+                )
