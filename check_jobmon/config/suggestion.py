@@ -94,15 +94,13 @@ def _suggestion(runs: Sequence[Run], period: int, now: datetime, before: Sequenc
     placed = _phase([run.wall % period for run in runs], period)
     if placed is None or Run(now, None).wall - runs[0].wall > 40 * period * len(runs):
         return None
-    times, tolerance = _Times(period, placed[0]), placed[1]
+    any_time, tolerance = _Times(period, placed[0]), placed[1]
     first: dict[int, Run] = {}
     for run in runs:
-        first.setdefault(times.slot(run.wall), run)
-    punctual = [slot for slot, run in first.items() if run.wall - times.due(slot) <= tolerance]
-    found = punctual and _with_days(times, punctual)
-    if not found:
+        first.setdefault(any_time.slot(run.wall), run)
+    punctual = [slot for slot, run in first.items() if run.wall - any_time.due(slot) <= tolerance]
+    if not punctual or not (times := _with_days(any_time, punctual)):
         return None
-    times = found
     last = times.slot(Run(now, None).wall - tolerance - 5) - 1
     due = [slot for slot in range(punctual[0], max(last, punctual[-1]) + 1) if times.includes(slot)]
     served = [slot for slot in due if slot in first]
@@ -139,7 +137,8 @@ def _phase(offsets: list[float], period: int) -> tuple[int, float] | None:
         if early - max(0.5, width / 2) < apart < early:
             early = apart
     width -= early
-    step = 1 if width <= 2 or period <= 10 else 5 if width <= 15 else 15
+    # where runs vary, an earlier one is to be expected, the more so the fewer there are
+    step = 1 if width <= 2 or period <= 10 else 5 if width <= 15 and len(offsets) >= 20 else 15
     phase = int((start + early + 5 / 60) // step * step)
     return None if width > min(0.45 * period, 50) else (phase % period, start + early + 2 * max(1.0, width) - phase)
 
@@ -180,7 +179,7 @@ def _steady(times: _Times, slots: Sequence[int], late: Sequence[float]) -> bool:
     middle, limit = statistics.median_low(late), max(0.5, 0.6 * spread)
     if any(len(group) > 2 and abs(statistics.median_low(group) - middle) > limit for group in groups.values()):
         return False
-    return spread <= 0.5 or statistics.correlation(range(len(late)), late) < 0.8
+    return spread <= 0.5 or abs(statistics.correlation(range(len(late)), late)) < 0.8
 
 
 def _moved(times: _Times, runs: Sequence[Run], minutes: int) -> float:

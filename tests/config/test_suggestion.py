@@ -240,6 +240,7 @@ LOGS: dict[str, tuple[list[Run], str | None]] = {
     "every five minutes of a loop": (drifting(5, 6000, 3), None),
     "every five minutes of a loop that hardly takes time": (drifting(5, 6000, 0.1), None),
     "a loop of a day and two minutes": (drifting(1440, 60, 120), None),
+    "a loop of a day but a minute": (drifting(1439, 60, 0), None),
     "three times in an hour, unevenly": (
         [run for run in Log().every(20) if run.start.minute < 40],
         None,
