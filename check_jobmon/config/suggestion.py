@@ -8,17 +8,19 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from check_jobmon.config.durations import Duration
-from check_jobmon.text import duration
+from check_jobmon.config.job_fields import Slow
+from check_jobmon.text import counted, duration
 
 PERIODS = (1440, 60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2, 1)
 """Minutes from one run to the next, but for the hours and days on which the job doesn't run."""
 _NICE = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1080, *range(1440, 72000, 1440))
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_HOURS = tuple(map(str, range(24)))
 _LAST = 32
-"""Stands for the last day of a month."""
+_DAYS = (*map(str, range(_LAST)), "L")
 
 
 class Run(NamedTuple):
@@ -35,11 +37,10 @@ class Run(NamedTuple):
         return self.start.toordinal() * 1440 + self.start.hour * 60 + self.start.minute + self.start.second / 60
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    """The job's keys of the configuration file, none if nothing is certain, and comments that say why."""
+class Suggestion(NamedTuple):
+    """The fields of the job's JobConfig, none if nothing is certain, and comments that say why."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
     why: tuple[str, ...]
 
 
@@ -68,8 +69,8 @@ class _Times:
         """As crontab(5) has it."""
         every = f"{self.phase}-59" if self.phase else "*"
         minute = str(self.phase % 60) if self.period >= 60 else "*" if self.period == 1 else f"{every}/{self.period}"
-        days = f"* * {_field(self.days, _WEEKDAYS)}" if self.kind == "weekday" else f"{_field(self.days)} * *"
-        return f"{minute} {_field(self.hours)} {days}".replace("0-23", "*").replace("sun-sat", "*").replace("32", "L")
+        days = f"* * {_field(self.days, _WEEKDAYS)}" if self.kind == "weekday" else f"{_field(self.days, _DAYS)} * *"
+        return f"{minute} {_field(self.hours, _HOURS)} {days}"
 
 
 def suggest(runs: Sequence[Run], now: datetime) -> Suggestion:
@@ -82,25 +83,24 @@ def suggest(runs: Sequence[Run], now: datetime) -> Suggestion:
                 return found
         size = size * 7 // 10  # the schedule may have changed
     apart = [(after.start - before.start).total_seconds() for before, after in itertools.pairwise(runs)]
-    between = f", {duration(min(apart))} to {duration(max(apart))} apart" if apart else ""
-    dates = " to ".join(dict.fromkeys(f"{run.start:%Y-%m-%d}" for run in (*runs[:1], *runs[-1:])))
-    return Suggestion({}, (f"no schedule found: runs {len(runs)}, {dates}{between}",))
+    days = " to ".join(dict.fromkeys(f"{run.start:%Y-%m-%d}" for run in (*runs[:1], *runs[-1:])))
+    between = f"{duration(min(apart))} to {duration(max(apart))} apart" if apart else ""
+    seen = ", ".join(filter(None, (counted(len(runs), "run"), days, between)))
+    return Suggestion({}, (f"no schedule found: {seen}",))
 
 
 def _suggestion(runs: Sequence[Run], period: int, now: datetime, before: Sequence[Run]) -> Suggestion | None:
     """What the runs say if they follow times of this period beyond doubt. `before` are as many runs before them."""
     placed = _phase([run.wall % period for run in runs], period)
-    if placed is None or runs[-1].wall - runs[0].wall > 40 * period * len(runs):
+    if placed is None or Run(now, None).wall - runs[0].wall > 40 * period * len(runs):
         return None
-    times, tolerance = _Times(period, placed[0]), placed[1]
+    any_time, tolerance = _Times(period, placed[0]), placed[1]
     first: dict[int, Run] = {}
     for run in runs:
-        first.setdefault(times.slot(run.wall), run)
-    punctual = [slot for slot, run in first.items() if run.wall - times.due(slot) <= tolerance]
-    found = punctual and _with_days(times, punctual)
-    if not found:
+        first.setdefault(any_time.slot(run.wall), run)
+    punctual = [slot for slot, run in first.items() if run.wall - any_time.due(slot) <= tolerance]
+    if not punctual or not (times := _with_days(any_time, punctual)):
         return None
-    times = found
     last = times.slot(Run(now, None).wall - tolerance - 5) - 1
     due = [slot for slot in range(punctual[0], max(last, punctual[-1]) + 1) if times.includes(slot)]
     served = [slot for slot in due if slot in first]
@@ -137,7 +137,8 @@ def _phase(offsets: list[float], period: int) -> tuple[int, float] | None:
         if early - max(0.5, width / 2) < apart < early:
             early = apart
     width -= early
-    step = 1 if width <= 2 or period <= 10 else 5 if width <= 15 else 15
+    # where runs vary, an earlier one is to be expected, the more so the fewer there are
+    step = 1 if width <= 2 or period <= 10 else 5 if width <= 15 and len(offsets) >= 20 else 15
     phase = int((start + early + 5 / 60) // step * step)
     return None if width > min(0.45 * period, 50) else (phase % period, start + early + 2 * max(1.0, width) - phase)
 
@@ -178,7 +179,7 @@ def _steady(times: _Times, slots: Sequence[int], late: Sequence[float]) -> bool:
     middle, limit = statistics.median_low(late), max(0.5, 0.6 * spread)
     if any(len(group) > 2 and abs(statistics.median_low(group) - middle) > limit for group in groups.values()):
         return False
-    return spread <= 0.5 or statistics.correlation(range(len(late)), late) < 0.8
+    return spread <= 0.5 or abs(statistics.correlation(range(len(late)), late)) < 0.8
 
 
 def _moved(times: _Times, runs: Sequence[Run], minutes: int) -> float:
@@ -187,11 +188,11 @@ def _moved(times: _Times, runs: Sequence[Run], minutes: int) -> float:
     return sum(times.includes(slot) and wall - times.due(slot) < 30 for wall, slot in slots) / max(1, len(runs))
 
 
-def _limits(times: _Times, runs: Sequence[Run], late: Sequence[float], counted: str) -> Suggestion:
+def _limits(times: _Times, runs: Sequence[Run], late: Sequence[float], share: str) -> Suggestion:
     most, least = _most(late), max(5, min(15, times.period))
-    values = {"schedule": f'"{times}"', "warn": _limit(max(least, 2 * most)), "error": _limit(max(least, most) * 4)}
-    days = _field(times.days, _WEEKDAYS) if times.kind == "weekday" else f"{_field(times.days)} of the month"
-    on = {"sun-sat": "every day", "mon-fri": "on weekdays", "32 of the month": "on the last day of the month"}
+    values = {"schedule": str(times), "warn": _limit(max(least, 2 * most)), "error": _limit(max(least, most) * 4)}
+    days = _field(times.days, _WEEKDAYS) if times.kind == "weekday" else f"{_field(times.days, _DAYS)} of the month"
+    on = {"*": "every day", "mon-fri": "on weekdays", "L of the month": "on the last day of the month"}
     ends = [
         f"{int(times.phase + minutes) // 60 % 24:02}:{int(times.phase + minutes) % 60:02}"
         for minutes in (min(late), most)
@@ -199,13 +200,13 @@ def _limits(times: _Times, runs: Sequence[Run], late: Sequence[float], counted: 
     began = (
         f"{' to '.join(dict.fromkeys(ends))}" if times.period == 1440 else f"up to {duration(max(1, most * 60))} late"
     )
-    why = [f"{counted} since {runs[0].start:%Y-%m-%d} began {began} {on.get(days, f'on {days}')}"]
+    why = [f"{share} since {runs[0].start:%Y-%m-%d} began {began} {on.get(days, f'on {days}')}"]
     seconds = [run.seconds for run in runs if run.good and run.seconds is not None]
     if len(seconds) >= 5:
         usual, longest = statistics.median(seconds), _most(seconds)
         why.append(f"half took at most {duration(usual)}, 95% at most {duration(longest)}")
         if longest <= 5 * max(usual, 12):
-            values["slow"] = _limit(max(1, longest / 30))
+            values["slow"] = Slow(_limit(max(1, longest / 30)))
     return Suggestion(values, tuple(why))
 
 
@@ -214,16 +215,18 @@ def _most(numbers: Sequence[float]) -> float:
     return sorted(numbers)[int(0.95 * len(numbers))]
 
 
-def _limit(minutes: float) -> str:
+def _limit(minutes: float) -> Duration:
     """The next longer time that people would choose."""
-    return str(Duration(microseconds=60_000_000 * next((limit for limit in _NICE if limit >= minutes), _NICE[-1])))
+    return Duration(microseconds=60_000_000 * next((limit for limit in _NICE if limit >= minutes), _NICE[-1]))
 
 
-def _field(numbers: frozenset[int], names: Sequence[str] = ()) -> str:
+def _field(numbers: frozenset[int], names: Sequence[str]) -> str:
     """Numbers as a list and ranges of crontab(5)."""
+    if len(numbers) == len(names):
+        return "*"
     words = []
     for _, group in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
-        part = [names[number] if names else str(number) for _, number in group]
+        part = [names[number] for _, number in group]
         words.append(f"{part[0]}-{part[-1]}" if len(part) > 2 else ",".join(part))
     return ",".join(words)
 

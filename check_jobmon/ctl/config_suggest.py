@@ -50,25 +50,22 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         with session.transaction("READ ONLY"):
             names = table.upper(arguments.names)
         unconfigured = fill(sql_file("ctl/unconfigured_names.sql"), {"all_names": all_names(schema)})
-        values = {"job_runs": job_runs("asked.job_name", "asked.number"), "refusal": REFUSAL}
-        query = fill(sql_file("ctl/runs_since.sql"), values)
-        found: list[str] = []
+        runs_of_job = job_runs("asked.job_name", "asked.number")
+        query = fill(sql_file("ctl/runs_since.sql"), {"job_runs": runs_of_job, "refusal": REFUSAL})
+        lines: list[str] = []
         for name in dict.fromkeys(names) if names else [row[0] for row in log.rows(unconfigured)]:
             rows = log.rows(query, name, RUNS, zone, arguments.since)
-            if not rows:
+            if names and not rows:
                 log.require_name(name)
-            suggestion = suggest([Run(_time(*row[:2]), *row[2:]) for row in rows], _time(number, offset))
-            if not suggestion.values:
-                found.append(f"  # {title(name)}: {suggestion.why[0]}\n")
+            values, why = suggest([Run(_time(*row[:2]), *row[2:]) for row in rows], _time(number, offset))
+            if not values:
+                lines.append(f"  # {title(name)}: {why[0]}\n")
                 continue
-            found += [f"  # {line}\n" for line in suggestion.why]
             with session.transaction("READ ONLY"):
-                entry = write([JobConfig(name, parse("1d"), parse("1d"))], table.upper)
-            fields = {**suggestion.values, **({"timezone": zone} if zone != "UTC" else {})}
-            before = entry.removeprefix("jobs:\n").rpartition("{")[0]
-            found.append(f"{before}{{{', '.join(f'{key}: {value}' for key, value in fields.items())}}}\n")
-        proposed = any(not line.startswith("  #") for line in found)
-        print(f"# Suggested by: jobmonctl config suggest\njobs:{'' if proposed else ' {}'}\n{''.join(found)}", end="")
+                entry = write([JobConfig(name, timezone=zone, **values)], table.upper)
+            lines += [f"  # {line}\n" for line in why] + [entry.removeprefix("jobs:\n")]
+    nothing = " {}" if all(line.startswith("  #") for line in lines) else ""
+    print(f"# as suggested by: jobmonctl config suggest --timezone {zone}\njobs:{nothing}\n{''.join(lines)}", end="")
     return 0
 
 

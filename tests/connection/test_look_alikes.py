@@ -200,6 +200,8 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "STRING": f"host={trapped.server.folder}",
         "WHERE": f"nagios:{tmp_path}",
         "SCHEMA": "jobmon",
+        "ZONE": "Europe/Berlin",
+        "AGE": "60d",
     }
 
 

@@ -33,6 +33,7 @@ MAY: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("config", "diff"): (READERS, "monitor"),
     ("config", "export"): (READERS, "monitor"),
     ("config", "services"): (READERS, "monitor"),
+    ("config", "suggest"): (READERS, "monitor"),
     ("config", "check"): (("nobody", *ROLES), ""),
     ("run",): (("log", "admin"), "log"),
     ("bootstrap",): ((), ""),
@@ -116,8 +117,9 @@ def _run(database: Database, command: tuple[str, ...], user: str, job: int, fold
     elif first == "config":
         file = folder / "jobs.yml" if rest != ["export"] else folder / f"{user}.yml"
         rest, arguments = [], [*rest, str(file)]
-    if command == ("config", "services"):
-        return run_module("check_jobmon.ctl", *command, "--nagios", *database.options[:-2], "-U", user)
+    if command in (("config", "services"), ("config", "suggest")):
+        format = ["--nagios"] if command == ("config", "services") else []
+        return run_module("check_jobmon.ctl", *command, *format, *database.options[:-2], "-U", user)
     if first == "config":
         action, file_name = arguments
         where = [] if action == "check" else [*database.options[:-2], "-U", user]
