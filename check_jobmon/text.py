@@ -156,6 +156,24 @@ def duration(seconds: float, *, fraction: bool = False) -> str:
     raise AssertionError
 
 
+def without_zone(time: str) -> str:
+    """A time as PostgreSQL has it, or ISO 8601, to the second and without its offset from UTC: the zone is shown once beside it.
+
+    >>> [without_zone(t) for t in ("2024-02-29T01:02:03.456789+05:30", "0044-03-15 12:00:00-00:53:28 BC", "infinity")]
+    ['2024-02-29 01:02:03', '0044-03-15 12:00:00 BC', 'infinity']
+    """
+    return re.sub(r"^(-?\d+-\d\d-\d\d)[T ]([\d:]{8})(\.\d+)? ?([+-][\d:]+)?", r"\1 \2", time)
+
+
+def heading(column: str, zone: str) -> str:
+    """A column's title that names the zone of the times in it, if it is known.
+
+    >>> heading("STARTED", "Europe/Berlin")
+    'STARTED (Europe/Berlin)'
+    """
+    return f"{column} ({zone})" if zone else column
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun.
 

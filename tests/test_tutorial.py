@@ -13,7 +13,8 @@ from check_jobmon.demo.server import Server, wheel_binaries
 
 TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.rst"
 VARYING = (
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d(:?\d\d)?", "TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
+    (r"\(\w+(/\w+)*\)", "(ZONE)"),
     (r"\b\d+(\.\d+)?(ms|s)\b", "SECONDS"),
     (r"jobmon_link_\d+", "jobmon_link_NNN"),
     (r"pid \d+", "pid PID"),

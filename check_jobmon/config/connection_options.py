@@ -80,8 +80,8 @@ def option(parser: argparse._ActionsContainer, spelling: str, text: str, convert
         parser.add_argument(*names, metavar=last, type=convert, help=text, **settings)
 
 
-def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them."""
+def add_connection_arguments(parser: argparse.ArgumentParser, times: bool = True) -> None:
+    """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them; for who prints `times`, their zone."""
     group = parser.add_argument_group(
         "connection",
         "Defaults come from libpq's environment variables (PGHOST, PGSERVICE, ...), the\npassword from ~/.pgpass.",
@@ -96,6 +96,10 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--schema SCHEMA", f"schema of the job log (default: {DEFAULT_SCHEMA})", filled)
     places = "$CHECK_JOBMON_CONFIG, else ~/.config/check_jobmon.yml and /etc/check_jobmon.yml"
     option(group, "--config FILE", f"configuration file; its 'hosts:' defines names for -H (default: {places})", path)
+    if times:
+        zone = group.add_mutually_exclusive_group()
+        option(zone, "--utc", "print times in UTC (default: in the session's time zone, see TimeZone, PGTZ)")
+        option(zone, "--local", "print times in this machine's time zone (TZ, else /etc/localtime)")
 
 
 def connection_parameters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Turns connection arguments into libpq's parameters and a schema. Looks up names for hosts in the configuration file.
+"""Turns connection arguments into libpq's parameters, its time zone and a schema. Looks up hosts in the configuration file.
 
 YAML is imported only if a file exists; otherwise this costs two stat() calls.
 """
@@ -31,8 +31,12 @@ class Location(NamedTuple):
 def locate(arguments: argparse.Namespace, also: "tuple[Host, ...]" = ()) -> Location:
     """What the connection arguments mean: -H NAME may be a name in the configuration file, and options win over it.
 
-    `also` are hosts that the caller knows already; they win over those of the files. Raises ConfigFileError.
+    `also` are hosts that the caller knows already; they win over those of the files. Sets PGTZ for --utc and --local.
+    Raises ConfigFileError.
     """
+    if getattr(arguments, "utc", False) or getattr(arguments, "local", False):
+        # libpq asks for it as it connects; PgBouncer, too, keeps it for each of its clients
+        os.environ["PGTZ"] = "UTC" if arguments.utc else local_zone()
     given = connection_parameters(arguments)
     name, host = arguments.host, None
     if name and "/" not in name:
@@ -47,6 +51,19 @@ def locate(arguments: argparse.Namespace, also: "tuple[Host, ...]" = ()) -> Loca
     if any(place in found for place in _PLACES):
         del given["host"]
     return Location({**found, **given}, arguments.schema or host.schema or DEFAULT_SCHEMA)
+
+
+def local_zone() -> str:
+    """The name of this machine's time zone, from TZ (as tzset(3) reads it) or /etc/localtime. Raises ConfigFileError."""
+    given = os.environ.get("TZ")
+    place = os.path.realpath("/etc/localtime") if given is None else given.removeprefix(":")
+    name = place.rpartition("zoneinfo/")[2]
+    if name.startswith("/") and os.path.exists(name):
+        raise ConfigFileError(
+            f"--local: {clean(name, 100)} doesn't tell its time zone's name: set TZ, to Europe/Berlin for one"
+        )
+    # as the C library has it where nothing is set
+    return "UTC" if not name or name.startswith("/") else name
 
 
 def files(given: str | None) -> list[str]:

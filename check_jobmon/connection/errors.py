@@ -33,6 +33,7 @@ HINTS = {
     "too many (clients|connections)|remaining connection slots": (
         "raise the limit, or see who holds the connections in pg_stat_activity"
     ),
+    "TimeZone": "give --utc, or set TZ for --local, or PGTZ, to a name in pg_timezone_names, such as Europe/Berlin",
     "unrecognized configuration parameter|invalid value for parameter": "correct PGOPTIONS, or the role's settings",
     "^ out of memory|memory for (query result|input buffer)|got message type|received invalid|authentication request|COPY can": (
         "see that it is PostgreSQL that answers there"
@@ -75,7 +76,8 @@ def connection_error(error: psycopg.Error) -> CheckImpossible | DatabaseUnreacha
         return CheckImpossible(
             f"the connection parameters are wrong: {text}: correct the options, PG... or the service"
         )
-    return DatabaseUnreachable(f"{text}: {hint_for(text)}")
+    hint = hint_for(text)
+    return CheckImpossible(f"{text}: {hint}") if hint is HINTS["TimeZone"] else DatabaseUnreachable(f"{text}: {hint}")
 
 
 def one_line(error: psycopg.Error) -> str:

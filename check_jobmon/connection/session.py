@@ -71,12 +71,14 @@ class _LenientBinary(_LenientText):
 class Pinned:
     """A connection, blocking or asyncio's, and the beginning of each transaction on it.
 
-    `parameters` are libpq's. `dbname`, `user` and `connect_seconds` are known once it is connected.
+    `parameters` are libpq's. `dbname`, `user`, `zone` (the time zone's name, empty if a pooler doesn't tell it) and
+    `connect_seconds` are known once it is connected.
     """
 
     _connection: "psycopg.BaseConnection[Any]"
     dbname: str
     user: str
+    zone: str
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self.parameters = parameters
@@ -108,6 +110,7 @@ class Pinned:
         self.connect_seconds = time.monotonic() - started
         self.dbname = self._connection.pgconn.db.decode("utf-8", "replace")
         self.user = self._connection.pgconn.user.decode("utf-8", "replace")
+        self.zone = clean(self.info.parameter_status("TimeZone") or "", 100)
         self._encoded = self.info.parameter_status("server_encoding") != "SQL_ASCII"
         if not self._encoded:
             for type_name in ("text", "name", "varchar"):

@@ -66,7 +66,7 @@ def _list(log: JobLog, job_ids: list[int]) -> None:
     """Print the failed runs, newest first; job_log_clear may have deleted some."""
     logged = [row[0] for row in log.rows(LOGGED, job_ids)]
     if logged:
-        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED])))
+        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED]), log.session.zone))
     if len(logged) > LISTED:
         print(f"and {len(logged) - LISTED} more")
     if len(logged) < len(job_ids):

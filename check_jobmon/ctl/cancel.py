@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from check_jobmon.config.connection_options import option
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, waiting_time
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
-from check_jobmon.ctl.run_queries import Run, run_with_id, steps, time_text
+from check_jobmon.ctl.run_queries import Run, run_with_id, steps
 from check_jobmon.sql_files import sql_file
-from check_jobmon.text import clean, duration
+from check_jobmon.text import clean, duration, heading, without_zone
 
 IDLE = ("idle", "idle in transaction", "idle in transaction (aborted)")
 PAUSE = 0.1
@@ -94,7 +94,8 @@ def _wait(log: JobLog, run: Run, called: str, wait: float) -> Backend | None:
 def _cancellable(log: JobLog, run: Run) -> Backend:
     """The run's backend. Raises CommandFailed where there is nothing to cancel."""
     if run.end_time:
-        raise CommandFailed(f"{run.label} is already over: it ended at {time_text(run.end_time)} as {run.word}")
+        end = heading(without_zone(run.end_time), log.session.zone)
+        raise CommandFailed(f"{run.label} is already over: it ended at {end} as {run.word}")
     if run.pid < 0:
         raise CommandFailed(
             f"{run.label} is run by another server, by its pid {-run.pid}: cancel it there; if it is gone, end the run with "
@@ -119,14 +120,15 @@ def _describe(log: JobLog, run: Run, backend: Backend) -> list[str]:
     """The lines that show the run, its last step and its statement."""
     session = [backend.application, backend.address and f"from {backend.address}", backend.state]
     seen = ", ".join(part for part in session if part)
+    start = heading(without_zone(run.start_time), log.session.zone)
     lines = [
-        f"{run.label}, started {time_text(run.start_time)}, running for {run.duration_text}",
+        f"{run.label}, started {start}, running for {run.duration_text}",
         f"owner {run.owner}, {run.place}" + (f" ({seen})" if seen else ""),
     ]
     logged, earlier = steps(log, run)
     if logged:
         place = "the last step" if earlier else f"step {len(logged)}"
-        lines.append(f"{place}: {logged[-1].action}, since {time_text(logged[-1].start_time)}")
+        lines.append(f"{place}: {logged[-1].action}, since {without_zone(logged[-1].start_time)}")
     if backend.query:
         lines.append(f"{'last statement' if backend.state in IDLE else 'statement'}: {clean(backend.query, 300)}")
     return [clean(line) for line in lines]

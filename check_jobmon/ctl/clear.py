@@ -16,7 +16,7 @@ from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, 
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
 from check_jobmon.sql_files import sql_file
-from check_jobmon.text import clean, counted
+from check_jobmon.text import clean, counted, heading
 
 COUNT = "SELECT count(*) FROM @schema@.job_log WHERE start_time < %s::timestamptz"
 KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"
@@ -80,7 +80,7 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
         stay.append(f"{counted(len(kept), 'last run')} that the check needs ({', '.join(kept[:5])}{more})")
     if not may_see_kept:
         stay.append("those that the check needs")
-    preview = f"{counted(old, 'run')} started before {shown}, {text} ago"
+    preview = f"{counted(old, 'run')} started before {heading(shown, log.session.zone)}, {text} ago"
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 

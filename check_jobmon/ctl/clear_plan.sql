@@ -2,7 +2,7 @@
 -- run must have started to be deleted (to print, and exact), whether the role may clear, and may see what stays.
 SELECT i.i::text,
        i.i < '0',
-       to_char(b.before, 'YYYY-MM-DD HH24:MI:SS OF'),
+       to_char(b.before, 'YYYY-MM-DD HH24:MI:SS'),
        b.before::text,
        has_function_privilege(to_regprocedure('@schema@.job_log_clear(interval)'), 'EXECUTE'),
        coalesce(has_function_privilege(to_regprocedure('@schema@.job_log_kept()'), 'EXECUTE'), false)

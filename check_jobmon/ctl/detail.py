@@ -6,8 +6,9 @@ from typing import Any
 
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
-from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps, time_text
+from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps
 from check_jobmon.ctl.table import Row, Table, show, show_json, show_title
+from check_jobmon.text import heading, without_zone
 
 FAILED = "!!"
 """Marks the steps that failed, where colours are not seen."""
@@ -38,7 +39,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         if number:
             print()
         show_title(_headline(one), one.code)
-        show_title(_origin(one), 0)
+        show_title(_origin(one, "" if number else log.session.zone), 0)
         logged, earlier = steps(log, one)
         if earlier:
             print(f"its last {len(logged)} steps; those before are left out")
@@ -60,9 +61,9 @@ def _headline(run: Run) -> str:
     return f"{run.label}: {ended.get(run.state, run.state)}"
 
 
-def _origin(run: Run) -> str:
-    end = f", ended {time_text(run.end_time)}" if run.end_time else ""
-    return f"started {time_text(run.start_time)}{end}, by {run.owner}, {run.place}"
+def _origin(run: Run, zone: str) -> str:
+    end = f", ended {without_zone(run.end_time)}" if run.end_time else ""
+    return f"{heading(f'started {without_zone(run.start_time)}{end}', zone)}, by {run.owner}, {run.place}"
 
 
 def timeline(run: Run, logged: list[Step]) -> Table:

@@ -2,21 +2,22 @@
 
 import statistics
 
-from check_jobmon.ctl.run_queries import Run, duration_text, time_text
+from check_jobmon.ctl.run_queries import Run, duration_text
 from check_jobmon.ctl.table import Row, Table
+from check_jobmon.text import heading, without_zone
 
 WIDTH = 30
 """Columns of the longest bar."""
 
 
-def chart(found: list[Run]) -> Table:
-    """The runs as a table with bars, under a title that sums them up."""
+def chart(found: list[Run], zone: str) -> Table:
+    """The runs as a table with bars, under a title that sums them up; the zone is that of their times."""
     longest = max((run.seconds or 0 for run in found), default=0)
     rows = [
-        Row((str(run.job_id), time_text(run.start_time), run.word, run.duration_text, _bar(run, longest)), run.code)
+        Row((str(run.job_id), without_zone(run.start_time), run.word, run.duration_text, _bar(run, longest)), run.code)
         for run in found
     ]
-    columns = ("JOB_ID", "STARTED", "STATUS", "TOOK", "DURATION")
+    columns = ("JOB_ID", heading("STARTED", zone), "STATUS", "TOOK", "DURATION")
     return Table(columns, rows, ("JOB_ID", "TOOK"), ("DURATION",), _summary(found))
 
 

@@ -7,7 +7,7 @@ from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import Row, Table
 from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import fill, sql_file
-from check_jobmon.text import duration
+from check_jobmon.text import duration, heading, without_zone
 
 MOST_STEPS = 1000
 """Steps of a run that are shown, the last ones."""
@@ -111,25 +111,14 @@ def steps(log: JobLog, run: Run) -> tuple[list[Step], bool]:
     return found[-MOST_STEPS:], len(found) > MOST_STEPS
 
 
-def table(found: list[Run]) -> Table:
-    """Runs as a table."""
-    columns = ("JOB_ID", "JOB", "STARTED", "TOOK", "STATUS", "OWNER", "PID", "WHY")
+def table(found: list[Run], zone: str) -> Table:
+    """Runs as a table; the zone is that of their times."""
+    columns = ("JOB_ID", "JOB", heading("STARTED", zone), "TOOK", "STATUS", "OWNER", "PID", "WHY")
     rows = []
     for r in found:
-        what = (time_text(r.start_time), r.duration_text, r.word, r.owner, str(r.pid), r.why)
+        what = (without_zone(r.start_time), r.duration_text, r.word, r.owner, str(r.pid), r.why)
         rows.append(Row((str(r.job_id), r.job_name, *what), r.code))
     return Table(columns, rows, right=("JOB_ID", "TOOK", "PID"))
-
-
-def time_text(time: str) -> str:
-    """A time of ISO 8601 as people read it, to the second; any other as it is.
-
-    >>> time_text("2024-02-29T01:02:03.456789+05:30"), time_text("2024-02-29T01:02:03.456789+00:00")
-    ('2024-02-29 01:02:03 +05:30', '2024-02-29 01:02:03 +00')
-    """
-    if time[10:11] != "T":
-        return time  # infinity, or a year before 2 or after 9998
-    return f"{time[:10]} {time[11:19]} {time[26:].removesuffix(':00')}".rstrip()
 
 
 def duration_text(seconds: float | None) -> str:

@@ -56,7 +56,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     elif command == "history":
         from check_jobmon.ctl.history import chart
 
-        show(chart(found))
+        show(chart(found, log.session.zone))
     else:
-        show(table(found))
+        show(table(found, log.session.zone))
     return 0

@@ -15,8 +15,7 @@ from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import Row, Table, coloured, console, show, show_json
 from check_jobmon.judging.job import Job, Words
-
-NOW = "%Y-%m-%d %H:%M:%S %z"
+from check_jobmon.text import duration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,25 +56,26 @@ def _shown(jobs: list[Job], problems: bool) -> list[Job]:
 
 def _look(log: JobLog, arguments: argparse.Namespace) -> Table:
     words, jobs = _judge(log, arguments)
-    # the session's time zone, as in the rows
-    now = log.rows("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS OF')")[0][0]
-    return table(jobs, words, now, arguments.problems)
+    now = log.rows("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS')")[0][0]
+    return table(jobs, words, f"{now} {log.session.zone}".rstrip(), arguments.problems)
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
     """The table, each time anew: while the server is away, the last one, with the reason in its title."""
-    last = None
+    last, looked = None, 0.0
     while True:
         try:
             with connected(arguments) as (session, schema):
                 log = JobLog(session, schema)
                 while True:
-                    last = _look(log, arguments)
+                    last, looked = _look(log, arguments), time.monotonic()
                     yield last
         except FAILURES as error:
             if last is None:
                 raise
-            yield replace(last, title=f"{time.strftime(NOW)}: trying again, because {error}; it was {last.title}")
+            # no time, because nobody tells this one in the session's time zone
+            away = duration(time.monotonic() - looked)
+            yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -119,18 +119,18 @@ def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> 
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
-        cells = (_word(job, words), job.name, *times, failures, _reason(job, words) or job.outlook)
+        cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
     columns = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
     return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted} ({title})")
 
 
-def _reason(job: Job, words: Words) -> str:
+def _reason(job: Job, words: Words, zoned: bool) -> str:
     if not job.active:
         return "not watched: active is false"
-    return job.reason(words, 500, whole=True)
+    return job.reason(words, 500, whole=True, zoned=zoned)
 
 
 def json_object(job: Job, words: Words) -> dict[str, Any]:
     """The job for JSON: its state, the reason, and all the columns of the check's query."""
-    return {"state": _word(job, words), "reason": _reason(job, words), **job._asdict()}
+    return {"state": _word(job, words), "reason": _reason(job, words, zoned=True), **job._asdict()}

@@ -14,7 +14,7 @@ from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
 from check_jobmon.judging.selection import Selection, unknown
 from check_jobmon.schema.scripts import FAILURES
-from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, title
+from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, heading, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
 WORST_FIRST = (Critical, Unknown, Warn, Ok)
@@ -76,11 +76,15 @@ class JobContext(nagiosplugin.Context):
 
 
 class JobSummary(nagiosplugin.Summary):
-    """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job."""
+    """Presentation: the first line counts the states and names the worst jobs; the long output has a line a job.
 
-    def __init__(self, resource: MonitoredJobs, verbosity: int) -> None:
+    The zone, in which all times are, is named once: in the table's head, or by its abbreviation behind the first time.
+    """
+
+    def __init__(self, resource: MonitoredJobs, verbosity: int, zone: str) -> None:
         self.resource = resource
         self.verbosity = verbosity
+        self.zone = zone
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """The first line where all is well."""
@@ -97,19 +101,19 @@ class JobSummary(nagiosplugin.Summary):
     def problem(self, results: nagiosplugin.Results) -> str:
         """The first line where something is wrong: the worst first, then by name, as nagiosplugin has the results."""
         found = [r for r in results if r.state != Ok]
-        problems = [f"{title(r.metric.name)} {clean(r.hint)}" for r in found]
         url = found[0].metric.value.runbook_url if len(found) == 1 else ""
-        return f"{self._counts(results)}: {as_many_as_fit(problems, HEADLINE)}" + (f", runbook: {url}" if url else "")
+        return f"{self._counts(results)}: {self._headline(found)[0]}" + (f", runbook: {url}" if url else "")
 
     def verbose(self, results: nagiosplugin.Results) -> list[str]:
         """The long output: a line for each problem; with -v a table of all jobs, with -vv also their steps."""
         if not self.verbosity:
+            found = [r for r in results if r.state != Ok]
+            first = self._headline(found)[1]
             return [
                 line
-                for r in results
-                if r.state != Ok
+                for r in found
                 for line in (
-                    f"{self._word(r)} {title(r.metric.name)}: {self._reason(r)}",
+                    f"{self._word(r)} {title(r.metric.name)}: {self._reason(r, r is first)}",
                     *(f"    {line}" for line in r.metric.value.about),
                 )
             ]
@@ -117,7 +121,7 @@ class JobSummary(nagiosplugin.Summary):
             return []
         rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
         rows += [("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
-        titles = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
+        titles = ("STATE", "JOB", heading("LAST RUN", self.zone), "AGE", "TOOK", "FAILURES", "REASON")
         head, *lines = aligned([titles, *(self._cells(*row) for row in rows)])
         shown = [head]
         for line, (_, job, reason) in zip(lines, rows, strict=True):
@@ -134,23 +138,34 @@ class JobSummary(nagiosplugin.Summary):
         quiet = zip(count_quiet(results), ("silenced", "waiting"), strict=True)
         return ", ".join([*shown, *(f"{number} {word}" for number, word in quiet if number)])
 
-    @staticmethod
-    def _tolerated(results: nagiosplugin.Results) -> str:
+    def _headline(self, found: list[nagiosplugin.Result]) -> tuple[str, nagiosplugin.Result | None]:
+        """As many of these problems as fit into the first line; and the first one with a time, if it isn't among them."""
+        first = next((r for r in found if r.metric.value.is_timed), None)
+        problems = {}
+        for r in found:
+            bare = r.metric.value.is_timed and (self.verbosity or r is not first)
+            hint = r.metric.value.reason(self.resource.words, zoned=False) if bare else r.hint
+            problems[r.metric.name] = f"{title(r.metric.name)} {clean(hint)}"
+        text = as_many_as_fit(list(problems.values()), HEADLINE)
+        return text, None if first is None or problems[first.metric.name] in text else first
+
+    def _tolerated(self, results: nagiosplugin.Results) -> str:
         """Failures and crashes that sensitivity or --crashed tolerates."""
         jobs: list[Job] = [result.metric.value for result in results]
         jobs = [job for job in jobs if not job.silence]
+        waiting = [job for job in jobs if job.cause is not None]
         return _some(
             [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
             + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
-            + [f"{title(job.name)} {job.waits}" for job in jobs if job.waits]
+            + [f"{title(job.name)} {job.waiting(not self.verbosity and job is waiting[0])}" for job in waiting]
             + [f"{title(result.metric.name)} is silenced" for result in results if result.metric.value.silence]
         )
 
     def _word(self, result: nagiosplugin.Result) -> str:
         return self.resource.words[int(result.state)]
 
-    def _reason(self, result: nagiosplugin.Result) -> str:
-        return clean(result.metric.value.reason(self.resource.words, 500, self.verbosity > 0))
+    def _reason(self, result: nagiosplugin.Result, zoned: bool = False) -> str:
+        return clean(result.metric.value.reason(self.resource.words, 500, self.verbosity > 0, zoned))
 
     @staticmethod
     def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:
@@ -173,7 +188,7 @@ def count_states(results: nagiosplugin.Results) -> tuple[int, ...]:
 def count_quiet(results: nagiosplugin.Results) -> tuple[int, int]:
     """How many jobs are silenced, and how many of the others don't alert because they wait for another."""
     jobs: list[Job] = [result.metric.value for result in results]
-    return sum(bool(job.silence) for job in jobs), sum(bool(job.waits and not job.silence) for job in jobs)
+    return sum(job.silence for job in jobs), sum(job.cause is not None and not job.silence for job in jobs)
 
 
 def _some(texts: list[str]) -> str:
@@ -199,7 +214,7 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
 
     `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
     """
-    summary = JobSummary(jobs, verbose)
+    summary = JobSummary(jobs, verbose, log.session.zone)
     check = nagiosplugin.Check(jobs, JobContext(STATES[crashed]), summary)
     check()
     # Nothing monitored is fine; nagiosplugin would call no results unknown.

@@ -1,10 +1,9 @@
 """One monitored job, which is one row of the check query's answer; the reason why it alerts; the words for the alert codes."""
 
-import re
 from typing import NamedTuple
 
 from check_jobmon.schema.scripts import UNCOUNTED
-from check_jobmon.text import clean, counted, cut, duration
+from check_jobmon.text import clean, counted, cut, duration, without_zone
 
 A_DAY = 72000
 """Seconds for which a time of day says enough."""
@@ -87,6 +86,7 @@ class Job(NamedTuple):
     silenced_until: str | None
     silenced_by: str | None
     silence_reason: str | None
+    crashed_zone: str | None
 
     @property
     def crashed(self) -> bool:
@@ -99,23 +99,26 @@ class Job(NamedTuple):
         return self.missing_status == "UNKNOWN"
 
     @property
-    def silence(self) -> str:
-        """Until when the job is silenced, by whom and why; empty if it isn't."""
-        if self.silence_id is None:
-            return ""
-        return f"silenced until {self.silenced_until} by {cut(self.silenced_by or '', 80)}: {self.silence_reason}"
+    def silence(self) -> bool:
+        """Whether a silence is in force."""
+        return self.silence_id is not None
 
-    @property
-    def waits(self) -> str:
-        """What a missing job waits for, so that it doesn't alert; empty if it doesn't wait."""
+    def waiting(self, zoned: bool = True) -> str:
+        """What a missing job waits for, so that it doesn't alert, and since when; empty if it doesn't wait."""
         if self.cause is None:
             return ""
-        return f"waits for {cut(self.cause, 100)} ({self.cause_status} since {self.cause_since})"
+        return f"waits for {cut(self.cause, 100)} ({self.cause_status} since {_shown(self.cause_since, zoned)})"
 
     @property
     def last_end(self) -> str:
         """When the last completed run ended, for people."""
-        return re.sub(r"(:\d\d)(\.\d+)?([+-])", r"\1 \3", self.done_end) if self.done_end else "never"
+        return without_zone(self.done_end) if self.done_end else "never"
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a time is part of the reason."""
+        since = self.missing_code > 1 and (self.cause is not None or self.late is not None)
+        return since or self.crashed or self.silence
 
     @property
     def last_job_id(self) -> int | None:
@@ -123,10 +126,11 @@ class Job(NamedTuple):
         ids = [i for i in (self.alive_job_id, self.crashed_job_id, self.done_job_id) if i is not None]
         return max(ids, default=None)
 
-    def reason(self, words: Words, length: int = 80, whole: bool = False) -> str:
+    def reason(self, words: Words, length: int = 80, whole: bool = False, zoned: bool = True) -> str:
         """What is wrong with the job, in a few words; empty if nothing is.
 
-        Texts of others in it are as they were logged, each cut to `length`. With `whole`, also what the open run does.
+        Texts of others in it are as they were logged, each cut to `length`. With `whole`, also what the open run does. If it
+        is `zoned`, the first time has the abbreviation of its zone behind it.
         """
         reasons = []
         if self.failed_code > 1:
@@ -136,14 +140,17 @@ class Job(NamedTuple):
             times = counted(self.failures, "time") if self.failures <= most else f"more than {most} times"
             reasons.append(f"failed {times}" + (f" ({said})" if said else ""))
         if self.missing_code > 1:
-            reasons.append(self.waits or self._missing(words, length))
+            reasons.append(self.waiting(zoned) or self._missing(words, length, zoned))
+            zoned = zoned and self.cause is None and self.late is None
         if self.duration_code > 1:
             reasons.append(self._too_slow_or_fast(words))
         if self.crashed:
             where = f" {cut(self.crashed_client, length)}" if self.crashed_client else ""
+            start = f"{without_zone(self.crashed_start or '')} {self.crashed_zone}"
             reasons.append(
-                f"crashed: run {self.crashed_job_id}{where}, started {self.crashed_start}, its backend is gone"
+                f"crashed: run {self.crashed_job_id}{where}, started {_shown(start, zoned)}, its backend is gone"
             )
+            zoned = False
         if whole and self.alive_for is not None and self.missing_code == 1:
             reasons.append(self._running(length))
         mistakes = []
@@ -155,7 +162,8 @@ class Job(NamedTuple):
             why = "which depends on it" if self.depends_wrongly == "circle" else "which is not configured"
             mistakes.append(f"it depends on {cut(self.depends_on or '', length)}, {why}")
         if self.silence:
-            reasons.append(cut(self.silence, 4 * length))
+            until = f"silenced until {_shown(self.silenced_until, zoned)} by {cut(self.silenced_by or '', 80)}"
+            reasons.append(cut(f"{until}: {self.silence_reason}", 4 * length))
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     @property
@@ -176,7 +184,7 @@ class Job(NamedTuple):
         texts = {"owner": clean(self.owner or "", 200), "description": clean(self.description or "", 2000)}
         return [f"{name}: {text}" for name, text in {**texts, "runbook": self.runbook_url}.items() if text]
 
-    def _missing(self, words: Words, length: int) -> str:
+    def _missing(self, words: Words, length: int, zoned: bool) -> str:
         if self.undue:
             return (
                 f'nobody can tell when it is due: the server doesn\'t know the time zone "{cut(self.timezone or "", length)}" '
@@ -186,7 +194,7 @@ class Job(NamedTuple):
         word = words[self.missing_code - 1].lower()
         against = "" if limit is None else f" ({cut(word, length)} {duration(limit, fraction=True)})"
         if self.late is not None:
-            against = f", {self._due(self.late)}{against}"
+            against = f", {self._due(self.late, zoned)}{against}"
             if self.alive_job_id is None:
                 return f"missing{against}"
         if self.age is None:
@@ -204,9 +212,9 @@ class Job(NamedTuple):
             return f"blocked by {self._blocker(length)}, still running after {ago}{against}{where}"
         return f"still running after {ago}{against}{where or f': run {self.alive_job_id}, pid {self.alive_pid}'}"
 
-    def _due(self, late: float) -> str:
+    def _due(self, late: float, zoned: bool) -> str:
         """When the next run was due, for people; with the date only if the time of day doesn't say enough."""
-        due = self.due or ""
+        due = _shown(self.due, zoned)
         return f"was due {due[11:] if late < A_DAY else due}, {duration(max(late, 0))} ago"
 
     def _too_slow_or_fast(self, words: Words) -> str:
@@ -238,6 +246,11 @@ class Job(NamedTuple):
             return f"a prepared transaction{lasting}"
         who = ", ".join(cut(text, length) for text in (self.blocker_user, self.blocker_application) if text)
         return f"pid {self.blocker_pid}" + (f" ({who})" if who else "") + lasting
+
+
+def _shown(time: str | None, zoned: bool) -> str:
+    """A time whose last word is its zone, with it or not."""
+    return (time or "") if zoned else (time or "").rpartition(" ")[0]
 
 
 class Step(NamedTuple):

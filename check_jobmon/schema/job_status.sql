@@ -150,7 +150,7 @@ chain AS (
 dependent AS (
     -- A missing job waits for the first cause in its chain. In a circle, no job waits.
     SELECT c.job_name, bool_or(c.cause = c.job_name) AS in_circle, bool_or(c.depth = 1 AND j.job_name IS NULL) AS on_unknown,
-           array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI')] ORDER BY c.depth DESC)
+           array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI TZ')] ORDER BY c.depth DESC)
                FILTER (WHERE c.missing AND w.status IS NOT NULL) AS causes
       FROM chain AS c
       LEFT JOIN with_codes AS j ON j.job_name = c.cause AND j.configured
@@ -243,7 +243,8 @@ SELECT -- a name that is cut stays different from others
        j.silence_id,
        CASE WHEN j.until_next_run THEN 'its next run, at the latest ' ELSE '' END || to_char(j.ends, 'YYYY-MM-DD HH24:MI TZ')
            AS silenced_until,
-       left(j.created_by, 200) AS silenced_by, left(j.reason, 2000) AS silence_reason
+       left(j.created_by, 200) AS silenced_by, left(j.reason, 2000) AS silence_reason,
+       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'TZ') END AS crashed_zone
   FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.

@@ -36,7 +36,7 @@ def test_the_steps_are_a_timeline_and_the_failing_one_is_marked(
     assert (output.status, output.stderr) == (0, "")
     assert output.stdout == (
         f"job {job} (ETL): CRITICAL, took 1m 40s\n"
-        f"started 2024-03-01 02:00:00 +00, ended 2024-03-01 02:01:40 +00, by postgres, pid {session.info.backend_pid}\n"
+        f"started 2024-03-01 02:00:00, ended 2024-03-01 02:01:40 (UTC), by postgres, pid {session.info.backend_pid}\n"
         "    STEP       AT  TOOK  TIMELINE              STATUS    ACTION   MESSAGE\n"
         "       1      +0s   50s  ##########..........  OK        extract  42 rows\n"
         "!!     2     +50s   40s  ..........########..  CRITICAL  load     boom\n"
@@ -103,9 +103,9 @@ def test_history_draws_durations_and_states(database: Database, session: psycopg
     place(session, bad, 25)
     assert jobmonctl(database, "history", "etl", PGTZ="UTC").stdout == (
         "ETL: 1 CRITICAL, 1 OK; median 1m 2s, longest 1m 40s\n"
-        "JOB_ID  STARTED                  STATUS      TOOK  DURATION\n"
-        f"{bad:6}  2024-03-01 02:00:00 +00  CRITICAL     25s  xxxxxxxx\n"
-        f"{good:6}  2024-03-01 02:00:00 +00  OK        1m 40s  ##############################\n"
+        "JOB_ID  STARTED (UTC)        STATUS      TOOK  DURATION\n"
+        f"{bad:6}  2024-03-01 02:00:00  CRITICAL     25s  xxxxxxxx\n"
+        f"{good:6}  2024-03-01 02:00:00  OK        1m 40s  ##############################\n"
     )
     assert jobmonctl(database, "history", "etl", "-n", "1").stdout.count("\n") == 3
     assert len(json.loads(jobmonctl(database, "history", "etl", "--json").stdout)) == 2

@@ -186,9 +186,9 @@ def test_verbose_levels_add_table_then_steps_then_connection(database: Database,
     session.execute(
         "INSERT INTO jobmon.job_check_config VALUES ('RETIRED', '1 hour', '2 hours', false, 0, '-infinity')"
     )
-    once = database.check("-v").stdout.splitlines()
-    assert re.fullmatch(r"STATE  JOB      LAST RUN {17}AGE  TOOK {1,4} FAILURES  REASON", once[1])
-    assert re.fullmatch(r"OK     ETL      20\S+ \S+ \+00  \d+s +\d\S*s +0/0", once[2])
+    once = database.check("-v", "--utc").stdout.splitlines()
+    assert re.fullmatch(r"STATE  JOB      LAST RUN \(UTC\) {7}AGE  TOOK {1,4} FAILURES  REASON", once[1])
+    assert re.fullmatch(r"OK     ETL      20\S+ [\d:]+  \d+s +\d\S*s +0/0", once[2])
     assert re.fullmatch(r"-      RETIRED  never +- +- +0/0       not watched: active is false", once[3])
     twice = database.check("-vv").stdout.splitlines()
     assert re.fullmatch(r"    1\. load facts: OK, \S+s, 42 rows", twice[3])

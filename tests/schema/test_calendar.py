@@ -268,7 +268,7 @@ def test_a_missing_job_waits_for_the_one_that_it_depends_on(log: psycopg.Connect
     # of a chain, the first cause
     assert [judge(log, name).cause for name in ("CUBE", "LOAD", "FETCH")] == ["FETCH", "FETCH", None]
     add_run(log, 3 * HOUR, name="FETCH")
-    since = value(log, "SELECT to_char(now() - interval '3 hours', 'YYYY-MM-DD HH24:MI')")
+    since = value(log, "SELECT to_char(now() - interval '3 hours', 'YYYY-MM-DD HH24:MI TZ')")
     assert reason(log, "CUBE") == f"waits for FETCH (missing since {since})"
     assert "CUBE" not in text(log)[1]
     add_run(log, MINUTE, name="FETCH")

@@ -241,7 +241,7 @@ def normalised(output: str, database: Database) -> str:
     for pattern, instead in (
         (re.escape(database.name), "DATABASE"),
         (rf"{re.escape(str(database.server.folder))}:{database.server.port}", "SOCKET"),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d(:\d\d)?", "YYYY-MM-DD HH:MM:SS +00"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "YYYY-MM-DD HH:MM:SS"),
         (r"\bpid \d+", "pid PID"),
         (r"\brun \d+\b", "run ID"),
         (r"( age'|query)=[0-9.]+s", r"\1=Ns"),
@@ -259,7 +259,7 @@ def test_output_is_as_in_the_golden_file(log: Log, database: Database, scenario:
     options = OPTIONS.get(scenario.__name__, [])
     transcript = ""
     for verbosity in ([], ["-v"], ["-vv"], ["-vvv"]):
-        output = database.check(*options, *verbosity)
+        output = database.check(*options, *verbosity, "--utc")
         assert output.stderr == ""
         assert "\x1b" not in output.stdout
         parse(output.stdout)
