@@ -217,7 +217,7 @@ SELECT -- a name that is cut stays different from others
        j.alive_job_id, j.alive_pid, to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start, j.unverified,
        CASE WHEN isfinite(j.alive_start) THEN date_part('epoch', now() - j.alive_start) END AS alive_for,
        j.crashed_job_id,
-       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'YYYY-MM-DD HH24:MI:SS OF') END AS crashed_start,
+       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'YYYY-MM-DD HH24:MI:SS TZ') END AS crashed_start,
        e.blocker[1]::integer AS blocker_pid, e.blocker[2] AS blocker_user, e.blocker[3] AS blocker_application,
        e.blocker[4] AS blocker_since, e.blocker[5]::float8 AS blocked_for,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
@@ -243,8 +243,7 @@ SELECT -- a name that is cut stays different from others
        j.silence_id,
        CASE WHEN j.until_next_run THEN 'its next run, at the latest ' ELSE '' END || to_char(j.ends, 'YYYY-MM-DD HH24:MI TZ')
            AS silenced_until,
-       left(j.created_by, 200) AS silenced_by, left(j.reason, 2000) AS silence_reason,
-       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'TZ') END AS crashed_zone
+       left(j.created_by, 200) AS silenced_by, left(j.reason, 2000) AS silence_reason
   FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.
