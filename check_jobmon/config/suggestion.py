@@ -101,7 +101,7 @@ def _suggestion(runs: Sequence[Run], period: int, now: datetime, before: Sequenc
     punctual = [slot for slot, run in first.items() if run.wall - any_time.due(slot) <= tolerance]
     if not punctual or not (times := _with_days(any_time, punctual)):
         return None
-    last = times.slot(Run(now, None).wall - tolerance - 5) - 1
+    last = times.slot(Run(now, None).wall - tolerance - 5)
     due = [slot for slot in range(punctual[0], max(last, punctual[-1]) + 1) if times.includes(slot)]
     served = [slot for slot in due if slot in first]
     gaps = sum(before in first and after not in first for before, after in itertools.pairwise(due))

@@ -211,6 +211,8 @@ LOGS: dict[str, tuple[list[Run], str | None]] = {
     "two weeks of weekdays without their Mondays": (monday_is_a_holiday(), None),
     "a stopped job": (between(REGULAR, "2026-01-01", "2026-11-18"), None),
     "a stopped job of weekdays": (between(Log().days("06:15", on=WORKDAYS), "2026-01-01", "2026-11-24"), None),
+    "not run last night": (REGULAR[:-1], None),
+    "changed last night": ([*REGULAR[:-1], *Log().days("04:10", 0)], None),
     "changed the day before yesterday": (
         [*between(REGULAR, "2026-01-01", "2026-11-25"), *Log().days("04:10", 1)],
         None,

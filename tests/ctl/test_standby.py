@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.ctl.prompt import a_run, jobmonctl, refusal
-from tests.database import Database, value
+from tests.database import Database, run_module, value
 from tests.system.test_standby import Standby, standby
 
 __all__ = ["standby"]
@@ -19,6 +19,8 @@ def test_an_open_run_is_neither_running_nor_crashed(
     assert jobmonctl(there, "detail", str(job)).stdout.startswith(f"job {job} (ETL): open\n")
     assert jobmonctl(there, "history", "etl").stdout.startswith("ETL: 1 open\n")
     assert jobmonctl(there, "status").status == 0
+    suggested = run_module("check_jobmon.ctl", "config", "suggest", *there.options)
+    assert "# ETL: no schedule found: 1 run" in suggested.stdout
     assert refusal(jobmonctl(there, "cancel", "-y", str(job))) == (
         f"jobmonctl cancel: job {job} (ETL) can't be cancelled from this standby: connect to the primary"
     )
