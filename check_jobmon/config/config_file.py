@@ -260,7 +260,7 @@ def _nearest(key: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(key[:100].lower(), known, 1, 0.5)
     if nearest:
         return f': did you mean "{nearest[0]}"?'
-    return f": there is {', '.join(known)}" if len(known) < 10 else ": libpq has no such parameter"
+    return f": there is {', '.join(known)}" if len(known) < 20 else ": libpq has no such parameter"
 
 
 def _libpq_keywords() -> list[str]:

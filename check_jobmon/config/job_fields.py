@@ -15,7 +15,7 @@ _SMALLINT = 2**15 - 1
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _URL = r"""https?://[^\s\x00-\x1f\x7f-\x9f"<>|@/?#]+([/?#][^\s\x00-\x1f\x7f-\x9f"<>|]*)?"""
 _LIMITS = (("warn", "error"), ("slow", "too_slow"), ("fast", "slow"), ("fast", "too_slow"))
-_SLOW = re.compile(r"(?:(.*?[^x])(?:\s+or\s+|$))?(?:([0-9]{1,4}(?:\.[0-9]{1,9})?)\s*x)?")
+_SLOW = re.compile(r"(?i)(?:(.*?[^x])(?:\s+or\s+|$))?(?:([0-9]{1,4}(?:\.[0-9]{1,9})?)\s*x)?")
 USUAL = {"sensitivity": "0", "active": "true", "timezone": '"UTC"'}
 """What a job has that doesn't say otherwise, as values() writes it."""
 

@@ -97,6 +97,7 @@ def test_defaults_hold_for_every_key_but_after() -> None:
         ("1h", Slow(parse("1h"))),
         ("3x", Slow(None, 3.0)),
         ("1.5 x", Slow(None, 1.5)),
+        ("1H OR 3X", Slow(parse("1h"), 3.0)),
         ("1h 30m  or  3x", Slow(parse("90m"), 3.0)),
         ("3.14159265x", Slow(None, 3.14159)),
         ("1000x", Slow(None, 1000.0)),
@@ -169,6 +170,14 @@ MISTAKES: list[tuple[str | bytes, list[str]]] = [
     (
         "defaults: {sensitivity: 010}",
         ['f:1:25: sensitivity is a number of failures, 0 to 32767, and this is "010"'],
+    ),
+    (
+        "defaults: {schedule: 0,30 2 * * *}",
+        [
+            'f:1:22: schedule "0" has 1 of the five fields minute, hour, day of month, month and day of week '
+            "(no seconds, no years)",
+            f'f:1:24: unknown key "30 2 * * *": there is {", ".join(FIELDS)}',
+        ],
     ),
     ("defaults: {escalate: 0}", ['f:1:22: escalate is a number of failures, 1 to 32767, and this is "0"']),
     ("defaults: {escalate: 32768}", ['f:1:22: escalate is a number of failures, 1 to 32767, and this is "32768"']),
@@ -330,6 +339,13 @@ def test_broken_yaml_says_where() -> None:
     (mistake,) = mistakes("jobs:\n  A: {warn: 1h\n  B: {}\n")
     assert mistake.startswith("f:3:4: this is not YAML: ")
     assert mistake.endswith("that starts in line 2")
+
+
+@pytest.mark.parametrize("schedule", ["*/15 * * * *", "* 2 * * *", "@daily"])
+def test_a_schedule_that_lacks_its_quotes_says_so(schedule: str) -> None:
+    (mistake,) = mistakes(f"jobs:\n  A: {{warn: 1h, error: 2h}}\n  B:\n    schedule: {schedule}\n")
+    assert mistake.startswith("f:4:1")
+    assert mistake.endswith(": put a text that begins with such a character, as a schedule may, into double quotes")
 
 
 @pytest.mark.parametrize("key", ["password", "sslpassword", "oauth_client_secret"])
