@@ -175,8 +175,9 @@ silenced AS (
             SELECT j.job_name
               FROM with_codes AS j
              WHERE j.active
-               AND CASE WHEN s.name_like IS NOT NULL THEN j.upper_name LIKE s.name_like
-                        ELSE j.upper_name = s.pattern OR coalesce(j.upper_name ~ s.name_regex, false)
+               AND CASE WHEN s.name_like IS NULL THEN j.upper_name = s.pattern
+                        WHEN s.name_regex IS NULL THEN j.upper_name LIKE s.name_like
+                        ELSE j.upper_name LIKE s.name_like AND j.upper_name ~ s.name_regex OR j.upper_name = s.pattern
                    END
                AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
             OFFSET 0

@@ -188,7 +188,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "JOB_ID": "1",
         "INTERVAL": "90 days",
         "DURATION": "2h",
-        "TIME": "now",
+        "TIME": "next run",
         "REASON": "why",
         "PATTERN|ID": "e*",
         "FILE": str(jobs),

@@ -92,8 +92,8 @@ def test_nonsense_is_refused_by_a_sentence(session: psycopg.Connection, argument
         ("nightly load", None, None),
         ("nightly *", "NIGHTLY %", None),
         ("100%_?\\", "100\\%\\__\\\\", None),
-        ("a[bc]*.x", None, "^A[BC].*\\.X$"),
-        ("a[", None, "^A\\[$"),
+        ("a[bc]*.x", "A_%.X", "^A[BC].*\\.X$"),
+        ("a[", "A[", "^A\\[$"),
     ],
 )
 def test_a_pattern_is_stored_as_the_check_compares_it(

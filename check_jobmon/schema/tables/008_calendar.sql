@@ -80,5 +80,7 @@ COMMENT ON TABLE @schema@.job_silence IS
 COMMENT ON COLUMN @schema@.job_silence.pattern IS 'a job''s name, or a pattern: * any text, ? a character, [...] one of these. Upper case';
 COMMENT ON COLUMN @schema@.job_silence.until_next_run IS 'the silence also ends for a job when that job''s next run starts';
 COMMENT ON COLUMN @schema@.job_silence.ended IS 'when somebody ended it before its time, by unsilence()';
-COMMENT ON COLUMN @schema@.job_silence.name_like IS 'the pattern for LIKE, unless it has brackets. A trigger writes it.';
-COMMENT ON COLUMN @schema@.job_silence.name_regex IS 'the pattern as a regular expression, if it has brackets. A trigger writes it.';
+COMMENT ON COLUMN @schema@.job_silence.name_like IS
+    'the pattern for LIKE, with _ for what is in brackets; NULL for a name without wildcards. A trigger writes it.';
+COMMENT ON COLUMN @schema@.job_silence.name_regex IS
+    'the pattern as a regular expression, if it has brackets: compared where name_like matches. A trigger writes it.';

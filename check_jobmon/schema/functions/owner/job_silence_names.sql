@@ -35,8 +35,10 @@ AS $$
 BEGIN
     NEW.pattern := upper(NEW.pattern);
     NEW.name_regex := CASE WHEN NEW.pattern LIKE '%[%' THEN name_regex(NEW.pattern) END;
-    NEW.name_like := CASE WHEN NEW.name_regex IS NULL AND NEW.pattern ~ '[*?]'
-                          THEN translate(regexp_replace(NEW.pattern, '([\\%_])', '\\\1', 'g'), '*?', '%_') END;
+    -- LIKE is much faster: the check tries the regular expression only where this matches
+    NEW.name_like := CASE WHEN NEW.pattern ~ '[[*?]'
+                          THEN translate(regexp_replace(regexp_replace(NEW.pattern, '\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]', '?', 'g'),
+                                                        '([\\%_])', '\\\1', 'g'), '*?', '%_') END;
     -- the check must never be the first to find that out
     PERFORM '' ~ NEW.name_regex;
     RETURN NEW;
