@@ -111,7 +111,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' OR NEW.schedule IS NOT NULL THEN
+    IF CASE TG_OP WHEN 'INSERT' THEN NEW.schedule IS NOT NULL
+                  ELSE (NEW.job_name, NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.job_name, OLD.schedule, OLD.timezone)
+       END THEN
         PERFORM write_due(NEW.job_name);
     END IF;
     RETURN NULL;
@@ -151,10 +153,8 @@ BEGIN
     FOR v_trigger IN
         SELECT t.name, t.events
           FROM (VALUES ('job_log_due', 'BEFORE INSERT OR UPDATE OF job_name, start_time ON @schema@.job_log'),
-                       ('job_check_config_due',
-                        'BEFORE INSERT OR UPDATE ON @schema@.job_check_config'),
-                       ('job_check_config_runs',
-                        'AFTER INSERT OR UPDATE OF job_name, schedule, timezone ON @schema@.job_check_config')
+                       ('job_check_config_due', 'BEFORE INSERT OR UPDATE ON @schema@.job_check_config'),
+                       ('job_check_config_runs', 'AFTER INSERT OR UPDATE ON @schema@.job_check_config')
                ) AS t(name, events)
          WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
                             WHERE g.tgname = t.name
