@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from tests.strangers import gains
 # Tests that call the plugin's main() check in a fork of pytest, whose own memory would count too.
 deadline.MEMORY = 2**31
 HERE = Path(__file__).parent
+# Programs are started two thousand times, and to compile all modules each time takes as long as to run them. Where no bytecode
+# is to be written beside the sources, it is written elsewhere.
+if sys.dont_write_bytecode and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(HERE.parent / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 _numbers = itertools.count(1)
 EXHAUSTIVE = (
     "system",
@@ -27,6 +34,7 @@ EXHAUSTIVE = (
     "ctl/test_streams.py::test_closed_streams_change_no_exit_status",
     "ctl/test_time_limit.py::test_a_locked_table_is_given_up",
     "ctl/test_time_limit.py::test_a_silent_server_is_given_up",
+    "ctl/test_who_may_what.py::test_each_role_may_what_it_is_for_and_is_told_whom_to_ask_otherwise",
     "judging/test_pg_jobmon.py",
     "judging/test_selection.py::test_any_name_is_selected_as_it_is_written",
     "plugin/faults",
@@ -35,7 +43,9 @@ EXHAUSTIVE = (
     "schema/test_compare.py::test_what_differs_is_refused_by_name_before_it_can_run",
     "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
     "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
+    "schema/test_next_run.py::test_20000_schedules_are_due_when_cronsim_says",
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
+    "schema/test_upgrade.py::test_columns_of_a_sites_own_with_the_names_of_new_ones_are_reported_and_kept",
 )
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
 network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
@@ -43,15 +53,18 @@ SLOW = (
     "connection",
     "ctl/test_commands.py",
     "ctl/test_config.py",
+    "ctl/test_config_calendar.py",
     "ctl/test_run.py",
     "ctl/test_standby.py",
     "ctl/test_streams.py",
     "ctl/test_time_limit.py",
+    "ctl/test_who_may_what.py",
     "demo",
     "plugin/output/test_limits.py",
     "plugin/targets",
     "plugin/test_imports.py",
     "recording/test_python_job.py",
+    "recording/test_sessions.py",
     "schema/test_attacks.py",
     "schema/test_bootstrap.py",
     "schema/test_compare.py",

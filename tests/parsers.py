@@ -51,6 +51,8 @@ def command_lines(
         for action in parser._actions:
             if not action.option_strings:
                 positional.append(values[str(action.metavar)])
+            elif action.required:
+                positional += [action.option_strings[-1], values[str(action.metavar)]]
             elif not set(action.option_strings) & {*NOT_TRIED, *given, *first}:
                 long = action.option_strings[-1]
                 if action.nargs == 0:

@@ -160,14 +160,20 @@ def test_functions_are_all_in_the_reference() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [README, DOCS / "guides/sql-jobs.rst", DOCS / "guides/nagios-icinga.rst", DOCS / "reference/sql.rst"],
+    [
+        README,
+        DOCS / "calendar.rst",
+        DOCS / "guides/sql-jobs.rst",
+        DOCS / "guides/nagios-icinga.rst",
+        DOCS / "reference/sql.rst",
+    ],
     ids=name_of,
 )
 def test_sql_of_the_pages_runs(page: Path, database: Database) -> None:
     blocks = [
         re.split("^[#$]", block, flags=re.MULTILINE)[0]
         for block in literal_blocks(page)
-        if re.match("(GRANT|SELECT|INSERT|CREATE|SET) ", block)
+        if re.match("(GRANT|SELECT|INSERT|UPDATE|CREATE|SET) ", block)
     ]
     assert blocks
     with database.connect(autocommit=False) as session:
@@ -210,7 +216,7 @@ def test_configuration_files_in_a_page_are_right(page: Path, tmp_path: Path) -> 
     files = [
         block for block in literal_blocks(page) if re.match("(defaults|jobs|hosts):", block) and "wran" not in block
     ]
-    if page.name in ("configuration-file.rst", "jobs-in-git.rst", "many-databases.rst"):
+    if page.name in ("calendar.rst", "configuration-file.rst", "jobs-in-git.rst", "many-databases.rst"):
         assert files
     for content in files:
         file = tmp_path / "jobs.yml"

@@ -4,28 +4,27 @@ Uses no database: the function that converts names to upper case as the server d
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from check_jobmon.config import ConfigFileError
-from check_jobmon.config.durations import Duration, NotADuration, parse
-from check_jobmon.config.job_texts import TEXTS
+from check_jobmon.config.durations import Duration
+from check_jobmon.config.job_fields import FIELDS, JobConfig, crossed, wrong_dependencies
 from check_jobmon.config.yaml_nodes import EXACT, Mistake, Node, Position, compose
 from check_jobmon.text import clean
 
 SECTIONS = ("defaults", "jobs", "hosts")
 NAME_LENGTH = 500
 """Characters of a job's name, the limit of add_job()."""
-_SMALLINT = 2**15 - 1
 _SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 _ELSEWHERE = "it belongs into ~/.pgpass (mode 600) of the user that connects, or into the file that passfile names"
-_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 Upper = Callable[[Sequence[str]], Sequence[str]]
 """Capitalizes names."""
+Time = tuple[str, str]
+"""The key "schedule" or "timezone", and its value."""
 
 
 class ConfigFileMistakes(ConfigFileError):
@@ -40,28 +39,6 @@ class ConfigFileMistakes(ConfigFileError):
         """One line: the first mistake, and how many more there are."""
         first, *others = [mistake for mistake in self.mistakes if not mistake.warning]
         return located(self.source, first) + (f" (and {len(others)} more)" if others else "")
-
-
-@dataclass(frozen=True)
-class JobConfig:
-    """One row of job_check_config. The name is as in the table."""
-
-    name: str
-    warn: Duration
-    error: Duration
-    sensitivity: int = 0
-    active: bool = True
-    owner: str | None = None
-    description: str | None = None
-    runbook: str | None = None
-    position: Position = field(default=Position(), compare=False)
-
-    def values(self) -> dict[str, str]:
-        """The values by their keys, as the file has them, without the texts that the job lacks."""
-        values = {"warn": self.warn, "error": self.error, "sensitivity": self.sensitivity, "active": self.active}
-        texts = {key: getattr(self, key) for key in TEXTS}
-        written = {key: json.dumps(text, ensure_ascii=False) for key, text in texts.items() if text}
-        return {key: str(value).lower() for key, value in values.items()} | written
 
 
 @dataclass(frozen=True)
@@ -92,10 +69,28 @@ def capitalized(names: Sequence[str]) -> list[str]:
     return [name.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass") for name in names]
 
 
-def read(source: str, data: bytes, upper: Upper = capitalized) -> Configuration:
-    """The whole file. Raises ConfigFileMistakes with all its mistakes and warnings."""
+def read(
+    source: str,
+    data: bytes,
+    upper: Upper = capitalized,
+    kept: Iterable[JobConfig] | None = None,
+    wrong_times: Callable[[Sequence[Time]], Mapping[Time, str]] = lambda _: {},
+) -> Configuration:
+    """The whole file. Raises ConfigFileMistakes with all its mistakes and warnings.
+
+    `kept` are the jobs that there are besides those of the file; without them, `after` isn't verified. `wrong_times` says what
+    is wrong with those of its arguments that are wrong.
+    """
     reader = _Reader(*compose(data))
-    return reader.result(source, reader.jobs(upper), reader.hosts())
+    jobs = reader.jobs(upper)
+    if kept is not None:
+        reader.verify_after({job.name: job.after for job in kept})
+    times = {node: (key, node.text) for key, node in reader.times}
+    wrong = wrong_times([*times.values()])
+    for node, time in times.items():
+        if time in wrong:
+            reader.mistake(node, wrong[time])
+    return reader.result(source, jobs, reader.hosts())
 
 
 def read_hosts(source: str, data: bytes) -> tuple[Host, ...]:
@@ -109,6 +104,9 @@ class _Reader:
 
     def __init__(self, root: Node, mistakes: list[Mistake]) -> None:
         self.mistakes = mistakes
+        self.times: list[tuple[str, Node]] = []
+        self.after: dict[str, str | None] = {}
+        self.places: dict[str, Node] = {}
         self.sections = self.entries(root, "the file", SECTIONS)
 
     def result(self, source: str, jobs: tuple[JobConfig, ...] | None, hosts: tuple[Host, ...]) -> Configuration:
@@ -152,7 +150,11 @@ class _Reader:
         found = self.pairs(self.sections["jobs"], "jobs")
         first: dict[str, Node] = {}
         jobs = []
-        for (key, node), capitals in zip(found, upper([key.text for key, _ in found]), strict=True):
+        after = [value for _, node in found for key, value in node.pairs if key.text == "after"]
+        texts = [*dict.fromkeys(node.text for node in (*(key for key, _ in found), *after))]
+        self.capitals = dict(zip(texts, upper(texts), strict=True))
+        for key, node in found:
+            capitals = self.capitals[key.text]
             name = key.text if key.exact else capitals
             job = self.job(key, name, node, defaults)
             if not key.exact and not name.strip(" "):
@@ -177,6 +179,10 @@ class _Reader:
         if missing and (node.kind == "mapping" or node.empty):
             what = " and no ".join(missing)
             self.mistake(key, f"job {_quoted(name)} has no {what}, neither of its own nor from defaults")
+        if after := fields.get("after"):
+            self.places[name] = after
+            fields["after"] = after.text if after.exact else self.capitals[after.text]
+        self.after[name] = fields.get("after")
         if fields.get("warn") is None or fields.get("error") is None:
             return None
         return JobConfig(name, position=key.position, **fields)
@@ -184,15 +190,17 @@ class _Reader:
     def fields(self, node: Node, what: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The values that a job or the defaults give, over those of the defaults; None for one that is a mistake."""
         own = self.entries(node, what, FIELDS)
+        if what == "defaults" and "after" in own:
+            self.mistake(own.pop("after"), "after names the job that one job waits for: give it to that one")
         found = {**defaults, **{name: self.field(name, value, what) for name, value in own.items()}}
-        warn, error = found.get("warn"), found.get("error")
-        place = own.get("warn") or own.get("error")  # else the mistake is in the defaults, and reported there
-        if place and warn and error and warn.length > error.length:
-            self.mistake(place, f"{what}: warn {warn} is above error {error}")
+        for lower, higher in crossed(found):
+            # if neither is the job's own, the mistake is in the defaults, and reported there
+            if place := own.get(lower) or own.get(higher):
+                self.mistake(place, f"{what}: {lower} {found[lower]} is above {higher} {found[higher]}")
         return found
 
     def field(self, name: str, node: Node, what: str) -> object:
-        if not self.is_text(node, f"{name} of {what}"):
+        if not self.is_text(node, f"{name} of {what}", name == "after"):
             return None
         try:
             value = FIELDS[name](node)
@@ -202,15 +210,22 @@ class _Reader:
         if isinstance(value, Duration) and value.length <= 0:
             text = f"{name}: {_quoted(node.text)} is not positive, so the job is always missing"
             self.mistake(node, text, warning=True)
+        if name in ("schedule", "timezone") and not node.empty:
+            self.times.append((name, node))
         return value
 
-    def is_text(self, node: Node, what: str) -> bool:
+    def verify_after(self, kept: Mapping[str, str | None]) -> None:
+        where = "in this file or in the table" if kept else "in this file"
+        for name, wrong in wrong_dependencies({**kept, **self.after}, self.after, where):
+            self.mistake(self.places[name], f"after: {wrong}")
+
+    def is_text(self, node: Node, what: str, is_name: bool = False) -> bool:
         """Whether a value is a text; adds a mistake if not."""
         if node.kind in ("mapping", "list"):
             self.mistake(node, f"{what} can't be a {node.kind}")
-        elif node.exact:
+        elif node.exact and not is_name:
             self.mistake(node, f"{EXACT} stands before a job's name only")
-        return node.kind == "text" and not node.exact
+        return node.kind == "text" and (is_name or not node.exact)
 
     def hosts(self) -> tuple[Host, ...]:
         found: dict[str, Host] = {}
@@ -233,34 +248,6 @@ class _Reader:
         return Host(name, values, schema=values.pop("schema", None))
 
 
-def _duration(node: Node) -> Duration:
-    try:
-        return parse("" if node.empty else node.text)
-    except NotADuration as error:
-        raise ValueError(f": {_quoted(node.text)} {error}") from None
-
-
-def _failures(node: Node) -> int:
-    # a leading zero would be octal to other readers of YAML
-    if node.plain and re.fullmatch(r"0|[1-9][0-9]{0,4}", node.text) and int(node.text) <= _SMALLINT:
-        return int(node.text)
-    raise ValueError(f" is a number of failures, 0 to {_SMALLINT}, and this is {_quoted(node.text)}")
-
-
-def _truth(node: Node) -> bool:
-    if node.plain and node.text.lower() in _TRUTH:
-        return _TRUTH[node.text.lower()]
-    raise ValueError(f" is true or false, and this is {_quoted(node.text)}")
-
-
-FIELDS: dict[str, Callable[[Node], object]] = {
-    "warn": _duration,
-    "error": _duration,
-    "sensitivity": _failures,
-    "active": _truth,
-    **TEXTS,
-}
-"""The keys of a job, as in JobConfig, and their converters; the message of a converter's ValueError follows the key."""
 _NOTHING = Node(Position(), "text")
 """Stands for a section that the file doesn't have."""
 
@@ -273,7 +260,7 @@ def _nearest(key: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(key[:100].lower(), known, 1, 0.5)
     if nearest:
         return f': did you mean "{nearest[0]}"?'
-    return f": there is {', '.join(known)}" if len(known) < 10 else ": libpq has no such parameter"
+    return f": there is {', '.join(known)}" if len(known) < 20 else ": libpq has no such parameter"
 
 
 def _libpq_keywords() -> list[str]:

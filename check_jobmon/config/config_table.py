@@ -3,15 +3,16 @@
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import psycopg
 from psycopg import pq
 from psycopg.adapt import Dumper, Loader
 
-from check_jobmon.config.config_file import JobConfig
+from check_jobmon.config.config_file import Time
 from check_jobmon.config.durations import Duration
-from check_jobmon.config.job_texts import TEXTS
+from check_jobmon.config.job_fields import USUAL, JobConfig, Slow
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
@@ -19,6 +20,13 @@ from check_jobmon.schema.scripts import SINCE, columns_of
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
+COLUMNS = {
+    **{"job_name": "name", "warn_threshold": "warn", "error_threshold": "error", "sensitivity": "sensitivity"},
+    **{"active": "active", "owner": "owner", "description": "description", "runbook": "runbook"},
+    **{"schedule": "schedule", "timezone": "timezone", "warn_duration": "slow.duration", "slow_factor": "slow.factor"},
+    **{"error_duration": "too_slow", "min_duration": "fast", "depends_on": "after", "escalate": "escalate"},
+}
+"""The columns that are written, and the attributes of JobConfig that they have."""
 _INTERVAL = struct.Struct("!qii")  # microseconds, days, months: interval_send() of PostgreSQL
 LOCK_TIMEOUT = "30s"
 
@@ -76,7 +84,7 @@ class Change:
 
 
 def _short(values: Mapping[str, str], key: str) -> str:
-    return clean(values.get(key, "none"), 60)
+    return clean(values.get(key, USUAL.get(key, "none")), 60)
 
 
 def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) -> list[Change]:
@@ -116,45 +124,49 @@ class ConfigTable:
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
-        return [
-            JobConfig(*row)
-            for row in self._execute(
-                fill(
-                    sql_file("config/config_rows.sql").replace("@config@", sql_file("schema/config.sql")), self.columns
-                ),
-                binary=True,
-            )
-        ]
+        query = sql_file("config/config_rows.sql").replace("@config@", sql_file("schema/config.sql"))
+        rows = self._execute(fill(query, self.columns), binary=True)
+        return [JobConfig(*(*row[:14], Slow(*row[14:]))) for row in rows]
 
     def lock(self) -> None:
         """Keep all others from writing until the transaction's end; readers, as the check, go on."""
         self._execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         self._execute("LOCK TABLE @schema@.job_check_config IN SHARE ROW EXCLUSIVE MODE")
 
+    def wrong_times(self, times: Sequence[Time]) -> dict[Time, str]:
+        """What the server says is wrong with schedules and time zones: those that are wrong, and why."""
+        given = [*map(list, zip(*times, strict=True))] if self.version >= max(SINCE) else []
+        rows = self._execute(sql_file("config/wrong_times.sql"), *given) if given else ()
+        return {(key, text): wrong for key, text, wrong in rows}
+
+    def _missing(self) -> set[str]:
+        """Those of COLUMNS that a schema of this version lacks."""
+        return {c for number, tables in SINCE.items() if number > self.version for c in tables["job_check_config"]}
+
+    def require_columns(self, jobs: Iterable[JobConfig]) -> None:
+        """Raise CheckImpossible if the schema is too old for a job."""
+        keys = {COLUMNS[column].partition(".")[0] for column in self._missing() & COLUMNS.keys()}
+        for job in jobs:
+            for key in keys & job.values().keys():
+                what = f'schema "{self.schema}" has no column for {key}, which job "{clean(job.name, 60)}" has'
+                raise CheckImpossible(f'{what}: run "jobmonctl bootstrap"')
+
     def make(self, changes: Iterable[Change]) -> None:
-        """Add, change and remove rows. Belongs into a transaction. Raises CheckImpossible if texts have no column."""
-        texts = [*TEXTS] if self.version >= 7 else []
-        values = f"(%b, %b, %s, %s, {'%s, ' * len(texts)}%s)"
-        columns = f"({', '.join(['warn_threshold, error_threshold, sensitivity, active', *texts, 'job_name'])})"
-        insert = f"INSERT INTO @schema@.job_check_config {columns} VALUES {values}"
-        update = f"UPDATE @schema@.job_check_config SET {columns} = {values} WHERE job_name = %s"
+        """Add, change and remove rows. Belongs into a transaction."""
+        columns = [column for column in COLUMNS if column not in self._missing()]
+        values = attrgetter(*(COLUMNS[column] for column in columns))
+        row = f"({', '.join(columns)})"
+        places = f"({', '.join(['%s'] * len(columns))})"
+        insert = f"INSERT INTO @schema@.job_check_config {row} VALUES {places}"
+        update = f"UPDATE @schema@.job_check_config SET {row} = {places} WHERE job_name = %s"
         for change in changes:
             job = change.after
             if job is None:
                 self._execute("DELETE FROM @schema@.job_check_config WHERE job_name = %s", change.name)
+            elif change.before is None:
+                self._execute(insert, *values(job))
             elif change.sign != "=":
-                if not texts and (job.owner or job.description or job.runbook):
-                    lacks = f'schema "{self.schema}" has no columns for owner, description and runbook'
-                    raise CheckImpossible(f'{lacks}, which job "{clean(job.name, 60)}" has: run "jobmonctl bootstrap"')
-                row = [
-                    job.warn,
-                    job.error,
-                    job.sensitivity,
-                    job.active,
-                    *(getattr(job, name) for name in texts),
-                    job.name,
-                ]
-                self._execute(insert, *row) if change.before is None else self._execute(update, *row, job.name)
+                self._execute(update, *values(job), job.name)
 
     def never_logged(self, names: Sequence[str]) -> Mapping[str, list[str]]:
         """Those of the names that no run was ever logged under, each with the logged name most like it."""

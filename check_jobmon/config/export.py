@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterable
 
 from check_jobmon.config import ConfigFileError
-from check_jobmon.config.config_file import NAME_LENGTH, JobConfig, Upper, capitalized
+from check_jobmon.config.config_file import NAME_LENGTH, Upper, capitalized
+from check_jobmon.config.job_fields import USUAL, JobConfig, crossed, wrong_dependencies
 from check_jobmon.config.yaml_nodes import EXACT
+from check_jobmon.text import clean
 
 # A name that no reader of YAML 1.1 takes for syntax; the words that they take for something else than text; and the
 # characters that they may not accept unescaped.
@@ -19,7 +21,6 @@ _PLAIN = re.compile(r"[A-Z][A-Z0-9_./()+-]*(?: [A-Z0-9_./()+-]+)*")
 _SPECIAL = {"Y", "N", "YES", "NO", "ON", "OFF", "TRUE", "FALSE", "NULL"}
 _ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202f-\ud7ff\uf900-\ufefe\uff00-\ufffd\U00010000-\U000e0000]")
 _LONG_KEY = 1000
-_USUAL = {"sensitivity": "0", "active": "true"}
 
 
 def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
@@ -28,22 +29,23 @@ def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
     if not rows:
         return "jobs: {}\n"
     lines = ["jobs:"]
-    for job, capitals in zip(rows, upper([job.name for job in rows]), strict=True):
-        normal = job.name == capitals and job.name.strip(" ") and len(job.name) <= NAME_LENGTH
-        key = _key(job.name) if normal else f"{EXACT} {_key(job.name)}"
-        fields = ", ".join(
-            f"{name}: {_escaped(text)}" for name, text in job.values().items() if _USUAL.get(name) != text
-        )
+    names = [job.name for job in rows] + [job.after for job in rows if job.after]
+    keys = {name: _key(name, capitals) for name, capitals in zip(names, upper(names), strict=True)}
+    for job in rows:
+        values = {**job.values(), **({"after": keys[job.after]} if job.after else {})}
+        fields = ", ".join(f"{name}: {_escaped(text)}" for name, text in values.items() if USUAL.get(name) != text)
+        key = keys[job.name]
         # YAML's own bound on a key without the question mark is 1024 characters
         lines += [f"  {key}: {{{fields}}}"] if len(key) < _LONG_KEY else [f"  ? {key}", f"  : {{{fields}}}"]
     return "\n".join(lines) + "\n"
 
 
-def _key(name: str) -> str:
-    """A name as a YAML key: in double quotes unless every reader of YAML takes it for a text."""
-    if _PLAIN.fullmatch(name) and name not in _SPECIAL:
+def _key(name: str, capitals: str) -> str:
+    """A name as a YAML key: in double quotes unless every reader of YAML takes it for a text, and exact unless it is normal."""
+    if _PLAIN.fullmatch(name) and name not in _SPECIAL and len(name) <= NAME_LENGTH and name == capitals:
         return name
-    return _escaped(json.dumps(name, ensure_ascii=False))
+    normal = name == capitals and name.strip(" ") and len(name) <= NAME_LENGTH
+    return ("" if normal else f"{EXACT} ") + _escaped(json.dumps(name, ensure_ascii=False))
 
 
 def _escaped(text: str) -> str:
@@ -51,9 +53,16 @@ def _escaped(text: str) -> str:
     return _ESCAPED.sub(lambda c: f"\\U{ord(c[0]):08x}", text)
 
 
-def above(jobs: Iterable[JobConfig]) -> list[JobConfig]:
-    """The jobs whose warning threshold is above the error threshold, which the table allows and the file does not."""
-    return [job for job in jobs if job.warn.length > job.error.length]
+def refusable(jobs: Iterable[JobConfig]) -> list[str]:
+    """What the table allows and the file does not, in one line each."""
+    rows = {job.name: vars(job) for job in jobs}
+    above = [
+        f"{lower} {row[lower]} of {clean(name, 60)} is above {higher} {row[higher]}"
+        for name, row in rows.items()
+        for lower, higher in crossed(row)
+    ]
+    wrong = wrong_dependencies({name: row["after"] for name, row in rows.items()}, rows, "in the table")
+    return above + [f"{clean(name, 60)} is after another: {text}" for name, text in wrong]
 
 
 def write_data(path: str, data: bytes) -> None:

@@ -154,6 +154,8 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
         text += f" {error.context}"
         if error.context_mark:
             text += f" that starts in line {error.context_mark.line + 1}"
+    if "an alias" in str(error.context) or "cannot start any token" in str(error.problem):
+        text += ": put a text that begins with such a character, as a schedule may, into double quotes"
     return text
 
 

@@ -8,21 +8,16 @@ from collections.abc import Sequence
 
 import psycopg
 
-from check_jobmon.config.config_file import (
-    ConfigFileMistakes,
-    Configuration,
-    JobConfig,
-    located,
-    read,
-    read_hosts,
-)
+from check_jobmon.config.config_file import ConfigFileMistakes, Configuration, located, read, read_hosts
 from check_jobmon.config.config_table import Change, ConfigTable, changes
 from check_jobmon.config.connection_options import help_formatter, option, path
-from check_jobmon.config.export import above, write, write_data
+from check_jobmon.config.export import refusable, write, write_data
+from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
+from check_jobmon.ctl.config_suggest import add_suggest_arguments, run_suggest
 from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
 from check_jobmon.ctl.service_definitions import add_arguments as add_service_arguments
 from check_jobmon.ctl.service_definitions import write_services
@@ -54,9 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = read(_source(arguments), read_bytes(arguments.file))
+    found = read(_source(arguments), read_bytes(arguments.file), kept=())
     _print_mistakes(_source(arguments), found.warnings)
     print(f"{_source(arguments)}: {counted(len(found.jobs or ()), 'job')}, {counted(len(found.hosts), 'host')}")
+    if any(job.schedule for job in found.jobs or ()):
+        print(f"only a server can check the schedules in full: jobmonctl config diff {arguments.file} -d DATABASE")
     return DONE
 
 
@@ -69,9 +66,11 @@ def _apply(arguments: argparse.Namespace) -> int:
         with session.transaction("READ WRITE" if writes else "READ ONLY"):
             if writes:
                 table.lock()
-            file = read(source, data, table.upper)
+            rows = table.rows()
+            file = read(source, data, table.upper, () if arguments.prune else rows, table.wrong_times)
             jobs = file.jobs or ()
-            todo = changes(table.rows(), jobs, arguments.prune)
+            table.require_columns(jobs)
+            todo = changes(rows, jobs, arguments.prune)
             if writes:
                 table.make(todo)
         _print_changes(todo, table, writes)
@@ -121,11 +120,10 @@ def _export(arguments: argparse.Namespace) -> int:
             rows = table.rows()
             data = (HEAD + write(rows, table.upper)).encode()
     write_data(arguments.file, data)
-    refusable = above(rows)
-    for job in refusable:
-        what = f"warn {job.warn} of {clean(job.name, 60)} is above error {job.error}"
+    refused = refusable(rows)
+    for what in refused[:SHOWN]:
         print_error(arguments, f"warning: {what}: apply will refuse that")
-    return NOT_DONE if refusable else DONE
+    return NOT_DONE if refused else DONE
 
 
 def _refuse_to_replace(path: str) -> None:
@@ -167,6 +165,7 @@ ACTIONS = {
     "export": (_export, "write a file from the table"),
     "check": (_check, "report all mistakes in a file"),
     "services": (write_services, "write the services for --per-job, for Nagios or Icinga"),
+    "suggest": (run_suggest, "propose a file from the runs that were logged"),
 }
 """The function of each action, and its line in the help of `config`."""
 
@@ -181,6 +180,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
         if name == "services":
             add_service_arguments(action)
+        elif name == "suggest":
+            add_suggest_arguments(action)
         elif name == "export":
             action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
         else:

@@ -29,7 +29,7 @@ class CommandFailed(Exception):
 
 OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
 """Commands that a member of {schema}_log may use without reading the whole log: they show the runs of its own roles."""
-ADMINISTERING = ("ack", "cancel", "clear", "config apply")
+ADMINISTERING = ("ack", "cancel", "clear", "config apply", "silence", "unsilence")
 """Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
 VIEWS_ALLOWED = (
     f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
@@ -106,9 +106,9 @@ class JobLog:
         text = fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
         return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
 
-    def judge(self, patterns: Sequence[str] = ()) -> MonitoredJobs:
+    def judge(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
         """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
-        return self.session.ask(acquire(self._inquiry(), Selection(tuple(patterns), logged=True)))
+        return self.session.ask(acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences))
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))

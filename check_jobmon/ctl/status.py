@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
     option(parser, "--problems", "only the jobs that are not OK")
+    option(parser, "--no-silences", "judge as if no job were silenced")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +46,7 @@ def _show(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _judge(log: JobLog, arguments: argparse.Namespace) -> tuple[Words, list[Job]]:
-    found = log.judge(arguments.job)
+    found = log.judge(arguments.job, not arguments.no_silences)
     return found.words, sorted(found.jobs, key=lambda job: (not job.active, -_code(job), job.name))
 
 
@@ -118,7 +119,7 @@ def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> 
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
-        cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False))
+        cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
     columns = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
     return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted} ({title})")

@@ -143,7 +143,7 @@ def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str,
         silences = False
         notes = (
             *notes,
-            f"silences don't count, because the role may not read them: GRANT SELECT ON {schema}.job_silence",
+            f"silences don't count, because the role may not read them: GRANT SELECT ON {schema}.job_silence TO it",
         )
     log, check_log = (_keys(found[table][4]) for table in ("job_log", "job_check_log"))
     lacking = [

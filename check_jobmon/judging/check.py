@@ -158,6 +158,7 @@ class JobSummary(nagiosplugin.Summary):
             [f"{title(job.name)} failed {counted(job.failures, 'time')}" for job in jobs if job.failures]
             + [f"{title(job.name)} crashed" for job in jobs if job.crashed]
             + [f"{title(job.name)} {job.waiting(not self.verbosity and job is waiting[0])}" for job in waiting]
+            + [f"{title(result.metric.name)} is silenced" for result in results if result.metric.value.silence]
         )
 
     def _word(self, result: nagiosplugin.Result) -> str:
@@ -175,7 +176,7 @@ class JobSummary(nagiosplugin.Summary):
             "-" if job.age is None else duration(max(job.age, 0)),
             "-" if job.duration is None else duration(job.duration, fraction=True),
             f"{job.failures}/{job.sensitivity}",
-            reason or ("running" if job.alive_job_id and not job.unverified else ""),
+            reason or job.outlook,
         )
 
 

@@ -86,7 +86,6 @@ class Job(NamedTuple):
     silenced_until: str | None
     silenced_by: str | None
     silence_reason: str | None
-    crashed_zone: str | None
 
     @property
     def crashed(self) -> bool:
@@ -146,9 +145,8 @@ class Job(NamedTuple):
             reasons.append(self._too_slow_or_fast(words))
         if self.crashed:
             where = f" {cut(self.crashed_client, length)}" if self.crashed_client else ""
-            start = f"{without_zone(self.crashed_start or '')} {self.crashed_zone}"
             reasons.append(
-                f"crashed: run {self.crashed_job_id}{where}, started {_shown(start, zoned)}, its backend is gone"
+                f"crashed: run {self.crashed_job_id}{where}, started {_shown(self.crashed_start, zoned)}, its backend is gone"
             )
             zoned = False
         if whole and self.alive_for is not None and self.missing_code == 1:
@@ -167,6 +165,13 @@ class Job(NamedTuple):
         return ": ".join(part for part in (" and ".join(reasons), ", and ".join(mistakes)) if part)
 
     @property
+    def outlook(self) -> str:
+        """What there is to say of a job of which nothing is wrong: that it runs, or when it is due."""
+        if self.alive_job_id is not None and not self.unverified:
+            return "running"
+        return f"next due {_shown(self.due, zoned=False)}" if self.due else ""
+
+    @property
     def runbook_url(self) -> str:
         """The runbook's URL for people; empty if there is none."""
         return clean(self.runbook or "", 500)
@@ -181,7 +186,7 @@ class Job(NamedTuple):
         if self.undue:
             return (
                 f'nobody can tell when it is due: the server doesn\'t know the time zone "{cut(self.timezone or "", length)}" '
-                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap says why'
+                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap works it out anew, or says why not'
             )
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()

@@ -29,11 +29,12 @@ def job_perfdata(job: Job) -> str:
 
 
 def summary_perfdata(counts: Sequence[int], quiet: Sequence[int], query_seconds: float) -> str:
-    """The counts by state, the worst first; how many of those that are OK are silenced or wait; how long the query took (s)."""
-    names = ("critical", "unknown", "warning", "ok", "silenced", "waiting")
+    """The counts by state, the worst first; how long the query took (s); how many of those that are OK are silenced or wait."""
+    states, others = ("critical", "unknown", "warning", "ok"), ("silenced", "waiting")
     figures = [
-        *(Performance(name, number) for name, number in zip(names, (*counts, *quiet), strict=True)),
+        *(Performance(name, number) for name, number in zip(states, counts, strict=True)),
         _seconds("query", query_seconds, None, None),
+        *(Performance(name, number) for name, number in zip(others, quiet, strict=True)),
     ]
     return " ".join(str(figure) for figure in figures)
 

@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option(check, "--failures N", failures, whole_number(1, 10**99, "a number of failures", "1 or more"), default=3)
     crashed = "state of a job whose open run has lost its backend: ok, warning or critical (default: warning)"
     option(check, "--crashed STATE", crashed, choices=STATES[:3], default="warning")
+    option(check, "--no-silences", "judge as if no job were silenced (jobmonctl silence)")
     unreachable = "state if the server can't be reached, refuses the connection or doesn't answer: ok, warning,"
     unreachable += " critical or unknown (default: critical)"
     option(check, "--connection-error STATE", unreachable, choices=STATES, default="critical")

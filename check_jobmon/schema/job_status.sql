@@ -124,6 +124,8 @@ with_codes AS (
                 ELSE 1
            END AS fast_code,
            s.slow_took, s.slow_limit,
+           -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
+           upper(l.job_name) AS upper_name,
            CASE WHEN l.lost_start > coalesce(l.done_start, '-infinity') THEN l.lost_job_id END AS crashed_job_id
       FROM with_limits AS l
      CROSS JOIN LATERAL (
@@ -166,16 +168,25 @@ dependent AS (
      GROUP BY c.job_name
 ),
 silenced AS (
-    SELECT DISTINCT ON (j.job_name) j.job_name, s.silence_id, s.ends, s.created_by, s.reason
+    -- The one that ends last. One silence after the other: PostgreSQL doesn't keep many regular expressions compiled.
+    SELECT DISTINCT ON (m.job_name) m.job_name, s.silence_id, s.ends, s.until_next_run, s.created_by, s.reason
       FROM (@silences@) AS s
-      JOIN with_codes AS j ON s.pattern = j.job_name OR j.job_name LIKE s.name_like OR j.job_name ~ s.name_regex
-     WHERE j.active
-       AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
-     ORDER BY j.job_name, s.ends DESC
+     CROSS JOIN LATERAL (
+            SELECT j.job_name
+              FROM with_codes AS j
+             WHERE j.active
+               AND CASE WHEN s.name_like IS NULL THEN j.upper_name = s.pattern
+                        WHEN s.name_regex IS NULL THEN j.upper_name LIKE s.name_like
+                        ELSE j.upper_name LIKE s.name_like AND j.upper_name ~ s.name_regex OR j.upper_name = s.pattern
+                   END
+               AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
+            OFFSET 0
+           ) AS m
+     ORDER BY m.job_name, s.ends DESC, s.silence_id
 ),
 with_alerts AS (
     -- what the codes count for
-    SELECT j.*, d.in_circle, d.on_unknown, s.silence_id, s.ends, s.created_by, s.reason,
+    SELECT j.*, d.in_circle, d.on_unknown, s.silence_id, s.ends, s.until_next_run, s.created_by, s.reason,
            CASE WHEN d.in_circle IS NOT TRUE AND j.missing_code > 1 THEN d.causes END AS causes,
            CASE WHEN s.silence_id IS NOT NULL THEN 1
                 ELSE greatest(j.failed_code, j.slow_code, j.fast_code,
@@ -207,12 +218,11 @@ SELECT -- a name that is cut stays different from others
        j.alive_job_id, j.alive_pid, to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start, j.unverified,
        CASE WHEN isfinite(j.alive_start) THEN date_part('epoch', now() - j.alive_start) END AS alive_for,
        j.crashed_job_id,
-       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'YYYY-MM-DD HH24:MI:SS OF') END AS crashed_start,
+       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'YYYY-MM-DD HH24:MI:SS TZ') END AS crashed_start,
        e.blocker[1]::integer AS blocker_pid, e.blocker[2] AS blocker_user, e.blocker[3] AS blocker_application,
        e.blocker[4] AS blocker_since, e.blocker[5]::float8 AS blocked_for,
        e.step[1] AS failed_action, e.step[2] AS failed_message,
-       -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
-       CASE WHEN j.job_name <> upper(j.job_name) THEN upper(left(j.job_name, 10000)) END AS upper_name,
+       CASE WHEN j.job_name <> j.upper_name THEN upper(left(j.job_name, 10000)) END AS upper_name,
        CASE WHEN j.done_job_id IS NULL THEN date_part('epoch', now() - j.since) END AS expected_for,
        left(j.owner, 500) AS owner, left(j.description, 3000) AS description, left(j.runbook, 1000) AS runbook,
        e.client[1] AS failed_client, e.client[2] AS alive_client, e.client[3] AS crashed_client,
@@ -231,9 +241,10 @@ SELECT -- a name that is cut stays different from others
        j.causes[1][1] AS cause, j.causes[1][2] AS cause_status, j.causes[1][3] AS cause_since,
        left(j.depends_on, 500) AS depends_on,
        CASE WHEN j.in_circle THEN 'circle' WHEN j.on_unknown THEN 'unknown' END AS depends_wrongly,
-       j.silence_id, to_char(j.ends, 'YYYY-MM-DD HH24:MI TZ') AS silenced_until, left(j.created_by, 200) AS silenced_by,
-       left(j.reason, 2000) AS silence_reason,
-       CASE WHEN j.crashed_job_id IS NOT NULL THEN to_char(j.lost_start, 'TZ') END AS crashed_zone
+       j.silence_id,
+       CASE WHEN j.until_next_run THEN 'its next run, at the latest ' ELSE '' END || to_char(j.ends, 'YYYY-MM-DD HH24:MI TZ')
+           AS silenced_until,
+       left(j.created_by, 200) AS silenced_by, left(j.reason, 2000) AS silence_reason
   FROM with_alerts AS j
  CROSS JOIN LATERAL (
         -- Subqueries in CASE instead of joins, so that they run only for the jobs that need them.

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from check_jobmon.config.config_file import ConfigFileMistakes, JobConfig, located, read, read_hosts
+from check_jobmon.config.config_file import ConfigFileMistakes, located, read, read_hosts
 from check_jobmon.config.durations import Duration, parse
 from check_jobmon.config.export import write
+from check_jobmon.config.job_fields import FIELDS, JobConfig, Slow, crossed
 from check_jobmon.config.yaml_nodes import DEPTH, LIMIT
 from tests.config.test_durations import DURATIONS
 from tests.database import run_module
@@ -50,6 +51,64 @@ def test_defaults_hold_for_all_four_fields_and_a_job_overrules_each() -> None:
     assert job(defaults + "jobs: {A: }") == JobConfig("A", parse("1h"), parse("2h"), 3, False)
     own = "jobs: {A: {warn: 3h, error: 4h, sensitivity: 0, active: yes}}"
     assert job(defaults + own) == JobConfig("A", parse("3h"), parse("4h"), 0, True)
+
+
+CALENDAR = """\
+defaults: {warn: 30m, error: 2h, timezone: Europe/Berlin, slow: 3x, fast: 10s, escalate: 3}
+jobs:
+  LOAD: {schedule: "30 2 * * mon-fri", slow: 1h or 2.50x, too_slow: 2h}
+  Report: {schedule: "@daily", timezone: "", slow: 90m, fast: , after: load, escalate: ~}
+  plain: {timezone: , slow: "", after: ""}
+"""
+
+
+def test_the_keys_of_the_calendar() -> None:
+    half, two, berlin = parse("30m"), parse("2h"), "Europe/Berlin"
+    assert read("f", CALENDAR.encode(), kept=()).jobs == (
+        JobConfig(
+            "LOAD",
+            half,
+            two,
+            schedule="30 2 * * mon-fri",
+            timezone=berlin,
+            slow=Slow(parse("1h"), 2.5),
+            too_slow=two,
+            fast=parse("10s"),
+            escalate=3,
+        ),
+        JobConfig("REPORT", half, two, schedule="@daily", slow=Slow(parse("90m")), after="LOAD"),
+        JobConfig("PLAIN", half, two, fast=parse("10s"), escalate=3),
+    )
+
+
+def test_defaults_hold_for_every_key_but_after() -> None:
+    values = {**dict.fromkeys(FIELDS, "1h"), "sensitivity": "1", "escalate": "1", "active": "no"}
+    values |= {"schedule": '"@daily"', "runbook": "https://wiki/", "after": "A"}
+    one = ", ".join(f"{key}: {value}" for key, value in values.items() if key != "after")
+    assert job(f"defaults: {{{one}}}\njobs: {{A: }}") == job(f"jobs: {{A: {{{one}}}}}")
+    assert mistakes("defaults: {after: A}") == [
+        "f:1:19: after names the job that one job waits for: give it to that one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "slow"),
+    [
+        ("1h", Slow(parse("1h"))),
+        ("3x", Slow(None, 3.0)),
+        ("1.5 x", Slow(None, 1.5)),
+        ("1H OR 3X", Slow(parse("1h"), 3.0)),
+        ("1h 30m  or  3x", Slow(parse("90m"), 3.0)),
+        ("3.14159265x", Slow(None, 3.14159)),
+        ("1000x", Slow(None, 1000.0)),
+        ("", Slow()),
+        ("~", Slow()),
+    ],
+)
+def test_slow_is_a_time_or_a_factor_or_both(text: str, slow: Slow) -> None:
+    found = job(f"jobs: {{A: {{warn: 1h, error: 2h, slow: {text}}}}}").slow
+    assert found == slow
+    assert job(f"jobs: {{A: {{warn: 1h, error: 2h, slow: {found}}}}}").slow == slow
 
 
 @pytest.mark.parametrize("name", ["NO", "null", "~", "12:30", "007", "1e3", "true", "2024-01-01", "<<", "=", "0x10"])
@@ -112,6 +171,57 @@ MISTAKES: list[tuple[str | bytes, list[str]]] = [
         "defaults: {sensitivity: 010}",
         ['f:1:25: sensitivity is a number of failures, 0 to 32767, and this is "010"'],
     ),
+    (
+        "defaults: {schedule: 0,30 2 * * *}",
+        [
+            'f:1:22: schedule "0" has 1 of the five fields minute, hour, day of month, month and day of week '
+            "(no seconds, no years)",
+            f'f:1:24: unknown key "30 2 * * *": there is {", ".join(FIELDS)}',
+        ],
+    ),
+    ("defaults: {escalate: 0}", ['f:1:22: escalate is a number of failures, 1 to 32767, and this is "0"']),
+    ("defaults: {escalate: 32768}", ['f:1:22: escalate is a number of failures, 1 to 32767, and this is "32768"']),
+    *(
+        (f"defaults: {{{key}: 90}}", [f'f:1:{len(key) + 14}: {key}: "90" has no unit: write 90s, 90m, 90h or 90d'])
+        for key in ("slow", "too_slow", "fast")
+    ),
+    *(
+        (
+            f"defaults: {{{key}: {text}}}",
+            [f'f:1:{len(key) + 14}: {key}: "{text}" is not a time that a run can take: write, for example, 90m'],
+        )
+        for key in ("slow", "too_slow", "fast")
+        for text in ("infinity", "0s", "-1h")
+    ),
+    *(
+        (
+            f"defaults: {{slow: {text}}}",
+            [
+                "f:1:18: slow is a time, more than once and at most 1000 times the usual time, or both: 1h, 3x, 1h or 3x, "
+                f'and this is "{text}"'
+            ],
+        )
+        for text in ("1x", "0.5x", "1000.01x", "1h or 1x", "x", "-3x", "1e3x", f"{'9' * 50}x")
+    ),
+    ("defaults: {slow: 3x or 1h}", ["f:1:18: slow: \"3x or 1h\" is not a duration: there is no unit 'x'"]),
+    (
+        "defaults: {too_slow: [1h], schedule: {}}",
+        ["f:1:22: too_slow of defaults can't be a list", "f:1:38: schedule of defaults can't be a mapping"],
+    ),
+    ("defaults: {slow: 3h or 2x, too_slow: 2h}", ["f:1:18: defaults: slow 3h or 2x is above too_slow 2h"]),
+    (
+        "defaults: {slow: 3h}\njobs: {A: {warn: 1h, error: 1h, too_slow: 2h}}",
+        ['f:2:43: job "A": slow 3h is above too_slow 2h'],
+    ),
+    ("defaults: {fast: 2h, slow: 1h}", ["f:1:18: defaults: fast 2h is above slow 1h"]),
+    ("defaults: {fast: 2h, too_slow: 1h}", ["f:1:18: defaults: fast 2h is above too_slow 1h"]),
+    (
+        'defaults: {schedule: "0 30 2 * * ?"}',
+        [
+            'f:1:22: schedule "0 30 2 * * ?" has 6 of the five fields minute, hour, day of month, month and day of week '
+            "(no seconds, no years)"
+        ],
+    ),
     ("jobs: {' ': {warn: 1h, error: 2h}}", ["f:1:8: a job needs a name, and this one is empty"]),
     (
         f"jobs: {{? {'x' * 501} : {{warn: 1h, error: 2h}}}}",
@@ -144,6 +254,50 @@ MISTAKES: list[tuple[str | bytes, list[str]]] = [
 @pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[str(text)[:50] for text, _ in MISTAKES])
 def test_a_mistake_is_said_with_its_place(text: str | bytes, expected: list[str]) -> None:
     assert mistakes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"A": "b", "B": "C", "C": ""}, []),
+        ({"A": "a"}, ['2:a circle, in which no job waits: "A" after "A"']),
+        ({"A": "B", "B": "c", "C": "A"}, ['2:a circle, in which no job waits: "A" after "B" after "C" after "A"']),
+        ({"X": "B", "A": "B", "B": "A"}, ['4:a circle, in which no job waits: "B" after "A" after "B"']),
+        ({"A": "LAOD", "B": "D", "D": ""}, ['2:there is no job "LAOD" in this file']),
+        ({"A": '!exact "b"', "B": ""}, ['2:there is no job "b" in this file']),
+        ({'!exact "b"': "", "A": '!exact "b"'}, []),
+    ],
+)
+def test_a_circle_and_a_job_that_is_not_there_are_refused_where_after_is(
+    after: dict[str, str], expected: list[str], tmp_path: Path
+) -> None:
+    lines = [f"  {name}: {{after: {other}, warn: 1h, error: 2h}}\n" for name, other in after.items()]
+    file = tmp_path / "jobs.yml"
+    file.write_text("".join(["jobs:\n", *lines]))
+    output = run_module("check_jobmon.ctl", "config", "check", str(file))
+    found = [line for line in output.stderr.splitlines() if "warning" not in line]
+    columns = {number: line.index("after: ") + 8 for number, line in enumerate(lines, 2)}
+    assert found == [
+        f"{file}:{number}:{columns[int(number)]}: after: {said}"
+        for number, said in (one.split(":", 1) for one in expected)
+    ]
+    assert output.status == bool(expected)
+
+
+def test_after_a_job_that_has_a_mistake_of_its_own_is_no_other_mistake() -> None:
+    text = b"jobs: {A: {warn: 1h}, B: {warn: 1h, error: 2h, after: A}}"
+    with pytest.raises(ConfigFileMistakes) as refused:
+        read("f", text, kept=())
+    assert str(refused.value) == 'f:1:8: job "A" has no error, neither of its own nor from defaults'
+
+
+def test_long_circles_and_chains_are_found_and_cut() -> None:
+    jobs = "".join(f"  J{n}: {{warn: 1h, error: 2h, after: J{(n + 1) % 9000}}}\n" for n in range(9000))
+    with pytest.raises(ConfigFileMistakes) as refused:
+        read("f", b"jobs:\n" + jobs.encode(), kept=())
+    (mistake,) = refused.value.mistakes
+    assert mistake.text.startswith('after: a circle, in which no job waits: "J0" after "J1" after "J2"')
+    assert len(mistake.text) < 400
 
 
 def test_mistakes_of_every_kind_are_said_at_once_and_exit_1(tmp_path: Path) -> None:
@@ -185,6 +339,13 @@ def test_broken_yaml_says_where() -> None:
     (mistake,) = mistakes("jobs:\n  A: {warn: 1h\n  B: {}\n")
     assert mistake.startswith("f:3:4: this is not YAML: ")
     assert mistake.endswith("that starts in line 2")
+
+
+@pytest.mark.parametrize("schedule", ["*/15 * * * *", "* 2 * * *", "@daily"])
+def test_a_schedule_that_lacks_its_quotes_says_so(schedule: str) -> None:
+    (mistake,) = mistakes(f"jobs:\n  A: {{warn: 1h, error: 2h}}\n  B:\n    schedule: {schedule}\n")
+    assert mistake.startswith("f:4:1")
+    assert mistake.endswith(": put a text that begins with such a character, as a schedule may, into double quotes")
 
 
 @pytest.mark.parametrize("key", ["password", "sslpassword", "oauth_client_secret"])
@@ -274,9 +435,24 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
         "<<",
     ]
 )
-JOBS = st.builds(JobConfig, NAMES, DURATIONS, DURATIONS, st.integers(0, 32767), st.booleans()).filter(
-    lambda job: job.warn.length <= job.error.length
-)
+TIMES = st.none() | st.builds(Duration, st.integers(0, 12), st.integers(0, 400), st.integers(1, 10**12))
+REALS = st.none() | st.floats(1.0009765625, 1000, width=32).map(lambda number: float(f"{number:.6g}"))
+JOBS = st.builds(
+    JobConfig,
+    NAMES,
+    DURATIONS,
+    DURATIONS,
+    st.integers(0, 32767),
+    st.booleans(),
+    schedule=st.sampled_from([None, None, "30 2 * * *", " 0  3 * * * ", "@daily"]),
+    timezone=st.sampled_from(["UTC", "Europe/Berlin", "Etc/GMT+3"]),
+    slow=st.builds(Slow, TIMES, REALS),
+    too_slow=TIMES,
+    fast=TIMES,
+    after=st.none() | NAMES.filter(bool),
+    escalate=st.none() | st.integers(1, 32767),
+    owner=st.sampled_from([None, "data team"]),
+).filter(lambda job: not [*crossed(vars(job))])
 
 
 @given(st.lists(JOBS, unique_by=lambda job: job.name))

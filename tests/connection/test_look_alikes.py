@@ -187,6 +187,10 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "NAME|JOB_ID": "etl",
         "JOB_ID": "1",
         "INTERVAL": "90 days",
+        "DURATION": "2h",
+        "TIME": "next run",
+        "REASON": "why",
+        "PATTERN|ID": "e*",
         "FILE": str(jobs),
         "SECONDS": "20",
         "N": "3",
@@ -196,6 +200,8 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "STRING": f"host={trapped.server.folder}",
         "WHERE": f"nagios:{tmp_path}",
         "SCHEMA": "jobmon",
+        "ZONE": "Europe/Berlin",
+        "AGE": "60d",
     }
 
 

@@ -149,6 +149,7 @@ READING = (
     "config diff",
     "config export",
     "config services",
+    "config suggest",
 )
 ARGUMENTS = {
     "like": ["e"],

@@ -22,6 +22,9 @@ COMMANDS = {
     "cancel": ["-y", "1"],
     "clear": ["-y", "90 days"],
     "ack": ["-y", "etl"],
+    "silence": ["etl", "2h", "-m", "why"],
+    "silences": [],
+    "unsilence": ["etl"],
 }
 every_command = pytest.mark.parametrize("command", COMMANDS)
 
@@ -64,7 +67,7 @@ def test_a_role_without_rights_is_told_what_to_be_granted(
 ) -> None:
     session.execute("DROP ROLE IF EXISTS prompt_nobody; CREATE ROLE prompt_nobody LOGIN")
     said = refusal(jobmonctl(database, command, "-U", "prompt_nobody", *COMMANDS[command]))
-    role = "jobmon_admin" if command in ("ack", "cancel", "clear") else "jobmon_monitor"
+    role = "jobmon_admin" if command in ("ack", "cancel", "clear", "silence", "unsilence") else "jobmon_monitor"
     assert said.endswith(f"GRANT {role} TO that role, or name another role with -U")
     session.execute("DROP ROLE prompt_nobody")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from check_jobmon.config.config_file import JobConfig
 from check_jobmon.config.config_table import Change, ConfigTable
 from check_jobmon.config.durations import Duration, parse
+from check_jobmon.config.job_fields import JobConfig
 from tests.config.test_config_file import JOBS, NAMES
 from tests.config.test_durations import DURATIONS
 from tests.database import Database, Output, bootstrap, pinned, run_module, until, value
+from tests.schema.test_upgrade import install_version
 
 FILE = """\
 defaults: {warn: 25h, error: 2d, sensitivity: 0}
@@ -313,7 +315,13 @@ def test_export_says_what_apply_will_refuse(database: Database, session: psycopg
     assert (output.status, output.stderr) == (1, warning)
 
 
-TABLES = st.lists(JOBS, unique_by=lambda job: job.name, max_size=6)
+def chained(jobs: list[JobConfig]) -> list[JobConfig]:
+    """The same jobs, where those that are after another are after the one before them."""
+    names = [job.name or None for job in jobs]
+    return [replace(job, after=job.after and before) for job, before in zip(jobs, [None, *names], strict=False)]
+
+
+TABLES = st.lists(JOBS, unique_by=lambda job: job.name, max_size=6).map(chained)
 
 
 @given(TABLES, TABLES)
@@ -543,15 +551,16 @@ def test_texts_that_are_none_are_mistakes_with_their_place(tmp_path: Path, key: 
     assert (output.status, output.stderr.count("\n"), "secret" in output.stderr) == (1, 1, False)
 
 
-def test_texts_need_columns_that_an_earlier_schema_has_not(
-    database: Database, session: psycopg.Connection, tmp_path: Path
-) -> None:
-    session.execute("ALTER TABLE jobmon.job_check_config DROP owner, DROP description, DROP runbook, DROP since")
+def test_texts_need_columns_that_an_earlier_schema_has_not(empty_database: Database, tmp_path: Path) -> None:
+    install_version(empty_database, 6)
     path = tmp_path / "jobs.yml"
     path.write_text("jobs: {ETL: {warn: 1h, error: 2h}}")
-    assert config(database, "apply", str(path)).status == 0
-    path.write_text("jobs: {ETL: {warn: 1h, error: 2h, owner: me}}")
-    output = config(database, "apply", str(path))
-    said = 'schema "jobmon" has no columns for owner, description and runbook, which job "ETL" has: run "jobmonctl bootstrap"'
-    assert (output.status, output.stderr) == (1, f"jobmonctl config apply: {said}\n")
-    assert config(database, "export").stdout.endswith("jobs:\n  ETL: {warn: 1h, error: 2h}\n")
+    assert config(empty_database, "apply", str(path)).status == 0
+    for key, text in (("owner", "me"), ("schedule", '"@daily"'), ("slow", "3x"), ("escalate", "2")):
+        path.write_text(f"jobs: {{ETL: {{warn: 1h, error: 2h, {key}: {text}}}}}")
+        for action, status in (("apply", 1), ("diff", 2)):
+            said = f'schema "jobmon" has no column for {key}, which job "ETL" has: run "jobmonctl bootstrap"'
+            assert config(empty_database, action, str(path)) == Output(
+                status, "", f"jobmonctl config {action}: {said}\n"
+            )
+    assert config(empty_database, "export").stdout.endswith("jobs:\n  ETL: {warn: 1h, error: 2h}\n")

@@ -21,6 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from check_jobmon.recording.child_process import KILL_AFTER
 from check_jobmon.recording.spool import job_log_key
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
@@ -31,7 +32,8 @@ STEPS = "SELECT action, status, message FROM jobmon.job_detail ORDER BY step_id"
 NOWHERE = ["-H", "127.0.0.1", "-p", "1", "-d", "etl", "-U", "nobody"]
 # the shell says on its stderr which of its children a signal has killed
 WAIT = (
-    "exec 2>/dev/null; trap 'echo got it; exit 7' TERM INT HUP USR1 USR2 QUIT; echo ready; while :; do sleep 0.05; done"
+    "exec 2>/dev/null; trap 'kill $!; echo got it; exit 7' TERM INT HUP USR1 USR2 QUIT; "
+    "sleep 300 >/dev/null & echo ready; wait"
 )
 
 
@@ -393,7 +395,10 @@ def test_a_command_that_takes_too_long_is_ended(shell: Shell, session: psycopg.C
 
 def test_a_command_that_ignores_term_is_killed(shell: Shell, session: psycopg.Connection) -> None:
     script = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
-    assert shell.run("etl", "sh", "-c", script, options=("--timeout", "0.5")).status == 124
+    arguments = shell.arguments("etl", "sh", "-c", script, options=("--timeout", "0.5"))
+    hasty = [sys.executable, "-c", HASTY, *arguments[1:]]
+    done = subprocess.run(hasty, env=shell.environment, check=False, timeout=60, capture_output=True)
+    assert (done.returncode, KILL_AFTER) == (124, 10)
     assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
 
 
@@ -712,6 +717,7 @@ TREE = (
     "trap '' TERM; sh -c 'trap \"\" TERM; setsid sleep 1000 & set -m; sleep 1000 & echo $! >&2; sleep 1000' & "
     "echo ready; while :; do sleep 0.05; done"
 )
+# a program that has SIGTERM's time shortened, and is jobmonctl otherwise
 HASTY = """
 import sys, check_jobmon.recording.child_process as c
 c.KILL_AFTER = 0.5
@@ -783,7 +789,7 @@ def test_a_reader_that_has_stalled_holds_up_no_signal(shell: Shell, number: sign
 
 
 def test_a_command_whose_jobmonctl_was_killed_has_the_lock(cut_off: Shell) -> None:
-    with cut_off.running("etl", "sh", "-c", WAIT, options=("--lock",)) as process:
+    with cut_off.running("etl", "sh", "-c", "echo ready; exec sleep 300", options=("--lock",)) as process:
         (command,) = _children(process.pid)
         process.kill()
         process.wait(60)

@@ -26,10 +26,14 @@ MAY: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("cancel",): (("log", "admin"), "admin"),
     ("ack",): (("admin",), "admin"),
     ("clear",): (("admin",), "admin"),
+    ("silence",): (("admin",), "admin"),
+    ("silences",): (READERS, "monitor"),
+    ("unsilence",): (("admin",), "admin"),
     ("config", "apply"): (("admin",), "admin"),
     ("config", "diff"): (READERS, "monitor"),
     ("config", "export"): (READERS, "monitor"),
     ("config", "services"): (READERS, "monitor"),
+    ("config", "suggest"): (READERS, "monitor"),
     ("config", "check"): (("nobody", *ROLES), ""),
     ("run",): (("log", "admin"), "log"),
     ("bootstrap",): ((), ""),
@@ -42,6 +46,8 @@ ARGUMENTS: dict[tuple[str, ...], list[str]] = {
     ("detail",): ["own"],
     ("ack",): ["-y", "failing"],
     ("clear",): ["-y", "90 days"],
+    ("silence",): ["own", "2h", "-m", "why"],
+    ("unsilence",): ["own"],
     ("uninstall",): ["-y"],
 }
 
@@ -74,6 +80,7 @@ def test_each_role_may_what_it_is_for_and_is_told_whom_to_ask_otherwise(
         user = "postgres" if role == "owner" else f"may_{role}"
         session.execute("TRUNCATE jobmon.job_log, jobmon.job_check_log, jobmon.job_check_config CASCADE")
         a_run(session, "failing", ("load", "CRITICAL", "boom"), end="fail_job(%s)")
+        session.execute("SELECT jobmon.silence('own', now() + interval '1 hour', 'why')")
         # of the caller's own role, as far as it may log; an administrator may cancel the runs of others
         runs_it = {"log": user, "admin": "may_log", "owner": user}.get(role, "postgres")
         with database.connect(user=runs_it) as runner:
@@ -110,8 +117,9 @@ def _run(database: Database, command: tuple[str, ...], user: str, job: int, fold
     elif first == "config":
         file = folder / "jobs.yml" if rest != ["export"] else folder / f"{user}.yml"
         rest, arguments = [], [*rest, str(file)]
-    if command == ("config", "services"):
-        return run_module("check_jobmon.ctl", *command, "--nagios", *database.options[:-2], "-U", user)
+    if command in (("config", "services"), ("config", "suggest")):
+        format = ["--nagios"] if command == ("config", "services") else []
+        return run_module("check_jobmon.ctl", *command, *format, *database.options[:-2], "-U", user)
     if first == "config":
         action, file_name = arguments
         where = [] if action == "check" else [*database.options[:-2], "-U", user]
@@ -208,6 +216,11 @@ def test_an_administrator_gains_nobodys_rights(database: Database, session: psyc
             "UPDATE jobmon.job_detail SET message = ''",
             "TABLE jobmon.link",
             "TRUNCATE jobmon.job_check_config",
+            "DELETE FROM jobmon.job_silence",
+            "TRUNCATE jobmon.job_silence",
+            "UPDATE jobmon.job_silence SET reason = ''",
+            "INSERT INTO jobmon.job_silence (pattern, ends, reason, created_by) VALUES ('X', now() + '1 h', 'x', 'postgres')",
+            "SELECT jobmon.name_regex('[a]')",
             "SELECT jobmon.link_call('ping', '{}')",
             "SELECT pg_cancel_backend(%s)" % runner.info.backend_pid,  # noqa: UP031
             f"SELECT jobmon.cancel_job_as_owner({job})",  # a superuser's

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from check_jobmon.judging.job import Job, Words
-from check_jobmon.schema.scripts import job_status
+from check_jobmon.schema.scripts import columns_of, job_status
 from tests.database import Database, Output, until, value
 
 NEVER = timedelta(days=36500)
@@ -332,16 +332,15 @@ def random_history(log: psycopg.Connection, seed: int) -> None:
                     cursor.execute("INSERT INTO jobmon.job_check_log VALUES (%s, %s, %s)", [job_id, name, code])
 
 
-COLUMNS = {
-    **{"code": "alert_code", "text": "alert_text", "since": "NULL::timestamptz"},
-    **dict.fromkeys(("owner", "description", "runbook"), "NULL::text"),
-}
-"""What the extension has instead of what catalog.py looks for in job_status_text and job_check_config."""
+COLUMNS = columns_of(0)
+"""What the extension has instead of what catalog.py looks for."""
 
 
 def judged(log: psycopg.Connection, strategy: str, newest: bool = False) -> list[Job]:
     """What the check says, with that strategy."""
-    rows = log.execute(job_status("jobmon", strategy=strategy, newest=newest, columns=COLUMNS).encode()).fetchall()
+    rows = log.execute(
+        job_status("jobmon", strategy=strategy, newest=newest, columns=COLUMNS, silences=False).encode()
+    ).fetchall()
     return sorted(map(Job._make, rows), key=lambda job: job.name)
 
 
@@ -415,7 +414,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_the_window_is_read_once_and_the_rest_is_probed(newest: Database) -> None:
     with newest.connect() as session:
         session.execute(HUGE.encode())
-        query = job_status("jobmon", strategy="window", columns=COLUMNS)
+        query = job_status("jobmon", strategy="window", columns=COLUMNS, silences=False)
         explained = value(session, f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
         plan = (json.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]
         window = value(session, "SELECT count(*) FROM jobmon.job_log WHERE start_time > now() - interval '2 days'")

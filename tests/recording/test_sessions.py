@@ -15,12 +15,12 @@ import pytest
 
 import check_jobmon
 from check_jobmon.demo.server import Server
-from tests.ctl.test_run import Shell
+from tests.ctl.test_run import HASTY, Shell
 from tests.database import Database, bootstrap, until, value
 from tests.servers import create
 
 HERE = f"on {os.uname().nodename}, pid "
-SLEEP = "exec 2>/dev/null; trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+SLEEP = "exec 2>/dev/null; trap 'kill $!; exit 0' TERM; sleep 300 >/dev/null & echo ready; wait"
 PYTHON = """
 import sys, time, check_jobmon
 with check_jobmon.job("etl", sys.argv[1]) as job:
@@ -205,7 +205,7 @@ def test_a_command_that_ignores_term_is_killed_with_its_descendants(
 ) -> None:
     script = "trap '' TERM; sleep 1001 & (setsid sleep 1002 &) ; echo ready; while :; do sleep 0.05; done"
     process = subprocess.Popen(
-        shell.arguments("etl", "sh", "-c", script),
+        [sys.executable, "-c", HASTY, *shell.arguments("etl", "sh", "-c", script)[1:]],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=shell.environment,

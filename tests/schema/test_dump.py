@@ -38,6 +38,7 @@ def original(database: Database) -> Database:
         session.execute(
             "SELECT jobmon.add_past_run(gen_random_uuid(), 'past', now() - interval '1 hour', now(), 1, 'all', NULL, NULL, 1)"
         )
+        session.execute("SELECT jobmon.silence('[rs]*', now() + interval '1 hour', 'why')")
         for table in REFERRING:
             assert value(session, f"SELECT count(*) FROM jobmon.{table}") == 1, table
     return database
@@ -68,7 +69,15 @@ def harmless(stderr: str) -> list[str]:
 
 def tables(database: Database) -> dict[str, list[tuple[object, ...]]]:
     """The rows of the tables that are the site's own."""
-    names = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_status_text", "dblink_mapping")
+    names = (
+        "job_log",
+        "job_detail",
+        "job_check_log",
+        "job_check_config",
+        "job_silence",
+        "job_status_text",
+        "dblink_mapping",
+    )
     with database.connect() as session:
         return {name: session.execute(f"TABLE jobmon.{name} ORDER BY 1".encode()).fetchall() for name in names}
 

@@ -58,6 +58,9 @@ VALUES: dict[str, object] = {
     "p_end_time": "2026-01-01 01:00+00",
     "p_pid": 1,
     "p_raise": False,
+    "p_schedule": "@daily",
+    "p_timezone": "UTC",
+    "p_after": "2026-01-01 00:00+00",
     "p_client_host": "db7",
     "p_client_pid": 1,
 }

@@ -3,19 +3,25 @@
 The oracle is cronsim. It differs from cron(5) or from the rules of docs/calendar.rst, which are followed, only in this:
 
 * It accepts 5/15 for 5-59/15 (and for 5-5/15), W and #, and weekdays such as 5L; cron(5) has steps only after a range or "*".
-* Without a leap in time it never returns a time before the one it began with, but when a clock has just been set back, it may return
-  a fixed time of the hour that came twice, although that has passed. The next one that it returns is right.
-* For a schedule with "*" in minute or hour, it returns midnight, or leaves out the hour after it, if the clock jumps over midnight; and
-  it leaves out the hour after a change by half an hour. There, the minutes that the clock shows are compared one by one.
+* If a clock has just been set back, it may return a fixed time of the hour that came twice although that has passed. The next one
+  that it returns is right.
+* For a schedule with "*" in minute or hour, it is wrong near a change by half an hour, at one minute past the hour, or over
+  midnight: it returns times that the clock doesn't show, leaves some out, or searches for ever. There, the minutes that the clock
+  shows are compared.
 """
 
 import random
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import psycopg
+import pytest
 from cronsim import CronSim
+from psycopg import errors
+
+from tests.database import value
 
 ZONES = (
     *("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/St_Johns", "Asia/Kolkata", "Etc/GMT+5"),
@@ -30,7 +36,10 @@ ZONES = (
 )
 BEGIN, END = datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2025, 1, 1, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
-NAMES = {3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]}
+NAMES = {
+    3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
@@ -126,14 +135,16 @@ def by_cronsim(schedule: str, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> bool:
-    """Whether the clock of a schedule with "*" in minute or hour is changed by half an hour, or over midnight."""
+    """Whether the clock of a schedule with "*" in minute or hour changes by half an hour, not on the hour, or over midnight."""
     minutes, hours, *_ = schedule.split()
     if not (minutes.startswith("*") or hours.startswith("*")):
         return False
     for change in CHANGES[zone.key]:
         before, shown = ((change - timedelta(seconds=late)).astimezone(zone).replace(tzinfo=None) for late in (1, 0))
         shift = shown - before - timedelta(seconds=1)
-        if after < change <= until and (shift % timedelta(hours=1) or (shift > timedelta(0) and before.day != shown.day)):
+        if after - timedelta(hours=1) < change <= until and (
+            shift % timedelta(hours=1) or shown.minute or before.day != shown.day
+        ):
             return True
     return False
 
@@ -141,14 +152,19 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
 def by_the_clock(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> datetime:
     """The first minute after `after` that matches as the clock shows it, or `until`."""
     sim = CronSim(schedule, after)
-    moment = after.replace(second=0, microsecond=0)
-    while (moment := moment + MINUTE) < until:
+    moment = after.replace(second=0, microsecond=0) + MINUTE
+    while moment < until:
         shown = moment.astimezone(zone)
-        if not (shown.month in sim.months and (sim.match_day(shown.date()))):
-            # to the last hours of the day
-            moment += timedelta(hours=max(0, 20 - shown.hour))
-        elif matches(sim, shown):
+        if matches(sim, shown):
             return moment
+        moment += MINUTE
+        # the clock may be set back to the day before
+        day = shown.date() - timedelta(days=1)
+        while not (day.month in sim.months and sim.match_day(day)):
+            day += timedelta(days=1)
+        if day > shown.date():
+            # no clock is further ahead of UTC
+            moment = max(moment, datetime(day.year, day.month, day.day, tzinfo=timezone.utc) - timedelta(hours=15))
     return until
 
 
@@ -166,12 +182,14 @@ def differences(session: psycopg.Connection, count: int, seed: int) -> list[str]
         for (schedule, name, after), (answer, shown) in zip(part, answers, strict=True):
             zone = ZoneInfo(name)
             assert shown == after.astimezone(zone).replace(tzinfo=None), f"{name} at {after}: other time zone data"
-            expected = by_cronsim(schedule, zone, after)
-            if answer != expected and cronsim_is_wrong(schedule, zone, after, max(answer, expected)):
-                # up to the answer, or if that is too late, up to the time that would have been right
-                expected = by_the_clock(schedule, zone, after, answer)
+            if cronsim_is_wrong(schedule, zone, after, answer):
+                expected = by_the_clock(schedule, zone, after, answer + MINUTE)
+            else:
+                expected = by_cronsim(schedule, zone, after)
             if answer != expected:
-                wrong.append(f"{schedule!r}, {name!r}, '{after}': {answer.astimezone(zone)} != {expected.astimezone(zone)}")
+                wrong.append(
+                    f"{schedule!r}, {name!r}, '{after}': {answer.astimezone(zone)} != {expected.astimezone(zone)}"
+                )
     return wrong
 
 
@@ -181,3 +199,96 @@ def test_1000_schedules_are_due_when_cronsim_says(session: psycopg.Connection) -
 
 def test_20000_schedules_are_due_when_cronsim_says(session: psycopg.Connection) -> None:
     assert differences(session, 20_000, 2) == []
+
+
+BERLIN = (
+    ("30 2 * * *", "2026-03-29 01:59+01", ["2026-03-29 03:00:00+02", "2026-03-30 02:30:00+02"]),
+    ("*/30 2 * * *", "2026-03-29 01:59+01", ["2026-03-30 02:00:00+02"]),
+    ("0 * * * *", "2026-03-29 01:59+01", ["2026-03-29 03:00:00+02"]),
+    ("30 2 * * *", "2026-10-25 01:59+02", ["2026-10-25 02:30:00+02", "2026-10-26 02:30:00+01"]),
+    (
+        "*/30 2 * * *",
+        "2026-10-25 01:59+02",
+        [
+            *(f"2026-10-25 02:{minute}:00+0{zone}" for zone in (2, 1) for minute in ("00", "30")),
+            "2026-10-26 02:00:00+01",
+        ],
+    ),
+    (
+        "0 * * * *",
+        "2026-10-25 01:59+02",
+        ["2026-10-25 02:00:00+02", "2026-10-25 02:00:00+01", "2026-10-25 03:00:00+01"],
+    ),
+)
+"""The examples of docs/calendar.rst."""
+
+
+@pytest.mark.parametrize(("schedule", "after", "due"), BERLIN)
+def test_the_two_days_of_berlin(session: psycopg.Connection, schedule: str, after: str, due: list[str]) -> None:
+    session.execute("SET timezone = 'Europe/Berlin'")
+    for expected in due:
+        after = value(session, "SELECT jobmon.next_run(%s, 'Europe/Berlin', %s)::text", schedule, after)
+        assert after == expected
+
+
+@pytest.mark.parametrize("after", ["infinity", "-infinity", "294276-01-01 00:00+00", "4713-01-01 00:00+00 BC", None])
+def test_no_time_is_later_than_one_out_of_all_years(session: psycopg.Connection, after: str | None) -> None:
+    for schedule in ("@daily", "* * * * *", "0 0 29 2 *"):
+        assert value(session, "SELECT jobmon.next_run(%s, 'Europe/Berlin', %s)", schedule, after) is None
+
+
+REFUSED = {
+    "0 24 * * *": 'hour "24" is above 23',
+    "* * 0 * *": 'day of month "0" is below 1',
+    "5/15 * * * *": 'minute "5/15" has a step, but no range: write "5-59/15"',
+    "0 22-4 * * *": 'hour "22-4" ends before it begins: write "22-23,0-4"',
+    "0 0 * * sat-sun": 'day of week "sat-sun" ends before it begins: write "sat-7"',
+    "*/0 * * * *": 'minute "*/0" has a step of 0',
+    "0 0 ? * 1": 'day of month "?" isn\'t known to cron: write "*"',
+    "0 0 15W * *": 'day of month "15w" has a "W" (the nearest working day), which cron doesn\'t know',
+    "0 0 * * mon#2": 'day of week "mon#2" has a "#" (the nth weekday of a month), which cron doesn\'t know',
+    "30 2 31 2 *": '"30 2 31 2 *" never comes: no month of it has a day 31',
+    "@reboot": '"@reboot" is when a server starts, which nobody can know in advance',
+    "0 0 0 * * *": '"0 0 0 * * *" has 6 of the five fields',
+    "": 'the schedule "" is empty',
+}
+
+
+def test_nonsense_is_refused_with_the_field_that_is_wrong(session: psycopg.Connection) -> None:
+    for schedule, sentence in REFUSED.items():
+        said = value(session, "SELECT jobmon.check_schedule(%s, 'UTC')", schedule)
+        assert sentence in said
+        with pytest.raises(errors.InvalidParameterValue) as refused:
+            session.execute("SELECT jobmon.next_run(%s, 'UTC', now())", [schedule])
+        assert refused.value.diag.message_primary == said
+    assert value(session, "SELECT jobmon.check_schedule('@daily', 'Europe/Berlin')") is None
+    assert value(session, "SELECT jobmon.check_schedule(NULL, NULL)") is None
+
+
+def test_only_names_of_zones_are_zones(session: psycopg.Connection) -> None:
+    for wrong, nearest in (
+        ("Europe/Berln", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+        ("Tokio", "Asia/Tokyo"),
+    ):
+        assert value(session, "SELECT jobmon.check_schedule('@daily', %s)", wrong) == (
+            f'time zone "{wrong}" is not in pg_timezone_names; the nearest one there is "{nearest}"'
+        )
+    for wrong in ("CET", "EST", "foo+3", "Europe/Berlin1", "", "Europe/Berln", "Etc/GMT+15"):
+        with pytest.raises(errors.InvalidParameterValue):
+            session.execute("SELECT jobmon.next_run('@daily', %s, now())", [wrong])
+
+
+def test_the_work_does_not_grow_with_how_rarely_a_schedule_comes(session: psycopg.Connection) -> None:
+    """Counts the laps of all loops in a copy of the function."""
+    text = value(session, "SELECT pg_get_functiondef('jobmon.next_run'::regproc)")
+    counted = re.sub(r"(?<!END )LOOP\n", "LOOP PERFORM nextval('public.laps');\n", text)
+    assert counted.count("laps") > 4
+    session.execute("CREATE SEQUENCE public.laps")
+    session.execute(counted.replace("jobmon.next_run", "public.next_run").replace(" STABLE ", " VOLATILE ").encode())
+    for schedule, limit in (("* * * * *", 10), ("0 0 29 2 *", 20), ("*/5 0 29 2 *", 30), ("0 0 29 2 */7", 60)):
+        for after in ("0001-02-01", "1896-03-01", "2026-01-01", "2072-03-01", "9998-01-01"):
+            for zone in ("UTC", "Europe/Berlin"):
+                session.execute("ALTER SEQUENCE public.laps RESTART")
+                session.execute("SELECT public.next_run(%s, %s, %s)", [schedule, zone, f"{after} 00:00+00"])
+                assert value(session, "SELECT last_value FROM public.laps") <= limit, (schedule, after, zone)

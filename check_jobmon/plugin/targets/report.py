@@ -117,6 +117,7 @@ def _passive(passive: PassiveResult) -> dict[str, Any]:
 
 def _job(judged: JobResult) -> dict[str, Any]:
     job = judged.job
+    silence = {"id": job.silence_id, "until": job.silenced_until, "by": job.silenced_by, "reason": job.silence_reason}
     seconds = {"age": job.age, "warn": job.warn_after, "error": job.error_after, "duration": job.duration}
     return {
         "name": job.name,
@@ -126,5 +127,6 @@ def _job(judged: JobResult) -> dict[str, Any]:
         "failures": job.failures,
         "sensitivity": job.sensitivity,
         **{"owner": job.owner, "description": job.description, "runbook": job.runbook},
+        "silence": silence if job.silence_id else None,
         **{name: round(n, 3) if n is not None and math.isfinite(n) else None for name, n in seconds.items()},
     }

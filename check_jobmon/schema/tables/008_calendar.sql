@@ -71,13 +71,16 @@ CREATE TABLE @schema@.job_silence (
     name_regex     text,
     CONSTRAINT job_silence_pattern CHECK (pattern <> '' AND length(pattern) <= 500),
     CONSTRAINT job_silence_reason CHECK (reason ~ '\S' AND length(reason) <= 2000),
+    -- 90 days, in a zone where a clock is set back meanwhile
     CONSTRAINT job_silence_times
-        CHECK (isfinite(starts) AND isfinite(ends) AND ends > starts AND ends - starts <= interval '90 days')
+        CHECK (isfinite(starts) AND isfinite(ends) AND ends > starts AND ends - starts < interval '91 days')
 );
 COMMENT ON TABLE @schema@.job_silence IS
     'Who asked that problems of which jobs don''t alert, until when, and why. Written by silence() and unsilence(); rows stay.';
 COMMENT ON COLUMN @schema@.job_silence.pattern IS 'a job''s name, or a pattern: * any text, ? a character, [...] one of these. Upper case';
 COMMENT ON COLUMN @schema@.job_silence.until_next_run IS 'the silence also ends for a job when that job''s next run starts';
 COMMENT ON COLUMN @schema@.job_silence.ended IS 'when somebody ended it before its time, by unsilence()';
-COMMENT ON COLUMN @schema@.job_silence.name_like IS 'the pattern for LIKE, unless it has brackets. A trigger writes it.';
-COMMENT ON COLUMN @schema@.job_silence.name_regex IS 'the pattern as a regular expression, if it has brackets. A trigger writes it.';
+COMMENT ON COLUMN @schema@.job_silence.name_like IS
+    'the pattern for LIKE, with _ for what is in brackets; NULL for a name without wildcards. A trigger writes it.';
+COMMENT ON COLUMN @schema@.job_silence.name_regex IS
+    'the pattern as a regular expression, if it has brackets: compared where name_like matches. A trigger writes it.';

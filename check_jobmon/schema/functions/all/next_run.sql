@@ -7,6 +7,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     c_blanks   constant text := E' \t\n\r';
+    c_digits   constant text := '0123456789';
     c_titles   constant text[] := '{minute,hour,day of month,month,day of week}';
     c_lowest   constant integer[] := '{0,0,1,1,0}';
     c_highest  constant integer[] := '{59,23,31,12,7}';
@@ -16,6 +17,7 @@ DECLARE
     c_window   constant interval := '26 hours';
     v_schedule text := lower(btrim(p_schedule, c_blanks));
     v_wrong    text;
+    v_text     text;
     v_fields   text[];
     v_item     text;
     v_ends     text[];
@@ -52,8 +54,10 @@ DECLARE
     v_shift    interval;
     v_seconds  integer;
 BEGIN
-    IF p_timezone !~ '^(UTC|GMT|[A-Za-z_-]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|[+-][1-9]|[+-]1[0-2]|-1[34]))$' THEN
-        -- others may be an abbreviation or a rule (EST3), from which PostgreSQL makes zones of its own; this takes some milliseconds
+    -- without a slash it may be an abbreviation, and with a digit a rule (EST3): PostgreSQL makes zones of its own from these
+    IF p_timezone <> 'UTC' AND (strpos(p_timezone, '/') = 0 OR translate(p_timezone, '0123456789', '') <> p_timezone)
+       AND p_timezone !~ '^Etc/GMT([+-]?0|[+-][1-9]|[+-]1[0-2]|-1[34])$' THEN
+        -- takes some milliseconds
         v_wrong := check_schedule(NULL, p_timezone);
         IF v_wrong IS NOT NULL THEN
             RAISE EXCEPTION '%', v_wrong USING ERRCODE = 'invalid_parameter_value';
@@ -72,18 +76,17 @@ BEGIN
                           ELSE v_schedule
                       END;
     END IF;
-    v_fields := regexp_split_to_array(left(v_schedule, 1001), '\s+');
-    v_wrong := CASE
-                   WHEN v_schedule = '' THEN 'is empty: write minute, hour, day of month, month and day of week'
-                   WHEN length(v_schedule) > 1000 THEN format('has %s characters; 1000 are the limit', length(v_schedule))
-                   WHEN v_schedule = '@reboot' THEN 'is when a server starts, which nobody can know in advance'
-                   WHEN starts_with(v_schedule, '@')
-                   THEN 'is none of @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually'
-                   WHEN cardinality(v_fields) <> 5
-                   THEN format('has %s of the five fields minute, hour, day of month, month and day of week (no seconds, no years)',
-                               cardinality(v_fields))
-               END;
-    IF v_wrong IS NOT NULL THEN
+    v_fields := array_remove(string_to_array(translate(left(v_schedule, 1001), E'\t\n\r', '   '), ' '), '');
+    IF cardinality(v_fields) <> 5 OR length(v_schedule) > 1000 THEN
+        v_wrong := CASE
+            WHEN v_schedule = '' THEN 'is empty: write minute, hour, day of month, month and day of week'
+            WHEN length(v_schedule) > 1000 THEN format('has %s characters; 1000 are the limit', length(v_schedule))
+            WHEN v_schedule = '@reboot' THEN 'is when a server starts, which nobody can know in advance'
+            WHEN starts_with(v_schedule, '@')
+            THEN 'is none of @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually'
+            ELSE format('has %s of the five fields minute, hour, day of month, month and day of week (no seconds, no years)',
+                        cardinality(v_fields))
+        END;
         RAISE EXCEPTION 'the schedule "%" %', left(btrim(p_schedule, c_blanks), 100), v_wrong
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -101,25 +104,34 @@ BEGIN
                     CONTINUE;
                 END IF;
                 v_step := 1;
-                IF v_item ~ '^[0-9]{1,2}$' THEN
+                IF length(v_item) BETWEEN 1 AND 2 AND ltrim(v_item, c_digits) = '' THEN
                     v_low := v_item;
                     v_high := v_low;
-                ELSIF v_item ~ '^[*](/[0-9]+)?$' THEN
+                ELSIF v_item = '*' THEN
                     v_low := v_lowest;
                     v_high := v_highest;
-                    v_step := CASE WHEN v_item = '*' THEN 1 ELSE least(substr(v_item, 3)::numeric, 60) END;
-                ELSIF v_item ~ '^[a-z0-9]+(-[a-z0-9]+(/[0-9]+)?)?$' THEN
-                    v_ends := regexp_split_to_array(v_item, '[-/]');
-                    v_low := CASE WHEN v_ends[1] ~ '^[0-9]+$' THEN least(v_ends[1]::numeric, 99)
-                                  WHEN v_field = 4 THEN array_position(c_months, v_ends[1])
-                                  WHEN v_field = 5 THEN array_position(c_weekdays, v_ends[1]) - 1 END;
-                    v_high := CASE WHEN v_ends[2] IS NULL THEN v_low
-                                   WHEN v_ends[2] ~ '^[0-9]+$' THEN least(v_ends[2]::numeric, 99)
-                                   WHEN v_field = 4 THEN array_position(c_months, v_ends[2])
-                                   WHEN v_field = 5 THEN array_position(c_weekdays, v_ends[2]) - 1 END;
-                    v_step := least(coalesce(v_ends[3]::numeric, 1), 60);
                 ELSE
-                    v_low := NULL;
+                    v_ends := string_to_array(split_part(v_item, '/', 1), '-');
+                    IF v_item LIKE '%/%' THEN
+                        v_text := substr(v_item, strpos(v_item, '/') + 1);
+                        v_step := CASE WHEN v_text <> '' AND ltrim(v_text, c_digits) = '' THEN least(v_text::numeric, 60) END;
+                    END IF;
+                    IF v_ends[1] = '*' THEN
+                        v_low := v_lowest;
+                        v_high := CASE WHEN cardinality(v_ends) = 1 THEN v_highest END;
+                    ELSE
+                        v_low := CASE WHEN v_ends[1] <> '' AND ltrim(v_ends[1], c_digits) = '' THEN least(v_ends[1]::numeric, 99)
+                                      WHEN v_field = 4 THEN array_position(c_months, v_ends[1])
+                                      WHEN v_field = 5 THEN array_position(c_weekdays, v_ends[1]) - 1 END;
+                        v_high := CASE WHEN v_ends[2] <> '' AND ltrim(v_ends[2], c_digits) = '' THEN least(v_ends[2]::numeric, 99)
+                                       WHEN v_field = 4 THEN array_position(c_months, v_ends[2])
+                                       WHEN v_field = 5 THEN array_position(c_weekdays, v_ends[2]) - 1 END;
+                        IF cardinality(v_ends) = 1 AND v_item NOT LIKE '%/%' THEN
+                            v_high := v_low;
+                        ELSIF cardinality(v_ends) > 2 THEN
+                            v_high := NULL;
+                        END IF;
+                    END IF;
                 END IF;
                 IF (v_low >= v_lowest AND v_high >= v_low AND v_high <= v_highest AND v_step > 0) IS NOT TRUE THEN
                     v_wrong := CASE
@@ -127,7 +139,7 @@ BEGIN
                         WHEN v_item = '?' THEN 'isn''t known to cron: write "*"'
                         WHEN strpos(v_item, '#') > 0 THEN 'has a "#" (the nth weekday of a month), which cron doesn''t know'
                         WHEN v_field = 3 AND v_item ~ '^[0-9l]+w$' THEN 'has a "W" (the nearest working day), which cron doesn''t know'
-                        WHEN v_item ~ '^[0-9]*l(-[0-9]+)?$' OR v_field > 3 AND v_item ~ '^[a-z]+l$'
+                        WHEN v_item ~ '^[0-9]*l([-/][0-9]+)?$' OR v_item ~ '^[0-9]+-l$' OR v_field > 3 AND v_item ~ '^[a-z]+l$'
                         THEN 'is not supported: the only "L" is a day of month of just "L", the last day'
                         WHEN v_item ~ '^[a-z0-9]+/[0-9]+$'
                         THEN format('has a step, but no range: write "%s-%s/%s"', split_part(v_item, '/', 1),

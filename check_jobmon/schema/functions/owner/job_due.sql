@@ -36,12 +36,25 @@ AS $$
 DECLARE
     v_wrong text;
 BEGIN
+    -- the constraints say the same, but not in sentences
+    v_wrong := CASE WHEN NEW.timezone IS NULL THEN 'timezone can''t be NULL: write ''UTC'', or leave it out'
+                    WHEN NOT (NEW.slow_factor > 1 AND NEW.slow_factor <= 1000)
+                    THEN format('slow_factor has to be more than 1, and at most 1000, and this is %s', NEW.slow_factor)
+                    WHEN NEW.escalate < 1
+                    THEN format('escalate has to be at least 1, and this is %s: NULL means never', NEW.escalate)
+                    ELSE (SELECT format('%s has to be a time that a run can take, such as ''90 minutes'', and this is %s', d.name, d.value)
+                            FROM (VALUES ('warn_duration', NEW.warn_duration),
+                                         ('error_duration', NEW.error_duration),
+                                         ('min_duration', NEW.min_duration)) AS d(name, value)
+                           WHERE NOT (d.value > '0' AND isfinite(d.value))
+                           LIMIT 1)
+               END;
     -- what was right when it was written can still be changed in its other columns
-    IF TG_OP = 'INSERT' OR (NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.schedule, OLD.timezone) THEN
+    IF v_wrong IS NULL AND (TG_OP = 'INSERT' OR (NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.schedule, OLD.timezone)) THEN
         v_wrong := check_schedule(NEW.schedule, NEW.timezone);
-        IF v_wrong IS NOT NULL THEN
-            RAISE EXCEPTION '%', v_wrong USING ERRCODE = 'invalid_parameter_value';
-        END IF;
+    END IF;
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
     NEW.first_due := CASE WHEN NEW.schedule IS NULL THEN NULL
                           WHEN NEW.since < '1000-01-01' THEN '-infinity'
@@ -52,7 +65,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_check_config_due() IS
-    'Trigger of job_check_config: refuses a schedule or a time zone that can''t be read, and writes first_due.';
+    'Trigger of job_check_config: refuses what is no schedule, time zone, duration, factor or number, and writes first_due.';
 
 -- The runs that the check may count from: the open ones, and the last that has completed. NULL: of all jobs.
 CREATE OR REPLACE FUNCTION @schema@.write_due(p_job_name text) RETURNS bigint
@@ -98,7 +111,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' OR NEW.schedule IS NOT NULL THEN
+    IF CASE TG_OP WHEN 'INSERT' THEN NEW.schedule IS NOT NULL
+                  ELSE (NEW.job_name, NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.job_name, OLD.schedule, OLD.timezone)
+       END THEN
         PERFORM write_due(NEW.job_name);
     END IF;
     RETURN NULL;
@@ -138,10 +153,8 @@ BEGIN
     FOR v_trigger IN
         SELECT t.name, t.events
           FROM (VALUES ('job_log_due', 'BEFORE INSERT OR UPDATE OF job_name, start_time ON @schema@.job_log'),
-                       ('job_check_config_due',
-                        'BEFORE INSERT OR UPDATE OF schedule, timezone, since ON @schema@.job_check_config'),
-                       ('job_check_config_runs',
-                        'AFTER INSERT OR UPDATE OF job_name, schedule, timezone ON @schema@.job_check_config')
+                       ('job_check_config_due', 'BEFORE INSERT OR UPDATE ON @schema@.job_check_config'),
+                       ('job_check_config_runs', 'AFTER INSERT OR UPDATE ON @schema@.job_check_config')
                ) AS t(name, events)
          WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
                             WHERE g.tgname = t.name

@@ -1,0 +1,85 @@
+"""jobmonctl config suggest: reads the runs of jobs, and prints what the configuration file could say of them."""
+
+import argparse
+import difflib
+from datetime import datetime, timedelta, timezone
+
+from check_jobmon.config.config_table import ConfigTable
+from check_jobmon.config.connection_options import filled, option
+from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.config.export import write
+from check_jobmon.config.job_fields import JobConfig
+from check_jobmon.config.suggestion import Run, suggest
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
+from check_jobmon.judging.selection import all_names
+from check_jobmon.schema.scripts import REFUSAL, job_runs
+from check_jobmon.sql_files import fill, sql_file
+from check_jobmon.text import clean, title
+
+RUNS = 15_000
+"""The latest runs of a job that are read: ten days of every minute."""
+
+
+def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    names = "job to look at, in any letter case, configured or not (default: all jobs that are not configured)"
+    parser.add_argument("names", nargs="*", type=filled, metavar="NAME", help=names)
+    option(
+        parser, "--timezone ZONE", "time zone of the schedules, as Europe/Berlin (default: UTC)", filled, default="UTC"
+    )
+    option(parser, "--since AGE", "how old runs may be that count (default: 400d)", _age, default=_age("400d"))
+
+
+def _age(text: str) -> float:
+    """In seconds."""
+    try:
+        seconds = parse(text).length / 1e6
+    except NotADuration as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+    if not 0 < seconds < 100 * 366 * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: give, for example, 60d")
+    return seconds
+
+
+def run_suggest(arguments: argparse.Namespace) -> int:
+    """Print a configuration file. Raises one of connecting.FAILURES."""
+    with connected(arguments) as (session, schema):
+        log = JobLog(session, schema, arguments.command)
+        zone, number, offset = _zone(log, arguments.timezone)
+        table = ConfigTable(session, schema)
+        with session.transaction("READ ONLY"):
+            names = table.upper(arguments.names)
+        unconfigured = fill(sql_file("ctl/unconfigured_names.sql"), {"all_names": all_names(schema)})
+        runs_of_job = job_runs("asked.job_name", "asked.number")
+        query = fill(sql_file("ctl/runs_since.sql"), {"job_runs": runs_of_job, "refusal": REFUSAL})
+        lines: list[str] = []
+        for name in dict.fromkeys(names) if names else [row[0] for row in log.rows(unconfigured)]:
+            rows = log.rows(query, name, RUNS, zone, arguments.since)
+            if names and not rows:
+                log.require_name(name)
+            values, why = suggest([Run(_time(*row[:2]), *row[2:]) for row in rows], _time(number, offset))
+            if not values:
+                lines.append(f"  # {title(name)}: {why[0]}\n")
+                continue
+            with session.transaction("READ ONLY"):
+                entry = write([JobConfig(name, timezone=zone, **values)], table.upper)
+            lines += [f"  # {line}\n" for line in why] + [entry.removeprefix("jobs:\n")]
+    nothing = " {}" if all(line.startswith("  #") for line in lines) else ""
+    print(f"# as suggested by: jobmonctl config suggest --timezone {zone}\njobs:{nothing}\n{''.join(lines)}", end="")
+    return 0
+
+
+def _zone(log: JobLog, name: str) -> tuple[str, float, int]:
+    """The time zone's name as the server has it, and there the present time as for _time()."""
+    zones = {row[0].lower(): row for row in log.rows(sql_file("ctl/time_zones.sql"))}
+    if name.lower() not in zones:
+        near = [zones[zone][0] for zone in difflib.get_close_matches(name.lower()[:100], zones, 1)]
+        hint = f"did you mean {near[0]}?" if near else "give one as Europe/Berlin, or UTC"
+        raise CommandFailed(f'the server knows no time zone "{clean(name, 60)}": {hint}')
+    zone, number, offset = zones[name.lower()]
+    return zone, number, offset
+
+
+def _time(number: float, offset: int) -> datetime:
+    """Seconds since 1970, at so many seconds east of Greenwich."""
+    return datetime.fromtimestamp(number, timezone(timedelta(seconds=offset)))

@@ -1,0 +1,140 @@
+"""jobmonctl silence, silences, unsilence: keep jobs from alerting for a time, list who asked for that, and end it early."""
+
+import argparse
+from typing import Any, NamedTuple
+
+from psycopg import errors
+
+from check_jobmon.config.connection_options import filled, option
+from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
+from check_jobmon.ctl.table import Row, Table, show, show_json
+from check_jobmon.sql_files import fill, sql_file
+from check_jobmon.text import clean, duration
+
+LONGEST = parse("90 days").length
+END = "SELECT i.id FROM unnest(%s::bigint[]) AS i(id) WHERE @schema@.unsilence(i.id)"
+NOT_OVER = "state.state IN ('in force', 'planned')"
+
+
+class Silence(NamedTuple):
+    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when."""
+
+    silence_id: int
+    pattern: str
+    matching: str
+    when: str
+    seconds: float
+    cells: list[str]
+    as_json: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.pattern} {self.when} ({duration(self.seconds)}), id {self.silence_id}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of the one that is parser's `command`."""
+    command = parser.get_default("command")
+    if command == "silence":
+        text = "name of a job, or a shell pattern of names, in any letter case"
+        pattern = parser.add_argument("pattern", type=filled, metavar="PATTERN", help=text)
+        text = "how long, with its unit: 90m, 2h, 1d 12h; 90 days at most"
+        lasts = parser.add_argument("duration", type=filled, metavar="DURATION", help=text)
+        # not nargs="?": before an option, argparse would take that for left out
+        pattern.required = lasts.required = False
+        text = "instead of DURATION: when it ends, in the session's time zone, or 'next run'"
+        option(parser, "--until TIME", text, filled)
+        option(parser, "--from TIME", "when it starts (default: now)", filled, dest="starts")
+        option(parser, "-m --reason REASON", "why: everybody can read it", filled, required=True)
+        text = "jobs that match this pattern, too, or instead of PATTERN; repeatable"
+        option(parser, "-j --job PATTERN", text, filled, action="append", default=[])
+    elif command == "unsilence":
+        text = "pattern of a silence as it was given (in any letter case), or its ID"
+        parser.add_argument("which", type=job_id_or_name, metavar="PATTERN|ID", help=text)
+    add_session_arguments(parser)
+    if command == "silences":
+        option(parser, "--all", "also those that are over")
+        add_list_arguments(parser, 100, "silences")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the one that is the arguments' `command`."""
+    if arguments.command != "silence":
+        return _list(arguments) if arguments.command == "silences" else _end(arguments)
+    if arguments.job and arguments.duration is None and arguments.until is None:
+        arguments.pattern, arguments.duration = None, arguments.pattern
+    arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
+    if problem := _problem(arguments):
+        print_error(arguments, f"{problem} (see jobmonctl silence --help)")
+        return 2
+    return _begin(arguments)
+
+
+def _problem(arguments: argparse.Namespace) -> str:
+    """What is wrong with the arguments of silence, "" if nothing is."""
+    if not (arguments.pattern or arguments.job):
+        return "it needs a PATTERN: the name of a job, or 'NIGHTLY *'"
+    if arguments.duration is None:
+        return "" if arguments.until else "it needs an end: give a DURATION (2h), --until TIME or --until 'next run'"
+    if arguments.until and not arguments.next_run:
+        return "DURATION and --until TIME are two ends: give one of them"
+    try:
+        return f"{arguments.duration} is more than 90 days" if parse(arguments.duration).length > LONGEST else ""
+    except NotADuration as error:
+        return f"{arguments.duration!r} {error}"
+
+
+@in_job_log
+def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
+    """Silence the patterns, and print until when, and how many jobs they match."""
+    patterns = [*dict.fromkeys(filter(None, [arguments.pattern, *arguments.job]))]
+    times = (arguments.starts, None if arguments.next_run else arguments.until, arguments.duration)
+    query = sql_file("ctl/silence.sql")
+    try:
+        made = log.rows(query, patterns, *times, arguments.reason, arguments.next_run, write=True)
+    except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
+        hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
+        raise CommandFailed(f"{error.diag.message_primary}: {hint}") from None
+    for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])):
+        print(clean(f"silenced {silence}; {silence.matching}"))
+    return 0
+
+
+@in_job_log
+def _list(log: JobLog, arguments: argparse.Namespace) -> int:
+    """Print the silences."""
+    found = _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
+    if arguments.json:
+        show_json(silence.as_json for silence in found)
+    elif not found:
+        print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
+    else:
+        columns = ("ID", "JOBS", "PATTERN", "STATE", "FROM", "UNTIL", "BY", "REASON")
+        show(Table(columns, [Row(silence.cells) for silence in found], right=("ID", "JOBS")))
+    return 0
+
+
+@in_job_log
+def _end(log: JobLog, arguments: argparse.Namespace) -> int:
+    """End the silences that are meant, and print which."""
+    which = arguments.which
+    by_id = isinstance(which, int)
+    found = _silences(log, "s.silence_id = %s" if by_id else "s.pattern = upper(%s)", NOT_OVER, which)
+    ended = log.rows(END, [silence.silence_id for silence in found], write=True) if found else []
+    if not ended:
+        what = f"with the id {which}" if by_id else f'of "{which}"'
+        raise CommandFailed(f"no silence {what} is in force or planned: jobmonctl silences lists those that are")
+    for silence in found:
+        if (silence.silence_id,) in ended:
+            print(clean(f"ended {silence}"))
+    return 0
+
+
+def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
+    """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
+    if log.version < 8:
+        raise CommandFailed(f'schema "{log.schema}" has no silences yet: run "jobmonctl bootstrap"')
+    names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
+    query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
+    return [Silence(*row) for row in log.rows(query, *parameters, limit)]

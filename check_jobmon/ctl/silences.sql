@@ -1,0 +1,58 @@
+-- Silences: those in force, those planned, then those that are over, each from the newest on. @condition@: a condition on s, which
+-- are wanted; @state@: a condition on their state; @known_names@: known_names.sql. The parameters are those of @condition@ and the
+-- number of rows. Times are for people and, in the JSON, in ISO 8601. `jobs` is how many it would silence now, of the jobs
+-- that were ever logged or configured.
+WITH name AS MATERIALIZED (
+    SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@known_names@) AS k
+)
+SELECT s.silence_id,
+       s.pattern,
+       CASE jobs.jobs WHEN 0 THEN 'no job matches now' WHEN 1 THEN '1 job matches now'
+                      ELSE format('%%s jobs match now', jobs.jobs) END,
+       CASE WHEN state.state = 'planned' THEN 'from ' || shown.starts || ' ' ELSE '' END || 'until ' || shown.ends,
+       date_part('epoch', s.ends - s.starts),
+       ARRAY[s.silence_id::text, jobs.jobs::text, s.pattern, concat_ws(' by ', state.state, left(s.ended_by, 200)),
+             shown.starts, shown.ends, left(s.created_by, 200), s.reason],
+       json_build_object(
+           'silence_id', s.silence_id,
+           'pattern', s.pattern,
+           'state', state.state,
+           'jobs', jobs.jobs,
+           'starts', to_char(s.starts, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'ends', to_char(s.ends, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'until_next_run', s.until_next_run,
+           'reason', s.reason,
+           'created', to_char(s.created, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'created_by', s.created_by,
+           'ended', to_char(s.ended, 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM'),
+           'ended_by', s.ended_by)
+  FROM @schema@.job_silence AS s
+ CROSS JOIN LATERAL (
+        SELECT count(*) AS jobs
+          FROM name AS n
+         WHERE (n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex))
+           AND NOT (s.until_next_run AND EXISTS (SELECT
+                                                   FROM @schema@.job_log AS l
+                                                  WHERE l.job_name = n.job_name
+                                                    AND l.end_time >= s.starts
+                                                    AND l.start_time >= s.starts))
+       ) AS jobs
+ CROSS JOIN LATERAL (
+        SELECT CASE WHEN s.ended IS NOT NULL THEN 'ended'
+                    WHEN s.ends <= now() THEN 'over'
+                    WHEN s.starts > now() THEN 'planned'
+                    -- the only job that it can be about has run
+                    WHEN s.until_next_run AND jobs.jobs = 0 AND s.name_like IS NULL
+                     AND EXISTS (SELECT FROM name AS n WHERE n.upper_name = s.pattern) THEN 'over'
+                    ELSE 'in force'
+               END AS state
+       ) AS state
+ CROSS JOIN LATERAL (
+        SELECT to_char(s.starts, 'YYYY-MM-DD HH24:MI TZ') AS starts,
+               CASE WHEN s.until_next_run AND s.ended IS NULL THEN 'its next run, at the latest ' ELSE '' END
+               || to_char(coalesce(s.ended, s.ends), 'YYYY-MM-DD HH24:MI TZ') AS ends
+       ) AS shown
+ WHERE (@condition@)
+   AND (@state@)
+ ORDER BY array_position(ARRAY['in force', 'planned'], state.state), s.silence_id DESC
+ LIMIT %s

@@ -1,0 +1,49 @@
+-- Keeps jobs from alerting for a time.
+CREATE OR REPLACE FUNCTION @schema@.silence(p_pattern text, p_ends timestamptz, p_reason text, p_starts timestamptz DEFAULT now(),
+                                            p_until_next_run boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_format  constant text := 'YYYY-MM-DD HH24:MI TZ';
+    v_ends    timestamptz := p_ends;
+    v_problem text;
+    v_id      bigint;
+BEGIN
+    IF p_until_next_run AND p_ends IS NULL THEN
+        v_ends := p_starts + interval '90 days';
+    END IF;
+    v_problem := CASE
+        WHEN coalesce(btrim(p_pattern), '') = '' THEN 'a silence needs the name of a job, or a pattern: ''NIGHTLY *'', for example'
+        WHEN length(p_pattern) > 500 THEN format('a pattern has at most 500 characters, and this one has %s', length(p_pattern))
+        WHEN coalesce(p_reason, '') !~ '\S' THEN 'a silence needs a reason, for those who read later why nothing alerted'
+        WHEN length(p_reason) > 2000 THEN format('a reason has at most 2000 characters, and this one has %s', length(p_reason))
+        WHEN p_until_next_run IS NULL THEN 'whether the silence ends with the next run is NULL: say true or false'
+        WHEN p_starts IS NULL THEN 'a silence needs a start: leave it out for now'
+        WHEN v_ends IS NULL THEN 'a silence needs an end: say until when, or until the next run'
+        WHEN NOT (isfinite(v_ends) AND isfinite(p_starts)) THEN
+            format('a silence can''t last from %s until %s: it lasts 90 days at most', p_starts, v_ends)
+        WHEN v_ends <= p_starts THEN
+            format('the silence would end at %s, but start at %s', to_char(v_ends, v_format), to_char(p_starts, v_format))
+        WHEN v_ends <= clock_timestamp() THEN
+            format('the silence would have ended at %s, and it is %s now', to_char(v_ends, v_format),
+                   to_char(clock_timestamp(), v_format))
+        -- subtracted, because the sum could leave the range of a timestamp
+        WHEN p_starts < v_ends - interval '90 days' THEN
+            format('the silence would last from %s until %s, and 90 days are the most', to_char(p_starts, v_format),
+                   to_char(v_ends, v_format))
+    END;
+    IF v_problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO job_silence (pattern, starts, ends, until_next_run, reason, created, created_by)
+    VALUES (p_pattern, p_starts, v_ends, p_until_next_run, p_reason, clock_timestamp(),
+            coalesce(nullif(current_setting('role'), 'none'), session_user))
+    RETURNING silence_id INTO v_id;
+    RETURN v_id;
+END
+$$;
+COMMENT ON FUNCTION @schema@.silence(text, timestamptz, text, timestamptz, boolean) IS
+    'Keeps the jobs that the pattern matches (*, ?, [...]; in any letter case) from alerting until p_ends. With p_until_next_run, the '
+    'silence ends earlier for a job of which a run that began after p_starts is over; p_ends may then be NULL, for 90 days, the most '
+    'that there can be. p_starts may be in the future. Returns the silence_id.';
