@@ -186,7 +186,8 @@ class Job(NamedTuple):
         if self.undue:
             return (
                 f'nobody can tell when it is due: the server doesn\'t know the time zone "{cut(self.timezone or "", length)}" '
-                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap works it out anew, or says why not'
+                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap works it out '
+                "anew, or says why not"
             )
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()

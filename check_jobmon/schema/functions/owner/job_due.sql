@@ -111,9 +111,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    IF (CASE TG_OP WHEN 'INSERT' THEN NEW.schedule IS NOT NULL
-                  ELSE (NEW.job_name, NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.job_name, OLD.schedule, OLD.timezone)
-       END) THEN
+    IF TG_OP = 'INSERT' AND NEW.schedule IS NOT NULL
+       OR TG_OP = 'UPDATE'
+          AND (NEW.job_name, NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.job_name, OLD.schedule, OLD.timezone) THEN
         PERFORM write_due(NEW.job_name);
     END IF;
     RETURN NULL;
