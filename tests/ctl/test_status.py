@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -157,7 +158,10 @@ def test_watch_goes_on_when_the_server_comes_back(database: Database, session: p
 def test_watch_in_a_pipe_goes_on_too(database: Database, session: psycopg.Connection) -> None:
     configure(session, "ETL")
     command = [sys.executable, "-m", "check_jobmon.ctl", "status", *database.options, "--watch", "0.1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PGTZ": "Asia/Kolkata", "TZ": "America/New_York"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout
         seen = iter(process.stdout)
         next(line for line in seen if "no run has ever completed" in line)
@@ -166,7 +170,9 @@ def test_watch_in_a_pipe_goes_on_too(database: Database, session: psycopg.Connec
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'jobmonctl'",
                 [database.name],
             )
-        next(line for line in seen if "trying again, because" in line)
+        again = next(line for line in seen if "trying again, because" in line)
+        # of which the machine's zone would be another than the session's
+        assert re.fullmatch(r"last seen \d+s ago: .*; it was 1 CRITICAL.* \(2\S+ \S+ Asia/Kolkata\)\n", again)
         next(line for line in seen if line.startswith("1 CRITICAL"))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
