@@ -127,7 +127,7 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"no silence {what} is in force or planned: jobmonctl silences lists those that are")
     for silence in found:
         if (silence.silence_id,) in ended:
-            print(clean(f"ended {silence}"))
+            print(clean(f"ended early: {silence}"))
     return 0
 
 
