@@ -11,7 +11,7 @@ from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import Row, Table, show, show_json
 from check_jobmon.sql_files import fill, sql_file
-from check_jobmon.text import clean, duration
+from check_jobmon.text import clean, duration, heading
 
 LONGEST = parse("90 days").length
 END = "SELECT i.id FROM unnest(%s::bigint[]) AS i(id) WHERE @schema@.unsilence(i.id)"
@@ -19,18 +19,23 @@ NOT_OVER = "state.state IN ('in force', 'planned')"
 
 
 class Silence(NamedTuple):
-    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when."""
+    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when,
+    the last of which is in the `zone`.
+    """
 
     silence_id: int
     pattern: str
     matching: str
     when: str
+    zone: str
     seconds: float
     cells: list[str]
     as_json: dict[str, Any]
 
-    def __str__(self) -> str:
-        return f"{self.pattern} {self.when} ({duration(self.seconds)}), id {self.silence_id}"
+    def shown(self, zoned: bool) -> str:
+        """The silence in a sentence, with the zone of its times or not."""
+        when = f"{self.when} {self.zone}" if zoned else self.when
+        return f"{self.pattern} {when} ({duration(self.seconds)}), id {self.silence_id}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,8 +101,9 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
     except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
         hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
         raise CommandFailed(f"{error.diag.message_primary}: {hint}") from None
-    for silence in reversed(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])):
-        print(clean(f"silenced {silence}; {silence.matching}"))
+    found = _silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])
+    for silence in reversed(found):
+        print(clean(f"silenced {silence.shown(silence is found[-1])}; {silence.matching}"))
     return 0
 
 
@@ -110,7 +116,7 @@ def _list(log: JobLog, arguments: argparse.Namespace) -> int:
     elif not found:
         print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
     else:
-        columns = ("ID", "JOBS", "PATTERN", "STATE", "FROM", "UNTIL", "BY", "REASON")
+        columns = ("ID", "JOBS", "PATTERN", "STATE", heading("FROM", log.session.zone), "UNTIL", "BY", "REASON")
         show(Table(columns, [Row(silence.cells) for silence in found], right=("ID", "JOBS")))
     return 0
 
@@ -125,9 +131,9 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     if not ended:
         what = f"with the id {which}" if by_id else f'of "{which}"'
         raise CommandFailed(f"no silence {what} is in force or planned: jobmonctl silences lists those that are")
+    found = [silence for silence in found if (silence.silence_id,) in ended]
     for silence in found:
-        if (silence.silence_id,) in ended:
-            print(clean(f"ended early: {silence}"))
+        print(clean(f"ended early: {silence.shown(silence is found[0])}"))
     return 0
 
 

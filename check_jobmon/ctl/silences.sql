@@ -10,6 +10,7 @@ SELECT s.silence_id,
        CASE jobs.jobs WHEN 0 THEN 'no job matches now' WHEN 1 THEN '1 job matches now'
                       ELSE format('%%s jobs match now', jobs.jobs) END,
        CASE WHEN state.state = 'planned' THEN 'from ' || shown.starts || ' ' ELSE '' END || 'until ' || shown.ends,
+       to_char(coalesce(s.ended, s.ends), 'TZ'),
        date_part('epoch', s.ends - s.starts),
        ARRAY[s.silence_id::text, jobs.jobs::text, s.pattern, concat_ws(' by ', state.state, left(s.ended_by, 200)),
              shown.starts, shown.ends, left(s.created_by, 200), s.reason],
@@ -48,9 +49,9 @@ SELECT s.silence_id,
                END AS state
        ) AS state
  CROSS JOIN LATERAL (
-        SELECT to_char(s.starts, 'YYYY-MM-DD HH24:MI TZ') AS starts,
+        SELECT to_char(s.starts, 'YYYY-MM-DD HH24:MI') AS starts,
                CASE WHEN s.until_next_run AND s.ended IS NULL THEN 'its next run, at the latest ' ELSE '' END
-               || to_char(coalesce(s.ended, s.ends), 'YYYY-MM-DD HH24:MI TZ') AS ends
+               || to_char(coalesce(s.ended, s.ends), 'YYYY-MM-DD HH24:MI') AS ends
        ) AS shown
  WHERE (@condition@)
    AND (@state@)

@@ -43,7 +43,7 @@ def done(database: Database, command: str, *arguments: str, **environment: str) 
 
 def times(text: str) -> str:
     """The text with TIME in place of each time."""
-    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d [A-Z]+", "TIME", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d( [A-Z]+)?", "TIME", text)
 
 
 def end_now(session: psycopg.Connection) -> None:

@@ -21,15 +21,15 @@ class Pool:
     port: int
     passfile: Path
 
-    def check(self, database: Database, *arguments: str) -> Output:
+    def check(self, database: Database, *arguments: str, **environment: str) -> Output:
         """Run the plugin on a database, through the pool."""
         where = ["-H", "127.0.0.1", "-p", str(self.port), "-d", database.name, "-U", "postgres"]
-        return run_module("check_jobmon", *where, *arguments, PGPASSFILE=str(self.passfile))
+        return run_module("check_jobmon", *where, *arguments, PGPASSFILE=str(self.passfile), **environment)
 
-    def ctl(self, database: Database, command: str, *arguments: str) -> Output:
+    def ctl(self, database: Database, command: str, *arguments: str, **environment: str) -> Output:
         """Run a command of jobmonctl on a database, through the pool."""
         where = ["-H", "127.0.0.1", "-p", str(self.port), "-d", database.name, "-U", "postgres"]
-        return run_module("check_jobmon.ctl", command, *where, *arguments, PGPASSFILE=str(self.passfile))
+        return run_module("check_jobmon.ctl", command, *where, *arguments, PGPASSFILE=str(self.passfile), **environment)
 
     def connect(self, dbname: str) -> psycopg.Connection:
         """A session through the pool, or of its console."""
@@ -98,6 +98,19 @@ def test_the_check_through_a_pool_is_the_same_as_without(pool: Pool, four_states
             assert through.status == state
             assert through.stderr == ""
             assert len(through.long_output.splitlines()) == len(direct.long_output.splitlines())
+
+
+def test_the_time_zone_is_kept_for_each_client_of_a_pool(pool: Pool, four_states: FourStates) -> None:
+    database = four_states.ok
+    session = pool.ctl(database, "show").stdout.splitlines()
+    for _ in range(2):
+        assert "STARTED (UTC)" in pool.ctl(database, "show", "--utc").stdout
+        for options, environment in (["--local"], {"TZ": "Asia/Kolkata"}), ([], {"PGTZ": "Asia/Kolkata"}):
+            output = pool.ctl(database, "show", *options, **environment)
+            assert "STARTED (Asia/Kolkata)" in output.stdout
+            assert output.stdout == database.ctl("show", *options, **environment).stdout
+            assert "LAST RUN (Asia/Kolkata)" in pool.check(database, "-v", *options, **environment).stdout
+    assert pool.ctl(database, "show").stdout.splitlines() == session
 
 
 def test_many_checks_at_once_take_turns(pool: Pool, four_states: FourStates) -> None:
