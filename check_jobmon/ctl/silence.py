@@ -133,7 +133,7 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"no silence {what} is in force or planned: jobmonctl silences lists those that are")
     found = [silence for silence in found if (silence.silence_id,) in ended]
     for silence in found:
-        print(clean(f"ended {silence.shown(silence is found[0])}"))
+        print(clean(f"ended early: {silence.shown(silence is found[0])}"))
     return 0
 
 

@@ -29,12 +29,16 @@ def job_perfdata(job: Job) -> str:
 
 
 def summary_perfdata(counts: Sequence[int], quiet: Sequence[int], query_seconds: float) -> str:
-    """The counts by state, the worst first; how long the query took (s); how many of those that are OK are silenced or wait."""
-    states, others = ("critical", "unknown", "warning", "ok"), ("silenced", "waiting")
+    """The counts by state, how long the query took (s), and how many of the jobs that are OK are silenced or wait."""
+    critical, unknown, warning, ok = counts
+    silenced, waiting = quiet
+    numbers = {"unknown": unknown, "silenced": silenced, "waiting": waiting}
     figures = [
-        *(Performance(name, number) for name, number in zip(states, counts, strict=True)),
+        Performance("critical", critical),
+        Performance("warning", warning),
+        Performance("ok", ok),
         _seconds("query", query_seconds, None, None),
-        *(Performance(name, number) for name, number in zip(others, quiet, strict=True)),
+        *(Performance(name, number) for name, number in numbers.items()),
     ]
     return " ".join(str(figure) for figure in figures)
 

@@ -9,15 +9,18 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
          WHERE a.privilege_type = 'CREATE'
          UNION
         -- with a table's rights, those on its columns are revoked
-        SELECT format('%%s ON %%s %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE 'TRIGGER, REFERENCES' END,
+        SELECT format('%%s ON %%s %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE s.excess END,
                       CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname),
                a.grantee, c.relowner
           FROM pg_class AS c
          CROSS JOIN LATERAL (
                 -- nobody else may use these at all; the sequences hold the key that signs the calls over the link
                 SELECT c.relname IN ('cancelled_job', 'dblink_mapping', 'job_lock', 'link', 'link_key_1', 'link_key_2',
-                                     'past_run', 'schema_version')
-               ) AS s(secret)
+                                     'past_run', 'schema_version'),
+                       -- silence() and unsilence() note who has called them, and no row is ever deleted
+                       CASE WHEN c.relname = 'job_silence' THEN 'INSERT, UPDATE, DELETE, TRUNCATE, ' ELSE '' END
+                       || 'TRIGGER, REFERENCES'
+               ) AS s(secret, excess)
          CROSS JOIN LATERAL (
                 SELECT c.relacl
                  UNION ALL
@@ -25,7 +28,7 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
                ) AS l(acl)
          CROSS JOIN aclexplode(l.acl) AS a
          WHERE c.relnamespace = n.oid
-           AND (s.secret OR c.relname = ANY (%(shown)s::text[]) AND a.privilege_type IN ('TRIGGER', 'REFERENCES'))
+           AND (s.secret OR c.relname = ANY (%(shown)s::text[]) AND a.privilege_type = ANY (string_to_array(s.excess, ', ')))
          UNION
         SELECT 'ALL ON ROUTINE ' || p.oid::regprocedure, a.grantee, p.proowner
           FROM pg_proc AS p

@@ -114,7 +114,7 @@ def test_a_silence_is_ended_by_its_pattern_or_id_and_stays_in_the_table(
     assert "until TIME (24h)" in times(done(database, "unsilence", "-U", anna, "3"))
     assert database.check().first_line == SILENCED
     assert times(done(database, "unsilence", "-U", anna, "nightly *")) == (
-        "ended NIGHTLY * until TIME (2h), id 2\nended NIGHTLY * until TIME (2h), id 1\n"
+        "ended early: NIGHTLY * until TIME (2h), id 2\nended early: NIGHTLY * until TIME (2h), id 1\n"
     )
     assert database.check().first_line == CRITICAL
     assert failing.execute(

@@ -162,7 +162,7 @@ def test_perfdata_is_what_was_asked_for(
             assert labels == set()
         else:
             figures = {f"{job} {figure}" for job in jobs for figure in ("age", "failures", "duration")}
-            assert labels == {"critical", "warning", "ok", "query"} | figures
+            assert labels == {"critical", "warning", "ok", "query", "unknown", "silenced", "waiting"} | figures
         assert parsed.text.startswith("JOBMON CRITICAL - 1 critical, 1 ok: ETL failed 3 times")
 
 

@@ -55,7 +55,11 @@ MONITORING = (
 )
 """What jobmon_monitor and jobmon_read may execute."""
 
-ADMINISTERING = ("ack_crash(bigint)", "cancel_job_as_owner(bigint)", "job_log_clear(interval)", "job_log_kept()")
+ADMINISTERING = (
+    *("ack_crash(bigint)", "cancel_job_as_owner(bigint)", "job_log_clear(interval)", "job_log_kept()"),
+    "silence(text, timestamp with time zone, text, timestamp with time zone, boolean)",
+    "unsilence(bigint)",
+)
 """What jobmon_admin may execute besides."""
 
 OWN = ("SELECT job_status_text", "SELECT own_runs", "SELECT own_steps")

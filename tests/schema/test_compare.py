@@ -125,7 +125,8 @@ TRAPS = {
     ),
     "a column gone": ("ALTER TABLE jobmon.link DROP over", "column over of link is missing"),
     "another collation": (
-        'DROP VIEW jobmon.own_runs; ALTER TABLE jobmon.job_log ALTER job_name TYPE text COLLATE "POSIX"',
+        "DROP TRIGGER job_log_due ON jobmon.job_log; DROP VIEW jobmon.own_runs;"
+        ' ALTER TABLE jobmon.job_log ALTER job_name TYPE text COLLATE "POSIX"',
         'column job_name of job_log is text NOT NULL collation "POSIX"',
     ),
     "a check": (

@@ -11,7 +11,7 @@ from check_jobmon.demo.server import Server
 from check_jobmon.judging.job import Job
 from check_jobmon.judging.selection import Selection
 from check_jobmon.schema.scripts import job_status
-from tests.database import Database, value
+from tests.database import Database, bootstrap, value
 
 CHARACTERS = st.sampled_from([*"ABCabz019 _%.\\^$|+(){}#&~:=/'\"\n!-][]!-][*?*?", "É", "é", "Ж", "語", "😀"])
 PATTERNS = st.lists(
@@ -143,3 +143,16 @@ def test_the_longest_of_several_silences_is_shown(session: psycopg.Connection) -
     assert judged.description is not None
     row = dict(zip([column.name for column in judged.description], judged.fetchall()[0], strict=True))
     assert (row["silence_id"], row["alert_code"], row["missing_code"]) == (2, 1, 3)
+
+
+def test_bootstrap_revokes_what_would_let_others_change_what_is_written(session: psycopg.Connection) -> None:
+    rights = "SELECT has_any_column_privilege('meddler', 'jobmon.job_silence', r) FROM unnest(%s::text[]) AS r"
+    session.execute(
+        "CREATE ROLE meddler; GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON jobmon.job_silence TO meddler;"
+        "GRANT UPDATE (reason) ON jobmon.job_silence TO meddler"
+    )
+    bootstrap(session, "jobmon")
+    assert {row[0] for row in session.execute(rights.encode(), [["INSERT", "UPDATE"]])} == {False}
+    assert value(session, "SELECT has_table_privilege('meddler', 'jobmon.job_silence', 'DELETE, TRUNCATE')") is False
+    assert value(session, "SELECT has_table_privilege('meddler', 'jobmon.job_silence', 'SELECT')") is True
+    session.execute("DROP OWNED BY meddler; DROP ROLE meddler")

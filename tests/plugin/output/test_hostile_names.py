@@ -78,7 +78,15 @@ def test_every_limit_is_kept(database: Database, hostile: psycopg.Connection, li
     assert len(output.stdout.encode()) <= limit
     parsed = parse(output.stdout)
     known = {f"{label(name)} {figure}" for name in TEXTS for figure in ("age", "failures", "duration")}
-    assert {figure.label for figure in parsed.figures} <= known | {"critical", "warning", "ok", "query"}
+    assert {figure.label for figure in parsed.figures} <= known | {
+        "critical",
+        "warning",
+        "ok",
+        "query",
+        "unknown",
+        "silenced",
+        "waiting",
+    }
     assert output.status == 2
 
 

@@ -146,7 +146,7 @@ def test_figures_can_be_those_of_the_problems_only(many: Database, truth: psycop
 
 def test_figures_can_be_the_summary_or_none(many: Database, truth: psycopg.Connection) -> None:
     parsed = parse(many.check("--perfdata", "summary", "-t", "60").stdout)
-    assert set(parsed.values) == {"critical", "warning", "ok", "query"}
+    assert set(parsed.values) == {"critical", "warning", "ok", "query", "unknown", "silenced", "waiting"}
     assert {state: parsed.values[state] for state in STATES} == counts(truth)
     assert re.search(r"\d+ of the lines, perfdata of 0 of the jobs", parsed.long_output[-1])
     parsed = parse(many.check("--perfdata", "none", "-t", "60").stdout)

@@ -4,7 +4,7 @@
 -- it is the first character. A bracket that isn't closed stands for itself.
 CREATE OR REPLACE FUNCTION @schema@.name_regex(p_pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 SELECT '^' || string_agg(CASE WHEN p.part[1] LIKE '*%' THEN '.*'
                               WHEN p.part[1] = '?' THEN '.'
