@@ -165,7 +165,7 @@ def test_a_number_without_its_unit_is_refused(database: Database, session: psyco
 def test_no_program_takes_a_time_without_its_unit_unless_its_help_calls_it_seconds() -> None:
     parsers = [*leaves(dispatch.command_line()), *leaves(cli.command_line())]
     times = [(path, action) for path, parser in parsers for action in parser._actions if _takes_a_time(action)]
-    assert {action.metavar for _, action in times} == {"AGE", "INTERVAL", "SECONDS"}
+    assert {action.metavar for _, action in times} == {"INTERVAL", "SECONDS"}
     for path, action in times:
         if action.metavar == "INTERVAL":
             assert callable(action.type)
