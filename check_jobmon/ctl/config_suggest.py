@@ -27,7 +27,7 @@ def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser, "--timezone ZONE", "time zone of the schedules, as Europe/Berlin (default: UTC)", filled, default="UTC"
     )
-    option(parser, "--since AGE", "how old runs may be that count (default: 400d)", _age, default=_age("400d"))
+    option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", _age, default=_age("400d"))
 
 
 def _age(text: str) -> float:

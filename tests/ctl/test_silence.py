@@ -43,7 +43,7 @@ def done(database: Database, command: str, *arguments: str, **environment: str) 
 
 def times(text: str) -> str:
     """The text with TIME in place of each time."""
-    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d( [A-Z]+)?", "TIME", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d( [A-Z]{3,})?", "TIME", text)
 
 
 def end_now(session: psycopg.Connection) -> None:
@@ -60,7 +60,8 @@ def test_a_silenced_job_counts_as_ok_until_the_silence_is_over(
     )
     check = database.check("-v")
     assert (check.status, check.first_line) == (0, SILENCED)
-    assert check.perfdata.startswith("critical=0 unknown=0 warning=0 ok=1 silenced=1 waiting=0 ")
+    assert " ok=1 " in check.perfdata
+    assert " silenced=1 waiting=0 " in check.perfdata
     why = f"failed 1 time (load: boom) and silenced until TIME by {anna}: disk is being replaced"
     assert times(check.long_output).splitlines()[-1].endswith(why)
     assert times(done(database, "status")).splitlines()[-1].endswith(why)

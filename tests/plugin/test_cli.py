@@ -29,7 +29,7 @@ def run_job(session: psycopg.Connection, name: str, failure: str | None = None, 
 def test_nothing_logged_is_ok(database: Database) -> None:
     output = database.check()
     assert output.first_line == "JOBMON OK - All jobs run successfully: none is configured, and none failed"
-    assert re.fullmatch(r"critical=0 warning=0 ok=0 query=[0-9.]+s;;;0", output.perfdata)
+    assert re.fullmatch(r"critical=0 warning=0 ok=0 query=[0-9.]+s;;;0 unknown=0 silenced=0 waiting=0", output.perfdata)
     assert (output.status, output.stderr) == (0, "")
 
 
@@ -39,7 +39,7 @@ def test_success_is_ok(database: Database, session: psycopg.Connection) -> None:
     output = database.check()
     assert output.first_line == "JOBMON OK - 1 ok: all jobs run successfully"
     assert re.fullmatch(
-        r"critical=0 warning=0 ok=1 query=[0-9.]+s;;;0"
+        r"critical=0 warning=0 ok=1 query=[0-9.]+s;;;0 unknown=0 silenced=0 waiting=0"
         r" 'ETL age'=[0-9.]+s;3600;7200;0 'ETL failures'=0;0;;0 'ETL duration'=[0-9.]+s;;;0",
         output.perfdata,
     )

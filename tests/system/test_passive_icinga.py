@@ -147,7 +147,9 @@ def test_icinga_shows_what_was_submitted_by_certificate_or_password(
         assert lines[0] == printed.first_line
         assert lines[1:11] == printed.long_output.splitlines()[:10]
         labels = [re.sub("=.*", "", figure) for figure in result["performance_data"] or []]
-        assert labels[:4] == (["critical", "warning", "ok", "query"] if state < 3 else [])
+        assert labels[:7] == (
+            ["critical", "warning", "ok", "query", "unknown", "silenced", "waiting"] if state < 3 else []
+        )
         assert result["execution_start"] <= result["execution_end"]
 
 

@@ -90,7 +90,8 @@ def _lines(targets: Sequence[PassiveResult], verbose: int) -> list[str]:
 
 def _perfdata(target: str, counts: Sequence[int]) -> str:
     name = label(target)
-    return " ".join(f"'{name} {STATES[state]}'={number}" for state, number in zip((2, 3, 1, 0), counts, strict=True))
+    critical, _, warning, ok = counts
+    return f"'{name} critical'={critical} '{name} warning'={warning} '{name} ok'={ok}"
 
 
 def _state(state: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def labelled(parsed: Parsed) -> set[str]:
     return jobs
 
 
-LIMITS = [200, 1000, 8192, 65536, 10_000_000]
+LIMITS = [240, 1000, 8192, 65536, 10_000_000]
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,9 @@ def test_what_is_posted(database: Database, targets: Targets, tmp_path: Path, ce
     assert (path, authorization) == ("/v1/actions/process-check-result", "Basic bWU6aHVudGVyMg==")
     assert {"type": "Service", "service": "db!JOBMON", "exit_status": 0}.items() <= body.items()
     assert body["plugin_output"] == "JOBMON OK - All jobs run successfully: none is configured, and none failed"
-    assert re.fullmatch(r"critical=0 warning=0 ok=0 query=[\d.]+s;;;0", str(body["performance_data"]))
+    assert re.fullmatch(
+        r"critical=0 warning=0 ok=0 query=[\d.]+s;;;0 unknown=0 silenced=0 waiting=0", str(body["performance_data"])
+    )
 
 
 ANSWERS = [
