@@ -12,6 +12,9 @@ from check_jobmon.config import ConfigFileError, hosts
 from tests.ctl.prompt import a_run
 from tests.database import Database, Output, run_module, until, value
 from tests.parsers import commands
+from tests.plugin.targets.conftest import Targets
+from tests.plugin.targets.conftest import targets as targets
+from tests.plugin.targets.test_checks import check
 
 ZONES: dict[str, tuple[list[str], str, str, str]] = {
     "session": ([], "America/New_York", "E[SD]T", "2024-02-29 21:00:00"),
@@ -204,3 +207,10 @@ def test_a_zone_file_without_a_name_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("TZ", str(copy))
     with pytest.raises(ConfigFileError, match="doesn't tell its time zone's name: set TZ"):
         hosts.local_zone()
+
+
+def test_each_of_many_targets_names_the_zone_once(database: Database, log: dict[str, str], targets: Targets) -> None:
+    for options, zone, abbreviation, _ in ZONES.values():
+        output = check("--targets", targets({"one": database.parameters}), *options, "-v", TZ="Asia/Kolkata")
+        one_zone(output, zone, abbreviation)
+        assert f"LAST RUN ({zone})" in output.stdout
