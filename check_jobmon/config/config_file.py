@@ -85,7 +85,7 @@ def read(
     jobs = reader.jobs(upper)
     if kept is not None:
         reader.verify_after({job.name: job.after for job in kept})
-    times = {node: (key, node.text) for key, node in reader.times}
+    times = {node: (key, node.text) for key, node in reader.times if node.text.strip()}
     wrong = wrong_times([*times.values()])
     for node, time in times.items():
         if time in wrong:

@@ -1,6 +1,7 @@
 """Writes the jobs of a table as a configuration file, so that reading the file gives the same jobs. Uses no database."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -79,12 +80,19 @@ def write_data(path: str, data: bytes) -> None:
 
 
 def replace_file(path: str, data: bytes) -> None:
-    """Write a file, all or nothing: one that is there is replaced once the new one is complete. Raises OSError."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as device:
+    """Write a file, all or nothing: one that is there is replaced once the new one is complete. Raises OSError.
+
+    A symbolic link is followed only if it is root's or the caller's own: in a folder like /tmp, others could have made it.
+    """
+    target = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    if os.path.islink(target):
+        if os.lstat(target).st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it is a symbolic link of another user")
+        target = os.path.realpath(target)
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as device:
             device.write(data)
         return
-    target = os.path.realpath(path)
     new = os.path.join(os.path.dirname(target), f".jobmonctl-{secrets.token_hex(8)}")
     with open(new, "xb") as file:
         try:

@@ -75,7 +75,7 @@ class _Times:
 
 def suggest(runs: Sequence[Run], now: datetime) -> Suggestion:
     """What the runs, in any order, say of the job. `now` is in their time zone."""
-    runs = sorted(runs)
+    runs = sorted(runs, key=lambda run: run.start)
     size = len(runs)
     while size >= 4:
         for period in PERIODS:

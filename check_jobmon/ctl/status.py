@@ -107,13 +107,16 @@ def _code(job: Job) -> int:
 
 
 def _word(job: Job, words: Words) -> str:
+    if job.active and job.undue and not job.silence and _code(job) < 3:
+        return words.unknown
     return words[_code(job) - 1] if job.active else "-"
 
 
 def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> Table:
     """The jobs as a table, or those with `problems`, under a line that counts them all."""
-    counts = Counter(_code(job) for job in jobs if job.active)
-    counted = ", ".join(f"{counts[code]} {words[code - 1]}" for code in (3, 2, 1))
+    counts = Counter(_word(job, words) for job in jobs if job.active)
+    known = (words.critical, words.warning, words.unknown, words.ok)
+    counted = ", ".join(f"{counts[word]} {word}" for word in known if counts[word] or word != words.unknown)
     rows = []
     for job in _shown(jobs, problems):
         age = None if job.age is None else int(max(job.age, 0))

@@ -17,8 +17,8 @@ from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, heading, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
-WORST_FIRST = (Critical, Unknown, Warn, Ok)
-"""The states, the worst first: a job that can't be judged doesn't hide that another one is critical."""
+WORST_FIRST = (Critical, Warn, Unknown, Ok)
+"""The states, the worst first: a job that can't be judged hides no other's alert."""
 
 
 class MonitoredJobs(nagiosplugin.Resource):

@@ -106,7 +106,8 @@ class Job(NamedTuple):
         """What a missing job waits for, so that it doesn't alert, and since when; empty if it doesn't wait."""
         if self.cause is None:
             return ""
-        return f"waits for {cut(self.cause, 100)} ({self.cause_status} since {_shown(self.cause_since, zoned)})"
+        since = f" since {_shown(self.cause_since, zoned)}" if self.cause_since else ""
+        return f"waits for {cut(self.cause, 100)} ({self.cause_status}{since})"
 
     @property
     def last_end(self) -> str:
@@ -157,7 +158,9 @@ class Job(NamedTuple):
         if reasons and self.configured and self.upper_name is not None:
             mistakes.append("its name in job_check_config is not upper case, so no run can match it")
         if self.depends_wrongly and (reasons or whole):
-            why = "which depends on it" if self.depends_wrongly == "circle" else "which is not configured"
+            why = (
+                "which depends on it, or on too many" if self.depends_wrongly == "circle" else "which is not configured"
+            )
             mistakes.append(f"it depends on {cut(self.depends_on or '', length)}, {why}")
         if self.silence:
             until = f"silenced until {_shown(self.silenced_until, zoned)} by {cut(self.silenced_by or '', 80)}"
@@ -169,7 +172,7 @@ class Job(NamedTuple):
         """What there is to say of a job of which nothing is wrong: that it runs, or when it is due."""
         if self.alive_job_id is not None and not self.unverified:
             return "running"
-        return f"next due {_shown(self.due, zoned=False)}" if self.due else ""
+        return f"{'was' if (self.late or 0) > 0 else 'next'} due {_shown(self.due, zoned=False)}" if self.due else ""
 
     @property
     def runbook_url(self) -> str:
@@ -185,9 +188,9 @@ class Job(NamedTuple):
     def _missing(self, words: Words, length: int, zoned: bool) -> str:
         if self.undue:
             return (
-                f'nobody can tell when it is due: the server doesn\'t know the time zone "{cut(self.timezone or "", length)}" '
-                f'any more, or can\'t read the schedule "{cut(self.schedule or "", length)}"; jobmonctl bootstrap works it out '
-                "anew, or says why not"
+                "nobody can tell when it is due: its last run has no due time by the schedule "
+                f'"{cut(self.schedule or "", length)}" in zone "{cut(self.timezone or "", length)}"; jobmonctl bootstrap works it '
+                "out, or says why it can't"
             )
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()

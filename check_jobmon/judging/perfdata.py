@@ -30,7 +30,7 @@ def job_perfdata(job: Job) -> str:
 
 def summary_perfdata(counts: Sequence[int], quiet: Sequence[int], query_seconds: float) -> str:
     """The counts by state, how long the query took (s), and how many of the jobs that are OK are silenced or wait."""
-    critical, unknown, warning, ok = counts
+    critical, warning, unknown, ok = counts
     silenced, waiting = quiet
     numbers = {"unknown": unknown, "silenced": silenced, "waiting": waiting}
     figures = [

@@ -39,7 +39,7 @@ class JobResult(NamedTuple):
 
 class Result(NamedTuple):
     """What the check of one database came to. `word` is what the state is called there, `counts` how many jobs are
-    critical, unknown, warning and ok; `perfdata` is the summary's, then one text a job, those to keep first.
+    critical, warning, unknown and ok; `perfdata` is the summary's, then one text a job, those to keep first.
     """
 
     state: int

@@ -92,7 +92,10 @@ with_limits AS (
                         THEN CASE WHEN m.first_due > '-infinity' THEN least(m.first_due, '9999-12-31') END
                         WHEN (m.alive_job_id IS NULL OR m.alive_next_due IS NOT NULL)
                          AND (m.done_job_id IS NULL OR m.done_next_due IS NOT NULL)
-                        THEN greatest(m.done_next_due, m.alive_next_due)
+                        THEN greatest(m.done_next_due, m.alive_next_due,
+                                      -- a run that began later has ended earlier
+                                      CASE WHEN m.done_next_due + least(m.warn_limit, m.error_limit) < now()
+                                           THEN (@later_start@) END)
                    END AS counted_from,
                    now() - m.alive_start AS alive_took,
                    CASE WHEN m.done_start BETWEEN '1000-01-01' AND '9999-12-31' THEN m.done_end - m.done_start END AS done_took
@@ -149,7 +152,7 @@ chain AS (
 ),
 dependent AS (
     -- A missing job waits for the first cause in its chain. In a circle, no job waits.
-    SELECT c.job_name, bool_or(c.cause = c.job_name) AS in_circle, bool_or(c.depth = 1 AND j.job_name IS NULL) AS on_unknown,
+    SELECT c.job_name, bool_or(c.cause = c.job_name OR c.depth = 100) AS in_circle, bool_or(c.depth = 1 AND j.job_name IS NULL) AS on_unknown,
            array_agg(ARRAY[left(c.cause, 500), w.status, to_char(w.since, 'YYYY-MM-DD HH24:MI TZ')] ORDER BY c.depth DESC)
                FILTER (WHERE c.missing AND w.status IS NOT NULL) AS causes
       FROM chain AS c
@@ -179,7 +182,10 @@ silenced AS (
                         WHEN s.name_regex IS NULL THEN j.upper_name LIKE s.name_like
                         ELSE j.upper_name LIKE s.name_like AND j.upper_name ~ s.name_regex OR j.upper_name = s.pattern
                    END
-               AND NOT (s.until_next_run AND coalesce(greatest(j.done_start, j.lost_start) >= s.starts, false))
+               AND NOT (s.until_next_run
+                        AND (coalesce(j.lost_start >= s.starts, false)
+                             OR EXISTS (SELECT FROM @schema@.job_log AS r
+                                         WHERE r.job_name = j.job_name AND r.end_time >= s.starts AND r.start_time >= s.starts)))
             OFFSET 0
            ) AS m
      ORDER BY m.job_name, s.ends DESC, s.silence_id

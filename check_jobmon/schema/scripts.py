@@ -73,7 +73,7 @@ def job_status(
     query = sql_file("schema/job_status.sql")
     query = query.replace("@find@", sql_file(f"schema/find_by_{strategy}.sql"))
     query = query.replace("@silences@", sql_file("schema/silences.sql" if silences else "schema/no_silences.sql"))
-    for name in ("config", "blocker", "failing_step", "client", "usual_duration"):
+    for name in ("config", "blocker", "failing_step", "client", "later_start", "usual_duration"):
         query = query.replace(f"@{name}@", sql_file(f"schema/{name}.sql"))
     values = {
         "newest": str(newest).lower(),

@@ -19,6 +19,8 @@ from check_jobmon.text import clean
 
 _LEAST = 200
 """Bytes of output for which there is room after the longest names."""
+CACHE_SIZE = 64 * 2**20
+"""Bytes of Nagios's list of objects: a larger file isn't read."""
 
 
 def submit(
@@ -51,7 +53,7 @@ def _unknown(place: str, results: Sequence[PassiveResult]) -> dict[tuple[str, st
     for _ in range(3):
         folder = os.path.dirname(folder)
         path = os.path.join(folder, "objects.cache")
-        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as cache:
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace", opener=_plain_file) as cache:
             found, host = set(), ""
             for line in cache:
                 name, _, value = line.strip("\n").lstrip("\t").partition("\t")
@@ -62,6 +64,16 @@ def _unknown(place: str, results: Sequence[PassiveResult]) -> dict[tuple[str, st
             reason = f"Nagios has no such service ({clean(path, 200)}): {HINT}"
             return dict.fromkeys(asked - found, reason) if found else {}
     return {}
+
+
+def _plain_file(path: str, flags: int) -> int:
+    """Open a file for open(), but no pipe or device, which somebody may have put in its place, and none that is too large."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > CACHE_SIZE:
+        os.close(descriptor)
+        raise OSError(f"{path} is not Nagios's list of objects")
+    return descriptor
 
 
 def _escaped(text: str) -> bytes:

@@ -90,7 +90,7 @@ def _lines(targets: Sequence[PassiveResult], verbose: int) -> list[str]:
 
 def _perfdata(target: str, counts: Sequence[int]) -> str:
     name = label(target)
-    critical, _, warning, ok = counts
+    critical, warning, _, ok = counts
     return f"'{name} critical'={critical} '{name} warning'={warning} '{name} ok'={ok}"
 
 

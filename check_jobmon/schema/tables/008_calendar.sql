@@ -34,9 +34,9 @@ ALTER TABLE @schema@.job_check_config
     ADD COLUMN slow_factor real,
     ADD COLUMN depends_on text,
     ADD COLUMN escalate smallint,
-    ADD CONSTRAINT job_check_config_warn_duration CHECK (warn_duration > '0' AND isfinite(warn_duration)),
-    ADD CONSTRAINT job_check_config_error_duration CHECK (error_duration > '0' AND isfinite(error_duration)),
-    ADD CONSTRAINT job_check_config_min_duration CHECK (min_duration > '0' AND isfinite(min_duration)),
+    ADD CONSTRAINT job_check_config_warn_duration CHECK (warn_duration > '0' AND warn_duration < '1000 years'),
+    ADD CONSTRAINT job_check_config_error_duration CHECK (error_duration > '0' AND error_duration < '1000 years'),
+    ADD CONSTRAINT job_check_config_min_duration CHECK (min_duration > '0' AND min_duration < '1000 years'),
     ADD CONSTRAINT job_check_config_slow_factor CHECK (slow_factor > 1 AND slow_factor <= 1000),
     ADD CONSTRAINT job_check_config_escalate CHECK (escalate > 0);
 COMMENT ON COLUMN @schema@.job_check_config.schedule IS

@@ -46,7 +46,7 @@ BEGIN
                             FROM (VALUES ('warn_duration', NEW.warn_duration),
                                          ('error_duration', NEW.error_duration),
                                          ('min_duration', NEW.min_duration)) AS d(name, value)
-                           WHERE NOT (d.value > '0' AND isfinite(d.value))
+                           WHERE NOT (d.value > '0' AND d.value < '1000 years')
                            LIMIT 1)
                END;
     -- what was right when it was written can still be changed in its other columns
