@@ -189,8 +189,8 @@ class Job(NamedTuple):
         if self.undue:
             return (
                 "nobody can tell when it is due: its last run has no due time by the schedule "
-                f'"{cut(self.schedule or "", length)}" in zone "{cut(self.timezone or "", length)}"; jobmonctl bootstrap works it '
-                "out, or says why it can't"
+                f'"{cut(self.schedule or "", length)}" in zone "{cut(self.timezone or "", length)}"; jobmonctl bootstrap works '
+                "it out, or says why it can't"
             )
         limit = self.error_after if self.missing_code == 3 else self.warn_after
         word = words[self.missing_code - 1].lower()
