@@ -46,13 +46,19 @@ def test_every_list_shows_names_and_messages_as_they_were_logged(
     database: Database, job: None, command: str, arguments: list[str]
 ) -> None:
     assert len(LISTS) >= 6
+    if command == "silences":
+        with database.connect() as session:
+            session.execute("SELECT jobmon.silence(%s, now() + interval '1 hour', %s)", [NAME, MESSAGE])
     raw = texts(json.loads(jobmonctl(database, command, *arguments, "--json").stdout))
     shown = jobmonctl(database, command, *arguments).stdout
     assert NAME in raw
     assert NAME_SHOWN in shown
     assert "\u202e" not in shown
     assert "\x1b" not in shown
-    if command != "history":
+    if command == "silences":
+        assert MESSAGE in raw
+        assert MESSAGE_SHOWN in shown
+    elif command != "history":
         assert f"load | <b>: {MESSAGE}" in raw or ("load | <b>\n" in raw and MESSAGE in raw)
         assert MESSAGE_SHOWN in shown
 

@@ -519,7 +519,7 @@ def test_the_spool_says_what_waits_and_what_was_set_aside(
     bad.write_text("[" * 200_000)
     head, first, second = cut_off.call("run", "--spool-status").stdout.splitlines()
     assert head.split() == ["JOB", "STARTED", "(UTC)", "WHY", "FILE"]
-    assert first.startswith("ETL[31M  20")
+    assert first.startswith("etl[31m  20")
     assert first.endswith(str(waiting))
     assert "to be set aside: it is not a complete run" in second
     done = shell.run("etl", "true")

@@ -44,6 +44,7 @@ LOGGING = (
 MONITORING = (
     *FOR_ALL,
     "check_job_status()",
+    "check_jobs()",
     "job_runs(text, integer)",
     "show_detail(bigint)",
     "show_detail(text, integer)",
@@ -219,6 +220,7 @@ def test_look_alikes_in_the_search_path_are_never_called(database: Database, ses
             "show_detail('etl')",
             "show_running()",
             "check_job_status()",
+            "check_jobs()",
         ):
             victim.execute(f"SELECT * FROM jobmon.{call}".encode())
         victim.execute(

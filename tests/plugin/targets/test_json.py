@@ -54,7 +54,7 @@ def test_a_result_for_each_target_in_the_file_s_order(
     assert job == {
         **{"name": "ETL", "state": 2, "state_text": "CRITICAL", "reason": "failed 1 time (load facts: boom)"},
         **{"active": True, "failures": 1, "sensitivity": 0, "warn": 3600, "error": 7200},
-        **{"owner": None, "description": None, "runbook": None},
+        **{"owner": None, "description": None, "runbook": None, "silence": None},
     }
 
 

@@ -68,39 +68,42 @@ COMMENT ON FUNCTION @schema@.job_check_config_due() IS
     'Trigger of job_check_config: refuses what is no schedule, time zone, duration, factor or number, and writes first_due.';
 
 -- The runs that the check may count from: the open ones, and the last that has completed. NULL: of all jobs.
-CREATE OR REPLACE FUNCTION @schema@.write_due(p_job_name text) RETURNS bigint
+CREATE OR REPLACE FUNCTION @schema@.write_due(p_job_name text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_count bigint;
+    v_ids bigint[];
+    v_due timestamptz[];
 BEGIN
-    UPDATE job_log AS l
-       SET next_due = d.next_due
-      FROM (
-            SELECT r.job_id, r.next_due AS written, due_after(c.schedule, c.timezone, r.start_time, '1 minute') AS next_due
-              FROM job_check_config AS c
-             CROSS JOIN LATERAL (
-                    SELECT o.job_id, o.start_time, o.next_due
-                      FROM job_log AS o
-                     WHERE o.job_name = c.job_name
-                       AND o.end_time IS NULL
-                     UNION ALL
-                    (SELECT e.job_id, e.start_time, e.next_due
-                       FROM job_log AS e
-                      WHERE e.job_name = c.job_name
-                        AND e.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-                        AND (SELECT s.action FROM job_detail AS s WHERE s.job_id = e.job_id ORDER BY s.step_id LIMIT 1)
-                            IS DISTINCT FROM '@refusal@'
-                      ORDER BY e.end_time DESC
-                      LIMIT 1)
-                   ) AS r
-             WHERE CASE WHEN p_job_name IS NULL THEN c.schedule IS NOT NULL ELSE c.job_name = p_job_name END
-           ) AS d
-     WHERE l.job_id = d.job_id
-       AND d.next_due IS DISTINCT FROM d.written;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN v_count;
+    SELECT array_agg(r.job_id), array_agg(d.next_due)
+      INTO v_ids, v_due
+      FROM job_check_config AS c
+     CROSS JOIN LATERAL (
+            SELECT o.job_id, o.start_time, o.next_due
+              FROM job_log AS o
+             WHERE o.job_name = c.job_name
+               AND o.end_time IS NULL
+             UNION ALL
+            (SELECT e.job_id, e.start_time, e.next_due
+               FROM job_log AS e
+              WHERE e.job_name = c.job_name
+                AND e.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+                AND (SELECT s.action FROM job_detail AS s WHERE s.job_id = e.job_id ORDER BY s.step_id LIMIT 1)
+                    IS DISTINCT FROM '@refusal@'
+              ORDER BY e.end_time DESC
+              LIMIT 1)
+           ) AS r
+     CROSS JOIN LATERAL (SELECT due_after(c.schedule, c.timezone, r.start_time, '1 minute') AS next_due) AS d
+     WHERE CASE WHEN p_job_name IS NULL THEN c.schedule IS NOT NULL ELSE c.job_name = p_job_name END
+       AND d.next_due IS DISTINCT FROM r.next_due;
+    -- bootstrap must not wait for whoever has locked the table if there is nothing to write
+    IF v_ids IS NOT NULL THEN
+        UPDATE job_log AS l
+           SET next_due = w.next_due
+          FROM unnest(v_ids, v_due) AS w(job_id, next_due)
+         WHERE l.job_id = w.job_id;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @schema@.write_due(text) IS
@@ -127,11 +130,17 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    UPDATE job_check_config AS c
-       SET first_due = due_after(c.schedule, c.timezone, c.since, '0')
-     WHERE c.schedule IS NOT NULL
-       AND c.since BETWEEN '1000-01-01' AND '9999-12-31'
-       AND c.first_due IS DISTINCT FROM due_after(c.schedule, c.timezone, c.since, '0');
+    -- row by row, because even an UPDATE of no row waits for whoever has locked the table
+    FOR job_name IN
+        SELECT c.job_name
+          FROM job_check_config AS c
+         WHERE c.schedule IS NOT NULL
+           AND c.since BETWEEN '1000-01-01' AND '9999-12-31'
+           AND c.first_due IS DISTINCT FROM due_after(c.schedule, c.timezone, c.since, '0')
+    LOOP
+        -- its trigger writes the time
+        UPDATE job_check_config AS c SET first_due = NULL WHERE c.job_name = write_all_due.job_name;
+    END LOOP;
     PERFORM write_due(NULL);
     RETURN QUERY
     SELECT c.job_name, w.wrong
