@@ -103,7 +103,7 @@ def test_every_command_finds_a_job_by_the_name_that_was_logged(
             # like's text is a part of a name
             or action.metavar == "TEXT"
         ]
-        if not places:
+        if not places or path[0] == "config":  # whose names are those of the file, below
             continue
         found.append(" ".join(path))
         more = {"run": ["--spool", str(tmp_path), "--", "true"], "ack": ["-y"], "silence": ["1h", "-m", "test"]}.get(
@@ -116,7 +116,7 @@ def test_every_command_finds_a_job_by_the_name_that_was_logged(
                 last = value(session, "SELECT job_name FROM jobmon.job_log ORDER BY job_id DESC LIMIT 1")
                 assert upper(session, name) in (last if path[0] == "run" else output.stdout)
     assert sorted(found) == sorted(
-        ["ack", "config suggest", "detail", "failed", "history", "like", "run", "show", "silence", "status"]
+        ["ack", "detail", "failed", "history", "like", "run", "show", "silence", "status"]
     )
 
 
