@@ -161,6 +161,8 @@ ARGUMENTS = {
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
     "config services": ["--nagios"],
+    "silence": ["etl", "1h", "-m", "why"],
+    "unsilence": ["etl"],
 }
 
 
