@@ -23,6 +23,8 @@ ARGUMENTS = {
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
     "config services": ["--nagios"],
+    "silence": ["etl", "1h", "-m", "why"],
+    "unsilence": ["etl"],
 }
 TIMED = [" ".join(words) for words in commands() if words not in (("run",), ("config", "check"))]
 """All commands that ask a server and have --timeout; `run` has limits of its own."""

@@ -115,9 +115,7 @@ def test_every_command_finds_a_job_by_the_name_that_was_logged(
                 assert (output.status, output.stderr) == (0, "")
                 last = value(session, "SELECT job_name FROM jobmon.job_log ORDER BY job_id DESC LIMIT 1")
                 assert upper(session, name) in (last if path[0] == "run" else output.stdout)
-    assert sorted(found) == sorted(
-        ["ack", "detail", "failed", "history", "like", "run", "show", "silence", "status"]
-    )
+    assert sorted(found) == sorted(["ack", "detail", "failed", "history", "like", "run", "show", "silence", "status"])
 
 
 def test_show_functions_find_it_too(sessions: list[tuple[Database, psycopg.Connection]]) -> None:

@@ -165,7 +165,8 @@ def test_any_name_is_selected_as_it_is_written(
 ) -> None:
     log_runs(session, name, "OTHER")
     watch(session, "OTHER", *([name] if configured else []))
-    for spelled in (name, name.lower()):
+    # letters that the database's locale doesn't capitalize have a test of their own: test_letter_case.py
+    for spelled in (name, name.lower() if name.isascii() else name):
         output = database.check(f"--job={spelled}", "-vvv", "--perfdata", "summary")
         parsed = parse(output.stdout)
         assert output.status == 0, output.stdout

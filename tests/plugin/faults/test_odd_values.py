@@ -80,7 +80,10 @@ def test_one_odd_row_hides_no_other_job(
             session.execute(ROWS.encode())
             names = "WHERE job_name <> 'VICTIM'" if table != "job_detail" else ""
             change = f"UPDATE jobmon.{table} SET {column} = '{odd}' {names}"
-            session.execute(change.encode())
+            try:
+                session.execute(change.encode())
+            except psycopg.errors.InvalidParameterValue:
+                continue  # a trigger refuses it
             plugin, long = answers(database, capfd, [], ["-vv"])
             # as a process of its own: it bounds its memory, and pytest's would count
             many = run_module("check_jobmon", "--targets", str(targets), "--output", "json", "--per-job")

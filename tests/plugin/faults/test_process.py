@@ -305,5 +305,5 @@ def test_settings_of_the_role_don_t_matter(
     session.execute("UPDATE jobmon.job_check_config SET job_name = E'\\\\ÉTÉ'")
     session.execute("UPDATE jobmon.job_log SET job_name = E'\\\\ÉTÉ'")
     session.execute(f"ALTER ROLE {role} SET {name} = {setting}".encode())
-    output = at_once(*database.options, "-U", role, "-j", "\\été", "-vv", timeout=30)
+    output = at_once(*database.options, "-U", role, "-j", "\\ÉtÉ", "-vv", timeout=30)
     assert (output.first_line, output.status) == (missing.replace("ETL", "\\ÉTÉ"), 2)

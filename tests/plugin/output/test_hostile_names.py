@@ -53,7 +53,7 @@ def test_each_job_has_its_own_legal_labels_and_a_line(
         for number, name in enumerate(TEXTS)
         for figure in (("age", "failures", "duration") if number % 4 != 3 else ("failures",))
     ]
-    assert sorted(figure.label for figure in parsed.figures[4:]) == sorted(expected)
+    assert sorted(figure.label for figure in parsed.figures[7:]) == sorted(expected)
     counts = [len([n for n in range(len(TEXTS)) if n % 4 in remainders]) for remainders in ((2, 3), (1,), (0,))]
     assert [parsed.values[state] for state in ("critical", "warning", "ok")] == counts
     assert parsed.text.startswith("JOBMON CRITICAL - {} critical, {} warning, {} ok: ".format(*counts))
@@ -114,7 +114,7 @@ def test_actions_messages_and_statuses_are_shown_harmless(database: Database, se
         output = database.check("--max-output", ALL, *verbosity)
         parsed = parse(output.stdout)
         assert (output.status, output.stderr) == (2, "")
-        assert len(parsed.figures) == 4 + 3 * len(TEXTS)
+        assert len(parsed.figures) == 7 + 3 * len(TEXTS)
         for number in range(len(TEXTS)):
             assert sum(f"JOB {number:03}" in line for line in parsed.long_output) == 1
         assert max(len(line) for line in parsed.long_output) < 1500
