@@ -56,6 +56,7 @@ NAMES = """
 """
 TIME = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?[+-]\d\d(:\d\d)?)?"
 DURATION = r"\d+(\.\d+)?m?s\b"
+ZONE = r"\((GMT|UTC|[A-Z]\w+/\w+)\)"
 NUMBER = r"\d{4,}\b|(?<=postgres) +\d+\b"
 ROUNDS = 2
 """Databases for each order. Of a setting with more hostile values than that, the first ones are tried."""
@@ -91,7 +92,7 @@ def configure(database: Database, settings: dict[str, str]) -> None:
 
 def masked(text: str) -> str:
     """Without what differs from one time, session and database to the next."""
-    return re.sub(f"{TIME}|{DURATION}|{NUMBER}| +", " ", text)
+    return re.sub(f"{TIME}|{DURATION}|{ZONE}|{NUMBER}| +", " ", text)
 
 
 def answers(database: Database) -> dict[str, Any]:
