@@ -258,3 +258,10 @@ def test_the_schedule_of_a_log_is_found_or_none_is_proposed(log: str) -> None:
     found = suggest(runs, now)
     assert found.values.get("schedule") == schedule, found
     assert found.why
+
+
+def test_runs_that_began_at_the_same_time_are_looked_at() -> None:
+    """One of them may be under way, so that it is not known how long it takes."""
+    start = datetime(2026, 11, 1, 2, 30, tzinfo=ZoneInfo("UTC"))
+    runs = [Run(start, None), Run(start, 5.0), Run(start, None)]
+    suggest(runs, start + timedelta(days=1))

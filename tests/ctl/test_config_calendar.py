@@ -224,6 +224,7 @@ def test_every_role_that_may_diff_learns_of_wrong_schedules(
         ("slow_factor", "1", "slow_factor has to be more than 1, and at most 1000, and this is 1"),
         ("slow_factor", "-3", "slow_factor has to be more than 1, and at most 1000, and this is -3"),
         ("slow_factor", "NaN", "slow_factor has to be more than 1, and at most 1000, and this is NaN"),
+        ("min_duration", "178000000 years", "min_duration has to be a time that a run can take"),
         ("slow_factor", "infinity", "slow_factor has to be more than 1, and at most 1000, and this is Infinity"),
         ("escalate", "0", "escalate has to be at least 1, and this is 0: NULL means never"),
         ("timezone", None, "timezone can't be NULL: write 'UTC', or leave it out"),
