@@ -16,7 +16,7 @@ from check_jobmon.config.job_fields import USUAL, JobConfig, Slow
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
 from check_jobmon.judging.selection import all_names, nearest
-from check_jobmon.schema.scripts import SINCE, columns_of
+from check_jobmon.schema.scripts import CALENDAR, SINCE, columns_of
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
@@ -135,7 +135,7 @@ class ConfigTable:
 
     def wrong_times(self, times: Sequence[Time]) -> dict[Time, str]:
         """What the server says is wrong with schedules and time zones: those that are wrong, and why."""
-        given = [*map(list, zip(*times, strict=True))] if self.version >= max(SINCE) else []
+        given = [*map(list, zip(*times, strict=True))] if self.version >= CALENDAR else []
         rows = self._execute(sql_file("config/wrong_times.sql"), *given) if given else ()
         return {(key, text): wrong for key, text, wrong in rows}
 

@@ -81,7 +81,7 @@ def option(parser: argparse._ActionsContainer, spelling: str, text: str, convert
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser, times: bool = True) -> None:
-    """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them; for who prints `times`, their zone."""
+    """-H, -p, -d, -U and --schema, spelled as the other PostgreSQL plugins spell them. `times`: also --utc and --local."""
     group = parser.add_argument_group(
         "connection",
         "Defaults come from libpq's environment variables (PGHOST, PGSERVICE, ...), the\npassword from ~/.pgpass.",

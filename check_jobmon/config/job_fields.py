@@ -41,7 +41,7 @@ _NEVER_SLOW = Slow()
 
 @dataclass(frozen=True)
 class JobConfig:
-    """One row of job_check_config. The name, and that of the job `after` which it comes, are as in the table."""
+    """One row of job_check_config. `name` and `after`, the job that has to run before, are spelled as in the table."""
 
     name: str
     warn: Duration

@@ -24,7 +24,8 @@ _ILLEGAL = {
 
 
 def service_of(service: str, job: str) -> str:
-    """The name of a job's service. Legal in Nagios and Icinga, the same every time, and no other job's.
+    """The name of a job's service. Legal in Nagios and Icinga, the same every time, and no other job's
+    (unless two names that need a hash have the same one, of 32 bits).
 
     >>> service_of("JOBMON", "NIGHTLY ETL")
     'JOBMON NIGHTLY ETL'

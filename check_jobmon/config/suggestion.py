@@ -15,7 +15,7 @@ from check_jobmon.config.job_fields import Slow
 from check_jobmon.text import counted, duration
 
 PERIODS = (1440, 60, 30, 20, 15, 12, 10, 6, 5, 4, 3, 2, 1)
-"""Minutes from one run to the next, but for the hours and days on which the job doesn't run."""
+"""The intervals that are tried: minutes from one run to the next. There may be hours and days without runs in between."""
 _NICE = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1080, *range(1440, 72000, 1440))
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _HOURS = tuple(map(str, range(24)))

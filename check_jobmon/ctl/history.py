@@ -11,7 +11,7 @@ WIDTH = 30
 
 
 def chart(found: list[Run], zone: str) -> Table:
-    """The runs as a table with bars, under a title that sums them up; the zone is that of their times."""
+    """The runs as a table with bars, under a title that sums them up. `zone`: the time zone of their times."""
     longest = max((run.seconds or 0 for run in found), default=0)
     rows = [
         Row((str(run.job_id), without_zone(run.start_time), run.word, run.duration_text, _bar(run, longest)), run.code)

@@ -112,7 +112,7 @@ def steps(log: JobLog, run: Run) -> tuple[list[Step], bool]:
 
 
 def table(found: list[Run], zone: str) -> Table:
-    """Runs as a table; the zone is that of their times."""
+    """Runs as a table. `zone` is the time zone of their times, for the table's head."""
     columns = ("JOB_ID", "JOB", heading("STARTED", zone), "TOOK", "STATUS", "OWNER", "PID", "WHY")
     rows = []
     for r in found:

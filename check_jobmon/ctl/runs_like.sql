@@ -1,6 +1,7 @@
 -- The newest runs of the jobs whose names match a pattern. @all_names@: a SELECT of all names; @job_runs@: job_runs.sql for
--- n.job_name and asked.number. Matching in any case, not the upper() of the pattern, keeps \d what it is; but a plain text is
--- also found as add_job() capitalizes it, where that takes more than one letter for one, or other letters than regular expressions do.
+-- n.job_name and asked.number. The pattern is matched in any letter case instead of in upper case, because \D means something else
+-- than \d. A text without special characters is also found as add_job() capitalizes it: some locales do that in another way than
+-- regular expressions compare letters.
 SELECT newest.job_id
   FROM (SELECT %s AS pattern, %s AS number) AS asked
  CROSS JOIN LATERAL (

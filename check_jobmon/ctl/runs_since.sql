@@ -1,6 +1,7 @@
 -- The latest runs of a job, if they are not too old, for config suggest: when each started, in seconds since 1970 and with the offset of
 -- a time zone, how many seconds it took, whether it ended well, and after how many seconds it was logged.
--- @job_runs@: job_runs.sql for asked.job_name and asked.number; @refusal@: the action of a run that was refused, which is no run.
+-- @job_runs@: job_runs.sql for asked.job_name and asked.number; @refusal@: the action by which a refused run is
+-- recognized; refused runs are left out.
 WITH asked AS (
     SELECT %s::text AS job_name, %s::bigint AS number, %s::text AS zone, %s::float8 AS seconds
 ),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
-from check_jobmon.schema.scripts import SINCE, TIME, columns_of
+from check_jobmon.schema.scripts import CALENDAR, SINCE, TIME, columns_of
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
 INTEGER = ("smallint", "integer", "bigint")
@@ -138,7 +138,7 @@ def _strategy(found: Mapping[str, Sequence[Any]], schema: str, notes: tuple[str,
     code, text = (name if name in names else older for name, older in OLDER_NAMES.items())
     version = _version(found)
     columns = columns_of(version, code, text)
-    silences = version >= 8
+    silences = version >= CALENDAR
     if silences and (not found["job_silence"][1] or found["job_silence"][2]):
         silences = False
         notes = (

@@ -4,8 +4,6 @@ SELECT max(r.next_due)
           FROM @schema@.job_log AS r
          WHERE r.job_name = m.job_name
            AND r.end_time BETWEEN m.done_start AND '9999-12-31'
-           AND (r.status IS DISTINCT FROM (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
-                OR (SELECT d.action FROM @schema@.job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
-                   IS DISTINCT FROM '@refusal@')
+           AND @was_no_refusal@
          ORDER BY r.end_time DESC
          LIMIT 1000) AS r

@@ -21,9 +21,11 @@ UNCOUNTED = 250
 REFUSAL = "see that the job is not already running"
 """The action of the only step of a run that was refused because the job was under way. The check ignores such runs."""
 TIME = "timestamp with time zone"
+CALENDAR = 8
+"""The version from which on there are schedules and silences."""
 SINCE = {
     7: {"job_check_config": {"since": TIME, "owner": "text", "description": "text", "runbook": "text"}},
-    8: {
+    CALENDAR: {
         "job_check_config": {
             **{"schedule": "text", "timezone": "text", "first_due": TIME, "warn_duration": "interval"},
             **{"error_duration": "interval", "min_duration": "interval", "slow_factor": "real", "depends_on": "text"},
@@ -73,7 +75,7 @@ def job_status(
     query = sql_file("schema/job_status.sql")
     query = query.replace("@find@", sql_file(f"schema/find_by_{strategy}.sql"))
     query = query.replace("@silences@", sql_file("schema/silences.sql" if silences else "schema/no_silences.sql"))
-    for name in ("config", "blocker", "failing_step", "client", "later_start", "usual_duration"):
+    for name in ("config", "blocker", "failing_step", "client", "later_start", "usual_duration", "was_no_refusal"):
         query = query.replace(f"@{name}@", sql_file(f"schema/{name}.sql"))
     values = {
         "newest": str(newest).lower(),
@@ -101,7 +103,7 @@ def columns_of(version: int = max(SINCE), code: str = "alert_code", text: str = 
         for number, tables in SINCE.items()
         for name, kind in tables["job_check_config"].items()
     ]
-    next_due = "r.next_due" if version >= max(SINCE) else f"NULL::{TIME}"
+    next_due = "r.next_due" if version >= CALENDAR else f"NULL::{TIME}"
     return {"code": code, "text": text, "optional": ", ".join(optional), "next_due": next_due}
 
 
