@@ -56,7 +56,7 @@ observed AS MATERIALIZED (
       FULL JOIN lost_run USING (job_name)
       FULL JOIN (SELECT DISTINCT n.job_name FROM (@extra_names@) AS n(job_name)) AS extra_name USING (job_name)
 ),
-monitored AS (
+monitored AS NOT MATERIALIZED (
     SELECT coalesce(c.job_name, o.job_name) AS job_name,
            c.job_name IS NOT NULL AS configured,
            CASE WHEN c.job_name IS NULL THEN true ELSE coalesce(c.active, false) END AS active,
@@ -74,46 +74,45 @@ monitored AS (
       FROM config AS c
       FULL JOIN observed AS o ON o.job_name = c.job_name
 ),
-with_limits AS (
-    SELECT m.*, s.last_activity, s.counted_from, s.counted_from + m.warn_limit AS warn_at,
-           s.counted_from + m.error_limit AS error_at, s.alive_took, s.done_took,
-           -- when a run is due is unknown if the server has lost the time zone since it was configured
-           m.schedule IS NOT NULL AND s.counted_from IS NULL
-               AND (m.alive_job_id IS NOT NULL OR m.done_job_id IS NOT NULL OR m.first_due IS NULL) AS undue,
+with_times AS (
+    -- from when on the job's thresholds count, and how long its runs take
+    SELECT m.*, greatest(m.done_end, m.alive_start) AS last_activity,
+           CASE WHEN m.schedule IS NULL THEN greatest(coalesce(m.done_end, m.since), m.alive_start)
+                WHEN m.alive_job_id IS NULL AND m.done_job_id IS NULL
+                THEN CASE WHEN m.first_due > '-infinity' THEN least(m.first_due, '9999-12-31') END
+                WHEN (m.alive_job_id IS NULL OR m.alive_next_due IS NOT NULL)
+                 AND (m.done_job_id IS NULL OR m.done_next_due IS NOT NULL)
+                THEN greatest(m.done_next_due, m.alive_next_due,
+                              -- a run that began later has ended earlier
+                              CASE WHEN m.done_next_due + least(m.warn_limit, m.error_limit) < now()
+                                   THEN (@later_start@) END)
+           END AS counted_from,
+           t.alive_took, t.done_took,
            -- the median is needed only of what takes more than a minute
-           CASE WHEN m.slow_factor IS NOT NULL AND greatest(s.alive_took, s.done_took) > '1 minute'
-                THEN (@usual_duration@)
-           END AS usual
+           CASE WHEN m.slow_factor IS NOT NULL AND greatest(t.alive_took, t.done_took) > '1 minute' THEN (@usual_duration@) END AS usual
       FROM with_last_run AS m
      CROSS JOIN LATERAL (
-            SELECT greatest(m.done_end, m.alive_start) AS last_activity,
-                   CASE WHEN m.schedule IS NULL THEN greatest(coalesce(m.done_end, m.since), m.alive_start)
-                        WHEN m.alive_job_id IS NULL AND m.done_job_id IS NULL
-                        THEN CASE WHEN m.first_due > '-infinity' THEN least(m.first_due, '9999-12-31') END
-                        WHEN (m.alive_job_id IS NULL OR m.alive_next_due IS NOT NULL)
-                         AND (m.done_job_id IS NULL OR m.done_next_due IS NOT NULL)
-                        THEN greatest(m.done_next_due, m.alive_next_due,
-                                      -- a run that began later has ended earlier
-                                      CASE WHEN m.done_next_due + least(m.warn_limit, m.error_limit) < now()
-                                           THEN (@later_start@) END)
-                   END AS counted_from,
-                   now() - m.alive_start AS alive_took,
+            SELECT now() - m.alive_start AS alive_took,
                    CASE WHEN m.done_start BETWEEN '1000-01-01' AND '9999-12-31' THEN m.done_end - m.done_start END AS done_took
-           ) AS s
+           ) AS t
      WHERE (@name_filter@)
     OFFSET 0
 ),
-with_codes AS (
-    SELECT l.*,
+with_codes AS MATERIALIZED (
+    -- Only the columns that are used below: this relation is stored, because jobs depend on others of it.
+    SELECT l.job_name, l.configured, l.active, l.sensitivity, l.warn_threshold, l.error_threshold, l.warn_limit, l.error_limit,
+           l.since, l.schedule, l.timezone, l.warn_duration, l.error_duration, l.min_duration, l.depends_on, l.owner, l.description,
+           l.runbook, l.failures, l.failed_job_id, l.alive_job_id, l.alive_pid, l.alive_start, l.unverified, l.lost_start,
+           l.done_job_id, l.done_start, l.done_end, l.status, l.last_activity, l.counted_from, l.alive_took, l.done_took, l.usual,
            CASE WHEN NOT l.active THEN 1
                 WHEN l.criticals > l.sensitivity THEN 3
                 WHEN l.failures > l.sensitivity THEN CASE WHEN l.failures >= l.escalate THEN 3 ELSE 2 END
                 ELSE 1
            END AS failed_code,
            CASE WHEN NOT (l.configured AND l.active) THEN 1
-                WHEN l.undue THEN 2
-                WHEN l.counted_from IS NULL OR l.error_at < now() THEN 3
-                WHEN l.warn_at < now() THEN 2
+                WHEN s.undue THEN 2
+                WHEN l.counted_from IS NULL OR l.counted_from + l.error_limit < now() THEN 3
+                WHEN l.counted_from + l.warn_limit < now() THEN 2
                 ELSE 1
            END AS missing_code,
            CASE WHEN NOT l.active THEN 1
@@ -126,16 +125,18 @@ with_codes AS (
                  AND l.status = (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 1) THEN 2
                 ELSE 1
            END AS fast_code,
-           s.slow_took, s.slow_limit,
+           s.undue, s.slow_took, s.slow_limit,
            -- by the server's rules, as add_job() does: in a database with the locale C, upper() changes only ASCII letters
            upper(l.job_name) AS upper_name,
            CASE WHEN l.lost_start > coalesce(l.done_start, '-infinity') THEN l.lost_job_id END AS crashed_job_id
-      FROM with_limits AS l
+      FROM with_times AS l
      CROSS JOIN LATERAL (
-            SELECT greatest(l.alive_took, l.done_took) AS slow_took,
+            SELECT -- when a run is due is unknown if the server has lost the time zone since it was configured
+                   l.schedule IS NOT NULL AND l.counted_from IS NULL
+                       AND (l.alive_job_id IS NOT NULL OR l.done_job_id IS NOT NULL OR l.first_due IS NULL) AS undue,
+                   greatest(l.alive_took, l.done_took) AS slow_took,
                    CASE WHEN l.usual IS NOT NULL THEN greatest(l.usual * l.slow_factor, '1 minute') END AS slow_limit
            ) AS s
-    OFFSET 0
 ),
 chain AS (
     -- The jobs that a job depends on, and those that these depend on. `missing`: all before this one in the chain are missing.
@@ -170,22 +171,25 @@ dependent AS (
            ) AS w
      GROUP BY c.job_name
 ),
+active_name AS MATERIALIZED (
+    -- narrow, because each silence goes through all of it
+    SELECT m.job_name, upper(m.job_name) AS upper_name, m.lost_start FROM monitored AS m WHERE m.active
+),
 silenced AS (
     -- The one that ends last. One silence after the other: PostgreSQL doesn't keep many regular expressions compiled.
     SELECT DISTINCT ON (m.job_name) m.job_name, s.silence_id, s.ends, s.until_next_run, s.created_by, s.reason
       FROM (@silences@) AS s
      CROSS JOIN LATERAL (
-            SELECT j.job_name
-              FROM with_codes AS j
-             WHERE j.active
-               AND CASE WHEN s.name_like IS NULL THEN j.upper_name = s.pattern
-                        WHEN s.name_regex IS NULL THEN j.upper_name LIKE s.name_like
-                        ELSE j.upper_name LIKE s.name_like AND j.upper_name ~ s.name_regex OR j.upper_name = s.pattern
+            SELECT n.job_name
+              FROM active_name AS n
+             WHERE CASE WHEN s.name_like IS NULL THEN n.upper_name = s.pattern
+                        WHEN s.name_regex IS NULL THEN n.upper_name LIKE s.name_like
+                        ELSE n.upper_name LIKE s.name_like AND n.upper_name ~ s.name_regex OR n.upper_name = s.pattern
                    END
                AND NOT (s.until_next_run
-                        AND (coalesce(j.lost_start >= s.starts, false)
+                        AND (coalesce(n.lost_start >= s.starts, false)
                              OR EXISTS (SELECT FROM @schema@.job_log AS r
-                                         WHERE r.job_name = j.job_name AND r.end_time >= s.starts AND r.start_time >= s.starts)))
+                                         WHERE r.job_name = n.job_name AND r.end_time >= s.starts AND r.start_time >= s.starts)))
             OFFSET 0
            ) AS m
      ORDER BY m.job_name, s.ends DESC, s.silence_id
@@ -217,8 +221,8 @@ SELECT -- a name that is cut stays different from others
        j.failures, j.sensitivity,
        date_part('epoch', now() - j.last_activity) AS age,
        -- in seconds; a month is as long as it is after the time that it counts from
-       date_part('epoch', coalesce(j.warn_at - j.counted_from, j.warn_threshold)) AS warn_after,
-       date_part('epoch', coalesce(j.error_at - j.counted_from, j.error_threshold)) AS error_after,
+       date_part('epoch', coalesce(j.counted_from + j.warn_limit - j.counted_from, j.warn_threshold)) AS warn_after,
+       date_part('epoch', coalesce(j.counted_from + j.error_limit - j.counted_from, j.error_threshold)) AS error_after,
        CASE WHEN isfinite(j.done_start) THEN date_part('epoch', j.done_end - j.done_start) END AS duration,
        j.done_job_id, j.done_end::text AS done_end, left(j.status, 200) AS status,
        j.alive_job_id, j.alive_pid, to_char(j.alive_start, 'YYYY-MM-DD HH24:MI:SS OF') AS alive_start, j.unverified,
