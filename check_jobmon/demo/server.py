@@ -32,6 +32,10 @@ def wheel_binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+FOLDERS = "/tmp" if os.path.isdir("/tmp") else None
+"""Where servers have their folders. /tmp rather than TMPDIR, which may be long: a socket's path has at most 107 bytes."""
+
+
 class Server:
     """One server in a new folder below the system's temporary folder. No other user of the machine can enter that folder.
 
@@ -48,8 +52,7 @@ class Server:
         self.binaries, self.settings, self.tcp = binaries or wheel_binaries(), settings or {}, tcp
         self._user = _server_user()
         self._as_user: dict[str, Any] = {}
-        # /tmp rather than TMPDIR, which may be long: a socket's path has at most 107 bytes
-        self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir="/tmp" if os.path.isdir("/tmp") else None))
+        self.folder = Path(tempfile.mkdtemp(prefix="jobmon-", dir=FOLDERS))
         self.data = self.folder / "data"
         self.passfile = self.folder / "pgpass"
         """The superuser's password for TCP, in libpq's format (PGPASSFILE). The file exists only with `tcp`."""
