@@ -1,5 +1,6 @@
 """Text for people and for the plugin's output: makes untrusted text harmless and durations short; perfdata labels."""
 
+import itertools
 import math
 import re
 import unicodedata
@@ -66,6 +67,18 @@ def cut(text: str, length: int) -> str:
     ('abc…', 'abcd')
     """
     return f"{text[: length - 1].rstrip()}…" if length and len(text) > length else text
+
+
+def cut_to_columns(text: str, room: int) -> str:
+    """As `cut`, in so many columns of a terminal.
+
+    >>> cut_to_columns("ABCDEF", 4), cut_to_columns("夜間処理", 6), len(cut_to_columns("e\\u0301" * 9, 4))
+    ('ABC…', '夜間…', 7)
+    """
+    if columns(text) <= room:
+        return text
+    ends = itertools.accumulate(map(columns, text))
+    return f"{text[: sum(end < room for end in ends)].rstrip()}…"
 
 
 def title(job_name: str, length: int = 100) -> str:

@@ -3,7 +3,13 @@
 import argparse
 
 from check_jobmon.connection.session import Rows
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id_or_name
+from check_jobmon.ctl.arguments import (
+    add_session_arguments,
+    add_wide_argument,
+    add_yes_argument,
+    confirmed,
+    job_id_or_name,
+)
 from check_jobmon.ctl.connecting import JobLog, in_job_log
 from check_jobmon.ctl.run_queries import run_with_id, runs, table
 from check_jobmon.ctl.table import show
@@ -21,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("which", type=job_id_or_name, metavar="NAME|JOB_ID", help=text)
     add_session_arguments(parser)
     add_yes_argument(parser)
+    add_wide_argument(parser)
 
 
 @in_job_log
@@ -35,7 +42,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     crashed = [job_id for job_id, code, _ in seen if not code]
     ending = f"; of these, {counted(len(crashed), 'crashed run')} would be ended as failed" if crashed else ""
     print(f"{counted(len(seen), 'failure')} of {name} that would no longer alert{ending}:")
-    _list(log, job_ids)
+    _list(log, job_ids, arguments.wide)
     if not confirmed(f"Take {'them' if len(seen) > 1 else 'it'} out of job_check_log?", arguments):
         return 1
     removed = log.rows(sql_file("ctl/ack.sql"), job_ids, alert_codes, write=True)
@@ -62,11 +69,11 @@ def _failures(log: JobLog, which: int | str) -> Rows:
     return seen
 
 
-def _list(log: JobLog, job_ids: list[int]) -> None:
+def _list(log: JobLog, job_ids: list[int], wide: bool) -> None:
     """Print the failed runs, newest first; job_log_clear may have deleted some."""
     logged = [row[0] for row in log.rows(LOGGED, job_ids)]
     if logged:
-        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED]), log.session.zone))
+        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED]), log.session.zone), wide)
     if len(logged) > LISTED:
         print(f"and {len(logged) - LISTED} more")
     if len(logged) < len(job_ids):

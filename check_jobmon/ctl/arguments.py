@@ -47,9 +47,15 @@ def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0
 
 
 def add_list_arguments(parser: argparse.ArgumentParser, rows: int, what: str) -> None:
-    """-n and --json, for a command that prints a list."""
+    """-n, --json and -w, for a command that prints a list."""
     option(parser, "-n N", f"how many {what} at most (default: {rows})", count, default=rows)
     option(parser, "--json", "print JSON")
+    add_wide_argument(parser)
+
+
+def add_wide_argument(parser: argparse._ActionsContainer) -> None:
+    """-w, for a command that prints a table."""
+    option(parser, "-w --wide", "print tables whole, even if the terminal is too narrow for them")
 
 
 def add_yes_argument(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps
-from check_jobmon.ctl.table import Row, Table, show, show_json, show_title
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json, show_title
 from check_jobmon.text import heading, without_zone
 
 FAILED = "!!"
@@ -44,7 +44,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         if earlier:
             print(f"its last {len(logged)} steps; those before are left out")
         if logged:
-            show(timeline(one, logged))
+            show(timeline(one, logged), arguments.wide)
         else:
             print("no steps were logged")
     return 0
@@ -92,8 +92,17 @@ def timeline(run: Run, logged: list[Step]) -> Table:
             step.message or "",
         )
         rows.append(Row(cells, (step.alert_code or run.code) if bad else None))
-    columns = ("", "STEP", "AT", "TOOK", "TIMELINE", "STATUS", "ACTION", "MESSAGE")
-    return Table(columns, rows, ("STEP", "AT", "TOOK"), ("", "TIMELINE"))
+    columns = (
+        Column(""),
+        Column("STEP", 2, right=True),
+        Column("AT", 4, right=True),
+        Column("TOOK", 1, right=True),
+        Column("TIMELINE", 5, least=WIDTH // 2, bar=True),
+        Column("STATUS", 3),
+        Column("ACTION", least=NAME),
+        Column("MESSAGE", least=PROSE),
+    )
+    return Table(columns, rows)
 
 
 def bar(offset: float, seconds: float, whole: float) -> str:

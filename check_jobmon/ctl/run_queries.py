@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
-from check_jobmon.ctl.table import Row, Table
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table
 from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import duration, heading, without_zone
@@ -113,12 +113,21 @@ def steps(log: JobLog, run: Run) -> tuple[list[Step], bool]:
 
 def table(found: list[Run], zone: str) -> Table:
     """Runs as a table. `zone` is the time zone of their times, for the table's head."""
-    columns = ("JOB_ID", "JOB", heading("STARTED", zone), "TOOK", "STATUS", "OWNER", "PID", "WHY")
+    columns = (
+        Column("JOB_ID", right=True),
+        Column("JOB", least=NAME),
+        Column(heading("STARTED", zone), 2),
+        Column("TOOK", 3, right=True),
+        Column("STATUS", 1),
+        Column("OWNER", 5),
+        Column("PID", 4, right=True),
+        Column("WHY", least=PROSE),
+    )
     rows = []
     for r in found:
         what = (without_zone(r.start_time), r.duration_text, r.word, r.owner, str(r.pid), r.why)
         rows.append(Row((str(r.job_id), r.job_name, *what), r.code))
-    return Table(columns, rows, right=("JOB_ID", "TOOK", "PID"))
+    return Table(columns, rows)
 
 
 def duration_text(seconds: float | None) -> str:

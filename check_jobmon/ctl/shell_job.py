@@ -18,6 +18,7 @@ from check_jobmon.config.connection_options import (
     whole_number,
 )
 from check_jobmon.config.hosts import locate
+from check_jobmon.ctl.arguments import add_wide_argument
 from check_jobmon.recording import CRITICAL, OK, WARNING, reason
 from check_jobmon.recording.background_log import BackgroundLog, connect
 from check_jobmon.recording.child_process import Command, End
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(group, "--spool DIR", place, path)
     option(group, "--deliver", "log the runs that are in the spool folder; run no command")
     option(group, "--spool-status", "list the runs that are in the spool folder; run no command")
+    add_wide_argument(group)
 
 
 def _name(text: str) -> str:
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print_error(refusal)
         return 2
     if arguments.spool_status:
-        return _list_spool(_spool(arguments)[0])
+        return _list_spool(_spool(arguments)[0], arguments.wide)
     if arguments.deliver:
         return _deliver(arguments)
     signals = Signals()
@@ -211,9 +213,9 @@ def _deliver(arguments: argparse.Namespace) -> int:
     return 1 if refusals else 0
 
 
-def _list_spool(spool: "Spool") -> int:
+def _list_spool(spool: "Spool", wide: bool) -> int:
     """Print the runs that wait in the spool, and the files that were set aside."""
-    from check_jobmon.ctl.table import Row, Table, show
+    from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show
     from check_jobmon.recording.past_run import PastRun
 
     if refusal := spool.refusal():
@@ -227,7 +229,8 @@ def _list_spool(spool: "Spool") -> int:
     ]
     rows += [Row(("-", "-", f"set aside: {why}", str(path))) for path, why in spool.refused()]
     if rows:
-        show(Table(("JOB", "STARTED (UTC)", "WHY", "FILE"), tuple(rows)))
+        columns = (Column("JOB", least=NAME), Column("STARTED (UTC)", 1), Column("WHY", least=PROSE), Column("FILE", 2))
+        show(Table(columns, rows), wide)
     else:
         print(f"nothing is in {clean(str(spool.folder))}")
     return 0

@@ -56,7 +56,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     elif command == "history":
         from check_jobmon.ctl.history import chart
 
-        show(chart(found, log.session.zone))
+        show(chart(found, log.session.zone), arguments.wide)
     else:
-        show(table(found, log.session.zone))
+        show(table(found, log.session.zone), arguments.wide)
     return 0

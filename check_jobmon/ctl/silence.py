@@ -9,7 +9,7 @@ from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
-from check_jobmon.ctl.table import Row, Table, show, show_json
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import clean, duration, heading
 
@@ -116,8 +116,17 @@ def _list(log: JobLog, arguments: argparse.Namespace) -> int:
     elif not found:
         print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
     else:
-        columns = ("ID", "JOBS", "PATTERN", "STATE", heading("FROM", log.session.zone), "UNTIL", "BY", "REASON")
-        show(Table(columns, [Row(silence.cells) for silence in found], right=("ID", "JOBS")))
+        columns = (
+            Column("ID", right=True),
+            Column("JOBS", 4, right=True),
+            Column("PATTERN", least=NAME),
+            Column("STATE", 3),
+            Column(heading("FROM", log.session.zone), 5),
+            Column("UNTIL", 1),
+            Column("BY", 2),
+            Column("REASON", least=PROSE),
+        )
+        show(Table(columns, [Row(silence.cells) for silence in found]), arguments.wide)
     return 0
 
 

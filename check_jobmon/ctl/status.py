@@ -10,12 +10,22 @@ from dataclasses import replace
 from typing import Any
 
 from check_jobmon.config.connection_options import filled, option
-from check_jobmon.ctl.arguments import add_session_arguments, print_error, waiting_time
+from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.ctl.table import Row, Table, coloured, console, show, show_json
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, console, lines, show, show_json
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.text import duration
+
+COLUMNS = (
+    Column("STATE"),
+    Column("JOB", least=NAME),
+    Column("LAST RUN", 3),
+    Column("AGE", 2, right=True),
+    Column("TOOK", 4, right=True),
+    Column("FAILURES", 1, right=True),
+    Column("REASON", least=PROSE),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
     option(parser, "--problems", "only the jobs that are not OK")
     option(parser, "--no-silences", "judge as if no job were silenced")
+    add_wide_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +52,7 @@ def _show(log: JobLog, arguments: argparse.Namespace) -> int:
         words, jobs = _judge(log, arguments)
         show_json(json_object(job, words) for job in _shown(jobs, arguments.problems))
     else:
-        show(_look(log, arguments))
+        show(_look(log, arguments), arguments.wide)
     return 0
 
 
@@ -93,6 +104,11 @@ def _watch(arguments: argparse.Namespace) -> int:
                 print(flush=True)
                 time.sleep(arguments.watch)
         from rich.live import Live
+        from rich.text import Text
+
+        def coloured(table: Table) -> Any:
+            shown = lines(table, 0 if arguments.wide else on.width)
+            return Text("\n").join(Text(line, style=style) for line, style in shown)
 
         with Live(coloured(first), console=on, auto_refresh=False, screen=True) as live:
             while True:
@@ -124,8 +140,7 @@ def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> 
         times = (job.last_end, duration_text(age), duration_text(job.duration))
         cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
-    columns = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
-    return Table(columns, rows, ("AGE", "TOOK", "FAILURES"), title=f"{counted} ({title})")
+    return Table(COLUMNS, rows, f"{counted} ({title})")
 
 
 def _reason(job: Job, words: Words, zoned: bool) -> str:

@@ -1,15 +1,41 @@
 """Prints tables on a terminal or into a pipe, with all texts made harmless. Only it looks whether rich is installed."""
 
+import itertools
 import json
+import shutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from check_jobmon.text import aligned, clean
+from check_jobmon.text import aligned, clean, columns, cut_to_columns
 
 STYLES = {1: "green", 2: "yellow", 3: "bold red"}
 """By alert code."""
+GAP = 2
+"""Blanks between two columns."""
+NAME = 40
+"""The `least` of names: up to that they are whole as long as another column can be left out."""
+PROSE = 20
+"""The `least` of reasons and messages."""
+
+LITTLE = 8
+"""To what a column is cut before a name is."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, and what becomes of it on a terminal that is too narrow for all of them.
+
+    Those of the highest `rank` are left out first, those of rank 0 never. Before any is left out, cells are cut at their end
+    to `least` columns of the terminal (0: not at all); a `bar` is scaled instead. `right`: aligned to the right.
+    """
+
+    title: str
+    rank: int = 0
+    least: int = 0
+    right: bool = False
+    bar: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,12 +48,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`right` are the columns that are aligned to the right; these, and the columns in `whole`, are never wrapped."""
+    """What is printed under a `title`, which is one line."""
 
-    columns: Sequence[str]
+    columns: Sequence[Column]
     rows: Sequence[Row]
-    right: Collection[str] = ()
-    whole: Collection[str] = ()
     title: str = ""
 
 
@@ -42,24 +66,27 @@ def console() -> Any:
     return Console(highlight=False)
 
 
-def show(table: Table) -> None:
-    """Print the table: in colour on a terminal with rich, else as plain text, aligned and uncut."""
-    on = console()
-    if on is None:
-        print("\n".join(plain(table)))
-    else:
-        on.print(coloured(table))
+def show(table: Table, wide: bool = False) -> None:
+    """Print the table: on a terminal fitted to it unless `wide`, in colour if rich is installed; else whole."""
+    narrow = sys.stdout.isatty() and not wide
+    for line, style in lines(table, shutil.get_terminal_size().columns if narrow else 0):
+        show_line(line, style)
 
 
 def show_title(text: str, alert_code: int | None = None) -> None:
     """Print a line, in colour on a terminal with rich."""
-    on = console()
+    show_line(clean(text), STYLES.get(alert_code or 0, "bold"))
+
+
+def show_line(line: str, style: str, on: Any = None) -> None:
+    """Print a line of harmless text as it is, in a style of rich's if that is installed."""
+    on = on or console()
     if on is None:
-        print(clean(text))
+        print(line)
     else:
         from rich.text import Text
 
-        on.print(Text(clean(text), style=STYLES.get(alert_code or 0, "bold")))
+        on.print(Text(line, style=style), soft_wrap=True)
 
 
 def show_json(rows: Iterable[dict[str, Any]]) -> None:
@@ -69,39 +96,61 @@ def show_json(rows: Iterable[dict[str, Any]]) -> None:
     print(json.dumps(values, indent=2, allow_nan=False))
 
 
-def plain(table: Table) -> list[str]:
-    r"""The table's lines.
+def lines(table: Table, width: int = 0) -> list[tuple[str, str]]:
+    r"""The table's lines with their styles, each row in one of at most so many columns of a terminal (0: any number).
 
-    >>> plain(Table(("JOB", "TOOK", "WHY"), (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""))), ("TOOK",)))
-    ['JOB   TOOK  WHY', 'A B     2s  x|y', 'LOAD   10s']
+    >>> job = (Column("JOB"), Column("TOOK", 1, right=True), Column("WHY", least=2))
+    >>> made = Table(job, (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""), 2)))
+    >>> lines(made)
+    [('JOB   TOOK  WHY', 'bold'), ('A B     2s  x|y', ''), ('LOAD   10s', 'yellow')]
+    >>> [line for line, _ in lines(made, 8)]
+    ['JOB   W…', 'A B   x…', 'LOAD']
     """
-    rows = [table.columns, *([clean(cell) for cell in row.cells] for row in table.rows)]
-    right = {place for place, column in enumerate(table.columns) if column in table.right}
-    return [*([clean(table.title)] if table.title else []), *aligned(rows, right)]
+    cells = [[column.title for column in table.columns], *([clean(cell) for cell in row.cells] for row in table.rows)]
+    widths = [max(map(columns, those)) for those in zip(*cells, strict=True)]
+    room = _rooms(table.columns, widths, width) if width else dict(enumerate(widths))
+    fitted = [
+        [
+            _scaled(row[n], widths[n], fits) if table.columns[n].bar and number else cut_to_columns(row[n], fits)
+            for n, fits in room.items()
+        ]
+        for number, row in enumerate(cells)
+    ]
+    right = {place for place, n in enumerate(room) if table.columns[n].right}
+    styles = ["bold", *(STYLES.get(row.alert_code or 0, "") for row in table.rows)]
+    title = [(clean(table.title), "")] if table.title else []
+    return [*title, *zip(aligned(fitted, right), styles, strict=True)]
 
 
-def coloured(table: Table) -> Any:
-    """The table as a rich.table.Table, which fits it to the terminal. Cells are never read as rich's markup."""
-    from rich.table import Table as RichTable
-    from rich.text import Text
+def _rooms(all_columns: Sequence[Column], widths: Sequence[int], width: int) -> dict[int, int]:
+    """The columns that are shown, by number, and how much of the terminal's width each gets."""
+    pairs = zip(all_columns, widths, strict=True)
+    room = {n: min(natural, column.least or natural) for n, (column, natural) in enumerate(pairs)}
 
-    made = RichTable(
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-        title=Text(clean(table.title)) if table.title else None,
-        title_justify="left",
-        title_style="none",
-    )
-    for column in table.columns:
-        made.add_column(
-            column,
-            justify="right" if column in table.right else "left",
-            no_wrap=column in table.right or column in table.whole,
-            overflow="fold",
-        )
-    for row in table.rows:
-        style = STYLES.get(row.alert_code or 0, "")
-        made.add_row(*(Text(clean(cell), style=style) for cell in row.cells))
-    return made
+    def left() -> int:
+        return width - sum(room.values()) - GAP * (len(room) - 1)
+
+    while left() < 0:
+        last = max(room, key=lambda n: all_columns[n].rank)
+        if all_columns[last].rank:
+            del room[last]
+        else:
+            # a name is cut only if nothing else can be any longer
+            cut = max(room, key=lambda n: (all_columns[n].least != NAME and room[n] > LITTLE, room[n]))
+            if room[cut] == 1:
+                break
+            room[cut] -= 1
+    for n in room:
+        room[n] += max(0, min(left(), widths[n] - room[n]))
+    return room
+
+
+def _scaled(bar: str, natural: int, room: int) -> str:
+    """A bar in fewer columns.
+
+    >>> _scaled("xxxxxx", 8, 4), _scaled("..#.....", 8, 4)
+    ('xxx', '.#..')
+    """
+    edges = [n * natural // room for n in range(room + 1)]
+    # of a column's marks the bar itself, whose characters come before the dot
+    return "".join(min(bar[a:b], default="") for a, b in itertools.pairwise(edges))

@@ -23,7 +23,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("PG") and name != "NO_COLOR"}
+    left_out = ("NO_COLOR", "COLUMNS", "LINES")
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("PG") and name not in left_out}
     return {**inherited, **more}
 
 
@@ -96,9 +97,9 @@ class Terminal:
 
 @contextlib.contextmanager
 def on_terminal(database: Database, command: str, *arguments: str, **environment: str) -> Iterator[Terminal]:
-    """The command on a wide terminal; killed if the context ends before it."""
+    """The command on a terminal of its own, of TERMINAL_WIDTH columns (default: 250); killed if the context ends before it."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 250, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, int(environment.get("TERMINAL_WIDTH", 250)), 0, 0))
 
     def take_terminal() -> None:
         os.setsid()
