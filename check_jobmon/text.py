@@ -129,11 +129,20 @@ def label(job_name: str) -> str:
     'A_B~52b82c13'
     """
     legal = re.sub(r"[^\w .:/+#@-]", "_", clean(" ".join(job_name.split()), LABEL_LENGTH)).replace("::", "__")
-    if legal and legal == job_name and not re.search(r"~[0-9a-f]{8}$", job_name):
-        return legal
+    return unmistakable(legal, job_name)
+
+
+def unmistakable(shown: str, name: str) -> str:
+    """What is shown of a name if that is the name itself, else with a hash: no two names give the same.
+
+    >>> unmistakable("A=B", "A=B"), unmistakable("A_B", "A=B")
+    ('A=B', 'A_B~52b82c13')
+    """
+    if shown and shown == name and not re.search(r"~[0-9a-f]{8}$", name):
+        return shown
     import hashlib  # OpenSSL, for the few names that need it
 
-    return f"{legal}~{hashlib.sha256(job_name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{shown}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def duration(seconds: float, *, fraction: bool = False) -> str:

@@ -9,7 +9,7 @@ from nagiosplugin.state import Critical, Ok, ServiceState, Unknown, Warn
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
-from check_jobmon.judging.job_log import STEPS, Inquiry
+from check_jobmon.judging.job_log import STEPS, History, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
 from check_jobmon.judging.selection import Selection, unknown
@@ -24,7 +24,8 @@ WORST_FIRST = (Critical, Warn, Unknown, Ok)
 class MonitoredJobs(nagiosplugin.Resource):
     """Acquisition: one metric for each job to be judged, whose value is the Job.
 
-    `jobs` are all selected jobs by name, those that job_check_config has as not active too; `steps` those of their last runs.
+    `jobs` are all selected jobs by name, those that job_check_config has as not active too; `steps` those of their last runs;
+    `history` is for whoever needs it to fill in.
     """
 
     name = "JOBMON"
@@ -32,6 +33,7 @@ class MonitoredJobs(nagiosplugin.Resource):
 
     def __init__(self, jobs: list[Job], words: Words, steps: dict[int, list[Step]]) -> None:
         self.jobs, self.words, self.steps = jobs, words, steps
+        self.history: History = {}
 
     def probe(self) -> Iterator[nagiosplugin.Metric]:
         """The jobs that are watched."""
@@ -231,6 +233,7 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
     figures = [] if perfdata == "none" else [summary_perfdata(counts, quiet, log.query_seconds)]
     if perfdata in ("all", "problems"):
         figures += [job_perfdata(r.metric.value) for r in check.results if perfdata == "all" or int(r.state)]
-    each = [JobResult(r.metric.value, int(r.state), r.hint or "") for r in check.results if with_jobs]
-    each += [JobResult(job, 0, "") for job in jobs.jobs if with_jobs and not job.active]
-    return Result(state, jobs.words[state], check.summary_str, long_output, figures, counts, tuple(each))
+    states = [(r.metric.value, int(r.state), r.hint or "") for r in check.results if with_jobs]
+    states += [(job, 0, "") for job in jobs.jobs if with_jobs and not job.active]
+    each = tuple(JobResult(*state, *jobs.history.get(state[0].name, (None, 0))) for state in states)
+    return Result(state, jobs.words[state], check.summary_str, long_output, figures, counts, each, log.query_seconds)

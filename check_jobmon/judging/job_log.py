@@ -5,7 +5,8 @@ session (connection/session.py) drives them.
 """
 
 import time
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import errors
@@ -31,6 +32,8 @@ UNKNOWN_LOCK = "(SELECT relation::regclass, pid FROM pg_locks WHERE mode = 'Acce
 
 Judgement: TypeAlias = tuple[Words, list[Job], dict[int, list[Step]]]
 """The words for the alert codes, the monitored jobs, and the steps of their last runs by job_id."""
+History: TypeAlias = Mapping[str, tuple[float | None, int]]
+"""By job: when it succeeded last, in seconds since 1970, None if never; and how many of its runs are open."""
 
 
 class Inquiry:
@@ -48,6 +51,8 @@ class Inquiry:
         self.query_seconds = 0.0
         self.rows = 0
         self.notes: tuple[str, ...] = ()
+        self.columns: Mapping[str, str] = {}
+        self.access = "scan"
 
     def describe(self) -> str:
         """The connection, for people."""
@@ -86,6 +91,8 @@ class Inquiry:
         if isinstance(found, str):
             raise CheckImpossible(found)
         self.notes = found.notes
+        self.columns = found.columns
+        self.access = "index" if found.strategy == "index" else "scan"
         query = job_status(
             self.schema,
             failures,
@@ -117,6 +124,14 @@ class Inquiry:
         for row in answers[2] if steps else ():
             details.setdefault(row[0], []).append(Step(*row[1:]))
         return self._words(answers[0]), jobs, details
+
+    def history(self, jobs: Sequence[Job]) -> Asking[History]:
+        """When each of these jobs, which judging() has given, succeeded last, and its open runs. One more round trip."""
+        last_runs = ", ".join(str(job.done_job_id) for job in jobs if job.done_job_id is not None)
+        success = self._query(f"success_{self.access}", **self.columns, job_ids=f"'{{{last_runs}}}'::bigint[]")
+        answers = yield from self._fetch(f"{self._bounds()}{self._query('open_runs')};{success};COMMIT;")
+        open_runs, successes = (dict[Any, Any](rows) for rows in answers)
+        return {job.name: (successes.get(job.done_job_id), open_runs.get(job.name, 0)) for job in jobs}
 
     def naming(self) -> Asking[list[str]]:
         """All names that were ever logged or configured, sorted. One more round trip."""

@@ -30,11 +30,16 @@ SERVER_SHARE = 0.9
 
 
 class JobResult(NamedTuple):
-    """One job as it was judged: its state, and why if it is a problem. One that is not active is OK."""
+    """One job as it was judged: its state, and why if it is a problem. One that is not active is OK.
+
+    When it succeeded last, in seconds since 1970, and its number of open runs are known only if they were asked for.
+    """
 
     job: "Job"
     state: int
     reason: str
+    last_success: float | None = None
+    open_runs: int = 0
 
 
 class Result(NamedTuple):
@@ -49,6 +54,7 @@ class Result(NamedTuple):
     perfdata: Sequence[str] = ()
     counts: tuple[int, ...] | None = None
     jobs: tuple[JobResult, ...] = ()
+    query_seconds: float | None = None
 
     @property
     def first_line(self) -> str:

@@ -37,6 +37,8 @@ def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadlin
         tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job or arguments.verbose > 0
     )
     jobs = yield from acquire(log, selection, arguments.failures, arguments.verbose, not arguments.no_silences)
+    if arguments.output == "openmetrics":
+        jobs.history = yield from log.history(jobs.jobs)
     with_jobs = arguments.per_job or arguments.output == "json"
     return judged(log, jobs, arguments.verbose, arguments.crashed, arguments.perfdata, with_jobs)
 

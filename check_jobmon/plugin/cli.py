@@ -51,6 +51,8 @@ exit status:
   arguments are wrong.
   With --targets: the worst state of all, in the order CRITICAL, WARNING,
   UNKNOWN, OK.
+  With --output openmetrics: 0 if the metrics were written, whatever the states;
+  else 3.
   With --submit: 0 if all results were accepted, whatever their states; else 2,
   or 3 if the command line or a file that it names has to be corrected.
 
@@ -69,6 +71,9 @@ examples:
   check_jobmon --targets /etc/check_jobmon.yml -t 50 \\
       --submit icinga:https://icinga.example.com:5665 --ca-cert ca.crt
       all databases in a file, once a minute from cron
+  check_jobmon --targets /etc/check_jobmon.yml --output openmetrics \\
+      -o /var/lib/prometheus/node-exporter/jobmon.prom
+      the same as metrics, for the textfile collector of the node exporter
 """
 
 
@@ -93,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(parser)
         arguments = parser.parse_args(argv)
         refuse_contradictions(parser, arguments)
-        if arguments.targets or arguments.output == "json":
+        if arguments.targets or arguments.output in ("json", "openmetrics"):
             from check_jobmon.plugin.targets.processes import run_targets
 
             status, text = run_targets(arguments)

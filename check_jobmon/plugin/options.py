@@ -46,8 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     targets = "check every entry under 'hosts:' in this configuration file; print a line for each; the"
     targets += " exit status is the worst"
     option(many, "--targets FILE", targets, path)
-    formats = "text, or json with all results, however large, also of one database (default: text)"
-    option(many, "--output FORMAT", formats, choices=("text", "json"))
+    formats = "text; json with all results, however large; or openmetrics with the figures of all jobs, for Prometheus;"
+    formats += " also of one database (default: text)"
+    option(many, "--output FORMAT", formats, choices=("text", "json", "openmetrics"))
+    file = "with --output openmetrics: write to FILE, replaced as a whole (default: standard output)"
+    option(many, "-o --output-file FILE", file, path)
     submit = "submit a passive result for each target to nagios:PATH (Nagios's command file or check result directory)"
     submit += " or icinga:URL (Icinga 2's API); the exit status then says whether all were accepted"
     option(many, "--submit WHERE", submit, _destination)
@@ -79,7 +82,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End with a usage error if options are given that can't be combined."""
-    options = (*_ONLY_FOR_TARGETS, *_ONLY_FOR_ONE, "--output", "--per-job", "--service-name")
+    options = (*_ONLY_FOR_TARGETS, *_ONLY_FOR_ONE, "--output", "--output-file", "--per-job", "--service-name")
     given = [name for name in sorted(options) if getattr(arguments, name[2:].replace("-", "_"))]
     icinga = bool(arguments.submit) and arguments.submit.startswith("icinga:")
     passive = arguments.submit or arguments.output == "json"
@@ -88,12 +91,17 @@ def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.N
         (not arguments.targets, _ONLY_FOR_ONE, "is for one database, and --targets for many: give one of them"),
         (not arguments.submit, ("--output",), "and --submit are two places for the results: give one of them"),
         (passive, ("--per-job", "--service-name"), "goes with --submit or --output json only"),
+        (arguments.output == "openmetrics", ("--output-file",), "goes with --output openmetrics only"),
         (icinga, ("--ca-cert", "--cert", "--key"), "goes with --submit icinga:URL only"),
         (arguments.cert, ("--key",), "goes with --cert only"),
     ):
         for name in given:
             if name in restricted and not allowed:
                 parser.error(f"{name} {reason}")
+    if arguments.output == "openmetrics":
+        arguments.per_job = (
+            True  # also of a job that is judged only while it has a problem: its series must not come and go
+        )
 
 
 _timeout = seconds(lambda number: 0 < number <= 86400, "more than 0 and at most 86400")

@@ -22,6 +22,7 @@ from tests.system.daemons import SOURCES, program
 from tests.test_readme import DOCS, README, parsed
 
 INSTALLING, MONITORING = DOCS / "guides/installing.rst", DOCS / "guides/nagios-icinga.rst"
+PROMETHEUS = DOCS / "guides/prometheus.rst"
 QUESTIONS = DOCS / "questions.rst"
 DEBIAN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LAYERED = ("/etc", "/opt", "/run", "/usr/lib/nagios", "/var/lib", "/var/log")
@@ -280,6 +281,13 @@ def test_the_user_of_the_daemons_checks_with_the_password_in_its_file(
     assert (answer.status, answer.first_line) == (2, FAILED), answer
 
 
+def test_prometheus_has_its_files(machine: Machine) -> None:
+    program("prometheus-node-exporter", "prometheus-node-exporter")
+    follow(machine, block(PROMETHEUS, "The textfile collector"))
+    assert machine.succeed("stat -c '%U' /var/lib/prometheus/node-exporter") == "prometheus\n"
+    assert "SUCCESS: 7 rules found" in follow(machine, block(PROMETHEUS, "Prometheus"))
+
+
 def test_nrpe_runs_the_plugin_on_the_socket_of_debians_server(
     linked: Machine, debian_server: tuple[Server, Path]
 ) -> None:
@@ -316,7 +324,13 @@ def test_all_of_it_can_be_removed(linked: Machine) -> None:
         follow(linked, block(MONITORING, title, beginning))
     for beginning in ("install -m 644 contrib/cron", "install -m 644 contrib/systemd"):
         follow(linked, block(INSTALLING, "Every day, by cron or systemd", beginning))
-    assert linked.succeed(installed).count("\n") == 4 + 3 + 1 + 4
+    for title, beginning in (
+        ("The textfile collector", "apt"),
+        ("The textfile collector", "install"),
+        ("Prometheus", ""),
+    ):
+        follow(linked, block(PROMETHEUS, title, beginning))
+    assert linked.succeed(installed).count("\n") == 4 + 3 + 1 + 4 + 4
     try:
         follow(linked, block(QUESTIONS, "How do I get rid of it?", "rm "))
         assert linked.succeed(installed) == ""

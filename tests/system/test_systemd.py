@@ -1,4 +1,7 @@
-"""contrib/systemd and contrib/cron: systemd and cron take the files as they are, and their commands do what they say."""
+"""contrib/systemd and contrib/cron: systemd and cron take the files as they are, and their commands do what they say.
+
+So are the units of contrib/prometheus taken; tests/system/test_prometheus.py runs their command.
+"""
 
 import os
 import re
@@ -17,6 +20,7 @@ from tests.system.daemons import CONTRIB, program
 UNITS = sorted((CONTRIB / "systemd").iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 TIMERS = [unit for unit in UNITS if unit.suffix == ".timer"]
+OTHERS = sorted((CONTRIB / "prometheus").glob("*.service")) + sorted((CONTRIB / "prometheus").glob("*.timer"))
 CRON = CONTRIB / "cron" / "check_jobmon"
 MOST_EXPOSED = 20
 """In tenths, of 100: systemd calls less than 20 `OK`."""
@@ -38,12 +42,13 @@ def root(tmp_path: Path) -> Path:
     shutil.copytree("/lib/systemd/system", tmp_path / "lib" / "systemd" / "system", symlinks=True)
     folder = tmp_path / "etc" / "systemd" / "system"
     folder.mkdir(parents=True)
-    for unit in UNITS:
+    for unit in [*UNITS, *OTHERS]:
         (folder / unit.name).write_bytes(unit.read_bytes())
-    jobmonctl = tmp_path / "usr" / "local" / "bin" / "jobmonctl"
-    jobmonctl.parent.mkdir(parents=True)
-    jobmonctl.write_text("#!/bin/sh\n")
-    jobmonctl.chmod(0o755)
+    for name in ("jobmonctl", "check_jobmon"):
+        command = tmp_path / "usr" / "local" / "bin" / name
+        command.parent.mkdir(parents=True, exist_ok=True)
+        command.write_text("#!/bin/sh\n")
+        command.chmod(0o755)
     return tmp_path
 
 
@@ -59,7 +64,7 @@ def test_there_is_a_timer_for_each_service() -> None:
 
 
 def test_systemd_takes_the_units_as_they_are(analyze: str, root: Path) -> None:
-    done = _run(analyze, "verify", f"--root={root}", *_names(UNITS))
+    done = _run(analyze, "verify", f"--root={root}", *_names([*UNITS, *OTHERS]))
     assert (done.status, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -75,13 +80,13 @@ def test_a_mistake_in_a_unit_would_be_found(analyze: str, root: Path, right: str
     assert _run(analyze, "verify", f"--root={root}", unit.name).stderr != ""
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=_names(SERVICES))
+@pytest.mark.parametrize("service", [*SERVICES, OTHERS[0]], ids=_names([*SERVICES, OTHERS[0]]))
 def test_the_services_are_hardened(analyze: str, service: Path) -> None:
     done = _run(analyze, "security", "--no-pager", "--offline=true", f"--threshold={MOST_EXPOSED}", str(service))
     assert done.status == 0, done.stdout
 
 
-@pytest.mark.parametrize("timer", TIMERS, ids=_names(TIMERS))
+@pytest.mark.parametrize("timer", [*TIMERS, OTHERS[1]], ids=_names([*TIMERS, OTHERS[1]]))
 def test_the_timers_have_a_next_time(analyze: str, timer: Path) -> None:
     (calendar,) = re.findall(r"^OnCalendar=(.+)$", timer.read_text(), re.MULTILINE)
     done = _run(analyze, "calendar", calendar)

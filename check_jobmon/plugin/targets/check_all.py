@@ -48,7 +48,7 @@ class Checks:
         give_up: float,
         on_result: Callable[[int, Result, float], None],
     ) -> None:
-        if not (arguments.submit or arguments.output):
+        if not arguments.submit and arguments.output != "json":
             # nobody would see the figures of each job
             arguments = argparse.Namespace(**{**vars(arguments), "perfdata": "none"})
         self.arguments, self.hosts, self.deadline, self.give_up = arguments, hosts, deadline, give_up

@@ -68,9 +68,14 @@ def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     if arguments.output == "json":
         return whole.state, report.as_json(whole, targets, _services(targets, arguments))
     text = compose(whole, arguments.max_output, "targets")
+    if arguments.output == "openmetrics" and targets:
+        from check_jobmon.plugin.openmetrics import publish
+
+        return publish(targets, arguments, text)
     if stderr and arguments.verbose:
         text = bounded(f"{text}the libraries said: {stderr}\n", arguments.max_output)
-    return whole.state, text
+    # without metrics there is no success, whatever --connection-error says
+    return UNKNOWN if arguments.output == "openmetrics" else whole.state, text
 
 
 def _services(targets: list[PassiveResult], arguments: argparse.Namespace) -> Iterable[PassiveResult]:
