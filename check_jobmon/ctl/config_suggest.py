@@ -1,7 +1,6 @@
 """jobmonctl config suggest: reads the runs of jobs, and prints what the configuration file could say of them."""
 
 import argparse
-import difflib
 from datetime import datetime, timedelta, timezone
 
 from check_jobmon.config.config_table import ConfigTable
@@ -12,9 +11,9 @@ from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.suggestion import Run, suggest
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.judging.selection import all_names
-from check_jobmon.schema.scripts import REFUSAL, job_runs
+from check_jobmon.schema.scripts import CALENDAR, REFUSAL, job_runs
 from check_jobmon.sql_files import fill, sql_file
-from check_jobmon.text import clean, title
+from check_jobmon.text import title
 
 RUNS = 15_000
 """The latest runs of a job that are read: ten days of every minute."""
@@ -70,13 +69,12 @@ def run_suggest(arguments: argparse.Namespace) -> int:
 
 
 def _zone(log: JobLog, name: str) -> tuple[str, float, int]:
-    """The time zone's name as the server has it, and there the present time as for _time()."""
-    zones = {row[0].lower(): row for row in log.rows(sql_file("ctl/time_zones.sql"))}
-    if name.lower() not in zones:
-        near = [zones[zone][0] for zone in difflib.get_close_matches(name.lower()[:100], zones, 1)]
-        hint = f"did you mean {near[0]}?" if near else "give one as Europe/Berlin, or UTC"
-        raise CommandFailed(f'the server knows no time zone "{clean(name, 60)}": {hint}')
-    zone, number, offset = zones[name.lower()]
+    """The time zone's name as the server has it, and there the present time as for _time(). Raises CommandFailed."""
+    if log.version < CALENDAR:
+        raise CommandFailed(f'schema "{log.schema}" has no schedules yet: run "jobmonctl bootstrap"')
+    if refusal := log.rows("SELECT @schema@.check_schedule(NULL, %s)", name)[0][0]:
+        raise CommandFailed(refusal)
+    zone, number, offset = log.rows(sql_file("ctl/time_zone.sql"), name)[0]
     return zone, number, offset
 
 

@@ -1,7 +1,7 @@
 """jobmonctl detail and history: the timeline of a run, and the chart of a job's runs."""
 
-import re
 import json
+import re
 
 import psycopg
 

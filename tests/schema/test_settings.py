@@ -142,6 +142,11 @@ def answers(database: Database) -> dict[str, Any]:
         ask(session, "SELECT job_id, job_name FROM jobmon.show_job_like(%s)", r"^\w?t")
         ask(session, "SELECT job_id, action, status, message FROM jobmon.show_detail(%s)", "tl 'x' \\ 日本")
         ask(session, "SELECT * FROM jobmon.check_job_status()")
+        session.execute("BEGIN READ WRITE")
+        ask(session, "SELECT jobmon.silence(%s, now() + interval '1 hour', %s)", r"[^\w]*l?\_d", r"a\\b")
+        session.execute("COMMIT")
+        ask(session, "SELECT pattern, name_like, name_regex, reason FROM jobmon.job_silence")
+        ask(session, "SELECT job_name, silence_reason FROM jobmon.check_jobs() ORDER BY 1")
         ask(session, "SELECT job_id, owner, job_name, status, end_time >= start_time FROM jobmon.job_log ORDER BY 1")
         ask(
             session,

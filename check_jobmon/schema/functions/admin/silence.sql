@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION @schema@.silence(p_pattern text, p_ends timestamptz, 
                                             p_until_next_run boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
     v_format  constant text := 'YYYY-MM-DD HH24:MI TZ';

@@ -5,6 +5,7 @@
 CREATE OR REPLACE FUNCTION @schema@.name_regex(p_pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, @schema@, pg_temp
+SET standard_conforming_strings = on
 AS $$
 SELECT '^' || string_agg(CASE WHEN p.part[1] LIKE '*%' THEN '.*'
                               WHEN p.part[1] = '?' THEN '.'
@@ -31,6 +32,7 @@ COMMENT ON FUNCTION @schema@.name_regex(text) IS
 CREATE OR REPLACE FUNCTION @schema@.job_silence_names() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
+SET standard_conforming_strings = on
 AS $$
 BEGIN
     NEW.pattern := upper(NEW.pattern);
@@ -58,6 +60,8 @@ BEGIN
         CREATE TRIGGER job_silence_names
             BEFORE INSERT OR UPDATE ON @schema@.job_silence
             FOR EACH ROW EXECUTE FUNCTION @schema@.job_silence_names();
+        -- in every session_replication_role
+        ALTER TABLE @schema@.job_silence ENABLE ALWAYS TRIGGER job_silence_names;
     END IF;
 END
 $$;
