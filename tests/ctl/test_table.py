@@ -88,7 +88,7 @@ def test_no_row_is_wider_than_the_terminal_and_names_are_whole(
     assert shown[0] < shown[-1]
 
 
-@pytest.mark.parametrize("path", set(COMMANDS) - {("ack",)}, ids=" ".join)
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("ack",)], ids=" ".join)
 def test_wide_on_a_terminal_is_what_a_pipe_has(busy: Database, tmp_path: Path, path: tuple[str, ...]) -> None:
     environment = {**spooling(tmp_path), "PGTZ": "UTC"} if path == ("run",) else {"PGTZ": "UTC"}
 
