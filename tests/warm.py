@@ -26,14 +26,16 @@ LIBRARIES = (
     *("argparse", "asyncio", "difflib", "importlib.metadata", "logging", "traceback", "uuid"),
     *("nagiosplugin", "psycopg", "psycopg.conninfo", "yaml", "rich.console", "rich.table", "rich.text"),
 )
+PADDING = "JOBMON_PADDING"
+"""A variable that the parent is started with, so that the kernel has room for any fork's environment."""
 HARMLESS = ("PG", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
 """How the variables begin that neither Python nor the libraries look at while they are loaded."""
 
 
 def same_in_a_fork(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads what the kernel knows of it."""
+    """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads /proc/self/environ."""
     return (
-        list(arguments[:1]) != ["run"]
+        (list(arguments[:1]) != ["run"] or all(_place_of_environment()))
         and (module != "check_jobmon" or "JOBMON_TEST_PYTHON" not in os.environ)
         and _while_loading(environment) == _while_loading(_parent()[1])
     )
@@ -80,6 +82,7 @@ def _parent() -> tuple[socket.socket, dict[str, str]]:
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
+        environment = {**os.environ, PADDING: "x" * 16384}
         # pipes, as the forks' own: Python looks at its start whether a stream can seek
         process = subprocess.Popen(
             command,
@@ -88,6 +91,7 @@ def _parent() -> tuple[socket.socket, dict[str, str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[theirs.fileno()],
+            env=environment,
         )
 
     def end() -> None:
@@ -100,6 +104,22 @@ def _parent() -> tuple[socket.socket, dict[str, str]]:
 
 def _while_loading(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(HARMLESS)}
+
+
+def _place_of_environment() -> tuple[int, int]:
+    """Where in this process's memory the kernel finds what it shows in /proc/self/environ; 0 where that isn't known."""
+    begin, end = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[47:49]
+    return int(begin), int(end)
+
+
+def _show_environment() -> None:
+    """Have /proc/self/environ show os.environ. Nothing else refers to that memory once os.environ has been set anew."""
+    begin, end = _place_of_environment()
+    variables = b"".join(b"%s=%s\0" % variable for variable in os.environb.items())
+    assert len(variables) <= end - begin
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        memory.write(variables.ljust(end - begin, b"\0"))
 
 
 def _forks(requests: socket.socket) -> str | None:
@@ -130,6 +150,8 @@ def _forks(requests: socket.socket) -> str | None:
     os.closerange(3, 100)
     os.environ.clear()
     os.environ.update(environment)
+    if argv[1:2] == ["run"]:
+        _show_environment()
     sys.argv = argv
     return str(argv[0])
 
