@@ -28,27 +28,25 @@ LIBRARIES = (
 )
 PADDING = "JOBMON_PADDING"
 """A variable that the parent is started with, so that the kernel has room for any fork's environment."""
-HARMLESS = ("PG", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
+HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
 """How the variables begin that neither Python nor the libraries look at while they are loaded."""
 
 
-def same_in_a_fork(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+def same_in_a_fork(python: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads /proc/self/environ."""
-    return (
-        (list(arguments[:1]) != ["run"] or all(_place_of_environment()))
-        and (module != "check_jobmon" or "JOBMON_TEST_PYTHON" not in os.environ)
-        and _while_loading(environment) == _while_loading(_parent()[1])
+    return (list(arguments[:1]) != ["run"] or all(_place_of_environment())) and (
+        _while_loading(environment) == _while_loading(_parent(python)[1])
     )
 
 
 def run(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+    python: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> tuple[int, bytes, bytes]:
     """`python -m module arguments`, nothing on stdin: the exit status, as subprocess has it, stdout and stderr."""
     stdout, stderr = os.pipe(), os.pipe()
     ours, theirs = socket.socketpair()
     with ours:
-        socket.send_fds(_parent()[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
+        socket.send_fds(_parent(python)[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
         theirs.close()
         os.close(stdout[1])
         os.close(stderr[1])
@@ -77,11 +75,11 @@ def run(
 
 
 @functools.cache
-def _parent() -> tuple[socket.socket, dict[str, str]]:
+def _parent(python: str) -> tuple[socket.socket, dict[str, str]]:
     """The socket to the Python that forks, and the environment that it was started in. It ends with this process."""
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
+        command = [python, "-m", "tests.warm", str(theirs.fileno())]
         environment = {**os.environ, PADDING: "x" * 16384}
         # pipes, as the forks' own: Python looks at its start whether a stream can seek
         process = subprocess.Popen(
@@ -150,6 +148,7 @@ def _forks(requests: socket.socket) -> str | None:
     os.closerange(3, 100)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     if argv[1:2] == ["run"]:
         _show_environment()
     sys.argv = argv

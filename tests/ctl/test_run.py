@@ -58,9 +58,8 @@ class Shell:
         return self.call(*self.arguments(name, *command, options=options)[1:])
 
     def call(self, *arguments: str) -> Output:
-        module = "check_jobmon.ctl"
-        if Path.cwd() == warm.ROOT and warm.same_in_a_fork(module, arguments, self.environment):
-            status, *said = warm.run(module, arguments, self.environment, 60)
+        if Path.cwd() == warm.ROOT and warm.same_in_a_fork(sys.executable, arguments, self.environment):
+            status, *said = warm.run(sys.executable, "check_jobmon.ctl", arguments, self.environment, 60)
             return Output(status, *(data.decode(errors="replace") for data in said))
         done = subprocess.run(
             [JOBMONCTL, *arguments],
