@@ -36,9 +36,14 @@ EXHAUSTIVE = (
     "system",
     "connection/test_look_alikes.py::test_no_command_runs_a_look_alike",
     "connection/test_traps.py::test_the_owners_traps_gain_him_nothing",
+    "config/test_config_file.py::test_other_readers_of_yaml_find_the_same_names_in_what_is_written",
+    "config/test_config_file.py::test_what_is_written_is_read_as_the_same",
+    "connection/test_look_alikes.py::test_no_option_of_the_plugin_runs_a_look_alike",
+    "connection/test_look_alikes.py::test_the_last_command_runs_no_look_alike",
     "ctl/test_as_without.py",
     "ctl/test_commands.py::test_all_commands_are_there_without_rich",
     "ctl/test_commands.py::test_names_and_messages_do_nothing_to_the_terminal",
+    "ctl/test_config.py::test_any_interval_is_stored_and_fetched_whole",
     "ctl/test_streams.py::test_closed_streams_change_no_exit_status",
     "ctl/test_time_limit.py::test_a_locked_table_is_given_up",
     "ctl/test_time_limit.py::test_a_silent_server_is_given_up",
@@ -52,6 +57,7 @@ EXHAUSTIVE = (
     "plugin/faults",
     "plugin/output/test_hostile_arguments.py",
     "plugin/output/test_hostile_names.py",
+    "plugin/targets/test_icinga.py::test_an_answer_without_end_is_none",
     "schema/test_compare.py::test_what_differs_is_refused_by_name_before_it_can_run",
     "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
     "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
@@ -63,6 +69,52 @@ EXHAUSTIVE = (
 )
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
 network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
+FIRST_OF_MANY = (
+    "ctl/test_as_logged.py::test_every_list_shows_names_and_messages_as_they_were_logged",
+    "ctl/test_commands.py::test_a_missing_schema_is_one_line",
+    "ctl/test_commands.py::test_a_refused_connection_is_one_line",
+    "ctl/test_commands.py::test_a_role_without_rights_is_told_what_to_be_granted",
+    "ctl/test_commands.py::test_help_has_the_exit_status_and_an_example",
+    "ctl/test_commands.py::test_wrong_arguments_are_one_line_and_status_2",
+    "ctl/test_config_calendar.py::test_an_upgrade_keeps_the_configuration",
+    "ctl/test_config_calendar.py::test_nonsense_in_sql_is_refused_in_a_sentence",
+    "ctl/test_odd_times.py::test_every_command_shows_odd_times",
+    "ctl/test_run.py::test_a_reader_that_has_stalled_holds_up_no_signal",
+    "ctl/test_run.py::test_tail_says_how_many_lines_are_logged",
+    "ctl/test_run.py::test_the_command_line_that_is_logged_can_be_pasted_back",
+    "ctl/test_run.py::test_the_name_is_the_one_that_was_given",
+    "ctl/test_run.py::test_wrong_arguments_run_nothing",
+    "ctl/test_silence.py::test_nonsense_is_refused_in_one_line",
+    "plugin/output/test_limits.py::test_counts_are_right_and_what_is_left_out_is_told_exactly",
+    "plugin/targets/test_icinga.py::test_answers_that_are_no_success_are_told_for_each",
+    "plugin/targets/test_nagios.py::test_a_target_that_can_be_no_host_of_nagios_s_is_named_and_hinders_no_other",
+    "recording/test_python_job.py::test_nothing_that_is_to_be_logged_disturbs_the_body",
+    "recording/test_sessions.py::test_a_cancelled_run_ends",
+    "recording/test_sessions.py::test_a_restart_of_the_database_leaves_a_run_alive",
+    "recording/test_sessions.py::test_a_run_whose_client_died_has_crashed",
+    "recording/test_sessions.py::test_the_host_and_the_process_are_shown",
+    "schema/test_attacks.py::test_bootstrap_repairs_what_a_link_did_to_its_own_role",
+    "schema/test_attacks.py::test_no_relation_shows_the_secret",
+    "schema/test_attacks.py::test_quotes_and_backslashes_are_logged_as_they_are",
+    "schema/test_attacks.py::test_sql_step_and_sql_job_run_nothing_with_more_rights_than_the_callers",
+    "schema/test_compare.py::test_a_schema_of_any_name_is_compared_without_its_name",
+    "schema/test_compare.py::test_what_a_site_may_reasonably_add_is_left_alone",
+    "schema/test_hardened.py::test_names_that_differ_stay_different_in_any_encoding",
+    "schema/test_hardened.py::test_the_trial_takes_no_number_that_is_in_use",
+    "schema/test_job_status.py::test_odd_since_breaks_no_check",
+    "schema/test_lagging_sequence.py::test_an_id_that_is_in_use_is_never_given",
+    "schema/test_link_way.py::test_every_way_of_pg_hba_that_needs_no_password_in_clear_works",
+    "schema/test_link_way.py::test_where_the_server_does_not_listen_no_tcp_is_tried",
+    "schema/test_ordinary_owner.py::test_a_second_bootstrap_leaves_no_error_in_the_servers_log",
+    "schema/test_ordinary_owner.py::test_whatever_rights_the_role_has_already_the_rest_is_printed",
+    "schema/test_roles.py::test_a_right_that_is_the_owners_alone_is_noticed_and_revoked",
+    "schema/test_roles.py::test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right",
+    "schema/test_run_order.py::test_no_job_fails_because_a_table_of_the_site_refers_to_its_failures",
+    "schema/test_uninstall.py::test_nothing_goes_where_something_else_depends_on_it",
+    "schema/test_upgrade.py::test_every_earlier_version_is_upgraded_in_place",
+    "schema/test_upgrade.py::test_what_a_site_may_drop_keeps_no_version_from_being_upgraded",
+)
+"""Tests with cases that differ little, of which the first stands for all of them unless pytest is called with -m."""
 SLOW = (
     "connection",
     "ctl/test_commands.py",
@@ -181,15 +233,20 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is exhaustive or slow, before -m selects."""
-    assert [name for name in (*SLOW, *EXHAUSTIVE) if not (HERE / name.partition("::")[0]).exists()] == []
+    listed = (*SLOW, *EXHAUSTIVE, *FIRST_OF_MANY)
+    assert [name for name in listed if not (HERE / name.partition("::")[0]).exists()] == []
+    stand_for_others: set[str] = set()
     for item in items:
         path = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
         test = f"{path}::{getattr(item, 'originalname', item.name)}"
         names = {test, *map(str, (path, *path.parents))}
         many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if not names.isdisjoint(EXHAUSTIVE):
+        exhaustive = not names.isdisjoint(EXHAUSTIVE) or test in stand_for_others
+        if test in FIRST_OF_MANY:
+            stand_for_others.add(test)
+        if exhaustive:
             item.add_marker(pytest.mark.exhaustive)
-        if many_examples or not names.isdisjoint((*SLOW, *EXHAUSTIVE)):
+        if exhaustive or many_examples or not names.isdisjoint(SLOW):
             item.add_marker(pytest.mark.slow)
 
 

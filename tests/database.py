@@ -97,8 +97,8 @@ def run_module(module: str, *arguments: str, **environment: str) -> Output:
     python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable) if module == "check_jobmon" else sys.executable
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment = {**inherited, **environment}
-    if warm.same_in_a_fork(module, arguments, environment):
-        status, stdout, stderr = warm.run(module, arguments, environment, 60)
+    if warm.same_in_a_fork(python, arguments, environment):
+        status, stdout, stderr = warm.run(python, module, arguments, environment, 60)
         return Output(status, _text(stdout), _text(stderr))
     done = subprocess.run(
         [python, "-m", module, *arguments],

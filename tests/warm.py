@@ -26,27 +26,27 @@ LIBRARIES = (
     *("argparse", "asyncio", "difflib", "importlib.metadata", "logging", "traceback", "uuid"),
     *("nagiosplugin", "psycopg", "psycopg.conninfo", "yaml", "rich.console", "rich.table", "rich.text"),
 )
-HARMLESS = ("PG", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
+PADDING = "JOBMON_PADDING"
+"""A variable that the parent is started with, so that the kernel has room for any fork's environment."""
+HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
 """How the variables begin that neither Python nor the libraries look at while they are loaded."""
 
 
-def same_in_a_fork(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads what the kernel knows of it."""
-    return (
-        list(arguments[:1]) != ["run"]
-        and (module != "check_jobmon" or "JOBMON_TEST_PYTHON" not in os.environ)
-        and _while_loading(environment) == _while_loading(_parent()[1])
+def same_in_a_fork(python: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether the program can't tell a fork from a process of its own. `jobmonctl run` reads /proc/self/environ."""
+    return (list(arguments[:1]) != ["run"] or all(_place_of_environment())) and (
+        _while_loading(environment) == _while_loading(_parent(python)[1])
     )
 
 
 def run(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+    python: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> tuple[int, bytes, bytes]:
     """`python -m module arguments`, nothing on stdin: the exit status, as subprocess has it, stdout and stderr."""
     stdout, stderr = os.pipe(), os.pipe()
     ours, theirs = socket.socketpair()
     with ours:
-        socket.send_fds(_parent()[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
+        socket.send_fds(_parent(python)[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
         theirs.close()
         os.close(stdout[1])
         os.close(stderr[1])
@@ -75,11 +75,12 @@ def run(
 
 
 @functools.cache
-def _parent() -> tuple[socket.socket, dict[str, str]]:
+def _parent(python: str) -> tuple[socket.socket, dict[str, str]]:
     """The socket to the Python that forks, and the environment that it was started in. It ends with this process."""
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, "-m", "tests.warm", str(theirs.fileno())]
+        command = [python, "-m", "tests.warm", str(theirs.fileno())]
+        environment = {**os.environ, PADDING: "x" * 16384}
         # pipes, as the forks' own: Python looks at its start whether a stream can seek
         process = subprocess.Popen(
             command,
@@ -88,6 +89,7 @@ def _parent() -> tuple[socket.socket, dict[str, str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[theirs.fileno()],
+            env=environment,
         )
 
     def end() -> None:
@@ -100,6 +102,22 @@ def _parent() -> tuple[socket.socket, dict[str, str]]:
 
 def _while_loading(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(HARMLESS)}
+
+
+def _place_of_environment() -> tuple[int, int]:
+    """Where in this process's memory the kernel finds what it shows in /proc/self/environ; 0 where that isn't known."""
+    begin, end = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[47:49]
+    return int(begin), int(end)
+
+
+def _show_environment() -> None:
+    """Have /proc/self/environ show os.environ. Nothing else refers to that memory once os.environ has been set anew."""
+    begin, end = _place_of_environment()
+    variables = b"".join(b"%s=%s\0" % variable for variable in os.environb.items())
+    assert len(variables) <= end - begin
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        memory.write(variables.ljust(end - begin, b"\0"))
 
 
 def _forks(requests: socket.socket) -> str | None:
@@ -130,6 +148,9 @@ def _forks(requests: socket.socket) -> str | None:
     os.closerange(3, 100)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
+    if argv[1:2] == ["run"]:
+        _show_environment()
     sys.argv = argv
     return str(argv[0])
 

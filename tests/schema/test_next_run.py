@@ -10,6 +10,7 @@ The oracle is cronsim. It differs from cron(5) or from the rules of docs/calenda
   shows are compared.
 """
 
+import functools
 import random
 import re
 from collections.abc import Iterator
@@ -43,8 +44,10 @@ NAMES = {
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
-def changes(zone: ZoneInfo) -> list[datetime]:
+@functools.cache
+def changes(name: str) -> list[datetime]:
     """When the clocks of a zone change."""
+    zone = ZoneInfo(name)
     found, day = [], BEGIN
     while day < END:
         low, high = day, day + timedelta(days=1)
@@ -59,9 +62,6 @@ def changes(zone: ZoneInfo) -> list[datetime]:
             found.append(high)
         day += timedelta(days=1)
     return found
-
-
-CHANGES = {name: changes(ZoneInfo(name)) for name in ZONES}
 
 
 def a_field(chance: random.Random, field: int) -> str:
@@ -101,9 +101,9 @@ def examples(count: int, seed: int) -> Iterator[tuple[str, str, datetime]]:
         schedule = " ".join(a_field(chance, field) for field in range(5))
         name = chance.choice(ZONES)
         after = BEGIN + (END - BEGIN) * chance.random()
-        if CHANGES[name] and chance.random() < 0.7:
+        if changes(name) and chance.random() < 0.7:
             hours = chance.choice((1, 3, 30, 300))
-            after = chance.choice(CHANGES[name]) + timedelta(hours=hours) * chance.uniform(-1, 1)
+            after = chance.choice(changes(name)) + timedelta(hours=hours) * chance.uniform(-1, 1)
             if chance.random() < 0.3:
                 # the hours that come twice or never
                 minutes, hour, *days = schedule.split()
@@ -139,7 +139,7 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
     minutes, hours, *_ = schedule.split()
     if not (minutes.startswith("*") or hours.startswith("*")):
         return False
-    for change in CHANGES[zone.key]:
+    for change in changes(zone.key):
         before, shown = ((change - timedelta(seconds=late)).astimezone(zone).replace(tzinfo=None) for late in (1, 0))
         shift = shown - before - timedelta(seconds=1)
         if after - timedelta(hours=1) < change <= until and (

@@ -1,8 +1,11 @@
 """Icinga 2: takes the configuration in contrib/, runs the plugin, and its API shows what it printed."""
 
 import base64
+import fcntl
 import json
+import os
 import re
+import shutil
 import ssl
 import urllib.error
 import urllib.parse
@@ -15,9 +18,11 @@ import pytest
 
 from tests.database import run_module
 from tests.system.conftest import FourStates
-from tests.system.daemons import CONTRIB, Place, Plugin, free_port, program
+from tests.system.daemons import CONTRIB, Place, Plugin, free_port, new_place, program
 
 PASSWORD = "only-for-this-test"
+CLIENT = "check_jobmon"
+"""The common name of the certificate of who submits results."""
 
 
 @dataclass(frozen=True)
@@ -106,23 +111,59 @@ FOLDERS = {
 }
 
 
-@pytest.fixture
-def icinga(place: Place) -> Icinga:
-    """An Icinga 2 with a certificate authority and a certificate of its own."""
+def certified(icinga: Icinga, name: str, file: str) -> None:
+    """A key and a certificate of its authority's for a common name, in data/certs."""
+    key, request, certificate = (
+        str(icinga.place.folder / "data" / "certs" / f"{file}.{kind}") for kind in ("key", "csr", "crt")
+    )
+    for command in (
+        ["pki", "new-cert", "--cn", name, "--key", key, "--csr", request],
+        ["pki", "sign-csr", "--csr", request, "--cert", certificate],
+    ):
+        done = icinga.place.run(*icinga.command(*command))
+        assert done.status == 0, done
+
+
+def _new_icinga(place: Place) -> Icinga:
     icinga = Icinga(program("icinga2", "icinga2-bin icinga2-common"), place, free_port())
     for folder in (*FOLDERS.values(), "data/ca", "data/certs"):
         if not (place.folder / folder).exists():
             place.make(folder)
-    certificates = place.folder / "data" / "certs"
-    key, request, certificate = (str(certificates / f"master.{kind}") for kind in ("key", "csr", "crt"))
-    for command in (
-        ["pki", "new-ca"],
-        ["pki", "new-cert", "--cn", "master", "--key", key, "--csr", request],
-        ["pki", "sign-csr", "--csr", request, "--cert", certificate],
-    ):
-        done = place.run(*icinga.command(*command))
-        assert done.status == 0, done
-    place.write("data/certs/ca.crt", (place.folder / "data/ca/ca.crt").read_text())
+    return icinga
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Icinga's data folder with a certificate authority and certificates for the node, for localhost and for a client.
+
+    Their RSA keys take seconds to make, so that all workers of pytest share them.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made = shared / "icinga" / "data"
+    with open(shared / "icinga.lock", "w") as lock, new_place() as place:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            icinga = _new_icinga(place)
+            done = place.run(*icinga.command("pki", "new-ca"))
+            assert done.status == 0, done
+            place.write("data/certs/ca.crt", (place.folder / "data/ca/ca.crt").read_text())
+            for name, file in (("master", "master"), ("localhost", "localhost"), (CLIENT, "client")):
+                certified(icinga, name, file)
+            shutil.copytree(place.folder / "data", made.with_name("new"))
+            made.with_name("new").rename(made)
+    return made
+
+
+@pytest.fixture
+def icinga(place: Place, authority: Path) -> Icinga:
+    """An Icinga 2 with a certificate authority and certificates."""
+    icinga = _new_icinga(place)
+    for file in authority.glob("c*/*"):
+        copy = place.folder / "data" / file.relative_to(authority)
+        shutil.copy2(file, copy)
+        place.own(copy)
     return icinga
 
 

@@ -19,10 +19,10 @@ from tests.plugin.targets.conftest import ODD_HOST, Targets, ctl, services_of_ho
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Plugin
-from tests.system.test_icinga import PASSWORD, Icinga, _answers
+from tests.system.test_icinga import CLIENT, PASSWORD, Icinga, _answers
+from tests.system.test_icinga import authority as authority
 from tests.system.test_icinga import icinga as icinga
 
-CLIENT = "check_jobmon"
 WRITTEN = ": jobmonctl config services writes its definition"
 
 
@@ -58,16 +58,6 @@ class Api:
         return {answer["name"]: answer["attrs"] for answer in self.icinga.ask("objects/services")}
 
 
-def _certify(icinga: Icinga, name: str, key: Path, certificate: Path) -> None:
-    request = icinga.place.folder / "data" / "request.csr"
-    for command in (
-        ["pki", "new-cert", "--cn", name, "--key", str(key), "--csr", str(request)],
-        ["pki", "sign-csr", "--csr", str(request), "--cert", str(certificate)],
-    ):
-        done = icinga.place.run(*icinga.command(*command))
-        assert done.status == 0, done
-
-
 def _literal(text: str) -> str:
     """A string in Icinga's language."""
     return json.dumps(text, ensure_ascii=False)
@@ -77,8 +67,6 @@ def _literal(text: str) -> str:
 def running(icinga: Icinga, plugin: Plugin, services: Iterable[tuple[str, str]], more: str = "") -> Iterator[Api]:
     """Icinga with these hosts' services, made of contrib's template."""
     certificates = icinga.place.folder / "data" / "certs"
-    _certify(icinga, "localhost", certificates / "localhost.key", certificates / "localhost.crt")
-    _certify(icinga, CLIENT, certificates / "client.key", certificates / "client.crt")
     named = list(services)
     hosts = "".join(
         f'object Host {_literal(host)} {{ check_command = "dummy" }}\n' for host in sorted({h for h, _ in named})
