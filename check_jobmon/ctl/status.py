@@ -14,7 +14,8 @@ from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, console, lines, show, show_json
+from check_jobmon.ctl.screen import Screen, usable
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
     Answers,
     add_targets_argument,
@@ -41,7 +42,7 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
     either = parser.add_mutually_exclusive_group()
-    text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
+    text = "repeat every SECONDS (default: 2) until q or Ctrl-C, even while the server can't be reached"
     option(either, "--watch SECONDS", text, waiting_time, nargs="?", const=2.0)
     option(either, "--json", "print JSON")
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
@@ -108,30 +109,23 @@ def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Lo
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C."""
-    looks, on = _looks(arguments), console()
+    """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C or q."""
+    looks = _looks(arguments)
     try:
         first = next(looks)
     except FAILURES as error:
         print_error(arguments, str(error))
         return 1
     with contextlib.suppress(KeyboardInterrupt):
-        if on is None:
-            for look in itertools.chain([first], looks):
-                show(look)
-                print(flush=True)
-                time.sleep(arguments.watch)
-        from rich.live import Live
-        from rich.text import Text
-
-        def coloured(table: Table) -> Any:
-            shown = lines(table, 0 if arguments.wide else on.width)
-            return Text("\n").join(Text(line, style=style) for line, style in shown)
-
-        with Live(coloured(first), console=on, auto_refresh=False, screen=True) as live:
-            while True:
-                time.sleep(arguments.watch)
-                live.update(coloured(next(looks)), refresh=True)
+        if usable():
+            with Screen(first, arguments.wide) as screen:
+                while True:
+                    time.sleep(arguments.watch)
+                    screen.show(next(looks))
+        for look in itertools.chain([first], looks):
+            show(look, arguments.wide)
+            print(flush=True)
+            time.sleep(arguments.watch)
     return 0
 
 
