@@ -1,6 +1,8 @@
 """The exceptions that end a command with one line, and what psycopg's errors mean. Uses no connection."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 
@@ -89,3 +91,18 @@ def one_line(error: psycopg.Error) -> str:
         return clean(re.sub("^(consuming input|sending query) failed: ", "", text), 500)
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     return clean("; ".join(part for part in parts if part), 500)
+
+
+def refuse_password(parameters: Mapping[str, Any]) -> None:
+    """Raise CheckImpossible for a --conninfo with a password: everybody can see a process's arguments."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(parameters.get("conninfo", ""))
+    except psycopg.Error:
+        # libpq's message would quote the string, with any password in it
+        raise CheckImpossible(
+            "--conninfo is neither a connection string nor a URI of libpq's: give host=... dbname=... or postgresql://..."
+        ) from None
+    if any(given.get(secret) for secret in ("password", "sslpassword", "oauth_client_secret")):
+        raise CheckImpossible(
+            "--conninfo has a password, which everybody on this machine can see: put it into ~/.pgpass or a service file"
+        )

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, connection_error, one_line
+from check_jobmon.connection.errors import (
+    CheckImpossible,
+    DatabaseUnreachable,
+    connection_error,
+    one_line,
+    refuse_password,
+)
 from check_jobmon.text import clean
 
 if TYPE_CHECKING:
@@ -72,7 +78,7 @@ class Pinned:
     """A connection, blocking or asyncio's, and the beginning of each transaction on it.
 
     `parameters` are libpq's. `dbname`, `user`, `zone` (the time zone's name, empty if a pooler doesn't tell it) and
-    `connect_seconds` are known once it is connected.
+    `connect_seconds` are known once it is connected. `asking` may take `seconds`, `lock_seconds` for a lock (None: no limit).
     """
 
     _connection: "psycopg.BaseConnection[Any]"
@@ -83,6 +89,8 @@ class Pinned:
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self.parameters = parameters
         self.connect_seconds = 0.0
+        self.seconds: float | None = None
+        self.lock_seconds: float | None = None
         self._encoded = True
 
     @contextlib.contextmanager
@@ -137,16 +145,31 @@ class Pinned:
         over = "ROLLBACK;" if status == TransactionStatus.INERROR else ""
         return f"{over}BEGIN ISOLATION LEVEL READ COMMITTED {mode};{pins}{script}".encode()
 
+    def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
+        """The rows that a query gives, in the open transaction, or in a read-only one of its own."""
+        answers = yield self._single(query, parameters)
+        return answers[0] if answers else []
+
+    def _single(self, query: str, parameters: Sequence[Any]) -> str:
+        """The script of a query, the whole transaction unless one is open."""
+        text = psycopg.ClientCursor(cast("Any", self._connection)).mogrify(query, parameters) if parameters else query
+        is_open = self._connection.pgconn.transaction_status == TransactionStatus.INTRANS
+        return text if is_open else f"{self._bounds()}{text};COMMIT"
+
+    def _bounds(self) -> str:
+        """Statements that set the limits on the server."""
+        limits = {"statement_timeout": self.seconds, "lock_timeout": self.lock_seconds}
+        return "".join(f"SET LOCAL {name} = {max(1, round(n * 1000))};" for name, n in limits.items() if n is not None)
+
 
 class Session(Pinned):
-    """A blocking connection. A statement may take `seconds`, and wait `lock_seconds` for a lock (None: without limit)."""
+    """A blocking connection."""
 
     _connection: "psycopg.Connection"
 
     def __init__(self, parameters: Mapping[str, Any], seconds: float | None = None) -> None:
         super().__init__(parameters)
         self.seconds = seconds
-        self.lock_seconds: float | None = None
 
     def __enter__(self) -> "Self":
         return self
@@ -237,22 +260,14 @@ class Session(Pinned):
 
     def rows(self, query: str, *parameters: Any, mode: str = "READ ONLY") -> Rows:
         """The rows that a query gives, in the open transaction, or in one of its own and then in one round trip."""
-        text = psycopg.ClientCursor(self._connection).mogrify(query, parameters) if parameters else query
-        if self._connection.pgconn.transaction_status == TransactionStatus.INTRANS:
-            answers = self.script(text)
-        else:
-            try:
-                answers = self.script(f"{self._bounds()}{text};COMMIT", mode)
-            except psycopg.Error:
-                if self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
-                    self._connection.execute("ROLLBACK")
-                raise
+        is_open = self._connection.pgconn.transaction_status == TransactionStatus.INTRANS
+        try:
+            answers = self.script(self._single(query, parameters), mode)
+        except psycopg.Error:
+            if not is_open and self._connection.pgconn.transaction_status == TransactionStatus.INERROR:
+                self._connection.execute("ROLLBACK")
+            raise
         return answers[0] if answers else []
-
-    def _bounds(self) -> str:
-        """Statements that set the same limits on the server."""
-        limits = {"statement_timeout": self.seconds, "lock_timeout": self.lock_seconds}
-        return "".join(f"SET LOCAL {name} = {max(1, round(n * 1000))};" for name, n in limits.items() if n is not None)
 
     @contextlib.contextmanager
     def _limited(self) -> Iterator[None]:
@@ -283,18 +298,3 @@ def is_answer(cursor: "psycopg.Cursor | psycopg.AsyncCursor") -> bool:
     """Whether the cursor's current result is an answer, and not from a statement that only sets something."""
     result = cursor.pgresult  # not `description`, which describes all columns for the name of one
     return result is not None and result.nfields > 0 and result.fname(0) != SETTING.encode()
-
-
-def refuse_password(parameters: Mapping[str, Any]) -> None:
-    """Raise CheckImpossible for a --conninfo with a password: everybody can see a process's arguments."""
-    try:
-        given = psycopg.conninfo.conninfo_to_dict(parameters.get("conninfo", ""))
-    except psycopg.Error:
-        # libpq's message would quote the string, with any password in it
-        raise CheckImpossible(
-            "--conninfo is neither a connection string nor a URI of libpq's: give host=... dbname=... or postgresql://..."
-        ) from None
-    if any(given.get(secret) for secret in ("password", "sslpassword", "oauth_client_secret")):
-        raise CheckImpossible(
-            "--conninfo has a password, which everybody on this machine can see: put it into ~/.pgpass or a service file"
-        )

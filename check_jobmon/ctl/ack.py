@@ -65,7 +65,7 @@ def _failures(log: JobLog, which: int | str) -> Rows:
     elif isinstance(which, int):
         run_with_id(log, which)
     else:
-        log.require_name(which)
+        log.session.ask(log.require_name(which))
     return seen
 
 
@@ -73,7 +73,8 @@ def _list(log: JobLog, job_ids: list[int], wide: bool) -> None:
     """Print the failed runs, newest first; job_log_clear may have deleted some."""
     logged = [row[0] for row in log.rows(LOGGED, job_ids)]
     if logged:
-        show(table(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED]), log.session.zone), wide)
+        found = log.session.ask(runs(log, "SELECT unnest(%s::bigint[]) AS job_id", logged[:LISTED]))
+        show(table(found, log.session.zone), wide)
     if len(logged) > LISTED:
         print(f"and {len(logged) - LISTED} more")
     if len(logged) < len(job_ids):

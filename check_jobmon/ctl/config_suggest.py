@@ -55,7 +55,7 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         for name in dict.fromkeys(names) if names else [row[0] for row in log.rows(unconfigured)]:
             rows = log.rows(query, name, RUNS, zone, arguments.since)
             if names and not rows:
-                log.require_name(name)
+                session.ask(log.require_name(name))
             values, why = suggest([Run(_time(*row[:2]), *row[2:]) for row in rows], _time(number, offset))
             if not values:
                 lines.append(f"  # {title(name)}: {why[0]}\n")

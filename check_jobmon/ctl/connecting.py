@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import errors
@@ -13,12 +13,12 @@ from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
 from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
-from check_jobmon.connection.session import SECONDS, SETTING, Rows, Session
+from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Rows, Session
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire
 from check_jobmon.judging.job_log import Inquiry
-from check_jobmon.judging.selection import Selection, unknown
+from check_jobmon.judging.selection import Selection, UnknownJob, unknown
 from check_jobmon.schema.scripts import own_backend
 from check_jobmon.sql_files import fill, quoted, sql_file
 
@@ -50,7 +50,7 @@ def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> It
         try:
             yield session, location.schema
         except psycopg.Error as error:
-            raise CommandFailed(_reason(error, location.schema, arguments)) from None
+            raise CommandFailed(reason_of(error, location.schema, arguments)) from None
 
 
 def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -80,13 +80,24 @@ class JobLog:
     ) -> None:
         """Raises CheckImpossible unless there is a job log that can be trusted and whose `needed` tables may be read."""
         self.session, self.schema = session, schema
-        found = session.rows(catalog.query("catalog", schema))
-        doubts = session.rows(catalog.query("doubts", schema))[0] if catalog.in_doubt(found) else ()
-        self.own = (
-            command in OWN_RUNS
-            and any(row[3] == "job_log" and not row[5] for row in found)
-            and bool(session.rows("SELECT pg_has_role(to_regrole(quote_ident(%s)), 'USAGE')", f"{schema}_log")[0][0])
-        )
+        session.ask(self._examine(command, needed))
+
+    @classmethod
+    def opening(cls, session: Pinned, schema: str, command: str) -> Asking["JobLog"]:
+        """The same over a session of any kind, where only what is asked by generators can be asked."""
+        log = cls.__new__(cls)
+        log.session, log.schema = cast("Session", session), schema
+        yield from log._examine(command, catalog.COLUMNS.keys())
+        return log
+
+    def _examine(self, command: str, needed: Collection[str]) -> Asking[None]:
+        session, schema = self.session, self.schema
+        found = yield from session.asking(catalog.query("catalog", schema))
+        doubts = (yield from session.asking(catalog.query("doubts", schema)))[0] if catalog.in_doubt(found) else ()
+        self.own = command in OWN_RUNS and any(row[3] == "job_log" and not row[5] for row in found)
+        if self.own:
+            logs = "SELECT pg_has_role(to_regrole(quote_ident(%s)), 'USAGE')"
+            self.own = bool((yield from session.asking(logs, f"{schema}_log"))[0][0])
         self.extent = f', as far as role "{session.user}" may see' if self.own else ""
         where = (schema, session.dbname, session.user)
         examined = catalog.examine(
@@ -98,17 +109,29 @@ class JobLog:
 
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""
+        return self.session.rows(
+            self._filled(query, parameters), *parameters, mode="READ WRITE" if write else "READ ONLY"
+        )
+
+    def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
+        """As `rows`."""
+        return self.session.asking(self._filled(query, parameters), *parameters)
+
+    def _filled(self, query: str, parameters: Sequence[Any]) -> str:
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
         if self.own:
             # The views with the role's own runs. A view executes its owner's code: the role trusts that owner, as when it logs.
             query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
-        text = fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
-        return self.session.rows(text, *parameters, mode="READ WRITE" if write else "READ ONLY")
+        return fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
 
     def judge(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
         """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
-        return self.session.ask(acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences))
+        return self.session.ask(self.judging(patterns, silences))
+
+    def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> Asking[MonitoredJobs]:
+        """As `judge`."""
+        return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))
@@ -118,16 +141,16 @@ class JobLog:
         ask = f"GRANT {self.schema}_admin TO that role, or name another role with -U"
         return CommandFailed(f'role "{self.session.user}" may not {what}: {ask}')
 
-    def require_name(self, name: str) -> None:
-        """Raise CommandFailed, with the nearest names that there are, if no job has this name."""
+    def require_name(self, name: str) -> Asking[None]:
+        """Raise UnknownJob, with the nearest names that there are, if no job has this name."""
         if self.own:
-            raise CommandFailed(f'no run of "{name}" was ever logged{self.extent}')
-        known, capitals = self.rows(sql_file("ctl/is_known.sql"), name)[0]
+            raise UnknownJob(f'no run of "{name}" was ever logged{self.extent}')
+        known, capitals = (yield from self.asking(sql_file("ctl/is_known.sql"), name))[0]
         if known:
             return
-        failing = {row[0] for row in self.rows("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")}
-        names = sorted({*self.session.ask(self._inquiry().naming()), *failing})
-        raise CommandFailed(unknown(capitals, names))
+        failing = yield from self.asking("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")
+        names = yield from self._inquiry().naming()
+        raise UnknownJob(unknown(capitals, sorted({*names, *(row[0] for row in failing)})))
 
 
 def role_for(command: str) -> str:
@@ -135,7 +158,7 @@ def role_for(command: str) -> str:
     return "admin" if command in ADMINISTERING else "monitor"
 
 
-def _reason(error: psycopg.Error, schema: str, arguments: argparse.Namespace) -> str:
+def reason_of(error: psycopg.Error, schema: str, arguments: argparse.Namespace) -> str:
     """What went wrong, and what to do, in one line."""
     seconds = arguments.timeout
     if isinstance(error, errors.QueryCanceled):

@@ -29,7 +29,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if isinstance(arguments.which, int):
         found = [run_with_id(log, arguments.which)]
     else:
-        found = newest_runs(log, "of_job", arguments.which, arguments.n)
+        found = log.session.ask(newest_runs(log, "of_job", arguments.which, arguments.n))
     if arguments.json:
         show_json(_json_object(one, *steps(log, one)) for one in found)
         return 0

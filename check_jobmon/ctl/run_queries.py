@@ -1,8 +1,11 @@
 """Queries for runs and their steps. They read the tables, and never call a function of the schema."""
 
+import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table
 from check_jobmon.schema.scripts import job_runs
@@ -53,6 +56,14 @@ class Run:
         return 2 if self.state == "crashed" else self.alert_code
 
     @property
+    def instant(self) -> float:
+        """When it started, to sort by."""
+        try:
+            return datetime.fromisoformat(self.start_time).timestamp()
+        except ValueError:
+            return math.inf if self.start_time == "infinity" else -math.inf
+
+    @property
     def duration_text(self) -> str:
         """How long it took, or has been running."""
         return duration_text(self.seconds)
@@ -80,28 +91,29 @@ class Step:
     message: str | None
 
 
-def runs(log: JobLog, source: str, *parameters: Any) -> list[Run]:
+def runs(log: JobLog, source: str, *parameters: Any) -> Asking[list[Run]]:
     """The runs whose job_ids a SELECT gives, newest first."""
     step = sql_file("schema/failing_step.sql").replace("@job_id@", "n.job_id")
     values = {"source": source, "failing_step": step, "client": sql_file("schema/client.sql")}
     query = fill(sql_file("ctl/runs.sql"), values)
-    return [Run(*row) for row in log.rows(query, *parameters)]
+    rows = yield from log.asking(query, *parameters)
+    return [Run(*row) for row in rows]
 
 
 def run_with_id(log: JobLog, job_id: int) -> Run:
     """One run. Raises CommandFailed if there is none."""
-    found = runs(log, "SELECT %s::bigint AS job_id", job_id)
+    found = log.session.ask(runs(log, "SELECT %s::bigint AS job_id", job_id))
     if not found:
         raise CommandFailed(f"no run has job_id {job_id}{log.extent}: see jobmonctl show")
     return found[0]
 
 
-def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> list[Run]:
-    """The newest runs: `which` is one of the files runs_*.sql. Raises CommandFailed if there is none and no job has the name."""
+def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> Asking[list[Run]]:
+    """The newest runs: `which` is one of the files runs_*.sql. Raises UnknownJob if there is none and no job has the name."""
     values = {"all_names": sql_file("judging/logged_names.sql"), "job_runs": job_runs("n.job_name", "asked.number")}
-    found = runs(log, fill(sql_file(f"ctl/runs_{which}.sql"), values), name, number)
+    found = yield from runs(log, fill(sql_file(f"ctl/runs_{which}.sql"), values), name, number)
     if name and not found:
-        log.require_name(name)
+        yield from log.require_name(name)
     return found
 
 

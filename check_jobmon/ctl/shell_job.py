@@ -168,8 +168,7 @@ def _log_refusal(log: BackgroundLog, why: str) -> None:
 def _conninfo_refusal(arguments: argparse.Namespace) -> str:
     """Why --conninfo must not be used: it has a password, or can't be parsed. Empty if it may be used."""
     try:
-        from check_jobmon.connection.errors import CheckImpossible
-        from check_jobmon.connection.session import refuse_password
+        from check_jobmon.connection.errors import CheckImpossible, refuse_password
     except Exception:
         return ""  # psycopg is missing: nothing can be connected to, and the run's log says so
     try:

@@ -4,10 +4,12 @@ import argparse
 from dataclasses import asdict
 
 from check_jobmon.config.connection_options import filled
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
-from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
-from check_jobmon.ctl.run_queries import newest_runs, table
+from check_jobmon.ctl.connecting import CommandFailed, JobLog
+from check_jobmon.ctl.run_queries import Run, newest_runs, table
 from check_jobmon.ctl.table import show, show_json
+from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
 
 NONE = {
     "show": "no run was ever logged",
@@ -30,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = "name of a job, in any letter case (default: all jobs)"
         parser.add_argument("name", nargs="?", type=filled, metavar="NAME", help=text)
     add_session_arguments(parser)
+    parser.set_defaults(targets=None)
+    if command in ("failed", "running"):
+        add_targets_argument(parser)
     add_list_arguments(parser, 20 if command == "history" else 10, "runs")
 
 
@@ -41,22 +46,34 @@ def _part_of_a_name(text: str) -> str:
     return filled(text)
 
 
-@in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the runs."""
+    return over_job_logs(arguments, _asking, _show)
+
+
+def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[tuple[list[Run], str, str]]:
+    """The runs, the zone of their times, and a remark on which can be seen."""
     command, name = arguments.command, getattr(arguments, "name", None)
     source = {"show": "of_job" if name else "newest", "history": "of_job"}.get(command, command)
-    found = newest_runs(log, source, name, arguments.n)
+    found = yield from newest_runs(log, source, name, arguments.n)
     if command == "like" and not found:
         raise CommandFailed(f"{name} is configured, but no run of it was logged")
+    return found, log.session.zone, log.extent
+
+
+def _show(answers: Answers[tuple[list[Run], str, str]], arguments: argparse.Namespace) -> None:
+    pairs = [(host, run) for host, (found, *_) in answered(answers) for run in found]
+    if arguments.targets:
+        pairs = sorted(pairs, key=lambda pair: pair[1].instant, reverse=True)[: arguments.n]
+    hosts, found = [host for host, _ in pairs], [run for _, run in pairs]
+    zone, extent = next((rest for _, (_, *rest) in answered(answers)), ("", ""))
     if arguments.json:
-        show_json(asdict(run) for run in found)
-    elif not found:
-        print(NONE[command] + log.extent)
-    elif command == "history":
+        show_json(host_objects(((host, asdict(run)) for host, run in pairs), answers))
+    elif not found and len(answered(answers)) == len(answers):
+        print(NONE[arguments.command] + extent)
+    elif arguments.command == "history":
         from check_jobmon.ctl.history import chart
 
-        show(chart(found, log.session.zone), arguments.wide)
+        show(chart(found, zone), arguments.wide)
     else:
-        show(table(found, log.session.zone), arguments.wide)
-    return 0
+        show(hosted(table(found, zone), hosts, answers), arguments.wide)

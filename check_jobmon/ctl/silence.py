@@ -7,9 +7,11 @@ from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
+from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
 from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import clean, duration, heading
@@ -61,13 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
     if command == "silences":
         option(parser, "--all", "also those that are over")
+        add_targets_argument(parser)
         add_list_arguments(parser, 100, "silences")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the one that is the arguments' `command`."""
     if arguments.command != "silence":
-        return _list(arguments) if arguments.command == "silences" else _end(arguments)
+        return over_job_logs(arguments, _listing, _list) if arguments.command == "silences" else _end(arguments)
     if arguments.job and arguments.duration is None and arguments.until is None:
         arguments.pattern, arguments.duration = None, arguments.pattern
     arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
@@ -102,19 +105,30 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
     except (errors.InvalidDatetimeFormat, errors.DatetimeFieldOverflow) as error:
         hint = "write a time as '2026-12-24 18:00' or 'tomorrow 18:00'"
         raise CommandFailed(f"{error.diag.message_primary}: {hint}") from None
-    found = _silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made])
+    found = log.session.ask(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made]))
     for silence in reversed(found):
         print(clean(f"silenced {silence.shown(silence is found[-1])}; {silence.matching}"))
     return 0
 
 
-@in_job_log
-def _list(log: JobLog, arguments: argparse.Namespace) -> int:
+def _listing(log: JobLog, arguments: argparse.Namespace) -> Asking[tuple[list[Silence], str]]:
+    """The silences, and the zone of their times."""
+    found = yield from _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
+    return found, log.session.zone
+
+
+def _list(answers: Answers[tuple[list[Silence], str]], arguments: argparse.Namespace) -> None:
     """Print the silences."""
-    found = _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
+    pairs = [(host, silence) for host, (found, _) in answered(answers) for silence in found]
+    if arguments.targets:
+        # as silences.sql has them
+        order = ["in force", "planned"]
+        pairs.sort(key=lambda pair: order.index(state) if (state := pair[1].as_json["state"]) in order else len(order))
+        del pairs[arguments.n :]
+    zone = next((zone for _, (_, zone) in answered(answers)), "")
     if arguments.json:
-        show_json(silence.as_json for silence in found)
-    elif not found:
+        show_json(host_objects(((host, silence.as_json) for host, silence in pairs), answers))
+    elif not pairs and len(answered(answers)) == len(answers):
         print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
     else:
         columns = (
@@ -122,13 +136,13 @@ def _list(log: JobLog, arguments: argparse.Namespace) -> int:
             Column("JOBS", 4, right=True),
             Column("PATTERN", least=NAME),
             Column("STATE", 3),
-            Column(heading("FROM", log.session.zone), 5),
+            Column(heading("FROM", zone), 5),
             Column("UNTIL", 1),
             Column("BY", 2),
             Column("REASON", least=PROSE),
         )
-        show(Table(columns, [Row(silence.cells) for silence in found]), arguments.wide)
-    return 0
+        table = Table(columns, [Row(silence.cells) for _, silence in pairs])
+        show(hosted(table, [host for host, _ in pairs], answers), arguments.wide)
 
 
 @in_job_log
@@ -136,7 +150,8 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     """End the silences that are meant, and print which."""
     which = arguments.which
     by_id = isinstance(which, int)
-    found = _silences(log, "s.silence_id = %s" if by_id else "s.pattern = upper(%s)", NOT_OVER, which)
+    condition = "s.silence_id = %s" if by_id else "s.pattern = upper(%s)"
+    found = log.session.ask(_silences(log, condition, NOT_OVER, which))
     ended = log.rows(END, [silence.silence_id for silence in found], write=True) if found else []
     if not ended:
         what = f"with the id {which}" if by_id else f'of "{which}"'
@@ -147,10 +162,11 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
+def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
     """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     if log.version < CALENDAR:
         raise CommandFailed(f'schema "{log.schema}" has no silences yet: run "jobmonctl bootstrap"')
     names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
-    return [Silence(*row) for row in log.rows(query, *parameters, limit)]
+    rows = yield from log.asking(query, *parameters, limit)
+    return [Silence(*row) for row in rows]

@@ -5,15 +5,26 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from check_jobmon.config.connection_options import filled, option
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
-from check_jobmon.ctl.connecting import FAILURES, JobLog, connected, in_job_log
+from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, console, lines, show, show_json
+from check_jobmon.ctl.screen import Screen, usable
+from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
+from check_jobmon.ctl.targets import (
+    Answers,
+    add_targets_argument,
+    answered,
+    ask_all,
+    host_objects,
+    hosted,
+    over_job_logs,
+)
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.text import duration
 
@@ -31,44 +42,42 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
     either = parser.add_mutually_exclusive_group()
-    text = "repeat every SECONDS (default: 2) until Ctrl-C, even while the server can't be reached"
+    text = "repeat every SECONDS (default: 2) until q or Ctrl-C, even while the server can't be reached"
     option(either, "--watch SECONDS", text, waiting_time, nargs="?", const=2.0)
     option(either, "--json", "print JSON")
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
     option(parser, "--problems", "only the jobs that are not OK")
+    add_targets_argument(parser)
     option(parser, "--no-silences", "judge as if no job were silenced")
     add_wide_argument(parser)
 
 
+class Look(NamedTuple):
+    """What a job log answers: the jobs, the words for their states, and the time."""
+
+    words: Words
+    jobs: list[Job]
+    time: str
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, once or again and again."""
-    return _watch(arguments) if arguments.watch else _show(arguments)
+    return _watch(arguments) if arguments.watch else over_job_logs(arguments, _asking, _show)
 
 
-@in_job_log
-def _show(log: JobLog, arguments: argparse.Namespace) -> int:
+def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[Look]:
+    found = yield from log.judging(arguments.job, not arguments.no_silences)
+    now = yield from log.asking("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS')")
+    return Look(found.words, found.jobs, f"{now[0][0]} {log.session.zone}".rstrip())
+
+
+def _show(answers: Answers[Look], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        words, jobs = _judge(log, arguments)
-        show_json(json_object(job, words) for job in _shown(jobs, arguments.problems))
+        shown = _shown(answers, arguments.problems)
+        show_json(host_objects(((host, json_object(job, words)) for host, job, words in shown), answers))
     else:
-        show(_look(log, arguments), arguments.wide)
-    return 0
-
-
-def _judge(log: JobLog, arguments: argparse.Namespace) -> tuple[Words, list[Job]]:
-    found = log.judge(arguments.job, not arguments.no_silences)
-    return found.words, sorted(found.jobs, key=lambda job: (not job.active, -_code(job), job.name))
-
-
-def _shown(jobs: list[Job], problems: bool) -> list[Job]:
-    return [job for job in jobs if not problems or (job.active and _code(job) > 1)]
-
-
-def _look(log: JobLog, arguments: argparse.Namespace) -> Table:
-    words, jobs = _judge(log, arguments)
-    now = log.rows("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS')")[0][0]
-    return table(jobs, words, f"{now} {log.session.zone}".rstrip(), arguments.problems)
+        show(table(answers, arguments.problems), arguments.wide)
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
@@ -76,10 +85,9 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
     last, looked = None, 0.0
     while True:
         try:
-            with connected(arguments) as (session, schema):
-                log = JobLog(session, schema)
+            with _inquirer(arguments) as look:
                 while True:
-                    last, looked = _look(log, arguments), time.monotonic()
+                    last, looked = table(look(), arguments.problems), time.monotonic()
                     yield last
         except FAILURES as error:
             if last is None:
@@ -89,31 +97,35 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
             yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
 
 
+@contextlib.contextmanager
+def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Look]]]:
+    """What asks again and again: the one job log in one session, those of --targets in a new one each time."""
+    if arguments.targets:
+        yield lambda: ask_all(arguments, _asking)
+        return
+    with connected(arguments) as (session, schema):
+        log = JobLog(session, schema)
+        yield lambda: [("", session.ask(_asking(log, arguments)))]
+
+
 def _watch(arguments: argparse.Namespace) -> int:
-    """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C."""
-    looks, on = _looks(arguments), console()
+    """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C or q."""
+    looks = _looks(arguments)
     try:
         first = next(looks)
     except FAILURES as error:
         print_error(arguments, str(error))
         return 1
     with contextlib.suppress(KeyboardInterrupt):
-        if on is None:
-            for look in itertools.chain([first], looks):
-                show(look)
-                print(flush=True)
-                time.sleep(arguments.watch)
-        from rich.live import Live
-        from rich.text import Text
-
-        def coloured(table: Table) -> Any:
-            shown = lines(table, 0 if arguments.wide else on.width)
-            return Text("\n").join(Text(line, style=style) for line, style in shown)
-
-        with Live(coloured(first), console=on, auto_refresh=False, screen=True) as live:
-            while True:
-                time.sleep(arguments.watch)
-                live.update(coloured(next(looks)), refresh=True)
+        if usable():
+            with Screen(first, arguments.wide) as screen:
+                while True:
+                    time.sleep(arguments.watch)
+                    screen.show(next(looks))
+        for look in itertools.chain([first], looks):
+            show(look, arguments.wide)
+            print(flush=True)
+            time.sleep(arguments.watch)
     return 0
 
 
@@ -128,19 +140,36 @@ def _word(job: Job, words: Words) -> str:
     return words[_code(job) - 1] if job.active else "-"
 
 
-def table(jobs: list[Job], words: Words, title: str, problems: bool = False) -> Table:
+def _shown(answers: Answers[Look], problems: bool) -> list[tuple[str, Job, Words]]:
+    """All jobs, or those with `problems`, each with its host and the words there; the worst first."""
+    found = [(host, job, look.words) for host, look in answered(answers) for job in look.jobs]
+    found.sort(key=lambda one: (not one[1].active, -_code(one[1]), one[0], one[1].name))
+    return [one for one in found if not problems or (one[1].active and _code(one[1]) > 1)]
+
+
+def table(answers: Answers[Look], problems: bool = False) -> Table:
     """The jobs as a table, or those with `problems`, under a line that counts them all."""
-    counts = Counter(_word(job, words) for job in jobs if job.active)
-    known = (words.critical, words.warning, words.unknown, words.ok)
-    counted = ", ".join(f"{counts[word]} {word}" for word in known if counts[word] or word != words.unknown)
+    looks = [look for _, look in answered(answers)]
+    counts = Counter(_word(job, look.words) for look in looks for job in look.jobs if job.active)
+    known = dict.fromkeys(
+        w for look in looks for w in (look.words.critical, look.words.warning, look.words.unknown, look.words.ok)
+    )
+    counted = [
+        f"{counts[word]} {word}" for word in known if counts[word] or word not in {look.words.unknown for look in looks}
+    ]
+    silent = len(answers) - len(looks)
+    if silent:
+        counted.insert(0, f"{silent} of {len(answers)} targets could not be asked")
+    shown = _shown(answers, problems)
     rows = []
-    for job in _shown(jobs, problems):
+    for _, job, words in shown:
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
         cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
-    return Table(COLUMNS, rows, f"{counted} ({title})")
+    when = f" ({looks[0].time})" if looks else ""
+    return hosted(Table(COLUMNS, rows, ", ".join(counted) + when), [host for host, *_ in shown], answers)
 
 
 def _reason(job: Job, words: Words, zoned: bool) -> str:

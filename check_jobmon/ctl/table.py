@@ -89,6 +89,17 @@ def show_line(line: str, style: str, on: Any = None) -> None:
         on.print(Text(line, style=style), soft_wrap=True)
 
 
+def rendered(made: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines with their styles as they are to be written on the terminal."""
+    on = console()
+    if on is None:
+        return [line for line, _ in made]
+    with on.capture() as captured:
+        for line, style in made:
+            show_line(line, style, on)
+    return [str(line) for line in captured.get().split("\n")[: len(made)]]
+
+
 def show_json(rows: Iterable[dict[str, Any]]) -> None:
     """Print a list of objects. Texts are as they are in the log: JSON's escapes keep them harmless."""
     # null for infinity and NaN, which Python writes and JSON doesn't have

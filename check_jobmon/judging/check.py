@@ -12,7 +12,7 @@ from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, History, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
 from check_jobmon.judging.result import HEADLINE, JobResult, Result
-from check_jobmon.judging.selection import Selection, unknown
+from check_jobmon.judging.selection import Selection, UnknownJob, unknown
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, heading, title
 
@@ -50,7 +50,7 @@ def acquire(
     words, jobs, steps = yield from log.judging(selection, failures, verbose, silences)
     for pattern in log.selection.unmatched(jobs):
         names = yield from log.naming()
-        raise CheckImpossible(unknown(pattern, names))
+        raise UnknownJob(unknown(pattern, names))
     jobs = sorted((job for job in jobs if job in log.selection), key=attrgetter("name"))
     if selection.include and not jobs:
         raise CheckImpossible("--exclude leaves nothing of what --job names")

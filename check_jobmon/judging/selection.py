@@ -5,11 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.judging.job import Job
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import title
 
 NO_NAMES = "SELECT NULL WHERE false"
+
+
+class UnknownJob(CheckImpossible):
+    """No job was ever logged or configured that is named or matches as it was asked for. One line."""
 
 
 @dataclass(frozen=True)

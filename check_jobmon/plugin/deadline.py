@@ -29,7 +29,11 @@ Write = Callable[[bytes], None]
 
 
 class Terminated(Exception):
-    """This process was told to stop by a signal, and so was the work. One line."""
+    """This process was told to stop by the signal of that `number`, and so was the work. One line."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 class Outcome(NamedTuple):
@@ -105,7 +109,7 @@ def _read(stderr: int) -> str:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     _when_stopped(signal.SIG_IGN)
     hint = "find out what sent it (the scheduler's own timeout?), or lower -t"
-    raise Terminated(f"stopped by {signal.Signals(number).name} before there was an answer: {hint}")
+    raise Terminated(f"stopped by {signal.Signals(number).name} before there was an answer: {hint}", number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -56,10 +57,10 @@ class Terminal:
         """What it has printed so far, without colour and cursor movements."""
         return ESCAPES.sub("", self.raw)
 
-    def see(self, text: str) -> None:
-        """Wait until it has printed the text."""
+    def see(self, text: str, start: int = 0) -> None:
+        """Wait until it has printed the text, after so many characters."""
         end = time.monotonic() + 30
-        while text not in self.text:
+        while text not in ESCAPES.sub("", self.raw[start:]):
             assert self._read(end), f"no {text!r} in {self.text!r}"
 
     def type(self, text: str) -> None:
@@ -75,6 +76,15 @@ class Terminal:
                 if text in self.text:
                     return
         raise AssertionError(f"no {text!r} in {self.text!r}")
+
+    @property
+    def modes(self) -> list[Any]:
+        """The terminal's modes, as stty prints them."""
+        return termios.tcgetattr(self._master)
+
+    def resize(self, width: int) -> None:
+        """Make the terminal narrower or wider."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
 
     def end(self) -> int:
         """Wait for its end; its exit status."""

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
-from check_jobmon.judging.result import CONNECTING, QUERYING, STATES, Result, failed, unanswered, unexpected
-from check_jobmon.plugin.check_one import EXPECTED, judging, result_of
+from check_jobmon.connection.session import Asking, Pinned
+from check_jobmon.judging.result import CONNECTING, QUERYING, STATES, failed, unanswered, unexpected
+from check_jobmon.plugin.check_one import EXPECTED, result_of
 from check_jobmon.plugin.deadline import OUT_OF_MEMORY
 from check_jobmon.plugin.targets.async_session import AsyncSession, Loop
 from check_jobmon.text import clean
@@ -34,10 +35,11 @@ T = TypeVar("T")
 
 
 class Checks:
-    """The checks of all targets.
+    """The checks of all targets, or whatever else `asking` asks them, given a session, the schema and the deadline.
 
     `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when the checks stop
-    waiting. `on_result` is called with each target's number and result, and when (seconds since 1970) its check began.
+    waiting. `on_result` is called with each target's number and what `asking` returned, or the Result of a check that failed
+    if it could not be asked; and when (seconds since 1970) that began.
     """
 
     def __init__(
@@ -46,13 +48,11 @@ class Checks:
         hosts: Sequence[Host],
         deadline: float,
         give_up: float,
-        on_result: Callable[[int, Result, float], None],
+        on_result: Callable[[int, Any, float], None],
+        asking: Callable[[Pinned, str, float], Asking[Any]],
     ) -> None:
-        if not arguments.submit and arguments.output != "json":
-            # nobody would see the figures of each job
-            arguments = argparse.Namespace(**{**vars(arguments), "perfdata": "none"})
         self.arguments, self.hosts, self.deadline, self.give_up = arguments, hosts, deadline, give_up
-        self.on_result = on_result
+        self.on_result, self.asking = on_result, asking
         self.unreachable = STATES.index(arguments.connection_error)
         self.began: dict[int, float] = {}
         self.stages: dict[int, tuple[str, str]] = {}
@@ -129,7 +129,7 @@ class Checks:
         self.busy.discard(number)
         self.freed.set()
 
-    async def _result(self, number: int, host: Host) -> Result:
+    async def _result(self, number: int, host: Host) -> Any:
         named = argparse.Namespace(**{**vars(self.arguments), "host": host.name})
         location = locate(named, (host,)) if self.arguments.targets else locate(self.arguments)
         places = ((name, location.parameters.get(key)) for name, key in (("host", "host"), ("database", "dbname")))
@@ -139,11 +139,11 @@ class Checks:
         await session.connect()
         try:
             self.stages[number] = (QUERYING, where)
-            return await session.ask(judging(self.arguments, session, location.schema, self.deadline))
+            return await session.ask(self.asking(session, location.schema, self.deadline))
         finally:
             await session.close()
 
-    def _report(self, number: int, result: Result) -> None:
+    def _report(self, number: int, result: Any) -> None:
         self.unanswered.discard(number)
         self.on_result(number, result, self.began.get(number, time.time()))
 

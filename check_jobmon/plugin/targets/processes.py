@@ -5,6 +5,7 @@ A child process may hang or be killed, so it sends each result as soon as it has
 
 import argparse
 import contextlib
+import functools
 import pickle
 import threading
 import time
@@ -95,21 +96,26 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         hosts = targets_of(arguments.targets) if arguments.targets else (Host(place(arguments), {}),)
         send(TARGETS, [host.name for host in hosts])
         send(STAGE, LOADING)
+        from check_jobmon.plugin.check_one import judging
         from check_jobmon.plugin.targets.check_all import Checks
+
+        # without --submit or JSON, nobody would see the figures of each job
+        perfdata = arguments.perfdata if arguments.submit or arguments.output == "json" else "none"
+        judged = functools.partial(judging, argparse.Namespace(**{**vars(arguments), "perfdata": perfdata}))
 
         def on_result(number: int, result: Result, began: float) -> None:
             send(number, PassiveResult(hosts[number].name, service, result, began, time.time()))
 
         send(STAGE, "checking")
         deadline, give_up = (started + seconds * part for part in (SERVER_SHARE, WAITING_SHARE))
-        Checks(arguments, hosts, deadline, give_up, on_result).run()
+        Checks(arguments, hosts, deadline, give_up, on_result, judged).run()
 
     def late(stage: str) -> Result:
         where = f"targets of {clean(arguments.targets, 100)}" if arguments.targets else clean(place(arguments), 100)
         reason = unanswered(share, stage, where)
         return failed(STATES.index(arguments.connection_error), reason)
 
-    found, missing, stderr = _sent_by(work, seconds, late, arguments.verbose)
+    found, missing, stderr = sent_by(work, seconds, late, arguments.verbose)
     if TARGETS not in found:
         raise _NoResults(missing)
     names = enumerate(found[TARGETS])
@@ -134,7 +140,7 @@ def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started
         hint = "see that the monitoring server is up, or give more with -t"
         return failed(CRITICAL, f"not taken within {arguments.timeout:g}s: {hint}")
 
-    found, missing, _ = _sent_by(work, seconds, late, arguments.verbose)
+    found, missing, _ = sent_by(work, seconds, late, arguments.verbose)
     if not found:
         raise _NoResults(missing)
     reasons = [found.get(number, missing.summary) for number in range(len(services))]
@@ -142,7 +148,7 @@ def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started
     return report.submission(targets, len(services), refused, arguments, time.monotonic() - started)
 
 
-def _sent_by(
+def sent_by(
     work: Callable[[Send], None], seconds: float, late: Callable[[str], Result], verbose: int
 ) -> tuple[dict[int | str, Any], Result, str]:
     """Run `work` in a child process. Returns what it sent, why the rest is missing, and its standard error.

@@ -1,0 +1,179 @@
+"""--targets at the prompt: asks the job logs of many databases at once, by the engine that the plugin has (plugin/targets/)."""
+
+import argparse
+import fnmatch
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+
+from check_jobmon.config.config_file import Host
+from check_jobmon.config.connection_options import option, path
+from check_jobmon.config.hosts import targets_of
+from check_jobmon.connection.errors import CheckImpossible
+from check_jobmon.connection.session import Asking, Pinned
+from check_jobmon.ctl.arguments import print_error
+from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected, reason_of
+from check_jobmon.ctl.table import NAME, Column, Row, Table
+from check_jobmon.judging.result import SERVER_SHARE, Result, failed, unanswered
+from check_jobmon.judging.selection import UnknownJob
+from check_jobmon.plugin.deadline import STOPPING, Terminated
+from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
+from check_jobmon.text import clean, counted, title
+
+T = TypeVar("T")
+LIKE_CHECK = {"connection_error": "unknown", "verbose": 0, "submit": None, "output": None}
+"""Options of check_jobmon that its engine looks at."""
+
+
+class Unanswered(str):
+    """Why a host could not be asked, in one line."""
+
+
+class _Unknown(str):
+    """A host's answer if it has no job of the name that was given: what it says then."""
+
+
+Answers: TypeAlias = list[tuple[str, T | Unanswered]]
+"""What each host has answered, by its name in the file, in the file's order. The one host without --targets is called ""."""
+Inquirer: TypeAlias = Callable[[JobLog, argparse.Namespace], Asking[T]]
+
+
+def add_targets_argument(parser: argparse.ArgumentParser) -> None:
+    """--targets, for a command whose queries are a generator."""
+    text = "ask every entry under 'hosts:' in this configuration file, all at once; -H names some of them, by shell "
+    text += "patterns separated by commas; --timeout limits the whole"
+    option(parser, "--targets FILE", text, path)
+    parser.set_defaults(refuse=parser.error)
+
+
+def over_job_logs(
+    arguments: argparse.Namespace, asking: Inquirer[T], show: Callable[[Answers[T], argparse.Namespace], None]
+) -> int:
+    """Ask the job log, or those of --targets, and show what they answer. Exit status 1 if one could not be asked."""
+    try:
+        answers = ask(arguments, asking)
+        show(answers, arguments)
+    except FAILURES as error:
+        print_error(arguments, str(error))
+        return 1
+    silent = sum(isinstance(found, Unanswered) for _, found in answers)
+    if silent:
+        print_error(arguments, f"{silent} of {counted(len(answers), 'target')} could not be asked")
+    return 1 if silent else 0
+
+
+def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
+    """What the one job log or those of --targets answer. Raises one of FAILURES."""
+    if arguments.targets:
+        return ask_all(arguments, asking)
+    with connected(arguments) as (session, schema):
+        return [("", session.ask(asking(JobLog(session, schema, arguments.command), arguments)))]
+
+
+def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
+    """What the job logs of --targets answer. Raises one of FAILURES if the file is wrong or no host knows the job.
+
+    Hosts that don't know the job are left out. The whole takes `arguments.timeout` seconds at most.
+    """
+    started = time.monotonic()
+    for name in ("service", "config", "conninfo"):
+        if getattr(arguments, name):
+            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
+    if not arguments.utc and "PGTZ" not in os.environ:
+        arguments.local = True  # all times of a table are in one zone
+    hosts = _hosts(arguments.targets, arguments.host)
+    seconds = arguments.timeout - (time.monotonic() - started)
+
+    def inquiry(session: Pinned, schema: str, deadline: float) -> Asking[T | _Unknown]:
+        session.seconds = max(0.1, deadline - time.monotonic())
+        try:
+            log = yield from JobLog.opening(session, schema, arguments.command)
+            return (yield from asking(log, arguments))
+        except UnknownJob as error:
+            return _Unknown(error)
+        except psycopg.Error as error:
+            raise CheckImpossible(reason_of(error, schema, arguments)) from None
+        except FAILURES as error:
+            raise CheckImpossible(str(error)) from None
+
+    def work(send: Send) -> None:
+        for number in (signal.SIGTSTP, signal.SIGWINCH):
+            signal.signal(number, signal.SIG_DFL)  # the terminal is the parent's
+        from check_jobmon.plugin.targets.check_all import Checks
+
+        options = argparse.Namespace(**{**vars(arguments), **LIKE_CHECK})
+        deadline, give_up = (time.monotonic() + seconds * part for part in (SERVER_SHARE, WAITING_SHARE))
+        Checks(options, hosts, deadline, give_up, lambda number, found, _: send(number, found), inquiry).run()
+
+    def late(stage: str) -> Result:
+        return failed(0, unanswered(arguments.timeout, stage, f"targets of {clean(arguments.targets, 100)}"))
+
+    found, missing, _ = _uninterrupted(lambda: sent_by(work, seconds, late, 0))
+    answers: list[tuple[str, Any]] = [(host.name, found.get(number, missing)) for number, host in enumerate(hosts)]
+    answers = [(host, Unanswered(it.summary) if isinstance(it, Result) else it) for host, it in answers]
+    known = [(host, it) for host, it in answers if not isinstance(it, _Unknown)]
+    if not known:
+        raise CommandFailed(f"{title(answers[0][0])}: {answers[0][1]}")
+    return known
+
+
+def _uninterrupted(work: Callable[[], T]) -> T:
+    """As `work`, which sets handlers of signals. On SIGINT it raises KeyboardInterrupt, on others it ends as they have it."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        return work()
+    except Terminated as stopped:
+        ending = stopped.number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if ending != signal.SIGINT:
+        os.kill(os.getpid(), ending)
+    raise KeyboardInterrupt
+
+
+@functools.cache  # standard input can be read once, and --watch asks again and again
+def _hosts(file: str, patterns: str | None) -> Sequence[Host]:
+    """The hosts of a file whose names match one of the patterns; all, if there are none. Raises one of FAILURES."""
+    hosts = targets_of(file)
+    wanted = [pattern.strip() for pattern in (patterns or "*").split(",")]
+    for pattern in wanted:
+        if not any(fnmatch.fnmatchcase(host.name, pattern) for host in hosts):
+            names = clean(", ".join(host.name for host in hosts), 200)
+            raise CommandFailed(f'{clean(file, 200)} has no target "{clean(pattern, 100)}": it has {names}')
+    return [
+        replace(host, parameters={"application_name": "jobmonctl", **host.parameters})
+        for host in hosts
+        if any(fnmatch.fnmatchcase(host.name, pattern) for pattern in wanted)
+    ]
+
+
+def answered(answers: Answers[T]) -> list[tuple[str, T]]:
+    """The answers of those that could be asked."""
+    return [(host, found) for host, found in answers if not isinstance(found, Unanswered)]
+
+
+def hosted(table: Table, hosts: Sequence[str], answers: Answers[T]) -> Table:
+    """The table with the host of each row, and before these a row for each host that could not be asked."""
+    if [host for host, _ in answers] == [""]:
+        return table
+    silent = [(host, found) for host, found in answers if isinstance(found, Unanswered)]
+    state = next(n for n, column in enumerate(table.columns) if column.title in ("STATE", "STATUS"))
+    dashes = ["-"] * (len(table.columns) - 1)
+    rows = [Row((host, *dashes[:state], "UNKNOWN", *dashes[state + 1 :], reason), 3) for host, reason in silent]
+    rows += [Row((host, *row.cells), row.alert_code) for host, row in zip(hosts, table.rows, strict=True)]
+    return replace(table, columns=(Column("HOST", least=NAME), *table.columns), rows=rows)
+
+
+def host_objects(objects: Iterable[tuple[str, dict[str, Any]]], answers: Answers[T]) -> list[dict[str, Any]]:
+    """Objects for JSON, each with its host; before these one for each host that could not be asked, with the reason."""
+    if [host for host, _ in answers] == [""]:
+        return [found for _, found in objects]
+    silent = [{"host": host, "error": found} for host, found in answers if isinstance(found, Unanswered)]
+    return [*silent, *({"host": host, **found} for host, found in objects)]

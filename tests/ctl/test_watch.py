@@ -1,0 +1,128 @@
+"""jobmonctl status --watch on a terminal: redrawn in place, and the terminal is as before, whatever ends or stops it."""
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+from rich.cells import cell_len
+
+from tests.ctl.prompt import ESCAPES, SCRIPT, a_run, on_terminal
+from tests.ctl.test_as_without import terminal
+from tests.ctl.test_commands import without_rich
+from tests.ctl.test_status import configure
+from tests.database import Database
+from tests.plugin.targets.conftest import Targets
+from tests.plugin.targets.conftest import targets as targets
+
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+MISSING = "missing, no run has ever completed"
+
+
+@pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
+@pytest.mark.parametrize("how", ["q", "Q", "\x03", signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_it_the_terminal_is_as_before(
+    database: Database, session: psycopg.Connection, tmp_path: Path, how: str | signal.Signals, rich: bool
+) -> None:
+    configure(session, "ETL")
+    environment = {} if rich else without_rich(tmp_path)
+    with on_terminal(database, "status", "--watch", "0.1", **environment) as watching:
+        before = watching.modes
+        watching.see(MISSING)
+        a_run(session, "etl")
+        watching.see("0 CRITICAL, 0 WARNING, 1 OK")
+        assert watching.modes != before
+        if isinstance(how, str):
+            watching.type(how)
+            assert watching.end() == 0
+        else:
+            watching.process.send_signal(how)
+            assert watching.end() == -how
+        assert watching.modes == before
+        assert watching.raw.count(ENTER) == watching.raw.count(LEAVE) == 1
+        shown = watching.raw.partition(ENTER)[2].partition(LEAVE)[0]
+        # a screen that is cleared before it is written flickers
+        assert "\x1b[2J" not in shown
+        assert shown.count("\x1b[H") >= 2
+        assert watching.raw.endswith(LEAVE)
+
+
+def test_q_ends_it_while_the_server_is_away(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    with on_terminal(database, "status", "--watch", "0.1") as watching, database.connect(dbname="postgres") as admin:
+        watching.see(MISSING)
+        admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false".encode())
+        others = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        admin.execute(f"SELECT pg_terminate_backend(pid) {others}".encode(), [database.name])
+        watching.see("last seen")
+        watching.see("trying again, because")
+        watching.type("q")
+        assert watching.end() == 0
+
+
+@pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
+def test_a_terminal_that_becomes_narrower_is_redrawn_at_once(
+    database: Database, session: psycopg.Connection, tmp_path: Path, rich: bool
+) -> None:
+    configure(session, "夜間 ETL", *(f"JOB {number}" for number in range(60)))
+    environment = {} if rich else without_rich(tmp_path)
+    with on_terminal(database, "status", "--watch", "3000", **environment) as watching:
+        watching.see("more lines")
+        assert "LAST RUN" in watching.text
+        for width in (60, 33):
+            start = len(watching.raw)
+            watching.resize(width)
+            watching.see("more lines", start)
+            lines = ESCAPES.sub("", watching.raw[start:]).splitlines()
+            assert len(lines) == 40
+            assert max(map(cell_len, lines)) <= width
+        watching.type("q")
+        assert watching.end() == 0
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(database: Database, session: psycopg.Connection) -> None:
+    configure(session, "ETL")
+    line = " ".join([str(SCRIPT), "status", *database.options, "--watch", "0.1"])
+    with terminal(["bash", "--norc", "-i"], PS1="$ ", line=line, TERM="xterm", COLUMNS="") as (_, master, read):
+        os.write(master, b"unset COLUMNS; stty -echo; stty -g; eval $line\n")
+        before = read(MISSING.encode()).partition(ENTER.encode())[0].split()[-1]
+        os.write(master, b"\x1a")
+        stopped = read(b"Stopped")
+        assert LEAVE.encode() in stopped
+        read(b"$ ")
+        os.write(master, b"stty -g; fg\n")
+        again = read(MISSING.encode())
+        assert before in again.partition(ENTER.encode())[0]
+        os.write(master, b"q")
+        read(LEAVE.encode())
+        read(b"$ ")
+        os.write(master, b"stty -g; echo stat''us $?; exit\n")
+        assert before in read(b"status 0")
+
+
+def test_many_targets_are_watched_too(database: Database, session: psycopg.Connection, targets: Targets) -> None:
+    configure(session, "ETL")
+    file = targets({"a": database.parameters, "b": database.parameters})
+    words = ["status", "--targets", file, "--watch", "0.1"]
+    with on_terminal(database, words[0], *words[1:], "-H", "?") as watching:
+        before = watching.modes
+        watching.see("2 CRITICAL, 0 WARNING, 0 OK")
+        a_run(session, "etl")
+        watching.see("0 CRITICAL, 0 WARNING, 2 OK")
+        watching.type("q")
+        assert watching.end() == 0
+        assert watching.modes == before
+
+
+def test_a_terminal_without_a_screen_gets_one_table_after_the_other(
+    database: Database, session: psycopg.Connection
+) -> None:
+    configure(session, "ETL")
+    with on_terminal(database, "status", "--watch", "0.1", TERM="dumb") as watching:
+        watching.see(MISSING)
+        a_run(session, "etl")
+        watching.see("0 CRITICAL, 0 WARNING, 1 OK")
+        watching.type("\x03")
+        assert watching.end() == 0
+        assert "\x1b" not in watching.raw
