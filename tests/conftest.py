@@ -118,32 +118,41 @@ FIRST_OF_MANY = (
 )
 """Tests with cases that differ little, of which the first stands for all of them unless pytest is called with -m."""
 SLOW = (
+    "config/test_durations.py",
+    "config/test_suggestion.py",
     "connection",
+    "ctl/test_ack.py",
+    "ctl/test_cancel.py",
+    "ctl/test_clear.py",
     "ctl/test_commands.py",
     "ctl/test_config.py",
     "ctl/test_config_calendar.py",
     "ctl/test_run.py",
-    "ctl/test_standby.py",
     "ctl/test_services.py",
+    "ctl/test_silence.py",
+    "ctl/test_standby.py",
     "ctl/test_streams.py",
     "ctl/test_suggest.py",
     "ctl/test_targets.py",
-    "ctl/test_time_zone.py",
     "ctl/test_time_limit.py",
+    "ctl/test_time_zone.py",
     "ctl/test_watch.py",
     "ctl/test_who_may_what.py",
     "demo",
     "plugin/output/test_limits.py",
     "plugin/targets",
     "plugin/test_imports.py",
+    "plugin/test_lazy_imports.py",
     "recording/test_python_job.py",
     "recording/test_sessions.py",
+    "recording/test_spool.py",
     "schema/test_attacks.py",
     "schema/test_bootstrap.py",
     "schema/test_compare.py",
     "schema/test_dump.py",
     "schema/test_durability.py",
     "schema/test_hardened.py",
+    "schema/test_job_log_clear.py",
     "schema/test_lagging_sequence.py",
     "schema/test_link_way.py",
     "schema/test_locks.py",
@@ -152,12 +161,15 @@ SLOW = (
     "schema/test_ownership.py",
     "schema/test_roles.py",
     "schema/test_settings.py",
+    "schema/test_showing.py",
+    "schema/test_sql_step.py",
     "schema/test_uninstall.py",
     "schema/test_upgrade.py",
+    "test_readme.py",
     "test_tutorial.py",
 )
 """The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or
-daemons, or bootstrap again and again."""
+daemons, bootstrap again and again, or are about pages or commands that few changes touch."""
 
 
 @pytest.fixture(scope="session", autouse=True)
