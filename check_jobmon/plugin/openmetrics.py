@@ -21,9 +21,9 @@ Value = Callable[[JobResult], float | None]
 OF_JOBS: Sequence[tuple[str, str, Value]] = (
     ("state", "State as check_jobmon judges it: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.", lambda job: job.state),
     ("last_success_timestamp_seconds", "When the last successful run ended.", lambda job: job.last_success),
-    ("last_duration_seconds", "How long the last completed run took.", lambda job: _positive(job.job.duration)),
+    ("last_duration_seconds", "How long the last completed run took.", lambda job: job.job.duration),
     ("consecutive_failures", "Failures since the last success.", lambda job: job.job.failures),
-    ("late_seconds", "How long ago the next run was due by the schedule, or 0.", lambda job: _positive(job.job.late)),
+    ("late_seconds", "How long ago the next run was due by the schedule, or 0.", lambda job: job.job.late),
     ("open_runs", "Runs that have not ended, with or without a backend.", lambda job: job.open_runs),
     ("silenced", "Whether a silence is in force: 1 yes, 0 no.", lambda job: job.job.silence),
 )
@@ -31,10 +31,7 @@ OF_JOBS: Sequence[tuple[str, str, Value]] = (
 
 
 def publish(targets: Sequence[PassiveResult], arguments: argparse.Namespace, states: str) -> tuple[int, str]:
-    """Write the metrics to the file that -o names. Returns the exit status and what is to be printed.
-
-    That is without -o the metrics, and with it nothing; or with -v `states`, the output as text.
-    """
+    """The exit status and what is to be printed: the metrics; if -o has them written to a file, nothing, or with -v `states`."""
     if not arguments.targets:
         parts = (place(arguments), arguments.dbname)
         targets = [targets[0]._replace(host="/".join(dict.fromkeys(filter(None, parts))))]
@@ -64,21 +61,17 @@ def exposition(targets: Sequence[PassiveResult]) -> str:
 
 
 def _family(name: str, text: str, samples: Iterable[tuple[str, float | None]]) -> Iterator[str]:
-    """The lines of one metric: what it is, then its samples. A unit is always the last word of the name."""
+    """The lines of one metric: what it is, then its samples, none below 0. A unit is always the last word of the name."""
     yield f"# HELP jobmon_{name} {text}"
     yield f"# TYPE jobmon_{name} gauge"
     if name.endswith("_seconds"):
         yield f"# UNIT jobmon_{name} seconds"
     for labels, value in samples:
         if value is not None and math.isfinite(value):
-            yield f"jobmon_{name}{{{labels}}} {round(value, 3):.15g}"
+            yield f"jobmon_{name}{{{labels}}} {max(round(value, 3), 0):.15g}"
 
 
 def _label(name: str, value: str) -> str:
     """A label with its value escaped. That has no line's end: title() has taken it out."""
     shown = unmistakable(title(value, NAME_LENGTH), value)
     return name + '="' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _positive(seconds: float | None) -> float | None:
-    return None if seconds is None else max(seconds, 0)

@@ -96,7 +96,10 @@ BEGIN
 END
 $do$
 """
-USELESS_ALONE = {"--targets", "--submit", "--per-job", "--service-name", "--ca-cert", "--cert", "--key", "--output"}
+USELESS_ALONE = {
+    *("--targets", "--submit", "--per-job", "--service-name"),
+    *("--ca-cert", "--cert", "--key", "--output", "--output-file"),
+}
 """Options of the plugin that want others, or exclude how it connects here."""
 HOSTILE = "search_path = postgres, public, pg_catalog"
 
@@ -239,7 +242,8 @@ def _status(argv: list[str]) -> int:
 
 def test_no_option_of_the_plugin_runs_a_look_alike(trapped: Database, values: dict[str, str]) -> None:
     before = sprung(trapped.server)
-    many = [["--targets", values["FILE"], *more] for more in ([], ["--per-job", "-vv"], ["--output", "json"])]
+    ways = ("", "--per-job -vv", "--output json", "--output openmetrics")
+    many = [["--targets", values["FILE"], *way.split()] for way in ways]
     statuses = []
     for line in [*command_lines("check_jobmon", trapped.options, values), *many]:
         given = ["here" if line[number - 1] == "--service" else word for number, word in enumerate(line)]

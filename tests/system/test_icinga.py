@@ -193,7 +193,7 @@ def test_each_argument_in_contrib_has_a_description() -> None:
 
 def test_each_option_of_the_plugin_can_be_set() -> None:
     contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
-    arguments = {*re.findall(r'^    "(-[^"]+)" = \{', contrib, re.M), "-v", "-h", "-V", "--output"}
+    arguments = {*re.findall(r'^    "(-[^"]+)" = \{', contrib, re.M), "-v", "-h", "-V", "--output", "-o"}
     options = re.findall(r"^  (-.*?)(?:  |$)", run_module("check_jobmon", "--help").stdout, re.M)
     assert len(options) > 10
     for option in options:

@@ -114,6 +114,10 @@ def test_every_program_answers_in_bounded_memory(
     targets.write_text(f"hosts: {{here: {{{place}}}}}\n")
     ended = run(tmp_path, "check_jobmon", "--targets", str(targets), "--per-job", "--output", "json")
     assert (ended.status, ended.errors, ended.peak < MOST) == (2, "", True), (ended.peak, ended.output[:300])
+    ended = run(tmp_path, "check_jobmon", "--targets", str(targets), "--output", "openmetrics")
+    assert (ended.status, ended.errors, ended.peak < MOST) == (0, "", True), (ended.peak, ended.output[:300])
+    alerting = ('jobmon_job_state{job="VICTIM",target="here"} 2\n', 'jobmon_up{target="here"} 0\n')
+    assert any(line in ended.output for line in alerting)
     code, text = session.execute(
         "SELECT alert_code, left(alert_text, 20000000) FROM jobmon.check_job_status()"
     ).fetchone() or (0, "")

@@ -9,6 +9,7 @@ import pytest
 from check_jobmon.ctl import dispatch
 from check_jobmon.plugin import cli
 from tests.database import Database, run_module, value
+from tests.plugin.targets.test_openmetrics import parsed
 
 ODD = {
     "timestamp with time zone": ("infinity", "-infinity", "294276-12-31", "4714-11-24 BC"),
@@ -91,6 +92,9 @@ def test_one_odd_row_hides_no_other_job(
             assert "VICTIM missing, no run has ever completed" in plugin, (change, plugin)
             assert "a bug" not in plugin + long, change
             assert "VICTIM" in json.dumps(json.loads(many.stdout, parse_constant=no_json)), change
+            metrics = run_module("check_jobmon", "--targets", str(targets), "--output", "openmetrics")
+            states = parsed(metrics.stdout)["jobmon_job_state"]
+            assert states[frozenset({("job", "VICTIM"), ("target", "here")})] == 2, (change, metrics)
             told = answers(database, capfd, *READERS)
             assert "VICTIM" in told[0], change
             for line in READERS:
