@@ -136,6 +136,7 @@ SLOW = (
     "ctl/test_targets.py",
     "ctl/test_time_limit.py",
     "ctl/test_time_zone.py",
+    "ctl/test_waiting.py",
     "ctl/test_watch.py",
     "ctl/test_who_may_what.py",
     "demo",

@@ -9,6 +9,7 @@ from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, in_session
+from check_jobmon.ctl.waiting import waiting
 from check_jobmon.schema.install import bootstrap
 from check_jobmon.schema.rights import superuser_sql
 from check_jobmon.text import clean
@@ -37,7 +38,8 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
         if arguments.print_superuser_sql:
             print(superuser_sql(session, schema, with_roles=not arguments.no_roles))
             return 0
-        report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
+        with waiting(lambda: f"installing or upgrading schema {schema}: a large log takes time"):
+            report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
     except psycopg.Error as error:
         raise CommandFailed(one_line(error)) from None
     if report.changed or report.schedules or not arguments.quiet:

@@ -15,6 +15,7 @@ from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
+from check_jobmon.ctl.waiting import silently
 from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted, heading
 
@@ -92,7 +93,7 @@ def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, quiet: boo
         limits += "SET LOCAL transaction_timeout = 0;"
     call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
     total = log.rows(COUNT, before)[0][0]
-    with _stopped_by_signals() as stop, _progress(total, quiet) as show_progress:
+    with _stopped_by_signals() as stop, silently(), _progress(total, quiet) as show_progress:
         with ThreadPoolExecutor(1) as pool:
             cleared = pool.submit(clearing.rows, call, interval, write=True)
             try:

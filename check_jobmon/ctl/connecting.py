@@ -11,10 +11,11 @@ from psycopg import errors
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
-from check_jobmon.config.hosts import locate
+from check_jobmon.config.hosts import locate, place
 from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
 from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Rows, Session
 from check_jobmon.ctl.arguments import print_error
+from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire
 from check_jobmon.judging.job_log import Inquiry
@@ -39,6 +40,17 @@ FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable
 """Exceptions whose text is the line to print."""
 
 
+class _PatientSession(Session):
+    """A session that says what it waits for."""
+
+    waits_for = ""
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        with waiting(lambda: self.waits_for), super()._limited():
+            yield
+
+
 @contextlib.contextmanager
 def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[tuple[Session, str]]:
     """A session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
@@ -46,7 +58,9 @@ def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> It
     Raises one of FAILURES, also for an error of the server's in the block.
     """
     location = locate(arguments, hosts)
-    with Session({"application_name": "jobmonctl", **location.parameters}, arguments.timeout).connect() as session:
+    session = _PatientSession({"application_name": "jobmonctl", **location.parameters}, arguments.timeout)
+    session.waits_for = f"waiting for {place(arguments)} to answer"
+    with session.connect():
         try:
             yield session, location.schema
         except psycopg.Error as error:

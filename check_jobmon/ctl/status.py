@@ -25,6 +25,7 @@ from check_jobmon.ctl.targets import (
     hosted,
     over_job_logs,
 )
+from check_jobmon.ctl.waiting import silently
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.text import duration
 
@@ -118,7 +119,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         return 1
     with contextlib.suppress(KeyboardInterrupt):
         if usable():
-            with Screen(first, arguments.wide) as screen:
+            with silently(), Screen(first, arguments.wide) as screen:
                 while True:
                     time.sleep(arguments.watch)
                     screen.show(next(looks))

@@ -46,6 +46,8 @@ MISSING = "missing"
 Send = Callable[[int | str, object], None]
 """Sends an object from a child process, under a key."""
 
+Sent = tuple[int | str, Any]
+
 
 class _NoResults(Exception):
     """There is nothing to report but its argument, a Result."""
@@ -149,11 +151,15 @@ def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started
 
 
 def sent_by(
-    work: Callable[[Send], None], seconds: float, late: Callable[[str], Result], verbose: int
+    work: Callable[[Send], None],
+    seconds: float,
+    late: Callable[[str], Result],
+    verbose: int,
+    watched: Callable[[Iterator[Sent]], Iterable[Sent]] = iter,
 ) -> tuple[dict[int | str, Any], Result, str]:
     """Run `work` in a child process. Returns what it sent, why the rest is missing, and its standard error.
 
-    `late` gives the reason if the time is over, from the stage that the work was in.
+    `late` gives the reason if the time is over, from the stage that the work was in. What is sent goes through `watched`.
     """
     one_at_a_time = threading.Lock()
 
@@ -171,7 +177,7 @@ def sent_by(
         except Exception as error:
             send(MISSING, unexpected(error, verbose))
 
-    outcome = within(seconds, child, lambda pipe: dict(_received(pipe)))
+    outcome = within(seconds, child, lambda pipe: dict(watched(_received(pipe))))
     found = outcome.answer
     stage = found.pop(STAGE, "")
     died = failed(UNKNOWN, outcome.death or "a child process ended without a result: please report it")
@@ -179,7 +185,7 @@ def sent_by(
     return found, missing, barless(clean(outcome.stderr, 500))
 
 
-def _received(pipe: BinaryIO) -> Iterator[tuple[int | str, Any]]:
+def _received(pipe: BinaryIO) -> Iterator[Sent]:
     """What a child sends. An incomplete last object (the child was killed) is ignored."""
     with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
