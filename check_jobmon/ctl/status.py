@@ -14,7 +14,6 @@ from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.ctl.screen import Screen, usable
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
     Answers,
@@ -104,6 +103,8 @@ def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Lo
 
 def _watch(arguments: argparse.Namespace) -> int:
     """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C or q."""
+    from check_jobmon.ctl.screen import Screen, usable
+
     looks = _looks(arguments)
     try:
         first = next(looks)

@@ -23,8 +23,6 @@ from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging.result import SERVER_SHARE, Result, failed, unanswered
 from check_jobmon.judging.selection import UnknownJob
-from check_jobmon.plugin.deadline import STOPPING, Terminated
-from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
 from check_jobmon.text import clean, counted, title
 
 T = TypeVar("T")
@@ -36,8 +34,8 @@ class Unanswered(str):
     """Why a host could not be asked, in one line."""
 
 
-class _Unknown(str):
-    """A host's answer if it has no job of the name that was given: what it says then."""
+class _Unknown(Unanswered):
+    """What a host says if it has no job of the name that was given."""
 
 
 Answers: TypeAlias = list[tuple[str, T | Unanswered]]
@@ -80,8 +78,10 @@ def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
 def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     """What the job logs of --targets answer. Raises one of FAILURES if the file is wrong or no host knows the job.
 
-    Hosts that don't know the job are left out. The whole takes `arguments.timeout` seconds at most.
+    Hosts that don't know the job are left out if one knows it. The whole takes `arguments.timeout` seconds at most.
     """
+    from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
+
     started = time.monotonic()
     for name in ("service", "config", "conninfo"):
         if getattr(arguments, name):
@@ -123,11 +123,13 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     known = [(host, it) for host, it in answers if not isinstance(it, _Unknown)]
     if not known:
         raise CommandFailed(f"{title(answers[0][0])}: {answers[0][1]}")
-    return known
+    return known if answered(known) else answers
 
 
 def _uninterrupted(work: Callable[[], T]) -> T:
     """As `work`, which sets handlers of signals. On SIGINT it raises KeyboardInterrupt, on others it ends as they have it."""
+    from check_jobmon.plugin.deadline import STOPPING, Terminated
+
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         return work()
