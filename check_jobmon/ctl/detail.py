@@ -7,7 +7,7 @@ from typing import Any
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json, show_title
+from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json, show_title
 from check_jobmon.text import heading, without_zone
 
 FAILED = "!!"
@@ -92,17 +92,9 @@ def timeline(run: Run, logged: list[Step]) -> Table:
             step.message or "",
         )
         rows.append(Row(cells, (step.alert_code or run.code) if bad else None))
-    columns = (
-        Column(""),
-        Column("STEP", 2, right=True),
-        Column("AT", 4, right=True),
-        Column("TOOK", 1, right=True),
-        Column("TIMELINE", 5, least=WIDTH // 2, bar=True),
-        Column("STATUS", 3),
-        Column("ACTION", least=NAME),
-        Column("MESSAGE", least=PROSE),
-    )
-    return Table(columns, rows)
+    columns = ("", "STEP", "AT", "TOOK", "TIMELINE", "STATUS", "ACTION", "MESSAGE")
+    cut = {"TIMELINE": WIDTH // 2, "ACTION": NAME, "MESSAGE": PROSE}
+    return Table(columns, rows, (0, 2, 4, 1, 5, 3, 0, 0), cut, ("TIMELINE",), ("STEP", "AT", "TOOK"))
 
 
 def bar(offset: float, seconds: float, whole: float) -> str:

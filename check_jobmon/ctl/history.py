@@ -3,7 +3,7 @@
 import statistics
 
 from check_jobmon.ctl.run_queries import Run, duration_text
-from check_jobmon.ctl.table import Column, Row, Table
+from check_jobmon.ctl.table import Row, Table
 from check_jobmon.text import heading, without_zone
 
 WIDTH = 30
@@ -17,14 +17,9 @@ def chart(found: list[Run], zone: str) -> Table:
         Row((str(run.job_id), without_zone(run.start_time), run.word, run.duration_text, _bar(run, longest)), run.code)
         for run in found
     ]
-    columns = (
-        Column("JOB_ID", 1, right=True),
-        Column(heading("STARTED", zone)),
-        Column("STATUS", 2),
-        Column("TOOK", right=True),
-        Column("DURATION", least=WIDTH // 2, bar=True),
-    )
-    return Table(columns, rows, _summary(found))
+    columns = ("JOB_ID", heading("STARTED", zone), "STATUS", "TOOK", "DURATION")
+    cut = {"DURATION": WIDTH // 2}
+    return Table(columns, rows, (1, 0, 2, 0, 0), cut, ("DURATION",), ("JOB_ID", "TOOK"), _summary(found))
 
 
 def _summary(found: list[Run]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table
+from check_jobmon.ctl.table import NAME, PROSE, Row, Table
 from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import duration, heading, without_zone
@@ -125,21 +125,13 @@ def steps(log: JobLog, run: Run) -> tuple[list[Step], bool]:
 
 def table(found: list[Run], zone: str) -> Table:
     """Runs as a table. `zone` is the time zone of their times, for the table's head."""
-    columns = (
-        Column("JOB_ID", right=True),
-        Column("JOB", least=NAME),
-        Column(heading("STARTED", zone), 2),
-        Column("TOOK", 3, right=True),
-        Column("STATUS", 1),
-        Column("OWNER", 5),
-        Column("PID", 4, right=True),
-        Column("WHY", least=PROSE),
-    )
+    columns = ("JOB_ID", "JOB", heading("STARTED", zone), "TOOK", "STATUS", "OWNER", "PID", "WHY")
     rows = []
     for r in found:
         what = (without_zone(r.start_time), r.duration_text, r.word, r.owner, str(r.pid), r.why)
         rows.append(Row((str(r.job_id), r.job_name, *what), r.code))
-    return Table(columns, rows)
+    cut = {"JOB": NAME, "WHY": PROSE}
+    return Table(columns, rows, (0, 0, 2, 3, 1, 5, 4, 0), cut, right=("JOB_ID", "TOOK", "PID"))
 
 
 def duration_text(seconds: float | None) -> str:

@@ -214,7 +214,7 @@ def _deliver(arguments: argparse.Namespace) -> int:
 
 def _list_spool(spool: "Spool", wide: bool) -> int:
     """Print the runs that wait in the spool, and the files that were set aside."""
-    from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show
+    from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show
     from check_jobmon.recording.past_run import PastRun
 
     if refusal := spool.refusal():
@@ -228,8 +228,8 @@ def _list_spool(spool: "Spool", wide: bool) -> int:
     ]
     rows += [Row(("-", "-", f"set aside: {why}", str(path))) for path, why in spool.refused()]
     if rows:
-        columns = (Column("JOB", least=NAME), Column("STARTED (UTC)", 1), Column("WHY", least=PROSE), Column("FILE", 2))
-        show(Table(columns, rows), wide)
+        columns = ("JOB", "STARTED (UTC)", "WHY", "FILE")
+        show(Table(columns, rows, (0, 1, 0, 2), {"JOB": NAME, "WHY": PROSE}), wide)
     else:
         print(f"nothing is in {clean(str(spool.folder))}")
     return 0

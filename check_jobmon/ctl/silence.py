@@ -10,7 +10,7 @@ from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
+from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
 from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
@@ -131,17 +131,10 @@ def _list(answers: Answers[tuple[list[Silence], str]], arguments: argparse.Names
     elif not pairs and len(answered(answers)) == len(answers):
         print("nobody has ever silenced a job" if arguments.all else "no job is silenced, and no silence is planned")
     else:
-        columns = (
-            Column("ID", right=True),
-            Column("JOBS", 4, right=True),
-            Column("PATTERN", least=NAME),
-            Column("STATE", 3),
-            Column(heading("FROM", zone), 5),
-            Column("UNTIL", 1),
-            Column("BY", 2),
-            Column("REASON", least=PROSE),
-        )
-        table = Table(columns, [Row(silence.cells) for _, silence in pairs])
+        columns = ("ID", "JOBS", "PATTERN", "STATE", heading("FROM", zone), "UNTIL", "BY", "REASON")
+        rows = [Row(silence.cells) for _, silence in pairs]
+        cut = {"PATTERN": NAME, "REASON": PROSE}
+        table = Table(columns, rows, (0, 4, 0, 3, 5, 1, 2, 0), cut, right=("ID", "JOBS"))
         show(hosted(table, [host for host, _ in pairs], answers), arguments.wide)
 
 

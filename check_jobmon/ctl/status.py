@@ -14,8 +14,7 @@ from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
 from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.ctl.screen import Screen, usable
-from check_jobmon.ctl.table import NAME, PROSE, Column, Row, Table, show, show_json
+from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
     Answers,
     add_targets_argument,
@@ -29,15 +28,8 @@ from check_jobmon.ctl.waiting import silently
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.text import duration
 
-COLUMNS = (
-    Column("STATE"),
-    Column("JOB", least=NAME),
-    Column("LAST RUN", 3),
-    Column("AGE", 2, right=True),
-    Column("TOOK", 4, right=True),
-    Column("FAILURES", 1, right=True),
-    Column("REASON", least=PROSE),
-)
+COLUMNS = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
+RANKS = (0, 0, 3, 2, 4, 1, 0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +103,8 @@ def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Lo
 
 def _watch(arguments: argparse.Namespace) -> int:
     """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C or q."""
+    from check_jobmon.ctl.screen import Screen, usable
+
     looks = _looks(arguments)
     try:
         first = next(looks)
@@ -152,12 +146,9 @@ def table(answers: Answers[Look], problems: bool = False) -> Table:
     """The jobs as a table, or those with `problems`, under a line that counts them all."""
     looks = [look for _, look in answered(answers)]
     counts = Counter(_word(job, look.words) for look in looks for job in look.jobs if job.active)
-    known = dict.fromkeys(
-        w for look in looks for w in (look.words.critical, look.words.warning, look.words.unknown, look.words.ok)
-    )
-    counted = [
-        f"{counts[word]} {word}" for word in known if counts[word] or word not in {look.words.unknown for look in looks}
-    ]
+    known = dict.fromkeys(w for look in looks for w in (*reversed(look.words[1:3]), look.words.unknown, look.words.ok))
+    unknown = {look.words.unknown for look in looks}
+    counted = [f"{counts[word]} {word}" for word in known if counts[word] or word not in unknown]
     silent = len(answers) - len(looks)
     if silent:
         counted.insert(0, f"{silent} of {len(answers)} targets could not be asked")
@@ -170,7 +161,9 @@ def table(answers: Answers[Look], problems: bool = False) -> Table:
         cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
         rows.append(Row(cells, _code(job) if job.active else None))
     when = f" ({looks[0].time})" if looks else ""
-    return hosted(Table(COLUMNS, rows, ", ".join(counted) + when), [host for host, *_ in shown], answers)
+    cut, right = {"JOB": NAME, "REASON": PROSE}, ("AGE", "TOOK", "FAILURES")
+    made = Table(COLUMNS, rows, RANKS, cut, right=right, title=", ".join(counted) + when)
+    return hosted(made, [host for host, *_ in shown], answers)
 
 
 def _reason(job: Job, words: Words, zoned: bool) -> str:

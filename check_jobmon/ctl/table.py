@@ -4,7 +4,7 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,27 +15,11 @@ STYLES = {1: "green", 2: "yellow", 3: "bold red"}
 GAP = 2
 """Blanks between two columns."""
 NAME = 40
-"""The `least` of names: up to that they are whole as long as another column can be left out."""
+"""To what names are cut before a column is left out: so those that are no longer are whole as long as one can be."""
 PROSE = 20
-"""The `least` of reasons and messages."""
-
+"""To what reasons and messages are cut before a column is left out."""
 LITTLE = 8
 """To what a column is cut before a name is."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column, and what becomes of it on a terminal that is too narrow for all of them.
-
-    Those of the highest `rank` are left out first, those of rank 0 never. Before any is left out, cells are cut at their end
-    to `least` columns of the terminal (0: not at all); a `bar` is scaled instead. `right`: aligned to the right.
-    """
-
-    title: str
-    rank: int = 0
-    least: int = 0
-    right: bool = False
-    bar: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,10 +32,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What is printed under a `title`, which is one line."""
+    """What is printed under a `title`, and what becomes of its columns on a terminal that is too narrow for all of them.
 
-    columns: Sequence[Column]
+    Cells of the columns in `cut` may be cut at their end, to that many columns of the terminal; those in `bars` are scaled.
+    If that is not enough, the columns of the highest rank are left out first, those of rank 0 never. `right`: the columns
+    that are aligned to the right.
+    """
+
+    columns: Sequence[str]
     rows: Sequence[Row]
+    ranks: Sequence[int]
+    cut: Mapping[str, int]
+    bars: Collection[str] = ()
+    right: Collection[str] = ()
     title: str = ""
 
 
@@ -110,44 +103,42 @@ def show_json(rows: Iterable[dict[str, Any]]) -> None:
 def lines(table: Table, width: int = 0) -> list[tuple[str, str]]:
     r"""The table's lines with their styles, each row in one of at most so many columns of a terminal (0: any number).
 
-    >>> job = (Column("JOB"), Column("TOOK", 1, right=True), Column("WHY", least=2))
-    >>> made = Table(job, (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""), 2)))
+    >>> rows = (Row(("A\nB", "2s", "x|y")), Row(("LOAD", "10s", ""), 2))
+    >>> made = Table(("JOB", "TOOK", "WHY"), rows, (0, 1, 0), {"WHY": 2}, right=("TOOK",))
     >>> lines(made)
     [('JOB   TOOK  WHY', 'bold'), ('A B     2s  x|y', ''), ('LOAD   10s', 'yellow')]
     >>> [line for line, _ in lines(made, 8)]
     ['JOB   W…', 'A B   x…', 'LOAD']
     """
-    cells = [[column.title for column in table.columns], *([clean(cell) for cell in row.cells] for row in table.rows)]
+    cells = [[*table.columns], *([clean(cell) for cell in row.cells] for row in table.rows)]
     widths = [max(map(columns, those)) for those in zip(*cells, strict=True)]
-    room = _rooms(table.columns, widths, width) if width else dict(enumerate(widths))
-    fitted = [
-        [
-            _scaled(row[n], widths[n], fits) if table.columns[n].bar and number else cut_to_columns(row[n], fits)
-            for n, fits in room.items()
-        ]
-        for number, row in enumerate(cells)
-    ]
-    right = {place for place, n in enumerate(room) if table.columns[n].right}
+    room = _rooms(table, widths, width) if width else dict(enumerate(widths))
+    bars = {n for n, column in enumerate(table.columns) if column in table.bars}
+    fitted = [[cut_to_columns(table.columns[n], w) for n, w in room.items()]]
+    for row in cells[1:]:
+        fit = (_scaled(row[n], widths[n], w) if n in bars else cut_to_columns(row[n], w) for n, w in room.items())
+        fitted.append([*fit])
+    right = {place for place, n in enumerate(room) if table.columns[n] in table.right}
     styles = ["bold", *(STYLES.get(row.alert_code or 0, "") for row in table.rows)]
     title = [(clean(table.title), "")] if table.title else []
     return [*title, *zip(aligned(fitted, right), styles, strict=True)]
 
 
-def _rooms(all_columns: Sequence[Column], widths: Sequence[int], width: int) -> dict[int, int]:
+def _rooms(table: Table, widths: Sequence[int], width: int) -> dict[int, int]:
     """The columns that are shown, by number, and how much of the terminal's width each gets."""
-    pairs = zip(all_columns, widths, strict=True)
-    room = {n: min(natural, column.least or natural) for n, (column, natural) in enumerate(pairs)}
+    least = [table.cut.get(column, natural) for column, natural in zip(table.columns, widths, strict=True)]
+    room = {n: min(natural, least[n]) for n, natural in enumerate(widths)}
 
     def left() -> int:
         return width - sum(room.values()) - GAP * (len(room) - 1)
 
     while left() < 0:
-        last = max(room, key=lambda n: all_columns[n].rank)
-        if all_columns[last].rank:
+        last = max(room, key=lambda n: table.ranks[n])
+        if table.ranks[last]:
             del room[last]
         else:
             # a name is cut only if nothing else can be any longer
-            cut = max(room, key=lambda n: (all_columns[n].least != NAME and room[n] > LITTLE, room[n]))
+            cut = max(room, key=lambda n: (least[n] != NAME and room[n] > LITTLE, room[n]))
             if room[cut] == 1:
                 break
             room[cut] -= 1

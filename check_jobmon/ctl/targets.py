@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -19,12 +19,10 @@ from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking, Pinned
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected, reason_of
-from check_jobmon.ctl.table import NAME, Column, Row, Table
+from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging.result import SERVER_SHARE, Result, failed, unanswered
 from check_jobmon.judging.selection import UnknownJob
-from check_jobmon.plugin.deadline import STOPPING, Terminated
-from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, Sent, sent_by
 from check_jobmon.text import clean, counted, title
 
 T = TypeVar("T")
@@ -36,8 +34,8 @@ class Unanswered(str):
     """Why a host could not be asked, in one line."""
 
 
-class _Unknown(str):
-    """A host's answer if it has no job of the name that was given: what it says then."""
+class _Unknown(Unanswered):
+    """What a host says if it has no job of the name that was given."""
 
 
 Answers: TypeAlias = list[tuple[str, T | Unanswered]]
@@ -80,8 +78,10 @@ def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
 def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     """What the job logs of --targets answer. Raises one of FAILURES if the file is wrong or no host knows the job.
 
-    Hosts that don't know the job are left out. The whole takes `arguments.timeout` seconds at most.
+    Hosts that don't know the job are left out if one knows it. The whole takes `arguments.timeout` seconds at most.
     """
+    from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
+
     started = time.monotonic()
     for name in ("service", "config", "conninfo"):
         if getattr(arguments, name):
@@ -115,25 +115,21 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     def late(stage: str) -> Result:
         return failed(0, unanswered(arguments.timeout, stage, f"targets of {clean(arguments.targets, 100)}"))
 
-    heard: set[int | str] = set()
-
-    def watched(sent: Iterator[Sent]) -> Iterator[Sent]:
-        for key, found in sent:
-            heard.add(key)
-            yield key, found
-
+    heard: list[int | str] = []
     with waiting(lambda: f"{len(heard)} of {counted(len(hosts), 'target')} have answered"):
-        found, missing, _ = _uninterrupted(lambda: sent_by(work, seconds, late, 0, watched))
+        found, missing, _ = _uninterrupted(lambda: sent_by(work, seconds, late, 0, heard.append))
     answers: list[tuple[str, Any]] = [(host.name, found.get(number, missing)) for number, host in enumerate(hosts)]
     answers = [(host, Unanswered(it.summary) if isinstance(it, Result) else it) for host, it in answers]
     known = [(host, it) for host, it in answers if not isinstance(it, _Unknown)]
     if not known:
         raise CommandFailed(f"{title(answers[0][0])}: {answers[0][1]}")
-    return known
+    return known if answered(known) else answers
 
 
 def _uninterrupted(work: Callable[[], T]) -> T:
     """As `work`, which sets handlers of signals. On SIGINT it raises KeyboardInterrupt, on others it ends as they have it."""
+    from check_jobmon.plugin.deadline import STOPPING, Terminated
+
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         return work()
@@ -173,11 +169,12 @@ def hosted(table: Table, hosts: Sequence[str], answers: Answers[T]) -> Table:
     if [host for host, _ in answers] == [""]:
         return table
     silent = [(host, found) for host, found in answers if isinstance(found, Unanswered)]
-    state = next(n for n, column in enumerate(table.columns) if column.title in ("STATE", "STATUS"))
+    state = next(n for n, column in enumerate(table.columns) if column in ("STATE", "STATUS"))
     dashes = ["-"] * (len(table.columns) - 1)
     rows = [Row((host, *dashes[:state], "UNKNOWN", *dashes[state + 1 :], reason), 3) for host, reason in silent]
     rows += [Row((host, *row.cells), row.alert_code) for host, row in zip(hosts, table.rows, strict=True)]
-    return replace(table, columns=(Column("HOST", least=NAME), *table.columns), rows=rows)
+    cut = {"HOST": NAME, **table.cut}
+    return replace(table, columns=("HOST", *table.columns), ranks=(0, *table.ranks), rows=rows, cut=cut)
 
 
 def host_objects(objects: Iterable[tuple[str, dict[str, Any]]], answers: Answers[T]) -> list[dict[str, Any]]:

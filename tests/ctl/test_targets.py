@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from check_jobmon.ctl import dispatch
 from tests.ctl.prompt import SCRIPT, a_run, on_terminal
-from tests.database import Database, Output, run_module
+from tests.database import Database, Output, run_module, until
 from tests.parsers import leaves
 from tests.plugin.targets.conftest import Targets
 from tests.plugin.targets.conftest import targets as targets
@@ -112,6 +113,30 @@ def test_a_job_that_one_target_has_is_found_and_one_that_none_has_is_named(
         session.execute("DROP DATABASE other_one WITH (FORCE)")
 
 
+def test_a_mistyped_name_is_said_beside_the_targets_that_do_not_answer(
+    database: Database, session: psycopg.Connection, targets: Targets
+) -> None:
+    a_run(session, "etl")
+    file = targets({"a": database.parameters, "gone": {"host": "127.0.0.1", "port": 1}})
+    output = ctl("status", "--targets", file, "-j", "elt")
+    assert output.status == 1
+    assert [line.split()[0] for line in output.stdout.splitlines()[2:]] == ["a", "gone"]
+    assert 'did you mean "ETL"?' in output.stdout
+
+
+def test_all_times_are_in_one_zone(database: Database, session: psycopg.Connection, targets: Targets) -> None:
+    a_run(session, "etl", end="fail_job(%s)")
+    session.execute(f"ALTER DATABASE {database.name} SET timezone = 'America/New_York'".encode())
+    file = targets({"a": database.parameters})
+    for options, environment, zone in (
+        ([], {"TZ": "Asia/Kolkata"}, "Asia/Kolkata"),
+        (["--utc"], {"TZ": "Asia/Kolkata"}, "UTC"),
+        ([], {"TZ": "Asia/Kolkata", "PGTZ": "Europe/Berlin"}, "Europe/Berlin"),
+    ):
+        head = ctl("failed", "--targets", file, *options, **environment).stdout.splitlines()[0]
+        assert f"STARTED ({zone})" in head
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_cannot_be_is_one_line(database: Database, targets: Targets, tmp_path: Path, command: str) -> None:
     file = targets({"a": database.parameters})
@@ -159,6 +184,19 @@ def test_ctrl_c_ends_it_at_once(database: Database, targets: Targets, silent: in
         terminal.insist("\x03", "interrupted")
         assert terminal.end() == 1
         assert terminal.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("watching", [False, True])
+def test_sigterm_leaves_nothing_behind(targets: Targets, silent: int, listener: socket.socket, watching: bool) -> None:
+    file = targets({"s": {"host": "127.0.0.1", "port": silent}})
+    words = [str(SCRIPT), "status", "--targets", file, *(["--watch"] if watching else [])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        with listener.accept()[0] as connection:
+            process.terminate()
+            assert process.wait(30) == -signal.SIGTERM
+            # the child's end
+            until(lambda: not connection.recv(4096))
+        assert process.communicate()[0] == b""
 
 
 def test_names_are_no_markup(database: Database, session: psycopg.Connection, targets: Targets) -> None:

@@ -46,8 +46,6 @@ MISSING = "missing"
 Send = Callable[[int | str, object], None]
 """Sends an object from a child process, under a key."""
 
-Sent = tuple[int | str, Any]
-
 
 class _NoResults(Exception):
     """There is nothing to report but its argument, a Result."""
@@ -155,11 +153,11 @@ def sent_by(
     seconds: float,
     late: Callable[[str], Result],
     verbose: int,
-    watched: Callable[[Iterator[Sent]], Iterable[Sent]] = iter,
+    on_received: Callable[[int | str], None] = lambda _: None,
 ) -> tuple[dict[int | str, Any], Result, str]:
     """Run `work` in a child process. Returns what it sent, why the rest is missing, and its standard error.
 
-    `late` gives the reason if the time is over, from the stage that the work was in. What is sent goes through `watched`.
+    `late` gives the reason if the time is over, from the stage that the work was in. `on_received` is called with each key.
     """
     one_at_a_time = threading.Lock()
 
@@ -177,7 +175,7 @@ def sent_by(
         except Exception as error:
             send(MISSING, unexpected(error, verbose))
 
-    outcome = within(seconds, child, lambda pipe: dict(watched(_received(pipe))))
+    outcome = within(seconds, child, lambda pipe: dict(_received(pipe, on_received)))
     found = outcome.answer
     stage = found.pop(STAGE, "")
     died = failed(UNKNOWN, outcome.death or "a child process ended without a result: please report it")
@@ -185,8 +183,10 @@ def sent_by(
     return found, missing, barless(clean(outcome.stderr, 500))
 
 
-def _received(pipe: BinaryIO) -> Iterator[Sent]:
+def _received(pipe: BinaryIO, on_received: Callable[[int | str], None]) -> Iterator[tuple[int | str, Any]]:
     """What a child sends. An incomplete last object (the child was killed) is ignored."""
     with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
-            yield pickle.load(pipe)
+            key, found = pickle.load(pipe)
+            on_received(key)
+            yield key, found
