@@ -149,11 +149,9 @@ class JobLog:
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     def judged(self, patterns: Sequence[str] = ()) -> tuple[Result, MonitoredJobs]:
-        """The same, and what the plugin says: without patterns, it looks at jobs that are configured, failing or open."""
+        """The same, and what the plugin says with -v."""
         found = self.judge(patterns)
-        jobs = [j for j in found.jobs if patterns or j.configured or j.failures or j.alive_job_id or j.crashed_job_id]
-        watched = MonitoredJobs(jobs, found.words, {})
-        return judged(self._inquiry(), watched, 0, "warning", "none", True), found
+        return judged(self._inquiry(), found, 1, "warning", "none", True), found
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))

@@ -205,6 +205,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "SCHEMA": "jobmon",
         "ZONE": "Europe/Berlin",
         "AGE": "60d",
+        "PATH": str(tmp_path / "jobs.html"),
     }
 
 

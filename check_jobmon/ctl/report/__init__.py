@@ -12,7 +12,7 @@ from check_jobmon.ctl.report.page import page, templates
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the file to write, replaced once the new one is complete; - is standard output"
-    option(parser, "-o --output FILE", text, path, required=True)
+    option(parser, "-o --output PATH", text, path, required=True)
     option(parser, "--since INTERVAL", "how long ago the timeline begins (default: 7d)", age, default=age("7d"))
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])

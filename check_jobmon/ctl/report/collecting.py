@@ -185,7 +185,7 @@ class _Queries:
 
     def __init__(self, log: JobLog, seconds: float) -> None:
         self.log, self.seconds = log, seconds
-        clock = "SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI TZ')"
+        clock = "SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')"
         self.until, self.now = log.rows(clock)[0]
         self.values = {
             "until": f"to_timestamp({self.until!r})",

@@ -35,6 +35,7 @@ def templates() -> Any:
         "took": duration_text,
         "duration": duration,
         "time": without_zone,
+        "unzoned": _unzoned,
         "cut": cut,
     }
     return made
@@ -70,6 +71,11 @@ def _text(name: str) -> str:
 def _clean(text: object, length: int = 0) -> str:
     """A text of others, made harmless; nothing for None."""
     return "" if text is None else clean(str(text), length)
+
+
+def _unzoned(time: str) -> str:
+    """A time whose last word is its zone, without it."""
+    return time.rpartition(" ")[0]
 
 
 def _hash(text: str) -> str:
