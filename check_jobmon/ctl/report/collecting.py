@@ -1,5 +1,6 @@
 """What the report shows of one job log: the judged jobs, their runs in a window, when they were missing. Draws nothing."""
 
+from collections import namedtuple
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -10,78 +11,20 @@ from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
 
-FEW, MANY = 1000, 10_000
-"""Slots of the window in which runs are drawn as one, if there are many runs, or few."""
-MOST = 4000
-"""Runs up to which they are few; also how many open runs are read."""
-WORST_FIRST = (2, 1, 3, 0)
-"""Exit statuses in the order in which the plugin has them."""
+FEW, MANY, MOST = 1000, 10_000, 4000
+"""Slots of the window in which runs are drawn as one, if there are many runs, or few; and from how many on they are many."""
 ROOM = 200
 """Failures that are shown with their steps, in all, and how many characters of each: fewer if there are more jobs."""
+WORST_FIRST = (2, 1, 3, 0)
+"""Exit statuses in the order in which the plugin has them."""
 
-
-class Slot(NamedTuple):
-    """The runs of a job that began in one slot of time: slots.sql. Times are in seconds since the window began."""
-
-    began: float
-    ended: float
-    runs: int
-    failures: int
-    alert_code: int
-    longest: float | None
-    job_id: int
-    started: str
-    slots: int
-
-
-class Gap(NamedTuple):
-    """A time in which a job was missing: gaps.sql. `until` is empty if it still is."""
-
-    began: float
-    ended: float
-    due: str
-    until: str
-
-
-class Start(NamedTuple):
-    """How many runs began in an hour of a day of the week, from Monday as 0."""
-
-    day: int
-    hour: int
-    runs: int
-    failures: int
-
-
-class Figures(NamedTuple):
-    """figures.sql, without the job's number."""
-
-    runs: int = 0
-    failures: int = 0
-    median: float | None = None
-    usual_limit: float | None = None
-    warn_duration: float | None = None
-    error_duration: float | None = None
-    min_duration: float | None = None
-
-
-class Step(NamedTuple):
-    """A step of a run that failed."""
-
-    action: str
-    status: str | None
-    alert_code: int | None
-    seconds: float | None
-    message: str | None
-
-
-class Tick(NamedTuple):
-    """A line of the timeline, and the night around it."""
-
-    at: float
-    label: str
-    time: str
-    dusk: float
-    dawn: float
+# The rows of the queries in this folder, without the jobs' numbers. Times and durations are in seconds, since the window began.
+Slot = namedtuple("Slot", "began ended runs failures alert_code longest job_id started slots")
+Gap = namedtuple("Gap", "began ended due until")
+Start = namedtuple("Start", "day hour runs failures")
+Figures = namedtuple("Figures", "runs failures median usual_limit warn_duration error_duration min_duration")
+Step = namedtuple("Step", "action status alert_code seconds message")
+Tick = namedtuple("Tick", "at label time dusk dawn")
 
 
 class Shown(NamedTuple):
@@ -99,8 +42,8 @@ class Shown(NamedTuple):
 
 
 class Log(NamedTuple):
-    """One job log, judged; or why it couldn't be: `problem`. `state` is the exit status of the plugin. `seconds` and `ticks` are
-    the window's length and lines, `until` its end in seconds since 1970, `now` the same for people, with the zone.
+    """One job log, judged; if it couldn't be, without jobs: `first_line` has the reason. `state` is the exit status of the
+    plugin; `seconds` and `ticks` are the window's length and lines, `until` is its end in seconds since 1970, `now` for people.
     """
 
     host: str
@@ -113,62 +56,50 @@ class Log(NamedTuple):
     now: str = ""
     zone: str = ""
     ticks: Sequence[Tick] = ()
-    problem: bool = False
 
 
-def collect(log: JobLog, host: str, patterns: Sequence[str], seconds: float, names: int = 1) -> Log:
-    """Read all of it. `names`: how many logs share the page. Raises one of connecting.FAILURES, and psycopg's errors."""
+def collect(log: JobLog, host: str, patterns: Sequence[str], seconds: float, logs: int = 1) -> Log:
+    """Read all of it. `logs`: how many share the page. Raises one of connecting.FAILURES, and psycopg's errors."""
     result, found = log.judged(patterns)
     query = _Queries(log, seconds)
     states = {one.job.name: one.state for one in result.jobs}
     jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
     asked = [job.name for job in jobs]
-    room = max(1, min(5, ROOM // (len(jobs) * names or 1)))
-    slots = query.by_job("slots", asked, few=str(FEW), many=str(MANY), most=str(MOST))
+    room = max(1, min(5, ROOM // (len(jobs) * logs or 1)))
+    slots = query.by_job("slots", asked)
     starts = query.by_job("starts", asked)
-    gaps = query.by_job("gaps", asked, probe=str(log.version >= CALENDAR).lower(), few=str(FEW))
+    gaps = query.by_job("gaps", asked)
     figures = query.by_job("figures", asked)
-    opened: dict[str, list[Run]] = {}
-    for run in runs(log, query.text("open_runs", most=str(MOST)), asked):
-        opened.setdefault(run.job_name, []).append(run)
-    failed: dict[str, list[Run]] = {}
-    for run in runs(log, query.text("last_failures", room=str(room)), asked):
-        failed.setdefault(run.job_name, []).append(run)
+    opened = _by_name(runs(log, query.text("open_runs"), asked))
+    failed = _by_name(runs(log, query.text("last_failures", room=str(room)), asked))
     steps: dict[int, list[Step]] = {}
-    ids = [run.job_id for found_runs in failed.values() for run in found_runs]
+    ids = [run.job_id for some in failed.values() for run in some]
     for row in log.rows(sql_file("ctl/report/steps_of_runs.sql"), ROOM * room, ids, 2 * room - 1) if ids else ():
         steps.setdefault(row[0], []).append(Step(*row[1:]))
-    shown = []
-    for number, job in enumerate(jobs, 1):
-        name = job.name[:500]
-        shown.append(
-            Shown(
-                job,
-                states.get(job.name, 0) if job.active else None,
-                job.reason(found.words, 500, whole=True, zoned=False) if job.active else "not watched: active is false",
-                Figures(*figures[number][0]) if number in figures else Figures(),
-                [Slot(*row) for row in slots.get(number, ())],
-                [Start(*row) for row in starts.get(number, ())],
-                [*(Gap(*row) for row in gaps.get(number, ())), *_gap_until_now(job, seconds)],
-                opened.get(name, ()),
-                [
-                    (run, steps.get(run.job_id, ()))
-                    for run in sorted(failed.get(name, ()), key=attrgetter("start_time"), reverse=True)
-                ],
-            )
+    shown = [
+        Shown(
+            job,
+            states.get(job.name, 0) if job.active else None,
+            job.reason(found.words, 500, whole=True, zoned=False) if job.active else "not watched: active is false",
+            Figures(*figures[number][0]),
+            [Slot(*row) for row in slots.get(number, ())],
+            [Start(*row) for row in starts.get(number, ())],
+            [*(Gap(*row) for row in gaps.get(number, ())), *_gap_until_now(job, seconds)],
+            opened.get(job.name[:500], ()),
+            [(run, steps.get(run.job_id, ())) for run in failed.get(job.name[:500], ())],
         )
-    return Log(
-        host,
-        result.state,
-        result.first_line,
-        found.words,
-        shown,
-        seconds,
-        query.until,
-        query.now,
-        log.session.zone,
-        query.ticks(),
-    )
+        for number, job in enumerate(jobs, 1)
+    ]
+    when = (seconds, query.until, query.now, log.session.zone)
+    return Log(host, result.state, result.first_line, found.words, shown, *when, query.ticks())
+
+
+def _by_name(found: Sequence[Run]) -> dict[str, list[Run]]:
+    """By the jobs' names, each the newest first."""
+    named: dict[str, list[Run]] = {}
+    for run in sorted(found, key=attrgetter("start_time"), reverse=True):
+        named.setdefault(run.job_name, []).append(run)
+    return named
 
 
 def _gap_until_now(job: Job, seconds: float) -> list[Gap]:
@@ -188,42 +119,34 @@ class _Queries:
         clock = "SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')"
         self.until, self.now = log.rows(clock)[0]
         self.values = {
-            "until": f"to_timestamp({self.until!r})",
-            "since": f"to_timestamp({self.until - seconds!r})",
-            "seconds": repr(seconds),
-            "window": sql_file("ctl/report/runs_in_window.sql"),
-            "config": sql_file("schema/config.sql"),
-            "usual_duration": sql_file("schema/usual_duration.sql"),
+            **{"until": f"to_timestamp({self.until!r})", "since": f"to_timestamp({self.until - seconds!r})"},
+            **{"seconds": repr(seconds), "few": str(FEW), "many": str(MANY), "most": str(MOST)},
+            "probe": str(log.version >= CALENDAR).lower(),
         }
 
     def text(self, name: str, **values: str) -> str:
         """A query, without what JobLog.rows fills in."""
-        query = sql_file(f"ctl/report/{name}.sql")
-        for part in ("window", "config", "usual_duration"):
-            query = query.replace(f"@{part}@", self.values[part])
+        query = sql_file(f"ctl/report/{name}.sql").replace("@window@", sql_file("ctl/report/runs_in_window.sql"))
+        for part in ("config", "usual_duration"):
+            query = query.replace(f"@{part}@", sql_file(f"schema/{part}.sql"))
         return fill(query, {**self.values, **values})
 
-    def by_job(self, name: str, asked: list[str], **values: str) -> dict[int, list[tuple[Any, ...]]]:
+    def by_job(self, name: str, asked: list[str]) -> dict[int, list[tuple[Any, ...]]]:
         """The rows by the jobs' numbers, without these."""
         found: dict[int, list[tuple[Any, ...]]] = {}
         # as the check has them: sorts of 100,000 runs go to disk otherwise
         settings = "SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
-        for row in self.log.rows(settings + self.text(name, **values), asked):
+        for row in self.log.rows(settings + self.text(name), asked):
             found.setdefault(row[0], []).append(row[1:])
         return found
 
     def ticks(self) -> list[Tick]:
-        """The lines: for each third hour, for each day, or for fewer days, so that their labels have room."""
+        """The lines: for some hours, for each day, or for fewer days, so that their labels have room."""
         days = self.seconds / 86400
-        if days <= 3:
-            asked = (
-                "HH24:MI",
-                "hour" if days <= 1 else "day",
-                "1 hour" if days <= 0.5 else "3 hours" if days <= 1 else "6 hours",
-            )
-        else:
-            asked = ("Dy DD Mon" if days <= 8 else "DD Mon", "day", f"{max(1, round(days / 31))} days")
         if days > 400:
-            asked = ("YYYY", "year", f"{max(1, round(days / 366 / 20))} years")
-        rows = self.log.rows(self.text("ticks"), *(asked[0], asked[1], asked[2]))
-        return [Tick(*row) for row in rows]
+            asked = "YYYY", "year", f"{max(1, round(days / 7000))} years"
+        elif days > 3:
+            asked = "Dy DD Mon" if days <= 8 else "DD Mon", "day", f"{max(1, round(days / 31))} days"
+        else:
+            asked = "HH24:MI", "hour" if days <= 1 else "day", f"{max(1, round(days * 3))} hours"
+        return [Tick(*row) for row in self.log.rows(self.text("ticks"), *asked)]

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import check_jobmon.ctl.report.drawing as drawing
 from check_jobmon.ctl.connecting import CommandFailed
-from check_jobmon.ctl.report import drawing
 from check_jobmon.ctl.report.collecting import FEW, MANY, Log
 from check_jobmon.ctl.run_queries import duration_text
-from check_jobmon.text import clean, cut, duration, title, without_zone
+from check_jobmon.text import clean, counted, cut, duration, title, without_zone
 
 FEW_JOBS = 60
 """Up to so many jobs, each mark in their charts has a title."""
@@ -37,6 +37,7 @@ def templates() -> Any:
         "time": without_zone,
         "unzoned": _unzoned,
         "cut": cut,
+        "counted": counted,
     }
     return made
 
