@@ -148,9 +148,9 @@ class JobLog:
         """As `judge`."""
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
-    def judged(self, patterns: Sequence[str] = ()) -> tuple[Result, MonitoredJobs]:
+    def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:
         """The same, and what the plugin says with -v."""
-        found = self.judge(patterns)
+        found = yield from self.judging(patterns)
         return judged(self._inquiry(), found, 1, "warning", "none", True), found
 
     def _inquiry(self) -> Inquiry:

@@ -13,7 +13,7 @@ import pytest
 
 from check_jobmon.ctl.report.drawing import TITLED
 from tests.ctl.prompt import a_run, jobmonctl, refusal
-from tests.database import Database, Output, value
+from tests.database import Database, Output, run_module, value
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{ 7 * 7 }}\u202egnp.exe\x1b[31m"
 PAST = """
@@ -262,3 +262,25 @@ def test_without_jinja_it_says_what_to_install_before_it_connects(tmp_path: Path
     )
     said = refusal(Output(done.returncode, done.stdout, done.stderr))
     assert said.startswith("jobmonctl report: Jinja2 is not installed: pip install 'check_jobmon[report]'")
+
+
+def test_many_databases_are_one_page_with_those_that_dont_answer(
+    database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    configure(session, "ETL")
+    a_run(session, "etl", ("load facts", "CRITICAL", "duplicate key"), end="fail_job(%s)")
+    place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
+    file = tmp_path / "hosts.yml"
+    file.write_text(f"hosts: {{one: {{{place}}}, two: {{{place}}}, gone: {{host: 127.0.0.1, port: 1, dbname: x}}}}\n")
+    output = run_module("check_jobmon.ctl", "report", "--targets", str(file), "-o", "-")
+    assert (output.status, output.stderr) == (1, "jobmonctl report: 1 of 3 targets could not be asked\n")
+    page = Page(output.stdout)
+    assert "Jobs of 3 databases" in page.text
+    assert "gone UNKNOWN: " in " ".join(page.text.split())
+    assert page.text.count("failed 1 time (load facts: duplicate key)") >= 4
+    ids = [found["id"] for tag, found in page.tags if tag == "div" and "id" in found]
+    assert ids == ["j0-0", "j1-0"]
+    assert {href[1:] for href in page.all("a", "href") if href.startswith("#j")} == {*ids}
+    only = run_module("check_jobmon.ctl", "report", "--targets", str(file), "-H", "o*", "-o", "-")
+    assert (only.status, only.stderr) == (0, "")
+    assert "Jobs of one" in Page(only.stdout).text

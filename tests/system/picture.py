@@ -1,6 +1,6 @@
 """Makes docs/report.png, the picture in README.rst: `python -m tests.system.picture`.
 
-It is the upper part of the page that `jobmonctl demo --report` writes, as Debian's Chromium shows it. Needs playwright, see .ci/run.
+It is the upper part of the page that `jobmonctl demo --report` writes, in Debian's Chromium. Needs playwright, see .ci/run.
 """
 
 import subprocess

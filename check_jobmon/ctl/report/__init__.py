@@ -4,10 +4,12 @@ import argparse
 
 from check_jobmon.config.connection_options import filled, option, path
 from check_jobmon.config.export import write_data
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, age, print_error
-from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
-from check_jobmon.ctl.report.collecting import Log, collect
+from check_jobmon.ctl.connecting import FAILURES, JobLog
+from check_jobmon.ctl.report.collecting import WORST_FIRST, Log, collecting
 from check_jobmon.ctl.report.page import page, templates
+from check_jobmon.ctl.targets import Answers, Unanswered, add_targets_argument, over_job_logs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,22 +19,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     some = "only this job, or the jobs that match this shell pattern; repeatable (default: all)"
     option(parser, "-j --job PATTERN", some, filled, action="append", default=[])
     add_session_arguments(parser)
+    add_targets_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect, and write the file. Nothing is asked if the page couldn't be made."""
     try:
-        made = templates()
-        log = _one(arguments)
-        write_data(arguments.output, page(made, [log], log.host, arguments.since))
+        arguments.templates = templates()
     except FAILURES as error:
         print_error(arguments, str(error))
         return 1
-    return 0
+    return over_job_logs(arguments, _asking, _write)
 
 
-def _one(arguments: argparse.Namespace) -> Log:
-    with connected(arguments) as (session, schema):
-        log = JobLog(session, schema, arguments.command)
-        host = arguments.host if arguments.host and "/" not in arguments.host else ""
-        return collect(log, f"{session.dbname} at {host}" if host else session.dbname, arguments.job, arguments.since)
+def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[Log]:
+    return collecting(log, arguments.job, arguments.since)
+
+
+def _write(answers: Answers[Log], arguments: argparse.Namespace) -> None:
+    logs = []
+    for host, found in answers:
+        if isinstance(found, Unanswered):
+            logs.append(Log(host, 3, f"UNKNOWN: {found}"))
+        else:
+            at = f" at {arguments.host}" if arguments.host and "/" not in arguments.host else ""
+            logs.append(found._replace(host=host or found.host + at))
+    logs.sort(key=lambda log: WORST_FIRST.index(log.state))
+    write_data(arguments.output, page(arguments.templates, logs, arguments.since))

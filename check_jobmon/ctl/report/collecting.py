@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.run_queries import Run, runs
 from check_jobmon.judging.job import Job, Words
@@ -58,23 +59,26 @@ class Log(NamedTuple):
     ticks: Sequence[Tick] = ()
 
 
-def collect(log: JobLog, host: str, patterns: Sequence[str], seconds: float, logs: int = 1) -> Log:
-    """Read all of it. `logs`: how many share the page. Raises one of connecting.FAILURES, and psycopg's errors."""
-    result, found = log.judged(patterns)
-    query = _Queries(log, seconds)
+def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
+    """Ask for all of it. Raises one of connecting.FAILURES, and psycopg's errors."""
+    result, found = yield from log.judged(patterns)
+    clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
+    until, now = clock[0]
+    query = _Queries(log, seconds, until)
     states = {one.job.name: one.state for one in result.jobs}
     jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
     asked = [job.name for job in jobs]
-    room = max(1, min(5, ROOM // (len(jobs) * logs or 1)))
-    slots = query.by_job("slots", asked)
-    starts = query.by_job("starts", asked)
-    gaps = query.by_job("gaps", asked)
-    figures = query.by_job("figures", asked)
-    opened = _by_name(runs(log, query.text("open_runs"), asked))
-    failed = _by_name(runs(log, query.text("last_failures", room=str(room)), asked))
+    room = max(1, min(5, ROOM // (len(jobs) or 1)))
+    slots = yield from query.by_job("slots", asked)
+    starts = yield from query.by_job("starts", asked)
+    gaps = yield from query.by_job("gaps", asked)
+    figures = yield from query.by_job("figures", asked)
+    opened = _by_name((yield from runs(log, query.text("open_runs"), asked)))
+    failed = _by_name((yield from runs(log, query.text("last_failures", room=str(room)), asked)))
     steps: dict[int, list[Step]] = {}
     ids = [run.job_id for some in failed.values() for run in some]
-    for row in log.rows(sql_file("ctl/report/steps_of_runs.sql"), ROOM * room, ids, 2 * room - 1) if ids else ():
+    steps_of_runs = sql_file("ctl/report/steps_of_runs.sql")
+    for row in (yield from log.asking(steps_of_runs, ROOM * room, ids, 2 * room - 1)) if ids else ():
         steps.setdefault(row[0], []).append(Step(*row[1:]))
     shown = [
         Shown(
@@ -90,8 +94,9 @@ def collect(log: JobLog, host: str, patterns: Sequence[str], seconds: float, log
         )
         for number, job in enumerate(jobs, 1)
     ]
-    when = (seconds, query.until, query.now, log.session.zone)
-    return Log(host, result.state, result.first_line, found.words, shown, *when, query.ticks())
+    ticks = yield from query.ticks()
+    said = (log.session.dbname, result.state, result.first_line, found.words)
+    return Log(*said, tuple(shown), seconds, until, now, log.session.zone, ticks)
 
 
 def _by_name(found: Sequence[Run]) -> dict[str, list[Run]]:
@@ -112,14 +117,12 @@ def _gap_until_now(job: Job, seconds: float) -> list[Gap]:
 
 
 class _Queries:
-    """The queries of this folder on a window that ends now, by the server's clock."""
+    """The queries of this folder on a window of so many seconds."""
 
-    def __init__(self, log: JobLog, seconds: float) -> None:
+    def __init__(self, log: JobLog, seconds: float, until: float) -> None:
         self.log, self.seconds = log, seconds
-        clock = "SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')"
-        self.until, self.now = log.rows(clock)[0]
         self.values = {
-            **{"until": f"to_timestamp({self.until!r})", "since": f"to_timestamp({self.until - seconds!r})"},
+            **{"until": f"to_timestamp({until!r})", "since": f"to_timestamp({until - seconds!r})"},
             **{"seconds": repr(seconds), "few": str(FEW), "many": str(MANY), "most": str(MOST)},
             "probe": str(log.version >= CALENDAR).lower(),
         }
@@ -131,16 +134,16 @@ class _Queries:
             query = query.replace(f"@{part}@", sql_file(f"schema/{part}.sql"))
         return fill(query, {**self.values, **values})
 
-    def by_job(self, name: str, asked: list[str]) -> dict[int, list[tuple[Any, ...]]]:
+    def by_job(self, name: str, asked: list[str]) -> Asking[dict[int, list[tuple[Any, ...]]]]:
         """The rows by the jobs' numbers, without these."""
         found: dict[int, list[tuple[Any, ...]]] = {}
         # as the check has them: sorts of 100,000 runs go to disk otherwise
         settings = "SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
-        for row in self.log.rows(settings + self.text(name), asked):
+        for row in (yield from self.log.asking(settings + self.text(name), asked)):
             found.setdefault(row[0], []).append(row[1:])
         return found
 
-    def ticks(self) -> list[Tick]:
+    def ticks(self) -> Asking[list[Tick]]:
         """The lines: for some hours, for each day, or for fewer days, so that their labels have room."""
         days = self.seconds / 86400
         if days > 400:
@@ -149,4 +152,5 @@ class _Queries:
             asked = "Dy DD Mon" if days <= 8 else "DD Mon", "day", f"{max(1, round(days / 31))} days"
         else:
             asked = "HH24:MI", "hour" if days <= 1 else "day", f"{max(1, round(days * 3))} hours"
-        return [Tick(*row) for row in self.log.rows(self.text("ticks"), *asked)]
+        rows = yield from self.log.asking(self.text("ticks"), *asked)
+        return [Tick(*row) for row in rows]

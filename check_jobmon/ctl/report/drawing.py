@@ -26,10 +26,10 @@ class Row(NamedTuple):
     number: Counter[str]
 
 
-def rows(log: Log) -> list[Row]:
-    """The timelines of the log's jobs."""
+def rows(log: Log, logs: int) -> list[Row]:
+    """The timelines of the log's jobs. `logs`: how many share the page."""
     number = Counter(kind for one in log.jobs for kind, _ in _things(one))
-    titled, left = set(), TITLED
+    titled, left = set(), TITLED // logs
     for kind in WEIGHTIEST:
         left -= number[kind]
         if left >= 0:

@@ -42,8 +42,8 @@ def templates() -> Any:
     return made
 
 
-def page(made: Any, logs: Sequence[Log], name: str, seconds: float) -> bytes:
-    """The page of these logs: `name` is what they are, `seconds` how long the window is."""
+def page(made: Any, logs: Sequence[Log], seconds: float) -> bytes:
+    """The page of these logs, at least one. `seconds` is how long the window is."""
     style, script = _text("style.css"), _text("script.js")
     crowded = sum(len(log.jobs) for log in logs) > FEW_JOBS
     slots = [slot.slots for log in logs for one in log.jobs for slot in one.slots[:1]]
@@ -52,7 +52,7 @@ def page(made: Any, logs: Sequence[Log], name: str, seconds: float) -> bytes:
         script=script,
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
         logs=logs,
-        name=name,
+        name=logs[0].host if len(logs) == 1 else counted(len(logs), "database"),
         seconds=seconds,
         slot=duration(seconds / min(slots, default=MANY)),
         thinned=FEW in slots,
