@@ -13,11 +13,23 @@ from check_jobmon.config.connection_options import (
     seconds,
     whole_number,
 )
+from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.text import clean
 
 count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
 waiting_time = seconds(lambda number: 0.1 <= number <= 86400, "0.1 to 86400")
 job_id = whole_number(0, 2**63 - 1, "a JOB_ID", "the number that show and running list")
+
+
+def age(text: str) -> float:
+    """A converter for argparse: how long ago something may be, in seconds."""
+    try:
+        length = parse(text).length / 1e6
+    except NotADuration as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+    if not 0 < length < 100 * 366 * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: give, for example, 60d")
+    return length
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta, timezone
 
 from check_jobmon.config.config_table import ConfigTable
 from check_jobmon.config.connection_options import filled, option
-from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.config.export import write
 from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.suggestion import Run, suggest
+from check_jobmon.ctl.arguments import age
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.judging.selection import all_names
 from check_jobmon.schema.scripts import CALENDAR, REFUSAL, job_runs
@@ -26,18 +26,7 @@ def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         parser, "--timezone ZONE", "time zone of the schedules, as Europe/Berlin (default: UTC)", filled, default="UTC"
     )
-    option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", _age, default=_age("400d"))
-
-
-def _age(text: str) -> float:
-    """In seconds."""
-    try:
-        seconds = parse(text).length / 1e6
-    except NotADuration as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
-    if not 0 < seconds < 100 * 366 * 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no age: give, for example, 60d")
-    return seconds
+    option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", age, default=age("400d"))
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:

@@ -17,8 +17,9 @@ from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Ro
 from check_jobmon.ctl.arguments import print_error
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging import catalog
-from check_jobmon.judging.check import MonitoredJobs, acquire
+from check_jobmon.judging.check import MonitoredJobs, acquire, judged
 from check_jobmon.judging.job_log import Inquiry
+from check_jobmon.judging.result import Result
 from check_jobmon.judging.selection import Selection, UnknownJob, unknown
 from check_jobmon.schema.scripts import own_backend
 from check_jobmon.sql_files import fill, quoted, sql_file
@@ -146,6 +147,11 @@ class JobLog:
     def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> Asking[MonitoredJobs]:
         """As `judge`."""
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
+
+    def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:
+        """The same, and what the plugin says with -v."""
+        found = yield from self.judging(patterns)
+        return judged(self._inquiry(), found, 1, "warning", "none", True), found
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))

@@ -40,6 +40,7 @@ COMMANDS = {
     "running": ("ctl.show", "the runs under way"),
     "detail": ("ctl.detail", "the steps of a run, as a timeline"),
     "history": ("ctl.show", "a job's runs as a bar chart"),
+    "report": ("ctl.report", "a page with the timeline of the runs, to look at or to send"),
     "cancel": ("ctl.cancel", "cancel a run under way"),
     "clear": ("ctl.clear", "delete old runs"),
     "ack": ("ctl.ack", "stop a job's failures from alerting"),

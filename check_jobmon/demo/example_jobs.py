@@ -31,3 +31,9 @@ def jobs_in_every_state(parameters: dict[str, Any]) -> Iterator[None]:
             time.sleep(0.05)
         yield
         loading.cancel()
+
+
+def log_past_runs(parameters: dict[str, Any]) -> None:
+    """Log two weeks of runs before all these."""
+    with psycopg.connect(autocommit=True, **parameters) as session:
+        session.execute(sql_file("demo/past_runs.sql").encode())

@@ -205,6 +205,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "SCHEMA": "jobmon",
         "ZONE": "Europe/Berlin",
         "AGE": "60d",
+        "PATH": str(tmp_path / "jobs.html"),
     }
 
 
@@ -221,8 +222,8 @@ def test_no_command_runs_a_look_alike(
     for line in command_lines("jobmonctl", trapped.options, values, command):
         given = ["here" if line[number - 1] == "--service" else word for number, word in enumerate(line)]
         if "--targets" in line:  # the other databases are those of the file
-            server = ["--nagios"] if command[-1] == "services" else []
-            given = [*command, *server, "--targets", values["FILE"]]
+            needed = {("config", "services"): ["--nagios"], ("report",): ["-o", values["PATH"]]}.get(command, [])
+            given = [*command, *needed, "--targets", values["FILE"]]
         if command == ("run",):
             rest = given[1:-1] if {"--deliver", "--spool-status"} & {*given} else [*given[1:], "--", "true"]
             done = run_module("check_jobmon.ctl", "run", *rest).status

@@ -19,6 +19,7 @@ COMMANDS = {
     "running": [],
     "detail": ["1"],
     "history": ["etl"],
+    "report": ["-o", "-"],
     "cancel": ["-y", "1"],
     "clear": ["-y", "90 days"],
     "ack": ["-y", "etl"],

@@ -13,6 +13,7 @@ ARGUMENTS = {
     "like": ["e"],
     "detail": ["etl"],
     "history": ["etl"],
+    "report": ["-o", "-"],
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],

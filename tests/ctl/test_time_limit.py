@@ -19,6 +19,7 @@ ARGUMENTS = {
     "like": ["e"],
     "detail": ["etl"],
     "history": ["etl"],
+    "report": ["-o", "-"],
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],

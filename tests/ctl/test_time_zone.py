@@ -26,6 +26,7 @@ ARGUMENTS: dict[tuple[str, ...], list[str]] = {
     ("like",): ["e"],
     ("history",): ["etl"],
     ("detail",): ["etl", "-n", "9"],
+    ("report",): ["-o", "-"],
     ("cancel",): ["{alive}"],
     ("ack",): ["etl"],
     ("clear",): ["1 day"],

@@ -44,6 +44,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     assert (stopped.status, stopped.stderr, demo.folder.exists()) == (0, "", False)
 
 
+def test_the_demos_report_has_its_jobs_and_their_past(tmp_path: Path) -> None:
+    output = run_module("check_jobmon.ctl", "demo", "--report", str(tmp_path))
+    assert (output.status, output.stderr) == (0, "")
+    assert output.stdout.count("\nJOBMON CRITICAL - 2 critical, 4 warning, 2 ok: ") == 2
+    page = (tmp_path / "jobs.html").read_text()
+    assert page.count('class="missed"') > 3
+    for name in ("NIGHTLY ETL", "CUBE", "PARTITION UPKEEP", "MONTHLY REPORT"):
+        assert f"<bdi>{name}</bdi>" in page
+
+
+def test_a_folder_that_isnt_there_is_told_by_the_demo(tmp_path: Path) -> None:
+    output = run_module("check_jobmon.ctl", "demo", "--report", str(tmp_path / "nowhere"))
+    assert output.status == 1
+    assert (
+        output.stderr == f"jobmonctl report: {tmp_path}/nowhere/jobs.html can't be written: No such file or directory\n"
+    )
+
+
 def test_no_other_user_gains_anything_from_the_demos_server(demo: Demo) -> None:
     assert gains(demo.folder) == []
 

@@ -106,16 +106,21 @@ def test_every_command_finds_a_job_by_the_name_that_was_logged(
         if not places or path[0] == "config":  # whose names are those of the file, below
             continue
         found.append(" ".join(path))
-        more = {"run": ["--spool", str(tmp_path), "--", "true"], "ack": ["-y"], "silence": ["1h", "-m", "test"]}.get(
-            path[0], []
-        )
+        more = {
+            "run": ["--spool", str(tmp_path), "--", "true"],
+            "ack": ["-y"],
+            "silence": ["1h", "-m", "test"],
+            "report": ["-o", "-"],
+        }.get(path[0], [])
         for database, session in sessions:
             for name in NAMES:
                 output = database.ctl(*path, *places[0], name, *more)
                 assert (output.status, output.stderr) == (0, "")
                 last = value(session, "SELECT job_name FROM jobmon.job_log ORDER BY job_id DESC LIMIT 1")
                 assert upper(session, name) in (last if path[0] == "run" else output.stdout)
-    assert sorted(found) == sorted(["ack", "detail", "failed", "history", "like", "run", "show", "silence", "status"])
+    assert sorted(found) == sorted(
+        ["ack", "detail", "failed", "history", "like", "report", "run", "show", "silence", "status"]
+    )
 
 
 def test_show_functions_find_it_too(sessions: list[tuple[Database, psycopg.Connection]]) -> None:

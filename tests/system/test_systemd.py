@@ -20,7 +20,15 @@ from tests.system.daemons import CONTRIB, program
 UNITS = sorted((CONTRIB / "systemd").iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 TIMERS = [unit for unit in UNITS if unit.suffix == ".timer"]
-OTHERS = sorted((CONTRIB / "prometheus").glob("*.service")) + sorted((CONTRIB / "prometheus").glob("*.timer"))
+REPORT = CONTRIB / "report" / "jobmonctl-report.service"
+OTHERS = [
+    path
+    for name in ("prometheus", "report")
+    for path in sorted((CONTRIB / name).glob("*.*"))
+    if path.suffix in (".service", ".timer")
+]
+OTHER_SERVICES = [unit for unit in OTHERS if unit.suffix == ".service"]
+OTHER_TIMERS = [unit for unit in OTHERS if unit.suffix == ".timer"]
 CRON = CONTRIB / "cron" / "check_jobmon"
 MOST_EXPOSED = 20
 """In tenths, of 100: systemd calls less than 20 `OK`."""
@@ -61,6 +69,7 @@ def test_there_is_a_timer_for_each_service() -> None:
     assert (
         [path.stem for path in SERVICES] == [path.stem for path in TIMERS] == ["jobmonctl-bootstrap", "jobmonctl-clear"]
     )
+    assert [path.stem for path in OTHER_SERVICES] == [path.stem for path in OTHER_TIMERS]
 
 
 def test_systemd_takes_the_units_as_they_are(analyze: str, root: Path) -> None:
@@ -80,13 +89,13 @@ def test_a_mistake_in_a_unit_would_be_found(analyze: str, root: Path, right: str
     assert _run(analyze, "verify", f"--root={root}", unit.name).stderr != ""
 
 
-@pytest.mark.parametrize("service", [*SERVICES, OTHERS[0]], ids=_names([*SERVICES, OTHERS[0]]))
+@pytest.mark.parametrize("service", [*SERVICES, *OTHER_SERVICES], ids=_names([*SERVICES, *OTHER_SERVICES]))
 def test_the_services_are_hardened(analyze: str, service: Path) -> None:
     done = _run(analyze, "security", "--no-pager", "--offline=true", f"--threshold={MOST_EXPOSED}", str(service))
     assert done.status == 0, done.stdout
 
 
-@pytest.mark.parametrize("timer", [*TIMERS, OTHERS[1]], ids=_names([*TIMERS, OTHERS[1]]))
+@pytest.mark.parametrize("timer", [*TIMERS, *OTHER_TIMERS], ids=_names([*TIMERS, *OTHER_TIMERS]))
 def test_the_timers_have_a_next_time(analyze: str, timer: Path) -> None:
     (calendar,) = re.findall(r"^OnCalendar=(.+)$", timer.read_text(), re.MULTILINE)
     done = _run(analyze, "calendar", calendar)
@@ -98,6 +107,18 @@ def test_the_timers_have_a_next_time(analyze: str, timer: Path) -> None:
 def test_the_services_commands_do_their_work(database: Database, session: psycopg.Connection, service: Path) -> None:
     (command,) = re.findall(r"^ExecStart=(.+)$", service.read_text(), re.MULTILINE)
     _assert_works(database, session, *shlex.split(command))
+
+
+def test_the_reports_file_is_the_one_that_nginx_serves(database: Database, tmp_path: Path) -> None:
+    (command,) = re.findall(r"^ExecStart=jobmonctl (.+)$", REPORT.read_text(), re.MULTILINE)
+    (folder,) = re.findall(r"^StateDirectory=(.+)$", REPORT.read_text(), re.MULTILINE)
+    (served,) = re.findall(r"^ +alias (.+);$", (CONTRIB / "report" / "nginx.conf").read_text(), re.MULTILINE)
+    assert served in command
+    assert served == f"/var/lib/{folder}/jobs.html"
+    name, *arguments = shlex.split(command.replace(f"/var/lib/{folder}", str(tmp_path)))
+    output = database.ctl(name, *arguments)
+    assert (output.status, output.stdout, output.stderr) == (0, "", "")
+    assert (tmp_path / "jobs.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_cron_file_has_the_same_commands() -> None:

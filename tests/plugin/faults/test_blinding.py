@@ -54,6 +54,7 @@ PROGRAMS = (
     ["check_jobmon.ctl", "like", "job 1"],
     ["check_jobmon.ctl", "detail", "{job_id}"],
     ["check_jobmon.ctl", "history", "victim"],
+    ["check_jobmon.ctl", "report", "-o", "-"],
 )
 MOST = 200 * 1024
 """KiB that a program may take."""

@@ -29,6 +29,7 @@ READERS = (
     ["detail", "odd"],
     ["detail", "open"],
     ["history", "odd"],
+    ["report", "-o", "-"],
 )
 ROWS = """
     TRUNCATE jobmon.job_log CASCADE;

@@ -1,0 +1,156 @@
+"""What the report shows of one job log: the judged jobs, their runs in a window, when they were missing. Draws nothing."""
+
+from collections import namedtuple
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from check_jobmon.connection.session import Asking
+from check_jobmon.ctl.connecting import JobLog
+from check_jobmon.ctl.run_queries import Run, runs
+from check_jobmon.judging.job import Job, Words
+from check_jobmon.schema.scripts import CALENDAR
+from check_jobmon.sql_files import fill, sql_file
+
+FEW, MANY, MOST = 1000, 10_000, 4000
+"""Slots of the window in which runs are drawn as one, if there are many runs, or few; and from how many on they are many."""
+ROOM = 200
+"""Failures that are shown with their steps, in all, and how many characters of each: fewer if there are more jobs."""
+WORST_FIRST = (2, 1, 3, 0)
+"""Exit statuses in the order in which the plugin has them."""
+
+# The rows of the queries in this folder, without the jobs' numbers. Times and durations are in seconds, since the window began.
+Slot = namedtuple("Slot", "began ended runs failures alert_code longest job_id started slots")
+Gap = namedtuple("Gap", "began ended due until")
+Start = namedtuple("Start", "day hour runs failures")
+Figures = namedtuple("Figures", "runs failures median usual_limit warn_duration error_duration min_duration")
+Step = namedtuple("Step", "action status alert_code seconds message")
+Tick = namedtuple("Tick", "at label time dusk dawn")
+
+
+class Shown(NamedTuple):
+    """A job and what there is to show of it. `state` is the exit status that the plugin gives it, None if it isn't watched."""
+
+    job: Job
+    state: int | None
+    reason: str
+    figures: Figures
+    slots: Sequence[Slot]
+    starts: Sequence[Start]
+    gaps: Sequence[Gap]
+    open_runs: Sequence[Run]
+    failed: Sequence[tuple[Run, Sequence[Step]]]
+
+
+class Log(NamedTuple):
+    """One job log, judged; if it couldn't be, without jobs: `first_line` has the reason. `state` is the exit status of the
+    plugin; `seconds` and `ticks` are the window's length and lines, `until` is its end in seconds since 1970, `now` for people.
+    """
+
+    host: str
+    state: int
+    first_line: str
+    words: Words = Words()
+    jobs: Sequence[Shown] = ()
+    seconds: float = 0.0
+    until: float = 0.0
+    now: str = ""
+    zone: str = ""
+    ticks: Sequence[Tick] = ()
+
+
+def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
+    """Ask for all of it. Raises one of connecting.FAILURES, and psycopg's errors."""
+    result, found = yield from log.judged(patterns)
+    clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
+    until, now = clock[0]
+    query = _Queries(log, seconds, until)
+    states = {one.job.name: one.state for one in result.jobs}
+    jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
+    asked = [job.name for job in jobs]
+    room = max(1, min(5, ROOM // (len(jobs) or 1)))
+    slots = yield from query.by_job("slots", asked)
+    starts = yield from query.by_job("starts", asked)
+    gaps = yield from query.by_job("gaps", asked)
+    figures = yield from query.by_job("figures", asked)
+    opened = _by_name((yield from runs(log, query.text("open_runs"), asked)))
+    failed = _by_name((yield from runs(log, query.text("last_failures", room=str(room)), asked)))
+    steps: dict[int, list[Step]] = {}
+    ids = [run.job_id for some in failed.values() for run in some]
+    steps_of_runs = sql_file("ctl/report/steps_of_runs.sql")
+    for row in (yield from log.asking(steps_of_runs, ROOM * room, ids, 2 * room - 1)) if ids else ():
+        steps.setdefault(row[0], []).append(Step(*row[1:]))
+    shown = [
+        Shown(
+            job,
+            states.get(job.name, 0) if job.active else None,
+            job.reason(found.words, 500, whole=True, zoned=False) if job.active else "not watched: active is false",
+            Figures(*figures[number][0]),
+            [Slot(*row) for row in slots.get(number, ())],
+            [Start(*row) for row in starts.get(number, ())],
+            [*(Gap(*row) for row in gaps.get(number, ())), *_gap_until_now(job, seconds)],
+            opened.get(job.name[:500], ()),
+            [(run, steps.get(run.job_id, ())) for run in failed.get(job.name[:500], ())],
+        )
+        for number, job in enumerate(jobs, 1)
+    ]
+    ticks = yield from query.ticks()
+    said = (log.session.dbname, result.state, result.first_line, found.words)
+    return Log(*said, tuple(shown), seconds, until, now, log.session.zone, ticks)
+
+
+def _by_name(found: Sequence[Run]) -> dict[str, list[Run]]:
+    """By the jobs' names, each the newest first."""
+    named: dict[str, list[Run]] = {}
+    for run in sorted(found, key=attrgetter("start_time"), reverse=True):
+        named.setdefault(run.job_name, []).append(run)
+    return named
+
+
+def _gap_until_now(job: Job, seconds: float) -> list[Gap]:
+    """If the job is missing, since when."""
+    if job.missing_code < 2 or job.undue or job.alive_job_id is not None:
+        return []
+    idle = job.expected_for if job.age is None else job.age
+    past = job.late if job.late is not None else seconds if idle is None else idle - (job.warn_after or 0)
+    return [Gap(max(0.0, seconds - past), seconds, (job.due or "").rpartition(" ")[0], "")]
+
+
+class _Queries:
+    """The queries of this folder on a window of so many seconds."""
+
+    def __init__(self, log: JobLog, seconds: float, until: float) -> None:
+        self.log, self.seconds = log, seconds
+        self.values = {
+            **{"until": f"to_timestamp({until!r})", "since": f"to_timestamp({until - seconds!r})"},
+            **{"seconds": repr(seconds), "few": str(FEW), "many": str(MANY), "most": str(MOST)},
+            "probe": str(log.version >= CALENDAR).lower(),
+        }
+
+    def text(self, name: str, **values: str) -> str:
+        """A query, without what JobLog.rows fills in."""
+        query = sql_file(f"ctl/report/{name}.sql").replace("@window@", sql_file("ctl/report/runs_in_window.sql"))
+        for part in ("config", "usual_duration"):
+            query = query.replace(f"@{part}@", sql_file(f"schema/{part}.sql"))
+        return fill(query, {**self.values, **values})
+
+    def by_job(self, name: str, asked: list[str]) -> Asking[dict[int, list[tuple[Any, ...]]]]:
+        """The rows by the jobs' numbers, without these."""
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        # as the check has them: sorts of 100,000 runs go to disk otherwise
+        settings = "SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
+        for row in (yield from self.log.asking(settings + self.text(name), asked)):
+            found.setdefault(row[0], []).append(row[1:])
+        return found
+
+    def ticks(self) -> Asking[list[Tick]]:
+        """The lines: for some hours, for each day, or for fewer days, so that their labels have room."""
+        days = self.seconds / 86400
+        if days > 400:
+            asked = "YYYY", "year", f"{max(1, round(days / 7000))} years"
+        elif days > 3:
+            asked = "Dy DD Mon" if days <= 8 else "DD Mon", "day", f"{max(1, round(days / 31))} days"
+        else:
+            asked = "HH24:MI", "hour" if days <= 1 else "day", f"{max(1, round(days * 3))} hours"
+        rows = yield from self.log.asking(self.text("ticks"), *asked)
+        return [Tick(*row) for row in rows]

@@ -1,0 +1,11 @@
+-- How many runs of a job began in which hour of which day of the week, and how many of them have failed. @window@: runs_in_window.sql.
+WITH @window@
+SELECT r.number,
+       extract(isodow FROM r.start_time)::integer - 1,
+       extract(hour FROM r.start_time)::integer,
+       count(*),
+       count(*) FILTER (WHERE r.alert_code IN (2, 3))
+  FROM run AS r
+ WHERE r.start_time >= @since@
+ GROUP BY 1, 2, 3
+ ORDER BY 1, 2, 3
