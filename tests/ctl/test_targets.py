@@ -29,7 +29,7 @@ def ctl(*words: str, **environment: str) -> Output:
 
 def test_the_commands_that_have_it_are_known() -> None:
     having = {path for path, parser in leaves(dispatch.command_line()) if "--targets" in parser._option_string_actions}
-    assert having == {("config", "services"), *((command,) for command in COMMANDS)}
+    assert having == {("config", "services"), ("report",), *((command,) for command in COMMANDS)}
 
 
 def test_status_is_one_table_worst_first(four_states: FourStates, targets: Targets) -> None:
