@@ -258,7 +258,7 @@ def lies_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fu
             to = ["--submit", f"icinga:https://localhost:{port}", "--ca-cert", str(certificate)]
             return bounded("--targets", str(folder / "targets.yml"), *to, NETRC=str(folder / "netrc"))
 
-    with ThreadPoolExecutor(8) as threads:
+    with ThreadPoolExecutor(4) as threads:
         yield {lie: threads.submit(check, lie) for lie in LIES}
 
 
