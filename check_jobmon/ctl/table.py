@@ -112,7 +112,7 @@ def lines(table: Table, width: int = 0) -> list[tuple[str, str]]:
     """
     cells = [[*table.columns], *([clean(cell) for cell in row.cells] for row in table.rows)]
     widths = [max(map(columns, those)) for those in zip(*cells, strict=True)]
-    room = _rooms(table, widths, width) if width else dict(enumerate(widths))
+    room = _rooms(table, cells, widths, width) if width else dict(enumerate(widths))
     bars = {n for n, column in enumerate(table.columns) if column in table.bars}
     fitted = [[cut_to_columns(table.columns[n], w) for n, w in room.items()]]
     for row in cells[1:]:
@@ -124,9 +124,11 @@ def lines(table: Table, width: int = 0) -> list[tuple[str, str]]:
     return [*title, *zip(aligned(fitted, right), styles, strict=True)]
 
 
-def _rooms(table: Table, widths: Sequence[int], width: int) -> dict[int, int]:
+def _rooms(table: Table, cells: Sequence[Sequence[str]], widths: Sequence[int], width: int) -> dict[int, int]:
     """The columns that are shown, by number, and how much of the terminal's width each gets."""
-    least = [table.cut.get(column, natural) for column, natural in zip(table.columns, widths, strict=True)]
+    # the time zone in a heading is cut before a column is left out
+    bodies = [max(map(columns, (head.partition(" (")[0], *body))) for head, *body in zip(*cells, strict=True)]
+    least = [table.cut.get(column, body) for column, body in zip(table.columns, bodies, strict=True)]
     room = {n: min(natural, least[n]) for n, natural in enumerate(widths)}
 
     def left() -> int:

@@ -1,6 +1,7 @@
 """Tables on a terminal: no row is wider than it, what matters most is shown, and -w shows all; in a pipe nothing is cut."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +121,14 @@ def test_a_terminal_of_one_column_is_no_error(database: Database, session: psyco
     a_run(session, NAME)
     with on_terminal(database, "status", TERMINAL_WIDTH="1") as terminal:
         assert terminal.end() == 0
+
+
+def test_a_time_zone_with_a_long_name_costs_no_column(database: Database, session: psycopg.Connection) -> None:
+    a_run(session, "nightly etl", ("load", "CRITICAL", REASON), end="fail_job(%s)")
+    zone = {"PGTZ": "America/Argentina/ComodRivadavia"}
+    head, row = table(database, "show", width=80, **zone)
+    assert re.search(r"  STARTED \(America\S*…  ", head)
+    assert re.search(r"  NIGHTLY ETL  20\S+ \S+  ", row)
+    assert max(map(cell_len, (head, row))) <= 80
+    head, *_ = table(database, "show", width=200, **zone)
+    assert f"STARTED ({zone['PGTZ']})" in head
