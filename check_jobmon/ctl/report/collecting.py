@@ -11,9 +11,12 @@ from check_jobmon.ctl.run_queries import Run, runs
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
+from check_jobmon.text import cut
 
 FEW, MANY, MOST = 1000, 10_000, 4000
 """Slots of the window in which runs are drawn as one, if there are many runs, or few; and from how many on they are many."""
+JOBS = 2000
+"""Jobs of a log that are on the page, the worst first: nobody looks at more."""
 ROOM = 200
 """Failures that are shown with their steps, in all, and how many characters of each: fewer if there are more jobs."""
 WORST_FIRST = (2, 1, 3, 0)
@@ -45,6 +48,7 @@ class Shown(NamedTuple):
 class Log(NamedTuple):
     """One job log, judged; if it couldn't be, without jobs: `first_line` has the reason. `state` is the exit status of the
     plugin; `seconds` and `ticks` are the window's length and lines, `until` is its end in seconds since 1970, `now` for people.
+    `left_out` is how many jobs are not in `jobs`.
     """
 
     host: str
@@ -57,6 +61,7 @@ class Log(NamedTuple):
     now: str = ""
     zone: str = ""
     ticks: Sequence[Tick] = ()
+    left_out: int = 0
 
 
 def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
@@ -67,6 +72,8 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     query = _Queries(log, seconds, until)
     states = {one.job.name: one.state for one in result.jobs}
     jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
+    left_out = max(0, len(jobs) - JOBS)
+    jobs = jobs[:JOBS]
     asked = [job.name for job in jobs]
     room = max(1, min(5, ROOM // (len(jobs) or 1)))
     slots = yield from query.by_job("slots", asked)
@@ -84,7 +91,9 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
         Shown(
             job,
             states.get(job.name, 0) if job.active else None,
-            job.reason(found.words, 500, whole=True, zoned=False) if job.active else "not watched: active is false",
+            cut(job.reason(found.words, 500, whole=True, zoned=False), 1000 * room)
+            if job.active
+            else "not watched: active is false",
             Figures(*figures[number][0]),
             [Slot(*row) for row in slots.get(number, ())],
             [Start(*row) for row in starts.get(number, ())],
@@ -96,7 +105,7 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     ]
     ticks = yield from query.ticks()
     said = (log.session.dbname, result.state, result.first_line, found.words)
-    return Log(*said, tuple(shown), seconds, until, now, log.session.zone, ticks)
+    return Log(*said, tuple(shown), seconds, until, now, log.session.zone, ticks, left_out)
 
 
 def _by_name(found: Sequence[Run]) -> dict[str, list[Run]]:

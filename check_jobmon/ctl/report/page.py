@@ -47,7 +47,7 @@ def page(made: Any, logs: Sequence[Log], seconds: float) -> bytes:
     style, script = _text("style.css"), _text("script.js")
     crowded = sum(len(log.jobs) for log in logs) > FEW_JOBS
     slots = [slot.slots for log in logs for one in log.jobs for slot in one.slots[:1]]
-    text: str = made.get_template("page.html.j2").render(
+    pieces = made.get_template("page.html.j2").generate(
         style=style,
         script=script,
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
@@ -60,7 +60,7 @@ def page(made: Any, logs: Sequence[Log], seconds: float) -> bytes:
         states=STATES,
         drawing=drawing,
     )
-    return text.encode("utf-8", "backslashreplace")
+    return b"".join(piece.encode("utf-8", "backslashreplace") for piece in pieces)
 
 
 def _text(name: str) -> str:

@@ -29,7 +29,6 @@ READERS = (
     ["detail", "odd"],
     ["detail", "open"],
     ["history", "odd"],
-    ["report", "-o", "-"],
 )
 ROWS = """
     TRUNCATE jobmon.job_log CASCADE;
@@ -98,6 +97,7 @@ def test_one_odd_row_hides_no_other_job(
             assert states[frozenset({("job", "VICTIM"), ("target", "here")})] == 2, (change, metrics)
             told = answers(database, capfd, *READERS)
             assert "VICTIM" in told[0], change
+            assert "VICTIM" in answers(database, capfd, ["report", "-o", "-"])[0], change
             for line in READERS:
                 (text,) = answers(database, capfd, [*line, "--json"])
                 json.loads(text, parse_constant=no_json)
