@@ -17,7 +17,7 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWN = "JOBMON BRIDGE PG_CRON"
 RUN = """
     INSERT INTO cron.job_run_details (jobid, runid, job_pid, database, username, status, return_message, start_time, end_time)
-    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, %s, %s, clock_timestamp() - interval '2 s',
+    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, %s, %s, clock_timestamp(),
            CASE WHEN %s <> 'running' THEN clock_timestamp() END
       FROM cron.job AS j
      WHERE j.jobname = %s
@@ -83,7 +83,7 @@ def runs(session: psycopg.Connection, columns: str = "job_name, status") -> list
 
 def states(session: psycopg.Connection) -> dict[str, Any]:
     """The status of each job's last run."""
-    return {name: status for name, status in runs(session)}
+    return {row[0]: row[1] for row in runs(session)}
 
 
 def configured(session: psycopg.Connection) -> dict[str, tuple[object, ...]]:
@@ -152,9 +152,9 @@ def test_each_job_has_its_schedule_and_is_followed(database: Database, session: 
     schedule(session, "boot", "@reboot")
     lines = bridge(database)
     assert lines[0] == 'job "ONE" is watched by its schedule: 0 3 * * * (UTC)'
-    assert 'job "TICKS" has no schedule here: its schedule, "30 seconds", is no cron expression' in lines
+    assert 'job "TICKS" is watched from run to run: its schedule, "30 seconds", is no cron expression' in lines
     assert any(
-        line.startswith('job "BOOT" has no schedule here: the schedule "@reboot" is when a server starts')
+        line.startswith('job "BOOT" is logged, but never missing: the schedule "@reboot" is when a server starts')
         for line in lines
     )
     assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, of which 4 have a configuration of the bridge's")
@@ -518,7 +518,7 @@ def test_pgagents_jobs_steps_and_schedules(database: Database, session: psycopg.
         "ODD": (None, "UTC", True),
         "HOLIDAYS": (None, "UTC", True),
     }
-    notes = {name: note for name, note in session.execute("SELECT job_name, note FROM jobmon.bridge_job").fetchall()}
+    notes = {row[0]: row[1] for row in session.execute("SELECT job_name, note FROM jobmon.bridge_job").fetchall()}
     assert "days of the month that are certain weekdays" in notes["ODD"]
     assert "has exceptions" in notes["HOLIDAYS"]
     never = "SELECT bool_and(warn_threshold = '1000 years') FROM jobmon.job_check_config WHERE job_name IN ('ODD', 'HOLIDAYS')"

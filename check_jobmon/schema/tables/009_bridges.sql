@@ -1,15 +1,15 @@
 -- Bridges: the jobs and runs of other schedulers in the same database, which are copied into the log each minute.
 
 CREATE TABLE @schema@.bridge (
-    name         text PRIMARY KEY,
-    bridged      timestamptz NOT NULL,
-    own_key      bigint,
-    defaults     jsonb,
-    mark         bigint,
-    since        timestamptz,
-    newest_key   bigint,
-    newest_start timestamptz,
-    last_read    timestamptz
+    name       text PRIMARY KEY,
+    bridged    timestamptz NOT NULL,
+    own_key    bigint,
+    defaults   jsonb,
+    mark       bigint,
+    since      timestamptz,
+    newest_key bigint,
+    looked     timestamptz,
+    last_read  timestamptz
 );
 COMMENT ON TABLE @schema@.bridge IS
     'The schedulers whose jobs and runs are copied, and how far their runs have been read. bridge_known() has what is known of each.';
@@ -17,7 +17,10 @@ COMMENT ON COLUMN @schema@.bridge.own_key IS 'the number of the scheduler''s job
 COMMENT ON COLUMN @schema@.bridge.defaults IS 'what the jobs'' rows of job_check_config have beside their schedules';
 COMMENT ON COLUMN @schema@.bridge.mark IS 'all runs up to this number are logged; of later ones, bridge_logged has those that are';
 COMMENT ON COLUMN @schema@.bridge.since IS 'no run that started earlier is logged';
-COMMENT ON COLUMN @schema@.bridge.newest_key IS 'the greatest number that a run had so far: if a later run has a smaller one, the scheduler counts anew';
+COMMENT ON COLUMN @schema@.bridge.newest_key IS
+    'the greatest number that a run had so far: if one that has started since `looked` has a smaller one, the scheduler counts anew';
+COMMENT ON COLUMN @schema@.bridge.looked IS 'when the runs were read last, by bridge_run() or before a purge';
+COMMENT ON COLUMN @schema@.bridge.last_read IS 'when bridge_run() read them last: a run under way that began later isn''t logged yet';
 
 CREATE TABLE @schema@.bridge_job (
     bridge   text NOT NULL,

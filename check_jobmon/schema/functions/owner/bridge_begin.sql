@@ -113,7 +113,7 @@ BEGIN
               USING p_name, greatest(v_bridge.newest_key - 10000, 0);
             UPDATE bridge AS b
                SET mark = greatest(v_bridge.newest_key - 10000, 0), newest_key = v_bridge.newest_key, since = '-infinity', last_read = now(),
-                   newest_start = now()
+                   looked = clock_timestamp()
              WHERE b.name = p_name;
         END IF;
         -- what all of the bridge's jobs wait for

@@ -14,6 +14,7 @@ DECLARE
     v_wanted  jsonb;
     v_zone    text;
     v_note    text;
+    v_how     text;
     v_unknown boolean;
 BEGIN
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name;
@@ -35,7 +36,7 @@ BEGIN
                CASE WHEN length(n.full_name) <= 500 THEN n.full_name
                     ELSE left(n.full_name, 480) || '... ' || upper(left(md5(n.full_name), 8)) END AS name,
                jsonb_build_array(n.schedule, n.timezone, n.active, n.note, n.due_unknown, n.since, $4) AS source,
-               b.job_key IS NULL AS is_new, b.job_name AS old_name, b.source AS old_source, b.written, b.note AS old_note
+               b.job_key IS NULL AS is_new, b.job_name AS old_name, b.source AS old_source, b.written
           FROM named AS n
           LEFT JOIN bridge_job AS b ON b.bridge = $1 AND b.job_key = n.job_key AND b.gone IS NULL
          ORDER BY n.job_key
@@ -59,9 +60,11 @@ BEGIN
         v_note := check_schedule(v_job.schedule, v_zone);
         v_unknown := v_note IS NOT NULL OR v_job.due_unknown;
         v_note := coalesce(v_note, v_job.note);
-        IF v_note IS NOT NULL AND v_note IS DISTINCT FROM v_job.old_note THEN
-            RETURN NEXT format('job "%s" has no schedule here: %s', v_job.name, v_note);
-        END IF;
+        v_how := CASE WHEN NOT v_job.active THEN 'is not active'
+                      WHEN v_unknown THEN format('is logged, but never missing: %s', v_note)
+                      WHEN v_note IS NOT NULL THEN format('is watched from run to run: %s', v_note)
+                      ELSE format('is watched by its schedule: %s (%s)', v_job.schedule, v_zone)
+                 END;
         v_wanted := v_bridge.defaults
                     || jsonb_build_object('job_name', v_job.name, 'active', v_job.active, 'timezone', CASE WHEN v_note IS NULL THEN v_zone ELSE 'UTC' END,
                                           'schedule', CASE WHEN v_note IS NULL THEN v_job.schedule END,
@@ -89,8 +92,7 @@ BEGIN
                    w.error_duration, w.min_duration, w.slow_factor, w.depends_on, w.escalate, w.owner, w.description, w.runbook,
                    greatest(now(), v_job.since)
               FROM jsonb_populate_record(NULL::job_check_config, v_wanted) AS w;
-            RETURN NEXT format('job "%s" is watched%s', v_job.name,
-                               coalesce(format(' by its schedule: %s (%s)', v_wanted ->> 'schedule', v_wanted ->> 'timezone'), ''));
+            RETURN NEXT format('job "%s" %s', v_job.name, v_how);
         ELSIF NOT v_now @> v_wanted THEN
             UPDATE job_check_config AS c
                SET (warn_threshold, error_threshold, active, sensitivity, schedule, timezone, warn_duration, error_duration, min_duration,
@@ -99,7 +101,7 @@ BEGIN
                     w.error_duration, w.min_duration, w.slow_factor, w.depends_on, w.escalate, w.owner, w.description, w.runbook)
               FROM jsonb_populate_record(NULL::job_check_config, v_wanted) AS w
              WHERE c.job_name = v_job.name;
-            RETURN NEXT format('job "%s" has changed%s', v_job.name, CASE WHEN v_job.active THEN '' ELSE ': it is not active' END);
+            RETURN NEXT format('job "%s" has changed: it %s', v_job.name, v_how);
         END IF;
         IF v_wanted IS NOT NULL AND v_job.active THEN
             -- It was not due by this schedule before now.

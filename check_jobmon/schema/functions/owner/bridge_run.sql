@@ -34,10 +34,10 @@ BEGIN
     EXECUTE format('SELECT r.%1$I, r.%2$I FROM %3$s AS r ORDER BY r.%1$I DESC LIMIT 1', v_known.run_key, v_known.run_start,
                    v_known.run_table)
        INTO v_key, v_start;
-    IF v_key < v_bridge.newest_key AND v_start > v_bridge.newest_start THEN
+    IF v_key < v_bridge.newest_key AND coalesce(v_start, clock_timestamp()) > v_bridge.looked THEN
         -- the scheduler was installed again, or restored without its numbers: it counts anew
         v_bridge.mark := 0;
-        v_bridge.since := v_bridge.newest_start;
+        v_bridge.since := v_bridge.looked;
         v_bridge.newest_key := v_key;
         DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL;
         UPDATE bridge_logged AS l SET run_key = -l.run_key WHERE l.bridge = p_name AND l.run_key > 0;
@@ -136,7 +136,7 @@ BEGIN
     DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL AND l.run_key <= v_bridge.mark;
     SELECT greatest(max(l.run_key), v_bridge.newest_key) INTO v_key FROM bridge_logged AS l WHERE l.bridge = p_name;
     UPDATE bridge AS b
-       SET mark = v_bridge.mark, since = v_bridge.since, newest_key = v_key, newest_start = greatest(v_start, b.newest_start),
+       SET mark = v_bridge.mark, since = v_bridge.since, newest_key = v_key, looked = clock_timestamp(),
            last_read = CASE WHEN p_all THEN b.last_read ELSE now() END
      WHERE b.name = p_name;
     RETURN v_logged;
