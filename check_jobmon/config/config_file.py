@@ -99,6 +99,18 @@ def read_hosts(source: str, data: bytes) -> tuple[Host, ...]:
     return reader.result(source, None, reader.hosts()).hosts
 
 
+def read_defaults(source: str, data: bytes) -> JobConfig:
+    """The section "defaults:", as a job without a name. Raises ConfigFileMistakes, also if it has no warn or no error."""
+    reader = _Reader(*compose(data))
+    section = reader.sections.get("defaults", _NOTHING)
+    fields = reader.fields(section, "defaults", {})
+    lacking = [limit for limit in ("warn", "error") if limit not in fields]
+    if lacking and not reader.mistakes:
+        reader.mistake(section, f"defaults has no {' and no '.join(lacking)}")
+    reader.result(source, None, ())
+    return JobConfig("", **fields)
+
+
 class _Reader:
     """Reads the nodes and gathers the mistakes."""
 

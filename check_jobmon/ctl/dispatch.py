@@ -47,6 +47,7 @@ COMMANDS = {
     "silence": ("ctl.silence", "keep jobs from alerting for a time"),
     "silences": ("ctl.silence", "who has silenced which jobs, until when, and why"),
     "unsilence": ("ctl.silence", "end a silence before its time"),
+    "bridge": ("ctl.bridge", "watch the jobs that pg_cron or pgAgent runs"),
     "run": ("ctl.shell_job", "run a command as a logged job"),
     "demo": ("demo.main", "start an embedded PostgreSQL, log jobs in every state, and check them"),
     "uninstall": ("ctl.uninstall", "remove the job log's schema and roles"),

@@ -59,7 +59,7 @@ def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
 
 def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     refuse_untrusted(session, schema)
-    dbname = _refuse_others(session, schema)
+    dbname, _ = owned(session, schema)
     where = f'schema "{schema}" of database "{dbname}"'
     keep: bool = arguments.keep_data
     with session.transaction("READ ONLY"):
@@ -84,6 +84,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         return 1
     with session.transaction():
         refuse_untrusted(session, schema)
+        _remove_bridges(session, schema)
         drops = _drops(schema, [name for name, *_ in roles], keep)
         for (statement,) in session.execute(sql_file("ctl/uninstall_drops.sql").encode(), drops).fetchall():
             session.execute(statement.encode())
@@ -97,8 +98,11 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     return 0
 
 
-def _refuse_others(session: Session, schema: str) -> str:
-    """The database's name. Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner."""
+def owned(session: Session, schema: str) -> tuple[str, str]:
+    """The database's name, and the schema's owner.
+
+    Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner.
+    """
     found = session.rows(sql_file("ctl/uninstall_owner.sql"), schema)
     if not found:
         raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": name another with --schema')
@@ -109,7 +113,13 @@ def _refuse_others(session: Session, schema: str) -> str:
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
-    return str(dbname)
+    return str(dbname), str(owner)
+
+
+def _remove_bridges(session: Session, schema: str) -> None:
+    """Remove what bridges have left in other schemas: triggers, and the jobs that call bridge_run()."""
+    if session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
+        session.execute(fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)}).encode())
 
 
 def _end_links(session: Session, role: str) -> None:

@@ -15,7 +15,8 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
           FROM pg_class AS c
          CROSS JOIN LATERAL (
                 -- nobody else may use these at all; the sequences hold the key that signs the calls over the link
-                SELECT c.relname IN ('cancelled_job', 'dblink_mapping', 'job_lock', 'link', 'link_key_1', 'link_key_2',
+                SELECT c.relname IN ('bridge', 'bridge_job', 'bridge_logged', 'cancelled_job', 'dblink_mapping', 'job_lock',
+                                     'link', 'link_key_1', 'link_key_2',
                                      'past_run', 'schema_version'),
                        -- silence() and unsilence() note who has called them, and no row is ever deleted
                        CASE WHEN c.relname = 'job_silence' THEN 'INSERT, UPDATE, DELETE, TRUNCATE, ' ELSE '' END

@@ -38,6 +38,7 @@ MAY: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("config", "check"): (("nobody", *ROLES), ""),
     ("run",): (("log", "admin"), "log"),
     ("bootstrap",): ((), ""),
+    ("bridge",): ((), ""),
     ("uninstall",): ((), ""),
 }
 """For each command, the roles that may, and the one that the others are told to ask for: none if it is the owner's alone."""

@@ -164,6 +164,9 @@ def drop(session: psycopg.Connection, *names: str) -> None:
 
 
 SECRET = (
+    "bridge",
+    "bridge_job",
+    "bridge_logged",
     "cancelled_job",
     "dblink_mapping",
     "job_lock",

@@ -1,0 +1,78 @@
+"""jobmonctl bridge: copies the jobs and runs of pg_cron or pgAgent into the log from now on, or lists what is bridged."""
+
+import argparse
+import json
+from typing import Any
+
+from check_jobmon.config.config_file import ConfigFileMistakes, read_defaults
+from check_jobmon.config.config_table import COLUMNS
+from check_jobmon.config.connection_options import filled, option, path
+from check_jobmon.config.job_fields import JobConfig
+from check_jobmon.config.yaml_nodes import read_bytes
+from check_jobmon.connection.session import Session
+from check_jobmon.connection.trust import refuse_untrusted
+from check_jobmon.ctl.arguments import add_session_arguments, print_error
+from check_jobmon.ctl.connecting import in_session
+from check_jobmon.ctl.uninstall import owned
+from check_jobmon.sql_files import fill, quoted, sql_file
+from check_jobmon.text import clean
+
+LEFT_OUT = ("job_name", "active", "schedule", "timezone", "depends_on")
+"""What a job's row has from its scheduler or from the bridge, whatever the defaults say."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "scheduler to bridge: pg_cron or pgagent (default: list them)"
+    parser.add_argument("name", type=filled, metavar="NAME", nargs="?", help=text)
+    add_session_arguments(parser, 600)
+    which = parser.add_mutually_exclusive_group()
+    text = "configuration file whose 'defaults' the jobs are watched by (default: warn 10m, error 1h, or as before)"
+    option(which, "--defaults FILE", text, path)
+    option(which, "--remove", "stop copying, and remove what the bridge has configured; the logged runs stay")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the defaults, then bridge."""
+    if arguments.name is None and (arguments.remove or arguments.defaults):
+        print_error(arguments, "it needs a NAME: pg_cron or pgagent (see jobmonctl bridge --help)")
+        return 2
+    arguments.values = None
+    try:
+        if arguments.defaults:
+            arguments.values = _columns(read_defaults(arguments.defaults, read_bytes(arguments.defaults)))
+    except ConfigFileMistakes as error:
+        print_error(arguments, str(error))
+        return 1
+    return _bridge(arguments)
+
+
+def _columns(defaults: JobConfig) -> dict[str, Any]:
+    """The values of job_check_config's columns, as PostgreSQL reads them."""
+    values: dict[str, Any] = {}
+    for column, key in COLUMNS.items():
+        value: Any = defaults
+        for part in key.split("."):
+            value = getattr(value, part)
+        if value is not None and column not in LEFT_OUT:
+            values[column] = value if isinstance(value, int | float | str) else str(value)
+    return values
+
+
+@in_session
+def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+    """Bridge, remove or list, in one transaction as the schema's owner, and print what that says."""
+    refuse_untrusted(session, schema)
+    _, owner = owned(session, schema)
+    defaults = json.dumps(arguments.values) if arguments.values else None
+    script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
+    session.lock_seconds = arguments.timeout
+    with session.transaction():
+        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        refuse_untrusted(session, schema)
+        action = "list" if arguments.name is None else "remove" if arguments.remove else "bridge"
+        lines = session.execute(
+            script.encode(), {"action": action, "name": arguments.name, "defaults": defaults}
+        ).fetchall()
+    for (line,) in lines:
+        print(clean(line, 1000))
+    return 0

@@ -1,0 +1,218 @@
+-- Begins and ends a bridge: from then on bridge_run(), which a job of that scheduler calls each minute, copies its jobs and runs.
+
+CREATE OR REPLACE FUNCTION @schema@.bridge_check(p_name text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_version text := (SELECT format(' (extension %s %s)', e.extname, e.extversion) FROM pg_extension AS e WHERE e.extname = p_name);
+    v_table   record;
+BEGIN
+    FOR v_table IN
+        SELECT n.key AS name, c.oid, r.rolname,
+               c.relkind IN ('r', 'p') AND (r.rolsuper OR r.rolname = current_user) AS is_trusted,
+               (SELECT string_agg(w.name, ', ' ORDER BY w.place)
+                  FROM jsonb_array_elements_text(n.value) WITH ORDINALITY AS w(name, place)
+                 WHERE NOT EXISTS (SELECT FROM pg_attribute AS a
+                                    WHERE a.attrelid = c.oid AND a.attname = w.name AND NOT a.attisdropped)) AS lacking,
+               (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum)
+                  FROM pg_attribute AS a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS found
+          FROM (SELECT k.needs FROM bridge_known() AS k WHERE k.name = p_name) AS k
+         CROSS JOIN jsonb_each(k.needs) AS n
+          LEFT JOIN pg_namespace AS s ON s.nspname = split_part(n.key, '.', 1)
+          LEFT JOIN pg_class AS c ON c.relnamespace = s.oid AND c.relname = split_part(n.key, '.', 2)
+          LEFT JOIN pg_roles AS r ON r.oid = c.relowner
+         ORDER BY n.key
+    LOOP
+        IF v_table.oid IS NULL THEN
+            RAISE EXCEPTION 'there is no table % in database "%"%', v_table.name, current_database(), coalesce(v_version, '')
+                USING ERRCODE = 'undefined_object',
+                      HINT = CASE WHEN v_version IS NULL
+                                  THEN format('Name the database in which the extension %s is (-d).', p_name)
+                                  ELSE format('Upgrade it: ALTER EXTENSION %s UPDATE.', p_name) END;
+        ELSIF NOT v_table.is_trusted THEN
+            -- whoever owns it could execute any SQL in the name of this schema's owner
+            RAISE EXCEPTION '% in database "%" is not a table of a superuser''s: it belongs to role "%"',
+                            v_table.name, current_database(), v_table.rolname
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('Have a superuser create the extension %s.', p_name);
+        ELSIF v_table.lacking IS NOT NULL THEN
+            RAISE EXCEPTION 'table % is of a version that the bridge doesn''t know%: it lacks %, and has %',
+                            v_table.name, coalesce(v_version, ''), v_table.lacking, v_table.found
+                USING ERRCODE = 'feature_not_supported', HINT = format('Upgrade it: ALTER EXTENSION %s UPDATE.', p_name);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridge_check(text) IS
+    'Internal: refuses a scheduler whose tables are not there, have other columns than those that the bridge reads, or are not a '
+    'superuser''s.';
+
+CREATE OR REPLACE FUNCTION @schema@.bridge_triggers(p_name text) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_table text;
+BEGIN
+    -- a dump leaves out the triggers on an extension's tables
+    FOR v_table IN
+        SELECT p.name
+          FROM (SELECT unnest(k.purged) FROM bridge_known() AS k WHERE k.name = p_name) AS p(name)
+         WHERE NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = p.name::regclass AND t.tgname = '@schema_name@_bridge')
+    LOOP
+        BEGIN
+            EXECUTE format('CREATE TRIGGER %I BEFORE DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION bridge_purge(%L)',
+                           '@schema_name@_bridge', v_table, p_name);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RETURN NEXT format('role "%s" may not create a trigger on %s, so runs that are deleted there within a minute of their end are '
+                               'not logged: have a superuser run GRANT TRIGGER ON %s TO %I', current_user, v_table, v_table, current_user);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridge_triggers(text) IS
+    'Internal: creates the triggers that call bridge_purge(), where they are missing. Returns in lines those that it may not create.';
+
+CREATE OR REPLACE FUNCTION @schema@.bridge_begin(p_name text, p_defaults jsonb DEFAULT NULL) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+SET row_security = off
+SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    v_bridge bridge;
+    v_known  record;
+    v_own    text := upper('@schema_name@ bridge ' || p_name);
+    v_usual  jsonb := '{"warn_threshold": "10 minutes", "error_threshold": "1 hour"}';
+BEGIN
+    SELECT * INTO v_known FROM bridge_known() AS k WHERE k.name = p_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no bridge "%", only %', left(p_name, 100),
+                        (SELECT string_agg(k.name, ', ' ORDER BY k.name) FROM bridge_known() AS k)
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF (p_defaults ->> 'warn_threshold')::interval < '5 minutes' OR (p_defaults ->> 'error_threshold')::interval < '5 minutes' THEN
+        RAISE EXCEPTION 'a job can''t be missing before it is 5 minutes late: its runs are logged up to a minute after their end'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the defaults longer times for warn and error.';
+    END IF;
+    PERFORM bridge_check(p_name);
+    -- a second call waits here for the first
+    INSERT INTO bridge (name, bridged) VALUES (p_name, now()) ON CONFLICT (name) DO NOTHING;
+    SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
+    BEGIN
+        EXECUTE format('SELECT bridge_%s_job(true)', p_name) INTO v_bridge.own_key;
+        UPDATE bridge AS b
+           SET own_key = v_bridge.own_key,
+               defaults = v_usual || coalesce(p_defaults, b.defaults, '{}')
+         WHERE b.name = p_name;
+        IF v_bridge.mark IS NULL THEN
+            EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', v_known.run_key, v_known.run_table) INTO v_bridge.newest_key;
+            -- Of the runs so far, those under way are logged when they end.
+            EXECUTE format('INSERT INTO bridge_logged (bridge, run_key, seen)'
+                           ' SELECT $1, r.run_key, now() FROM bridge_%s_runs($2, ''{}'') AS r WHERE r.code IS NOT NULL', p_name)
+              USING p_name, greatest(v_bridge.newest_key - 10000, 0);
+            UPDATE bridge AS b
+               SET mark = greatest(v_bridge.newest_key - 10000, 0), newest_key = v_bridge.newest_key, since = '-infinity', last_read = now(),
+                   looked = clock_timestamp()
+             WHERE b.name = p_name;
+        END IF;
+        -- what all of the bridge's jobs wait for
+        INSERT INTO job_check_config (job_name, warn_threshold, error_threshold, active, schedule, timezone, description)
+        VALUES (v_own, '3 minutes', '3 minutes', true, '* * * * *', 'UTC',
+                format('Copies the jobs and runs of %s into this log. If it is missing, %s doesn''t work, or this job in it fails.',
+                       p_name, p_name))
+            ON CONFLICT (job_name) DO NOTHING;
+        RETURN QUERY SELECT * FROM bridge_follow(p_name);
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'role "%" may not use all of %: %; nothing was bridged', current_user, p_name, SQLERRM
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('The owner of schema @schema_name@ has to see the jobs and runs of all roles: have a superuser run ALTER ROLE '
+                                '%I BYPASSRLS, and GRANT it USAGE on that schema and SELECT on its tables.', current_user);
+    END;
+    RETURN QUERY SELECT * FROM bridge_triggers(p_name);
+    RETURN NEXT format('%s %s: %s; job "%s" of this log says whether the bridge works',
+                       p_name, CASE WHEN v_bridge.mark IS NULL THEN 'is bridged now' ELSE 'is bridged' END,
+                       (SELECT format('%s %s, of which %s have a configuration of the bridge''s', count(*),
+                                      CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END, count(j.written))
+                          FROM bridge_job AS j
+                         WHERE j.bridge = p_name AND j.gone IS NULL), v_own);
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridge_begin(text, jsonb) IS
+    'Begins to copy the jobs and runs of another scheduler in this database into the log, or brings that up to date, and returns in '
+    'lines what it did. p_defaults: what the jobs'' rows of job_check_config have, by column. See jobmonctl bridge.';
+
+CREATE OR REPLACE FUNCTION @schema@.bridge_remove(p_name text) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+SET row_security = off
+SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    v_known  record;
+    v_table  text;
+    v_rows   bigint;
+BEGIN
+    SELECT * INTO v_known FROM bridge_known() AS k WHERE k.name = p_name;
+    -- a copy that is at it ends first
+    DELETE FROM bridge AS b WHERE b.name = p_name;
+    IF NOT FOUND THEN
+        RETURN NEXT format('%s is not bridged', left(p_name, 100));
+        RETURN;
+    END IF;
+    FOREACH v_table IN ARRAY v_known.purged LOOP
+        IF to_regclass(v_table) IS NOT NULL THEN
+            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
+        END IF;
+    END LOOP;
+    -- the extension may be gone
+    IF to_regclass(v_known.run_table) IS NOT NULL THEN
+        PERFORM bridge_check(p_name);
+        EXECUTE format('SELECT bridge_%s_job(false)', p_name);
+    END IF;
+    DELETE FROM job_check_config AS c
+          USING bridge_job AS j
+          WHERE j.bridge = p_name AND j.job_name = c.job_name AND to_jsonb(c) @> j.written;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM job_check_config AS c WHERE c.job_name = upper('@schema_name@ bridge ' || p_name);
+    DELETE FROM bridge_job AS j WHERE j.bridge = p_name;
+    DELETE FROM bridge_logged AS l WHERE l.bridge = p_name;
+    RETURN NEXT format('%s is no longer bridged: removed its configuration of %s %s; the logged runs stay', p_name, v_rows,
+                       CASE v_rows WHEN 1 THEN 'job' ELSE 'jobs' END);
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridge_remove(text) IS 'Undoes bridge_begin(), and returns in lines what it did. The logged runs stay.';
+
+CREATE OR REPLACE FUNCTION @schema@.bridge_purge() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    PERFORM bridge_copy(TG_ARGV[0], true);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    -- no site's purge is to fail because of this
+    RAISE WARNING '@schema_name@: the runs of % that are being deleted are not logged: %', TG_ARGV[0], SQLERRM;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridge_purge() IS
+    'Trigger of the tables that schedulers write their runs to: logs what is not logged yet before rows are deleted.';
+
+CREATE OR REPLACE FUNCTION @schema@.bridges() RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT CASE WHEN b.name IS NULL THEN format('%s is not bridged', k.name)
+                ELSE format('%s is bridged since %s: %s jobs, last read at %s', k.name, to_char(b.bridged, 'YYYY-MM-DD HH24:MI TZ'),
+                            (SELECT count(*) FROM bridge_job AS j WHERE j.bridge = b.name AND j.gone IS NULL),
+                            to_char(b.last_read, 'YYYY-MM-DD HH24:MI TZ'))
+           END
+      FROM bridge_known() AS k
+      LEFT JOIN bridge AS b ON b.name = k.name
+     ORDER BY k.name;
+END
+$$;
+COMMENT ON FUNCTION @schema@.bridges() IS 'In a line for each scheduler that jobmonctl bridge knows, whether it is bridged.';

@@ -1,0 +1,23 @@
+-- The schedulers that can be bridged. A new one takes a row here, and a file with its functions: see bridge_pg_cron.sql.
+CREATE OR REPLACE FUNCTION @schema@.bridge_known()
+RETURNS TABLE (name text, run_table text, run_key text, run_start text, purged text[], needs jsonb)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+VALUES ('pg_cron', 'cron.job_run_details', 'runid', 'start_time', ARRAY['cron.job_run_details'],
+        '{"cron.job": ["jobid", "schedule", "database", "username", "active", "jobname"],
+          "cron.job_run_details": ["jobid", "runid", "job_pid", "database", "username", "status", "return_message", "start_time",
+                                   "end_time"]}'::jsonb),
+       ('pgagent', 'pgagent.pga_joblog', 'jlgid', 'jlgstart', ARRAY['pgagent.pga_job', 'pgagent.pga_joblog', 'pgagent.pga_jobsteplog'],
+        '{"pgagent.pga_job": ["jobid", "jobjclid", "jobname", "jobenabled"],
+          "pgagent.pga_jobstep": ["jstid", "jstjobid", "jstname", "jstenabled", "jstkind", "jstcode", "jstdbname"],
+          "pgagent.pga_schedule": ["jscid", "jscjobid", "jscname", "jscenabled", "jscstart", "jscend", "jscminutes", "jschours",
+                                   "jscweekdays", "jscmonthdays", "jscmonths"],
+          "pgagent.pga_exception": ["jexscid"],
+          "pgagent.pga_joblog": ["jlgid", "jlgjobid", "jlgstatus", "jlgstart", "jlgduration"],
+          "pgagent.pga_jobsteplog": ["jslid", "jsljlgid", "jsljstid", "jslstatus", "jslresult", "jslstart", "jslduration",
+                                     "jsloutput"]}')
+$$;
+COMMENT ON FUNCTION @schema@.bridge_known() IS
+    'Internal: the schedulers that jobmonctl bridge knows; the table that has a row for each run, and its columns with the number of a '
+    'run, which grows, and with its start; the tables from which sites delete what is old; and the tables and columns that are read.';

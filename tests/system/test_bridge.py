@@ -1,0 +1,553 @@
+"""jobmonctl bridge: Debian's pg_cron and pgAgent run jobs, and every run of theirs is in the log, once."""
+
+import concurrent.futures
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from check_jobmon.demo.server import Server
+from tests.database import Database, Output, run_module, until, value
+from tests.servers import create
+from tests.system.daemons import Place, program
+
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+OWN = "JOBMON BRIDGE PG_CRON"
+RUN = """
+    INSERT INTO cron.job_run_details (jobid, runid, job_pid, database, username, status, return_message, start_time, end_time)
+    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, %s, %s, clock_timestamp(),
+           CASE WHEN %s <> 'running' THEN clock_timestamp() END
+      FROM cron.job AS j
+     WHERE j.jobname = %s
+ RETURNING runid
+"""
+
+
+@pytest.fixture(scope="module")
+def cron_server() -> Iterator[Server]:
+    """Debian's PostgreSQL with pg_cron, whose jobs log in over the socket."""
+    if not (PROGRAMS.parent / "lib" / "pg_cron.so").exists():
+        pytest.skip("pg_cron is not installed: apt-get install postgresql-15-cron, or run .ci/daemons")
+    server = Server(PROGRAMS, {"fsync": "off", "shared_preload_libraries": "pg_cron", "log_timezone": "UTC"})
+    server.settings["cron.host"] = str(server.folder)
+    try:
+        create(server)
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database(cron_server: Server) -> Iterator[Database]:
+    """The database of pg_cron, with an empty job log and without a job."""
+    database = Database(cron_server, "postgres")
+    with database.connect() as session:
+        session.execute(
+            "DROP EXTENSION IF EXISTS pg_cron; DROP SCHEMA IF EXISTS jobmon CASCADE; CREATE EXTENSION pg_cron"
+        )
+    assert database.ctl("bootstrap").status == 0
+    yield database
+    with database.connect() as session:
+        session.execute("DROP EXTENSION IF EXISTS pg_cron; DROP EXTENSION IF EXISTS pgagent")
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[psycopg.Connection]:
+    """A superuser's session there."""
+    with database.connect() as session:
+        yield session
+
+
+def schedule(session: psycopg.Connection, name: str, times: str = "0 3 * * *", command: str = "SELECT 1") -> int:
+    return int(value(session, "SELECT cron.schedule(%s, %s, %s)", name, times, command))
+
+
+def ran(session: psycopg.Connection, name: str, status: str = "succeeded", message: str = "1 row") -> int:
+    """What pg_cron writes of a run; returns its number."""
+    return int(value(session, RUN, status, message, status, name))
+
+
+def copy(session: psycopg.Connection, name: str = "pg_cron") -> int:
+    """What the scheduler does each minute; returns the number of new runs."""
+    return int(value(session, "SELECT jobmon.bridge_run(%s)", name))
+
+
+def runs(session: psycopg.Connection, columns: str = "job_name, status") -> list[tuple[Any, ...]]:
+    """The logged runs without the bridge's own, in the order in which they were logged."""
+    query = f"SELECT {columns} FROM jobmon.job_log WHERE job_name NOT LIKE 'JOBMON BRIDGE%' ORDER BY job_id"
+    return session.execute(query.encode()).fetchall()
+
+
+def states(session: psycopg.Connection) -> dict[str, Any]:
+    """The status of each job's last run."""
+    return {row[0]: row[1] for row in runs(session)}
+
+
+def configured(session: psycopg.Connection) -> dict[str, tuple[object, ...]]:
+    """Schedule, zone and whether it is active, by the name of the job, without the bridge's own."""
+    query = "SELECT job_name, schedule, timezone, active FROM jobmon.job_check_config WHERE job_name NOT LIKE 'JOBMON BRIDGE%'"
+    return {row[0]: row[1:] for row in session.execute(query.encode()).fetchall()}
+
+
+def bridge(database: Database, *arguments: str) -> list[str]:
+    done = database.ctl("bridge", "pg_cron", *arguments)
+    assert (done.status, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def refused(done: Output) -> str:
+    assert (done.status, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+    return done.stderr
+
+
+def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
+    database: Database, cron_server: Server
+) -> None:
+    with database.connect() as session:
+        schedule(session, "good", "* * * * *")
+        schedule(session, "bad", "* * * * *", "SELECT 1 / 0")
+        schedule(session, "killed", "* * * * *", "SELECT 'killed', pg_sleep(600)")
+        schedule(session, "interrupted", "* * * * *", "SELECT 'interrupted', pg_sleep(600)")
+        bridge(database)
+        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''killed''%'"
+        until(lambda: session.execute(kill.encode()).fetchall() == [(True,)], 90)
+        # the bridge's own job has run, too
+        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0)
+        ended = "SELECT count(*) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')"
+        until(lambda: value(session, ended) >= 4)
+        session.execute("UPDATE jobmon.bridge SET last_read = now()")
+        copy(session)
+        assert states(session) == {"GOOD": "OK", "BAD": "CRITICAL", "KILLED": "CRITICAL", "INTERRUPTED": None}
+        assert database.check("-j", "interrupted", "-v").status == 0
+        session.execute(
+            "SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname IN ('good', 'bad', 'killed', 'interrupted')"
+        )
+    cron_server.stop("immediate")
+    cron_server.start()
+    with database.connect() as session:
+        until(lambda: value(session, "SELECT count(*) FROM cron.job_run_details WHERE status = 'running'") == 0)
+        copy(session)
+        copy(session)
+        assert states(session)["INTERRUPTED"] == "CRITICAL"
+        assert len(runs(session)) == 4
+        messages = "SELECT job_name, owner, message FROM jobmon.job_log JOIN jobmon.job_detail USING (job_id)"
+        found = {name: (owner, message) for name, owner, message in session.execute(messages.encode()).fetchall()}
+        assert {owner for owner, _ in found.values()} == {"postgres"}
+        assert "division by zero" in found["BAD"][1]
+        assert found["INTERRUPTED"][1] == "server restarted"
+        assert value(session, "SELECT action FROM jobmon.job_detail LIMIT 1").endswith('in database "postgres"')
+        took = "SELECT bool_and(end_time BETWEEN start_time AND clock_timestamp()) FROM jobmon.job_log"
+        assert value(session, took) is True
+
+
+def test_each_job_has_its_schedule_and_is_followed(database: Database, session: psycopg.Connection) -> None:
+    one = schedule(session, "One", "0 3 * * *")
+    two = int(value(session, "SELECT cron.schedule('15 4 * * 1', 'VACUUM')"))
+    session.execute("UPDATE cron.job SET schedule = '0 5 $ * *' WHERE jobid = %s", [two])  # as since pg_cron 1.5
+    seconds = schedule(session, "ticks")
+    session.execute("UPDATE cron.job SET schedule = '30 seconds' WHERE jobid = %s", [seconds])
+    schedule(session, "boot", "@reboot")
+    lines = bridge(database)
+    assert lines[0] == 'job "ONE" is watched by its schedule: 0 3 * * * (UTC)'
+    assert 'job "TICKS" is watched from run to run: its schedule, "30 seconds", is no cron expression' in lines
+    assert any(
+        line.startswith('job "BOOT" is logged, but never missing: the schedule "@reboot" is when a server starts')
+        for line in lines
+    )
+    assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, of which 4 have a configuration of the bridge's")
+    name = f"PG_CRON JOB {two}"
+    assert configured(session) == {
+        "ONE": ("0 3 * * *", "UTC", True),
+        name: ("0 5 L * *", "UTC", True),
+        "TICKS": (None, "UTC", True),
+        "BOOT": (None, "UTC", True),
+    }
+    assert len(bridge(database)) == 1
+    ran(session, "One", "failed", "no such table")
+    copy(session)
+    assert "ONE failed" in database.check().first_line
+    session.execute("UPDATE cron.job SET jobname = 'first' WHERE jobid = %s", [one])
+    session.execute("SELECT cron.alter_job(%s, schedule := '5 3 * * *')", [one])
+    copy(session)
+    assert "FIRST failed" in database.check().first_line
+    assert configured(session)["FIRST"] == ("5 3 * * *", "UTC", True)
+    assert "ONE" not in configured(session)
+    session.execute("SELECT cron.alter_job(%s, active := false)", [one])
+    copy(session)
+    assert configured(session)["FIRST"][2] is False
+    assert database.check().status == 0
+    session.execute("SELECT cron.alter_job(%s, active := true)", [one])
+    session.execute("UPDATE jobmon.job_log SET next_due = now() - interval '1 year' WHERE job_name = 'ONE'")
+    copy(session)
+    assert configured(session)["FIRST"][2] is True
+    # the last run of a job is dropped with it, and still known by its name
+    ran(session, "first")
+    session.execute("SELECT cron.unschedule(%s::bigint)", [one])
+    copy(session)
+    assert runs(session) == [("ONE", "CRITICAL"), ("FIRST", "OK")]
+    assert set(configured(session)) == {name, "TICKS", "BOOT"}
+    assert database.check().status == 0
+
+
+def test_a_row_of_the_configuration_file_wins(database: Database, session: psycopg.Connection, tmp_path: Path) -> None:
+    schedule(session, "before")
+    one = schedule(session, "after")
+    file = tmp_path / "jobs.yml"
+
+    def apply(text: str, *options: str) -> None:
+        file.write_text(text)
+        done = run_module("check_jobmon.ctl", "config", "apply", *database.options, *options, str(file))
+        assert done.status == 0, done
+
+    apply("jobs:\n  before: {warn: 1d, error: 2d}\n")
+    assert 'job "BEFORE" keeps the configuration that it has, which is not the bridge\'s' in bridge(database)
+    assert configured(session) == {"BEFORE": (None, "UTC", True), "AFTER": ("0 3 * * *", "UTC", True)}
+    apply("jobs:\n  before: {warn: 1d, error: 2d}\n  after: {warn: 3d, error: 4d}\n")
+    session.execute("SELECT cron.alter_job(%s, schedule := '5 3 * * *')", [one])
+    for _ in range(2):
+        copy(session)
+        assert configured(session) == {"BEFORE": (None, "UTC", True), "AFTER": (None, "UTC", True)}
+    apply("jobs: {}\n", "--prune")
+    bridge(database)
+    assert configured(session) == {"BEFORE": ("0 3 * * *", "UTC", True), "AFTER": ("5 3 * * *", "UTC", True)}
+    assert bridge(database, "--remove") == [
+        "pg_cron is no longer bridged: removed its configuration of 2 jobs; the logged runs stay"
+    ]
+    assert value(session, "SELECT count(*) FROM jobmon.job_check_config") == 0
+    assert bridge(database, "--remove") == ["pg_cron is not bridged"]
+
+
+def test_the_thresholds_are_those_of_the_files_defaults(
+    database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "jobs.yml"
+    file.write_text("defaults: {warn: 25m, error: 2h, sensitivity: 2, slow: 30m or 3x, owner: ops}\njobs: {}\n")
+    schedule(session, "etl")
+    bridge(database)
+    bridge(database, "--defaults", str(file))
+    for _ in range(2):
+        row = session.execute(
+            "SELECT warn_threshold::text, error_threshold::text, sensitivity, warn_duration::text, slow_factor, owner, depends_on"
+            "  FROM jobmon.job_check_config WHERE job_name = 'ETL'"
+        ).fetchone()
+        assert row == ("00:25:00", "02:00:00", 2, "00:30:00", 3.0, "ops", OWN)
+        copy(session)
+    file.write_text("defaults: {warn: 1m, error: 2h}\n")
+    assert "5 minutes late" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
+    file.write_text("defaults: {warn: 1h}\n")
+    assert "has no error" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
+    file.write_text("defaults: {wran: 1h}\n")
+    assert f'{file}:1:12: unknown key "wran"' in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
+
+
+def test_each_run_is_logged_once_whoever_purges(database: Database, session: psycopg.Connection) -> None:
+    schedule(session, "etl")
+    ran(session, "etl")
+    bridge(database)
+    assert copy(session) == 0, "runs before the bridge are not logged"
+    purges = (
+        "DELETE FROM cron.job_run_details",
+        "TRUNCATE cron.job_run_details",
+        "DELETE FROM cron.job_run_details WHERE false",
+    )
+    for number, purge in enumerate(purges):
+        ran(session, "etl", message=f"run {number}")
+        session.execute(purge.encode())
+        copy(session)
+        assert len(runs(session)) == number + 1
+    # a purge that is rolled back, and one by another role, which sees its own rows alone
+    ran(session, "etl")
+    with session.transaction(force_rollback=True):
+        session.execute("DELETE FROM cron.job_run_details")
+    assert copy(session) == 1
+    session.execute("CREATE ROLE purger LOGIN; GRANT USAGE ON SCHEMA cron TO purger")
+    try:
+        ran(session, "etl")
+        with database.connect(user="purger") as purger:
+            assert purger.execute("DELETE FROM cron.job_run_details").rowcount == 0
+        assert (len(runs(session)), copy(session)) == (5, 0)
+    finally:
+        session.execute("REVOKE ALL ON SCHEMA cron FROM purger; DROP ROLE purger")
+    # a row that goes while the run is under way
+    ran(session, "etl", "running", "")
+    session.execute("DELETE FROM cron.job_run_details")
+    copy(session)
+    assert runs(session)[-1] == ("ETL", "WARNING")
+    assert "was deleted from cron.job_run_details while it was under way" in database.check("-j", "etl", "-v").stdout
+    # pg_cron is installed again, and counts anew
+    session.execute("DROP EXTENSION pg_cron")
+    with pytest.raises(psycopg.Error, match=r"there is no table cron\.job in"):
+        copy(session)
+    session.execute("CREATE EXTENSION pg_cron")
+    schedule(session, "etl")
+    bridge(database)
+    ran(session, "etl")
+    assert (copy(session), copy(session)) == (1, 0)
+    assert len(runs(session)) == 7
+
+
+def test_runs_that_end_in_another_order_and_statuses_not_known(database: Database, session: psycopg.Connection) -> None:
+    for name in ("slow", "quick"):
+        schedule(session, name)
+    bridge(database)
+    session.execute("UPDATE jobmon.bridge SET last_read = now() - interval '1 minute'")
+    slow = ran(session, "slow", "running", "")
+    ran(session, "quick")
+    ran(session, "quick", "exploded", "boom")
+    assert copy(session) == 2
+    assert copy(session) == 1, "under way for longer than a minute"
+    assert runs(session) == [("QUICK", "OK"), ("QUICK", "WARNING"), ("SLOW", None)]
+    assert (
+        value(session, "SELECT max(message) FROM jobmon.job_detail")
+        == 'pg_cron says "exploded", which the bridge doesn\'t know: boom'
+    )
+    assert value(session, "SELECT pid FROM jobmon.job_log WHERE end_time IS NULL") == -4711
+    # long after all later ones
+    session.execute("UPDATE jobmon.bridge_logged SET seen = seen - interval '1 hour'")
+    copy(session)
+    assert value(session, "SELECT mark FROM jobmon.bridge") > slow
+    session.execute("UPDATE cron.job_run_details SET status = 'succeeded', end_time = now() WHERE runid = %s", [slow])
+    copy(session)
+    assert runs(session)[-1] == ("SLOW", "OK")
+    assert len(runs(session)) == 3
+    # somebody deletes a run that is under way from the log
+    ran(session, "slow", "running", "")
+    session.execute("UPDATE jobmon.bridge SET last_read = now() + interval '1 hour'")
+    assert copy(session) == 1
+    session.execute("DELETE FROM jobmon.job_log WHERE end_time IS NULL")
+    session.execute("UPDATE cron.job_run_details SET status = 'failed', end_time = now() WHERE status = 'running'")
+    assert copy(session) == 0
+
+
+def test_5000_runs_in_a_minute_copied_by_four_sessions_at_once(database: Database, session: psycopg.Connection) -> None:
+    for name in ("one", "two"):
+        schedule(session, name, "* * * * *")
+    bridge(database)
+    session.execute(
+        "INSERT INTO cron.job_run_details"
+        " (jobid, runid, job_pid, database, username, status, return_message, start_time, end_time)"
+        " SELECT j.jobid, nextval('cron.runid_seq'), g, j.database, j.username, 'succeeded', 'run ' || g, now(), now()"
+        "   FROM cron.job AS j CROSS JOIN generate_series(1, 2500) AS g WHERE j.jobname IN ('one', 'two')"
+    )
+
+    def copied(_: int) -> int:
+        with database.connect() as another:
+            return copy(another)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(copied, range(4))) == [0, 0, 0, 5000]
+    assert (
+        value(
+            session,
+            "SELECT count(DISTINCT (job_name, message)) FROM jobmon.job_log JOIN jobmon.job_detail USING (job_id)",
+        )
+        == 5000
+    )
+    assert value(session, "SELECT count(*) FROM jobmon.job_detail") == 5000
+
+
+def test_names_of_any_length_twice_and_hostile(database: Database, session: psycopg.Connection) -> None:
+    session.execute("CREATE DATABASE other_db")
+    # as since pg_cron 1.6
+    session.execute("ALTER TABLE cron.job ALTER COLUMN jobname TYPE text")
+    try:
+        hostile = "it's \"quoted\"'); DROP TABLE jobmon.job_log; --\n%s %% | $HOME <b>ünï"
+        for name in ("x" * 600, "x" * 599 + "y", hostile, "twice", OWN.lower()):
+            session.execute(
+                "INSERT INTO cron.job (schedule, command, nodename, nodeport, database, username, jobname)"
+                " VALUES ('0 3 * * *', 'SELECT 1', '', 0, 'postgres', 'postgres', %s)",
+                [name],
+            )
+        session.execute(
+            "INSERT INTO cron.job (schedule, command, nodename, nodeport, database, username, jobname)"
+            " VALUES ('0 3 * * *', 'SELECT 1', '', 0, 'other_db', 'someone', 'Twice')"
+        )
+        bridge(database)
+        names, upper = set(configured(session)), value(session, "SELECT upper(%s)", hostile)
+        long = sorted(name for name in names if name.startswith("XXX"))
+        assert len(long) == 2
+        assert all(len(name) < 500 for name in long)
+        assert {"POSTGRES: TWICE", "OTHER_DB: TWICE", upper} < names
+        assert value(session, "SELECT count(*) FROM jobmon.job_check_config WHERE job_name LIKE %s", f"{OWN} (%)") == 1
+        assert ran(session, hostile, "failed", hostile) > 0
+        assert copy(session) == 1
+        assert runs(session) == [(upper, "CRITICAL")]
+        assert value(session, "SELECT message FROM jobmon.job_detail") == hostile
+    finally:
+        session.execute("DROP DATABASE other_db")
+
+
+def test_if_pg_cron_dies_that_is_one_alert(database: Database, session: psycopg.Connection) -> None:
+    for number in range(40):
+        schedule(session, f"job {number}", "* * * * *")
+    bridge(database)
+    copy(session)
+    session.execute("UPDATE jobmon.job_log SET start_time = now() - interval '2 h', end_time = now() - interval '2 h'")
+    session.execute("UPDATE jobmon.job_check_config SET since = now() - interval '2 hours'")
+    found = database.check()
+    assert found.status == 2
+    assert found.first_line.startswith(f"JOBMON CRITICAL - 1 critical, 40 ok, 40 waiting: {OWN} missing, was due ")
+
+
+def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
+    database: Database, session: psycopg.Connection
+) -> None:
+    schedule(session, "etl")
+    session.execute("CREATE ROLE site LOGIN CREATEROLE; GRANT CREATE ON DATABASE postgres TO site")
+    options = ("-U", "site", "--schema", "site_jobs")
+    try:
+        needed = database.ctl("bootstrap", *options, "--no-roles", "--print-superuser-sql").stdout
+        session.execute(needed.encode())
+        # a superuser's bridge of another schema is in nobody's way; nor is a link that this server's pg_hba.conf refuses
+        assert "the schema is installed" in database.ctl("bootstrap", *options, "--no-roles").stderr
+        for grant, missing in (
+            ("", "permission denied for schema cron"),
+            ("GRANT USAGE ON SCHEMA cron TO site", "row-level security policy for table"),
+        ):
+            session.execute((grant or "SELECT 1").encode())
+            said = refused(database.ctl("bridge", *options, "pg_cron"))
+            assert 'role "site" may not use all of pg_cron' in said
+            assert missing in said
+            assert "nothing was bridged" in said
+            assert "BYPASSRLS" in said
+            counts = "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM site_jobs.job_check_config)"
+            assert value(session, f"{counts} + (SELECT count(*) FROM site_jobs.bridge)") == 1
+        session.execute("ALTER ROLE site BYPASSRLS; GRANT pg_read_all_settings TO site")
+        done = database.ctl("bridge", *options, "pg_cron")
+        assert done.status == 0, done
+        assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
+        assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
+        session.execute("ALTER ROLE site NOBYPASSRLS")
+        with database.connect(user="site") as site, pytest.raises(psycopg.Error, match="row-level security"):
+            site.execute("SELECT site_jobs.bridge_run('pg_cron')")
+    finally:
+        session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
+        session.execute(
+            "DO $$ DECLARE r text; BEGIN FOR r IN SELECT rolname FROM pg_roles WHERE rolname ~ '^site' LOOP"
+            " EXECUTE format('DROP OWNED BY %I CASCADE', r); EXECUTE format('DROP ROLE %I', r); END LOOP; END $$"
+        )
+
+
+def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: psycopg.Connection) -> None:
+    assert 'there is no bridge "crond", only pg_cron, pgagent' in refused(database.ctl("bridge", "crond"))
+    assert 'there is no table pgagent.pga_exception in database "postgres"' in refused(
+        database.ctl("bridge", "pgagent")
+    )
+    session.execute("ALTER TABLE cron.job RENAME COLUMN jobname TO title")
+    said = refused(database.ctl("bridge", "pg_cron"))
+    assert (
+        "table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks jobname, and has"
+        in said
+    )
+    assert "username, active, title" in said
+    session.execute("DROP EXTENSION pg_cron; CREATE ROLE mallory")
+    try:
+        session.execute(
+            "CREATE SCHEMA cron AUTHORIZATION mallory; SET ROLE mallory; CREATE TABLE cron.job (jobid bigint)"
+        )
+        session.execute("CREATE TABLE cron.job_run_details (runid bigint); RESET ROLE")
+        assert 'is not a table of a superuser\'s: it belongs to role "mallory"' in refused(
+            database.ctl("bridge", "pg_cron")
+        )
+    finally:
+        session.execute("DROP OWNED BY mallory CASCADE; DROP ROLE mallory")
+
+
+def test_uninstall_takes_the_bridge_along(database: Database, session: psycopg.Connection) -> None:
+    schedule(session, "etl")
+    bridge(database)
+    assert database.ctl("bridge").stdout.startswith("pg_cron is bridged since ")
+    done = database.ctl("uninstall", "-y")
+    assert (done.status, done.stderr) == (0, "")
+    assert value(session, "SELECT array_agg(jobname::text) FROM cron.job") == ["etl"]
+    assert value(session, "SELECT count(*) FROM pg_trigger WHERE tgname = 'jobmon_bridge'") == 0
+
+
+def test_pgagents_jobs_steps_and_schedules(database: Database, session: psycopg.Connection, place: Place) -> None:
+    pgagent = program("pgagent", "pgagent")
+    session.execute("CREATE EXTENSION pgagent")
+    done = database.ctl("bridge", "pgagent")
+    assert (done.status, done.stderr) == (0, "")
+
+    def job(name: str, *codes: str) -> int:
+        key = value(session, "INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, %s) RETURNING jobid", name)
+        for number, code in enumerate(codes):
+            session.execute(
+                "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname, jstonerror)"
+                " VALUES (%s, %s, 's', %s, 'postgres', %s)",
+                [key, f"{number}: {code}", code, "i" if "ignored" in code else "f"],
+            )
+        return int(key)
+
+    def times(key: int, **fields: list[int]) -> None:
+        lowest = {"minutes": (0, 60), "hours": (0, 24), "weekdays": (0, 7), "monthdays": (1, 32), "months": (1, 12)}
+        arrays = {
+            f"jsc{name}": [n + lowest[name][0] in fields.get(name, []) for n in range(lowest[name][1])]
+            for name in lowest
+        }
+        session.execute(
+            f"INSERT INTO pgagent.pga_schedule (jscjobid, jscname, {', '.join(arrays)})"
+            " VALUES (%s, 's', %s, %s, %s, %s, %s)".encode(),
+            [key, *arrays.values()],
+        )
+
+    times(good := job("good", "SELECT 1", "SELECT 2"), minutes=[0, 30], hours=[2], weekdays=[1, 2])
+    times(good, minutes=[5], hours=[1])
+    times(
+        bad := job("bad", "SELECT 'ignored', 1 / 0", "SELECT 1 / 0", "SELECT 3"),
+        minutes=[59],
+        monthdays=[1, 32],
+        months=[12],
+    )
+    times(job("odd", "SELECT 4"), minutes=[0], monthdays=[1], weekdays=[0])
+    times(holidays := job("holidays", "SELECT 5"), minutes=[0])
+    session.execute(
+        "INSERT INTO pgagent.pga_exception (jexscid, jexdate)"
+        " SELECT jscid, '2030-01-01' FROM pgagent.pga_schedule WHERE jscjobid = %s",
+        [holidays],
+    )
+    job("by hand", "SELECT 6")
+    copy(session, "pgagent")
+    zone = value(session, "SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'").replace("Etc/UTC", "UTC")
+    assert configured(session) == {
+        "GOOD": ("5 1 * * *", zone, True),  # of two schedules the one that comes more often
+        "BAD": ("59 * 1,L 12 *", zone, True),
+        "ODD": (None, "UTC", True),
+        "HOLIDAYS": (None, "UTC", True),
+    }
+    notes = {row[0]: row[1] for row in session.execute("SELECT job_name, note FROM jobmon.bridge_job").fetchall()}
+    assert "days of the month that are certain weekdays" in notes["ODD"]
+    assert "has exceptions" in notes["HOLIDAYS"]
+    never = "SELECT bool_and(warn_threshold = '1000 years') FROM jobmon.job_check_config WHERE job_name IN ('ODD', 'HOLIDAYS')"
+    assert value(session, never) is True
+
+    own = value(session, "SELECT jobid FROM pgagent.pga_job WHERE jobname = 'jobmon bridge'")
+    where = f"host={database.server.folder} port={database.server.port} user=postgres dbname=postgres"
+    with place.daemon(pgagent, "-f", "-t", "1", *where.split()) as daemon:
+        session.execute("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ANY (%s)", [[good, bad]])
+        ended = "SELECT count(*) = 2 FROM pgagent.pga_joblog WHERE jlgjobid = ANY (%s) AND jlgstatus <> 'r'"
+        daemon.until(lambda: value(session, ended, [good, bad]), "both jobs have ended")
+        session.execute("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [own])
+        daemon.until(lambda: len(runs(session)) == 2, "the bridge's job has logged them")
+    assert states(session) == {"GOOD": "OK", "BAD": "CRITICAL"}
+    steps = """
+        SELECT action, d.status FROM jobmon.job_detail AS d JOIN jobmon.job_log USING (job_id)
+         WHERE job_name = 'BAD' ORDER BY step_id
+    """
+    assert session.execute(steps.encode()).fetchall() == [
+        ("0: SELECT 'ignored', 1 / 0", "WARNING"),
+        ("1: SELECT 1 / 0", "CRITICAL"),
+    ]
+    assert "BAD failed 1 time (1: SELECT 1 / 0: ERROR:  division by zero)" in database.check().first_line
+    # with a job go its runs: what is not logged yet is logged first
+    session.execute("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgduration) VALUES (%s, 's', '1 s')", [good])
+    session.execute("DELETE FROM pgagent.pga_job WHERE jobid = %s", [good])
+    copy(session, "pgagent")
+    assert runs(session)[-1] == ("GOOD", "OK")
+    assert len(runs(session)) == 3
+    done = database.ctl("bridge", "pgagent", "--remove")
+    assert (done.status, done.stderr) == (0, "")
+    assert value(session, "SELECT count(*) FROM pgagent.pga_job WHERE jobname = 'jobmon bridge'") == 0
