@@ -18,6 +18,7 @@ def test_an_open_run_is_neither_running_nor_crashed(
     assert " open " in jobmonctl(there, "show").stdout.splitlines()[1]
     assert jobmonctl(there, "detail", str(job)).stdout.startswith(f"job {job} (ETL): open\n")
     assert jobmonctl(there, "history", "etl").stdout.startswith("ETL: 1 open\n")
+    assert ": open for " in jobmonctl(there, "report", "-o", "-").stdout
     assert jobmonctl(there, "status").status == 0
     suggested = run_module("check_jobmon.ctl", "config", "suggest", *there.options)
     assert "# ETL: no schedule found: 1 run" in suggested.stdout

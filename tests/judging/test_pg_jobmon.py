@@ -257,6 +257,15 @@ def test_nothing_is_written(newest: Database) -> None:
         assert value(session, "SELECT string_agg(oid::text || relname, ',' ORDER BY oid) FROM pg_class") == schema
 
 
+def test_the_report_reads_the_tables_as_they_are(extension: Database) -> None:
+    with extension.connect() as session:
+        write_history(session)
+        output = extension.ctl("report", "-o", "-")
+    assert (output.status, output.stderr) == (0, "")
+    assert "FINE" in output.stdout
+    assert 'class="running"' in output.stdout
+
+
 def test_a_role_that_may_only_read_suffices(newest: Database) -> None:
     with newest.connect() as session:
         write_history(session)
