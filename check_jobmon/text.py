@@ -93,11 +93,18 @@ def title(job_name: str, length: int = 100) -> str:
 def columns(text: str) -> int:
     """How many columns of a terminal the text takes: East Asian and emoji characters two, combining ones none.
 
-    >>> columns("ETL"), columns("夜間"), columns("e\\u0301")
-    (3, 4, 1)
+    The vowels and final consonants of Hangul are none of Unicode's combining characters, but they join the consonant before
+    them, as in a file name of macOS.
+
+    >>> columns("ETL"), columns("夜間"), columns("e\\u0301"), columns("\\u1112\\u1161\\u11ab")
+    (3, 4, 1, 2)
     """
     return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0
+        if unicodedata.category(c) in ("Mn", "Me") or "\u1160" <= c <= "\u11ff"
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 

@@ -88,9 +88,14 @@ def replace_file(path: str, data: bytes) -> None:
     if os.path.islink(target):
         if os.lstat(target).st_uid not in (0, os.geteuid()):
             raise PermissionError(errno.EPERM, "it is a symbolic link of another user")
-        target = os.path.realpath(target)
+        # the pipe behind /dev/stdout has no path of its own
+        if os.path.isfile(target) or not os.path.exists(target):
+            target = os.path.realpath(target)
     if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as device:
+        # a named pipe that nobody reads is an error, and not waited for
+        descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "wb") as device:
             device.write(data)
         return
     new = os.path.join(os.path.dirname(target), f".jobmonctl-{secrets.token_hex(8)}")

@@ -19,7 +19,7 @@ from check_jobmon.text import columns
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """To the alternate screen, without a cursor, and back: xterm's control sequences, which all terminals have but the dumb ones."""
 HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
-ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 
 def usable() -> bool:

@@ -26,3 +26,18 @@ def test_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="a symbolic link of another user"):
         replace_file(str(link), b"new")
     assert victim.read_bytes() == b"old"
+
+
+def test_a_pipe_is_written_to_by_the_name_of_its_descriptor() -> None:
+    reader, writer = os.pipe()
+    replace_file(f"/dev/fd/{writer}", b"new")
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_named_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device or address"):
+        replace_file(str(pipe), b"new")

@@ -21,7 +21,7 @@ MISSING = "missing, no run has ever completed"
 
 
 @pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
-@pytest.mark.parametrize("how", ["q", "Q", "\x03", signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", ["q", "Q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_whatever_ends_it_the_terminal_is_as_before(
     database: Database, session: psycopg.Connection, tmp_path: Path, how: str | signal.Signals, rich: bool
 ) -> None:
