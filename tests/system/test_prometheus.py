@@ -215,3 +215,11 @@ def test_a_file_by_the_plugin_itself_is_read_and_a_target_that_comes_back_is_up(
         daemon.until(
             lambda: samples(api, "jobmon_job_state") == {frozenset({("job", "ETL"), ("target", "etl")}): 0}, "ok"
         )
+
+
+def test_of_a_target_in_two_files_the_exporter_reports_one_value(place: Place, copied: Path) -> None:
+    with prometheus(place, copied) as (daemon, api):
+        for name, value in (("one", 1), ("two", 0)):
+            place.write(f"textfiles/{name}.prom", f'jobmon_up{{target="etl"}} {value}\n', 0o644)
+        daemon.until(lambda: len(asked(f"{api}/query", query="jobmon_up")["result"]) == 1, "one value")
+        assert set(samples(api, "node_textfile_scrape_error").values()) == {0}
