@@ -10,7 +10,7 @@ from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table
 from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import fill, sql_file
-from check_jobmon.text import duration, heading, without_zone
+from check_jobmon.text import duration, heading, title, without_zone
 
 MOST_STEPS = 1000
 """Steps of a run that are shown, the last ones."""
@@ -129,7 +129,7 @@ def table(found: list[Run], zone: str) -> Table:
     rows = []
     for r in found:
         what = (without_zone(r.start_time), r.duration_text, r.word, r.owner, str(r.pid), r.why)
-        rows.append(Row((str(r.job_id), r.job_name, *what), r.code))
+        rows.append(Row((str(r.job_id), title(r.job_name, 0), *what), r.code))
     cut = {"JOB": NAME, "WHY": PROSE}
     return Table(columns, rows, (0, 0, 2, 3, 1, 5, 4, 0), cut, right=("JOB_ID", "TOOK", "PID"))
 

@@ -26,7 +26,7 @@ from check_jobmon.ctl.targets import (
 )
 from check_jobmon.ctl.waiting import silently
 from check_jobmon.judging.job import Job, Words
-from check_jobmon.text import duration
+from check_jobmon.text import counted, duration, title
 
 COLUMNS = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
 RANKS = (0, 0, 3, 2, 4, 1, 0)
@@ -148,21 +148,27 @@ def table(answers: Answers[Look], problems: bool = False) -> Table:
     counts = Counter(_word(job, look.words) for look in looks for job in look.jobs if job.active)
     known = dict.fromkeys(w for look in looks for w in (*reversed(look.words[1:3]), look.words.unknown, look.words.ok))
     unknown = {look.words.unknown for look in looks}
-    counted = [f"{counts[word]} {word}" for word in known if counts[word] or word not in unknown]
+    parts = [f"{counts[word]} {word}" for word in known if counts[word] or word not in unknown]
     silent = len(answers) - len(looks)
     if silent:
-        counted.insert(0, f"{silent} of {len(answers)} targets could not be asked")
+        parts.insert(0, f"{silent} of {counted(len(answers), 'target')} could not be asked")
     shown = _shown(answers, problems)
     rows = []
     for _, job, words in shown:
         age = None if job.age is None else int(max(job.age, 0))
         failures = f"{job.failures}/{job.sensitivity}"
         times = (job.last_end, duration_text(age), duration_text(job.duration))
-        cells = (_word(job, words), job.name, *times, failures, _reason(job, words, zoned=False) or job.outlook)
+        cells = (
+            _word(job, words),
+            title(job.name, 0),
+            *times,
+            failures,
+            _reason(job, words, zoned=False) or job.outlook,
+        )
         rows.append(Row(cells, _code(job) if job.active else None))
     when = f" ({looks[0].time})" if looks else ""
     cut, right = {"JOB": NAME, "REASON": PROSE}, ("AGE", "TOOK", "FAILURES")
-    made = Table(COLUMNS, rows, RANKS, cut, right=right, title=", ".join(counted) + when)
+    made = Table(COLUMNS, rows, RANKS, cut, right=right, title=", ".join(parts) + when)
     return hosted(made, [host for host, *_ in shown], answers)
 
 

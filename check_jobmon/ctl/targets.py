@@ -46,7 +46,7 @@ Inquirer: TypeAlias = Callable[[JobLog, argparse.Namespace], Asking[T]]
 def add_targets_argument(parser: argparse.ArgumentParser) -> None:
     """--targets, for a command whose queries are a generator."""
     text = "ask every entry under 'hosts:' in this configuration file, all at once; -H names some of them, by shell "
-    text += "patterns separated by commas; --timeout limits the whole"
+    text += "patterns separated by commas; --timeout is for all of them together"
     option(parser, "--targets FILE", text, path)
     parser.set_defaults(refuse=parser.error)
 

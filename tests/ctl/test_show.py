@@ -112,6 +112,12 @@ def test_a_name_of_wide_letters_lines_up(database: Database, session: psycopg.Co
     assert first.index("  20") - 5 == second.index("  20") - 1 - len("")
 
 
+def test_a_name_of_nothing_that_can_be_seen_is_shown_as_such(database: Database, session: psycopg.Connection) -> None:
+    a_run(session, "\u200b")
+    for command in ("show", "status"):
+        assert "  (blank name)  " in jobmonctl(database, command).stdout
+
+
 def test_an_empty_text_says_that_it_is_and_what_to_do(database: Database) -> None:
     output = jobmonctl(database, "like", "")
     assert (output.status, output.stdout) == (2, "")
