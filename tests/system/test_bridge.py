@@ -237,6 +237,7 @@ def test_the_thresholds_are_those_of_the_files_defaults(
         copy(session)
     file.write_text("defaults: {warn: 1m, error: 2h}\n")
     assert "5 minutes late" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
+    assert "can't be read: No such file" in refused(database.ctl("bridge", "pg_cron", "--defaults", f"{file}.none"))
     file.write_text("defaults: {warn: 1h}\n")
     assert "has no error" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
     file.write_text("defaults: {wran: 1h}\n")
@@ -421,8 +422,16 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
         assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
         session.execute("ALTER ROLE site NOBYPASSRLS")
+        session.execute("DELETE FROM cron.job_run_details")
         with database.connect(user="site") as site, pytest.raises(psycopg.Error, match="row-level security"):
             site.execute("SELECT site_jobs.bridge_run('pg_cron')")
+        session.execute("GRANT TRIGGER ON cron.job_run_details TO site; ALTER ROLE site BYPASSRLS")
+        assert "TRIGGER" not in database.ctl("bridge", *options, "pg_cron").stdout
+        done = database.ctl("bridge", *options, "pg_cron", "--remove")
+        assert done.status == 0, done
+        assert "are still there, and do nothing: must be owner of relation job_run_details" in done.stdout
+        assert value(session, "SELECT count(*) FROM site_jobs.job_check_config") == 0
+        session.execute("DELETE FROM cron.job_run_details")
     finally:
         session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
         session.execute(

@@ -27,6 +27,7 @@ RETURNS TABLE (run_key bigint, job_key bigint, owner text, pid integer, started 
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 SET row_security = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY
@@ -37,7 +38,7 @@ BEGIN
                'ended', e.ended,
                'code', c.code,
                'message', CASE c.code WHEN 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
-                          || coalesce(d.return_message, '')))
+                          || coalesce(rtrim(d.return_message, E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
             SELECT CASE WHEN d.status = 'succeeded' THEN 1
