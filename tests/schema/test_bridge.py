@@ -3,6 +3,8 @@
 tests/system/test_bridge.py has the real schedulers.
 """
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -48,12 +50,28 @@ def test_the_time_zone_is_that_of_pg_cron(database: Database, bridged: psycopg.C
     assert (
         'job "NIGHTLY" has changed: it is logged, but never missing: time zone "Mars/Olympus" is not in' in done.stdout
     )
+    bridged.execute(f"ALTER DATABASE {database.name} SET cron.log_run = off".encode())
+    with database.connect() as another, pytest.raises(psycopg.Error, match=r"cron\.log_run is off"):
+        another.execute("SELECT jobmon.bridge_run('pg_cron')")
     bridged.execute(f"ALTER DATABASE {database.name} SET cron.database_name = 'elsewhere'".encode())
     done = database.ctl("bridge", "pg_cron")
     assert (
         'pg_cron doesn\'t run the jobs of this database: cron.database_name is "elsewhere", and this is' in done.stderr
     )
     assert done.stderr.count("\n") == done.status == 1
+
+
+def test_columns_that_the_bridge_does_not_write_are_kept(
+    database: Database, bridged: psycopg.Connection, tmp_path: Path
+) -> None:
+    columns = "SELECT owner, runbook, schedule FROM jobmon.job_check_config WHERE job_name = 'NIGHTLY'"
+    for text, owner in (("owner: ops", "ops"), ("sensitivity: 1", None)):
+        (tmp_path / "jobs.yml").write_text(f"defaults: {{warn: 1h, error: 2h, {text}}}\n")
+        assert database.ctl("bridge", "pg_cron", "--defaults", str(tmp_path / "jobs.yml")).status == 0
+        bridged.execute("UPDATE jobmon.job_check_config SET runbook = 'https://wiki.example.com/etl'")
+        bridged.execute("UPDATE cron.job SET schedule = '40 2 * * *' WHERE jobname = 'nightly'")
+        bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+        assert bridged.execute(columns.encode()).fetchall() == [(owner, "https://wiki.example.com/etl", "40 2 * * *")]
 
 
 def test_runs_are_copied_followed_and_kept_over_a_bootstrap(database: Database, bridged: psycopg.Connection) -> None:

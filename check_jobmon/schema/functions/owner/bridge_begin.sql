@@ -97,7 +97,7 @@ BEGIN
     END IF;
     PERFORM bridge_check(p_name);
     -- a second call waits here for the first
-    INSERT INTO bridge (name, bridged) VALUES (p_name, now()) ON CONFLICT (name) DO NOTHING;
+    INSERT INTO bridge (name, bridged, defaults) VALUES (p_name, now(), v_usual) ON CONFLICT (name) DO NOTHING;
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
     BEGIN
         EXECUTE format('SELECT bridge_%s_job(true)', p_name) INTO v_bridge.own_key;

@@ -30,6 +30,10 @@ SET row_security = off
 SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
+    IF current_setting('cron.log_run', true) = 'off' THEN
+        RAISE EXCEPTION 'pg_cron doesn''t log its runs: cron.log_run is off'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Turn it on, and restart the server.';
+    END IF;
     RETURN QUERY
     SELECT d.runid, d.jobid, d.username, d.job_pid, d.start_time, e.ended, c.code,
            jsonb_build_array(jsonb_build_object(
