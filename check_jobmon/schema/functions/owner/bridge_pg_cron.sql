@@ -17,7 +17,7 @@ BEGIN
            CASE WHEN s.is_interval THEN NULL ELSE replace(j.schedule, '$', 'L') END, v_timezone, j.active, NULL::timestamptz, false,
            CASE WHEN s.is_interval THEN format('its schedule, "%s", is no cron expression', left(j.schedule, 100)) END
       FROM cron.job AS j
-     CROSS JOIN LATERAL (SELECT j.schedule ~* '^\s*[0-9]+\s*seconds?\s*$' AS is_interval) AS s;
+     CROSS JOIN LATERAL (SELECT j.schedule ~* '^ *[0-9]+ *seconds? *$' AS is_interval) AS s;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pg_cron_jobs() IS 'Internal: the jobs of pg_cron, for bridge_follow().';
