@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from check_jobmon.config.config_file import ConfigFileMistakes, read_defaults
+from check_jobmon.config.config_file import read_defaults
 from check_jobmon.config.config_table import COLUMNS
 from check_jobmon.config.connection_options import filled, option, path
 from check_jobmon.config.job_fields import JobConfig
@@ -32,17 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read the defaults, then bridge."""
+    """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
         print_error(arguments, "it needs a NAME: pg_cron or pgagent (see jobmonctl bridge --help)")
         return 2
-    arguments.values = None
-    try:
-        if arguments.defaults:
-            arguments.values = _columns(read_defaults(arguments.defaults, read_bytes(arguments.defaults)))
-    except ConfigFileMistakes as error:
-        print_error(arguments, str(error))
-        return 1
     return _bridge(arguments)
 
 
@@ -60,10 +53,11 @@ def _columns(defaults: JobConfig) -> dict[str, Any]:
 
 @in_session
 def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
-    """Bridge, remove or list, in one transaction as the schema's owner, and print what that says."""
+    """Do it in one transaction, as the schema's owner, and print what that says."""
+    file = arguments.defaults
+    defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
     refuse_untrusted(session, schema)
     _, owner = owned(session, schema)
-    defaults = json.dumps(arguments.values) if arguments.values else None
     script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
     session.lock_seconds = arguments.timeout
     with session.transaction():

@@ -98,8 +98,8 @@ def _cancellable(log: JobLog, run: Run) -> Backend:
         raise CommandFailed(f"{run.label} is already over: it ended at {end} as {run.word}")
     if run.pid < 0:
         raise CommandFailed(
-            f"{run.label} is run by another server, by its pid {-run.pid}: cancel it there; if it is gone, end the run with "
-            f"SELECT {log.schema}.fail_job({run.job_id})"
+            f"{run.label} is run by another server or scheduler, by its pid {-run.pid}: cancel it there; if it is gone, end "
+            f"the run with SELECT {log.schema}.fail_job({run.job_id})"
         )
     standby, may_cancel = log.rows(f"SELECT pg_is_in_recovery(), {MAY_CANCEL}")[0]
     if standby:

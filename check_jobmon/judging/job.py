@@ -240,7 +240,7 @@ class Job(NamedTuple):
     def _teller(self) -> str:
         if (self.alive_pid or 0) > 0:
             return "a standby or a role outside pg_monitor"
-        return "another server than the run's"
+        return "another server or scheduler than the run's"
 
     def _blocker(self, length: int) -> str:
         lasting = "" if self.blocked_for is None else f" for {duration(self.blocked_for)}"

@@ -109,6 +109,7 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
     with database.connect() as session:
         schedule(session, "good", "* * * * *")
         schedule(session, "bad", "* * * * *", "SELECT 1 / 0")
+        schedule(session, "raising", "* * * * *", "SELECT jobmon.sql_job('inner', 'SELECT 1 / 0', p_raise => true)")
         schedule(session, "killed", "* * * * *", "SELECT 'killed', pg_sleep(600)")
         schedule(session, "interrupted", "* * * * *", "SELECT 'interrupted', pg_sleep(600)")
         bridge(database)
@@ -117,14 +118,16 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
         # the bridge's own job has run, too
         until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0)
         ended = "SELECT count(*) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')"
-        until(lambda: value(session, ended) >= 4)
+        until(lambda: value(session, ended) >= 5)
         session.execute("UPDATE jobmon.bridge SET last_read = now()")
         copy(session)
-        assert states(session) == {"GOOD": "OK", "BAD": "CRITICAL", "KILLED": "CRITICAL", "INTERRUPTED": None}
+        assert states(session) == {
+            "GOOD": "OK",
+            **dict.fromkeys(("BAD", "RAISING", "INNER", "KILLED"), "CRITICAL"),
+            "INTERRUPTED": None,
+        }
         assert database.check("-j", "interrupted", "-v").status == 0
-        session.execute(
-            "SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname IN ('good', 'bad', 'killed', 'interrupted')"
-        )
+        session.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname <> 'jobmon bridge'")
     cron_server.stop("immediate")
     cron_server.start()
     with database.connect() as session:
@@ -132,7 +135,7 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
         copy(session)
         copy(session)
         assert states(session)["INTERRUPTED"] == "CRITICAL"
-        assert len(runs(session)) == 4
+        assert len(runs(session)) == 6
         messages = "SELECT job_name, owner, message FROM jobmon.job_log JOIN jobmon.job_detail USING (job_id)"
         found = {name: (owner, message) for name, owner, message in session.execute(messages.encode()).fetchall()}
         assert {owner for owner, _ in found.values()} == {"postgres"}
@@ -237,6 +240,7 @@ def test_the_thresholds_are_those_of_the_files_defaults(
         copy(session)
     file.write_text("defaults: {warn: 1m, error: 2h}\n")
     assert "5 minutes late" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
+    assert "can't be read: No such file" in refused(database.ctl("bridge", "pg_cron", "--defaults", f"{file}.none"))
     file.write_text("defaults: {warn: 1h}\n")
     assert "has no error" in refused(database.ctl("bridge", "pg_cron", "--defaults", str(file)))
     file.write_text("defaults: {wran: 1h}\n")
@@ -421,8 +425,16 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
         assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
         session.execute("ALTER ROLE site NOBYPASSRLS")
+        session.execute("DELETE FROM cron.job_run_details")
         with database.connect(user="site") as site, pytest.raises(psycopg.Error, match="row-level security"):
             site.execute("SELECT site_jobs.bridge_run('pg_cron')")
+        session.execute("GRANT TRIGGER ON cron.job_run_details TO site; ALTER ROLE site BYPASSRLS")
+        assert "TRIGGER" not in database.ctl("bridge", *options, "pg_cron").stdout
+        done = database.ctl("bridge", *options, "pg_cron", "--remove")
+        assert done.status == 0, done
+        assert "are still there, and do nothing: must be owner of relation job_run_details" in done.stdout
+        assert value(session, "SELECT count(*) FROM site_jobs.job_check_config") == 0
+        session.execute("DELETE FROM cron.job_run_details")
     finally:
         session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
         session.execute(

@@ -190,7 +190,7 @@ def test_a_run_that_a_standby_logs_on_its_primary_is_not_called_crashed(
         assert " open " in database.ctl("show").stdout.splitlines()[1]
         session.execute("UPDATE jobmon.job_log SET start_time = start_time - interval '25 hours'")
         assert (
-            "CUBE missing, or running for 25h, which another server than the run's can't tell"
+            "CUBE missing, or running for 25h, which another server or scheduler than the run's can't tell"
             in database.check().stdout
         )
         assert "(not verifiable on this server)" in value(session, "SELECT alert_text FROM jobmon.check_job_status()")

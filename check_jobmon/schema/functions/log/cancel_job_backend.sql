@@ -32,7 +32,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('cancel_job() is for another session''s run; end your own with fail_job(%s).', p_job_id);
     ELSIF v_run.pid < 0 THEN
-        RAISE EXCEPTION 'job % (%) is run by another server, by its pid %', p_job_id, v_run.job_name, -v_run.pid
+        RAISE EXCEPTION 'job % (%) is run by another server or scheduler, by its pid %', p_job_id, v_run.job_name, -v_run.pid
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('Cancel that backend there (pg_cancel_backend); if it is gone, end the run with fail_job(%s).',
                                 p_job_id);

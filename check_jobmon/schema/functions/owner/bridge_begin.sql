@@ -97,7 +97,7 @@ BEGIN
     END IF;
     PERFORM bridge_check(p_name);
     -- a second call waits here for the first
-    INSERT INTO bridge (name, bridged) VALUES (p_name, now()) ON CONFLICT (name) DO NOTHING;
+    INSERT INTO bridge (name, bridged, defaults) VALUES (p_name, now(), v_usual) ON CONFLICT (name) DO NOTHING;
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
     BEGIN
         EXECUTE format('SELECT bridge_%s_job(true)', p_name) INTO v_bridge.own_key;
@@ -160,15 +160,18 @@ BEGIN
         RETURN NEXT format('%s is not bridged', left(p_name, 100));
         RETURN;
     END IF;
-    FOREACH v_table IN ARRAY v_known.purged LOOP
-        IF to_regclass(v_table) IS NOT NULL THEN
-            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
-        END IF;
-    END LOOP;
-    -- the extension may be gone
+    -- the extension may be gone, and without it all that is left there
     IF to_regclass(v_known.run_table) IS NOT NULL THEN
-        PERFORM bridge_check(p_name);
-        EXECUTE format('SELECT bridge_%s_job(false)', p_name);
+        BEGIN
+            PERFORM bridge_check(p_name);
+            EXECUTE format('SELECT bridge_%s_job(false)', p_name);
+            FOREACH v_table IN ARRAY v_known.purged LOOP
+                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
+            END LOOP;
+        EXCEPTION WHEN OTHERS THEN
+            RETURN NEXT format('the job "@schema_name@ bridge" and the trigger "@schema_name@_bridge" of %s are still there, and do nothing: %s',
+                               p_name, SQLERRM);
+        END;
     END IF;
     DELETE FROM job_check_config AS c
           USING bridge_job AS j
@@ -188,7 +191,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    PERFORM bridge_copy(TG_ARGV[0], true);
+    IF EXISTS (SELECT FROM bridge AS b WHERE b.name = TG_ARGV[0]) THEN
+        PERFORM bridge_copy(TG_ARGV[0], true);
+    END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- no site's purge is to fail because of this

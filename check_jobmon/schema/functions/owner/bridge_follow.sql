@@ -65,7 +65,9 @@ BEGIN
                       WHEN v_note IS NOT NULL THEN format('is watched from run to run: %s', v_note)
                       ELSE format('is watched by its schedule: %s (%s)', v_job.schedule, v_zone)
                  END;
-        v_wanted := v_bridge.defaults
+        -- NULL for what it has written there by other defaults
+        v_wanted := coalesce((SELECT jsonb_object_agg(k.key, NULL) FROM jsonb_object_keys(v_job.written) AS k(key)), '{}')
+                    || v_bridge.defaults
                     || jsonb_build_object('job_name', v_job.name, 'active', v_job.active, 'timezone', CASE WHEN v_note IS NULL THEN v_zone ELSE 'UTC' END,
                                           'schedule', CASE WHEN v_note IS NULL THEN v_job.schedule END,
                                           'sensitivity', coalesce(v_bridge.defaults -> 'sensitivity', '0'),
@@ -94,12 +96,13 @@ BEGIN
               FROM jsonb_populate_record(NULL::job_check_config, v_wanted) AS w;
             RETURN NEXT format('job "%s" %s', v_job.name, v_how);
         ELSIF NOT v_now @> v_wanted THEN
+            -- what is in columns that the bridge doesn't write stays
             UPDATE job_check_config AS c
                SET (warn_threshold, error_threshold, active, sensitivity, schedule, timezone, warn_duration, error_duration, min_duration,
                     slow_factor, depends_on, escalate, owner, description, runbook)
-                 = (w.warn_threshold, w.error_threshold, w.active, w.sensitivity, w.schedule, w.timezone, w.warn_duration,
-                    w.error_duration, w.min_duration, w.slow_factor, w.depends_on, w.escalate, w.owner, w.description, w.runbook)
-              FROM jsonb_populate_record(NULL::job_check_config, v_wanted) AS w
+                 = (SELECT w.warn_threshold, w.error_threshold, w.active, w.sensitivity, w.schedule, w.timezone, w.warn_duration,
+                           w.error_duration, w.min_duration, w.slow_factor, w.depends_on, w.escalate, w.owner, w.description, w.runbook
+                      FROM jsonb_populate_record(c, v_wanted) AS w)
              WHERE c.job_name = v_job.name;
             RETURN NEXT format('job "%s" has changed: it %s', v_job.name, v_how);
         END IF;

@@ -17,7 +17,7 @@ BEGIN
            CASE WHEN s.is_interval THEN NULL ELSE replace(j.schedule, '$', 'L') END, v_timezone, j.active, NULL::timestamptz, false,
            CASE WHEN s.is_interval THEN format('its schedule, "%s", is no cron expression', left(j.schedule, 100)) END
       FROM cron.job AS j
-     CROSS JOIN LATERAL (SELECT j.schedule ~* '^\s*[0-9]+\s*seconds?\s*$' AS is_interval) AS s;
+     CROSS JOIN LATERAL (SELECT j.schedule ~* '^ *[0-9]+ *seconds? *$' AS is_interval) AS s;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pg_cron_jobs() IS 'Internal: the jobs of pg_cron, for bridge_follow().';
@@ -27,8 +27,13 @@ RETURNS TABLE (run_key bigint, job_key bigint, owner text, pid integer, started 
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 SET row_security = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
+    IF current_setting('cron.log_run', true) = 'off' THEN
+        RAISE EXCEPTION 'pg_cron doesn''t log its runs: cron.log_run is off'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Turn it on, and restart the server.';
+    END IF;
     RETURN QUERY
     SELECT d.runid, d.jobid, d.username, d.job_pid, d.start_time, e.ended, c.code,
            jsonb_build_array(jsonb_build_object(
@@ -37,7 +42,7 @@ BEGIN
                'ended', e.ended,
                'code', c.code,
                'message', CASE c.code WHEN 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
-                          || coalesce(d.return_message, '')))
+                          || coalesce(rtrim(d.return_message, E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
             SELECT CASE WHEN d.status = 'succeeded' THEN 1

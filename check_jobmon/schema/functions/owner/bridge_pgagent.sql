@@ -71,6 +71,7 @@ RETURNS TABLE (run_key bigint, job_key bigint, owner text, pid integer, started 
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 SET row_security = off
+SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY

@@ -158,6 +158,10 @@ BEGIN
            t.alert_text, pg_backend_pid()
       FROM job_status_text AS t
      WHERE t.alert_code = 1;
+    -- one each minute is of no interest for long
+    DELETE FROM job_log AS l
+     WHERE l.job_name = upper('@schema_name@ bridge ' || p_name)
+       AND l.end_time < now() - interval '1 day';
     RETURN v_logged;
 END
 $$;
