@@ -93,7 +93,7 @@ def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, quiet: boo
         limits += "SET LOCAL transaction_timeout = 0;"
     call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
     total = log.rows(COUNT, before)[0][0]
-    with _stopped_by_signals() as stop, silently(), _progress(total, quiet) as show_progress:
+    with _stopped_by_signals() as stop, silently(), progress(total, "deleted", quiet) as show_progress:
         with ThreadPoolExecutor(1) as pool:
             cleared = pool.submit(clearing.rows, call, interval, write=True)
             try:
@@ -141,23 +141,26 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of runs deleted so far: it shows a bar on a terminal, else prints a line at times."""
+def progress(total: int, what: str, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A function to call with the number of those done so far: it shows a bar on a terminal, else prints a line at times.
+
+    `what` are they, and what is done: "deleted", "MB copied".
+    """
     on = None if quiet else console()
     if on is not None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (BarColumn(), TextColumn("{task.completed} of {task.total} deleted"), TimeRemainingColumn())
-        with Progress(*columns, console=on) as progress:
-            task = progress.add_task("", total=total)
-            yield lambda deleted: progress.update(task, completed=deleted)
+        columns = (BarColumn(), TextColumn(f"{{task.completed}} of {{task.total}} {what}"), TimeRemainingColumn())
+        with Progress(*columns, console=on) as bar:
+            task = bar.add_task("", total=total)
+            yield lambda done: bar.update(task, completed=done)
         return
     printed = time.monotonic()
 
-    def show_progress(deleted: int) -> None:
+    def show_progress(done: int) -> None:
         nonlocal printed
         if not quiet and time.monotonic() - printed > PROGRESS:
             printed = time.monotonic()
-            print(f"{deleted} of {total} deleted", flush=True)
+            print(f"{done} of {total} {what}", flush=True)
 
     yield show_progress

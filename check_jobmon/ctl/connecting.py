@@ -120,7 +120,7 @@ class JobLog:
         )
         if isinstance(examined, str):
             raise CheckImpossible(examined)
-        self.columns, self.version = examined.columns, examined.version
+        self.catalog, self.columns, self.version = examined, examined.columns, examined.version
 
     def rows(self, query: str, *parameters: Any, write: bool = False) -> Rows:
         """The rows that a query gives. @schema@ in it is the job log's schema; nothing else is found unqualified."""

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg import Rollback, errors, sql
 
@@ -11,7 +12,7 @@ from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
-from check_jobmon.schema.link import ensure_dblink, ensure_link_role
+from check_jobmon.schema.link import Dblink, ensure_dblink, ensure_link_role
 from check_jobmon.schema.rights import refuse_lacking
 from check_jobmon.schema.roles import ensure_roles, explanation, revoke_excess
 from check_jobmon.schema.scripts import filled, functions, query, tables, version
@@ -63,16 +64,7 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
 
     Raises BootstrapError, or CheckImpossible if it isn't safe to look at the schema; either says everything in one line.
     """
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
-        raise BootstrapError(
-            f"\"{schema}\" can't be the schema's name: use at most 40 lower-case letters, digits and underscores"
-        )
-    if connection.info.server_version < OLDEST_SERVER:
-        raise BootstrapError(
-            f"the server is PostgreSQL {connection.info.server_version // 10000}; 13 is the oldest supported version"
-        )
-    if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
-        raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
+    _refuse_impossible(connection, schema)
     # ends before the statement's own time limit, whose error doesn't name the lock's holder
     seconds = min(LOCK_SECONDS, 0.9 * connection.seconds) if connection.seconds else LOCK_SECONDS
     connection.lock_seconds = min(LOCK_AT_ONCE, seconds)
@@ -103,55 +95,91 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
             ) from None
 
 
+def install(connection: Session, schema: str) -> None:
+    """Install the schema in the caller's transaction; once that is committed, bootstrap() can try its link. Raises as that."""
+    _refuse_impossible(connection, schema)
+    _apply(connection, schema, with_roles=True)
+
+
+def _refuse_impossible(connection: Session, schema: str) -> None:
+    """Raise BootstrapError where no schema of this name, or none at all, can be installed."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
+        raise BootstrapError(
+            f"\"{schema}\" can't be the schema's name: use at most 40 lower-case letters, digits and underscores"
+        )
+    if connection.info.server_version < OLDEST_SERVER:
+        raise BootstrapError(
+            f"the server is PostgreSQL {connection.info.server_version // 10000}; 13 is the oldest supported version"
+        )
+    if connection.rows("SELECT pg_is_in_recovery()")[0][0]:
+        raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
+
+
 def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool) -> Report:
     with connection.transaction():
-        refuse_untrusted(connection, schema)
-        connection.execute("SET LOCAL check_function_bodies = on")
-        if connection.info.parameter_status("is_superuser") == "on":
-            connection.execute("SET LOCAL session_replication_role = origin")
-        owner, home = _home(connection, schema, with_roles)
-        # again, because somebody else could have made it just now
-        refuse_untrusted(connection, schema)
-        before = _installed_version(connection, schema, home)
-        if before > version():
-            raise BootstrapError(
-                f'schema "{schema}" has version {before}, newer than the version {version()} that check_jobmon {__version__} '
-                "brings: upgrade the package"
-            )
-        if before:
-            _compare(connection, schema, home, before)
-        refuse_lacking(connection, schema, with_roles=with_roles)
-        dblink = ensure_dblink(connection, schema)
-        old = _fingerprint(connection, schema)
-        run(connection, "SET LOCAL ROLE {}", owner)
-        _apply_tables(connection, schema, dblink.schema, before, version())
-        connection.execute(functions(schema, dblink.schema).encode())
-        run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC", schema)
-        run(connection, "RESET ROLE")
-        users = ensure_link_role(connection, schema)
-        roles = ensure_roles(connection, schema) if with_roles else explanation(connection, schema)
-        revoke_excess(connection, schema, users)
-        changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
-        if check or not changed:
+        done = _apply(connection, schema, with_roles=with_roles)
+        if check or not done.changed:
             # leaves no dead rows behind in the catalogs: cron runs this every day
             raise Rollback
-    schedules = "" if check else _write_due(connection, schema, owner)
-    if check and changed:
+    schedules = "" if check else _write_due(connection, schema, done.owner)
+    if check and done.changed:
         way, way_changed = "the link is tried once that is done", False
     else:
-        way, way_changed = ensure_link(connection, schema, dblink.schema, owner, keep=not check)
+        way, way_changed = ensure_link(connection, schema, done.dblink.schema, done.owner, keep=not check)
     return Report(
         connection.info.dbname,
         schema,
-        before,
+        done.before,
         version(),
-        changed or way_changed,
+        done.changed or way_changed,
         way,
-        roles,
-        dblink.said,
+        done.roles,
+        done.dblink.said,
         check,
         schedules,
     )
+
+
+class _Applied(NamedTuple):
+    """What the statements of a bootstrap found and did."""
+
+    owner: str
+    before: int
+    changed: bool
+    roles: str
+    dblink: Dblink
+
+
+def _apply(connection: Session, schema: str, *, with_roles: bool) -> _Applied:
+    """Install the schema, or upgrade it, in the open transaction."""
+    refuse_untrusted(connection, schema)
+    connection.execute("SET LOCAL check_function_bodies = on")
+    if connection.info.parameter_status("is_superuser") == "on":
+        connection.execute("SET LOCAL session_replication_role = origin")
+    owner, home = _home(connection, schema, with_roles)
+    # again, because somebody else could have made it just now
+    refuse_untrusted(connection, schema)
+    before = _installed_version(connection, schema, home)
+    if before > version():
+        raise BootstrapError(
+            f'schema "{schema}" has version {before}, newer than the version {version()} that check_jobmon {__version__} '
+            "brings: upgrade the package"
+        )
+    if before:
+        _compare(connection, schema, home, before)
+    refuse_lacking(connection, schema, with_roles=with_roles)
+    dblink = ensure_dblink(connection, schema)
+    old = _fingerprint(connection, schema)
+    run(connection, "SET LOCAL ROLE {}", owner)
+    _apply_tables(connection, schema, dblink.schema, before, version())
+    connection.execute(functions(schema, dblink.schema).encode())
+    run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC", schema)
+    run(connection, "RESET ROLE")
+    users = ensure_link_role(connection, schema)
+    roles = ensure_roles(connection, schema) if with_roles else explanation(connection, schema)
+    revoke_excess(connection, schema, users)
+    changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
+    return _Applied(owner, before, changed, roles, dblink)
 
 
 def _write_due(connection: Session, schema: str, owner: str) -> str:

@@ -1,0 +1,212 @@
+"""jobmonctl migrate: takes over the log of the extension pg_jobmon, in one transaction, and says what is not as it was."""
+
+import argparse
+from collections.abc import Collection
+from typing import NamedTuple
+
+from psycopg import Rollback, errors, sql
+
+from check_jobmon.config.connection_options import filled, option
+from check_jobmon.connection.errors import one_line
+from check_jobmon.connection.session import Rows, Session
+from check_jobmon.connection.trust import POWERFUL, refuse_untrusted
+from check_jobmon.ctl.arguments import add_session_arguments
+from check_jobmon.ctl.clear import progress
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_session
+from check_jobmon.ctl.waiting import silently
+from check_jobmon.judging.job import Job, Words
+from check_jobmon.schema.install import bootstrap, install
+from check_jobmon.schema.scripts import FAILURES, function_names, job_status
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
+from check_jobmon.text import clean, counted, title
+
+TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_status_text")
+
+
+class Old(NamedTuple):
+    """The schema to migrate: its name, by now; whether it has the extension; its table dblink_mapping."""
+
+    name: str
+    is_extension: bool
+    mapping: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_session_arguments(parser, 600)
+    text = "schema to migrate (default: that of the extension pg_jobmon, else SCHEMA)"
+    option(parser, "--from SCHEMA", text, filled, dest="source")
+    option(parser, "--grant", "also run the GRANTs that give roles the rights that they had")
+    option(parser, "--dry-run", "do all of it and undo it; meanwhile, jobs can be logged")
+
+
+@in_session
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+    """Migrate, print what came of it, and try the link."""
+    session.lock_seconds = arguments.timeout
+    try:
+        with session.transaction():
+            said = _migrate(session, schema, arguments)
+            if arguments.dry_run:
+                raise Rollback
+        print("\n".join(map(clean, said)), flush=True)
+        if not arguments.dry_run:
+            session.seconds = arguments.timeout
+            print(clean(str(bootstrap(session, schema))))
+    except errors.UniqueViolation as error:
+        raise CommandFailed(
+            f"nothing was changed: a row is there twice: {one_line(error)}: delete one of them"
+        ) from None
+    except errors.InsufficientPrivilege as error:
+        raise CommandFailed(
+            f"{one_line(error)}: connect as the owner of both schemas, or as a superuser (-U)"
+        ) from None
+    return 0
+
+
+def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> list[str]:
+    """Do all of it in the open transaction. Returns the lines to print."""
+    if arguments.dry_run:
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    old = _old(session, schema, arguments.source)
+    source = old.name
+    refuse_untrusted(session, source)
+    log = JobLog(session, source)
+    if not arguments.dry_run:
+        tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
+        # whoever logs waits until this is committed, and then finds the new schema
+        session.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(tables))
+    if source == schema:
+        old = old._replace(name=f"{schema}_old")
+        log.schema = old.name
+        _rename(session, schema, old.name)
+    install(session, schema)
+    new = JobLog(session, schema)
+    if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
+        raise CommandFailed(f'schema "{schema}" has runs already, and ids are kept: name another one with --schema')
+    values = {"old": quoted(old.name), "schema": quoted(schema), "mapping": old.mapping or "", "powerful": POWERFUL}
+    values |= {"home": f"{literal(quoted(old.name))}::regnamespace::oid", **log.columns}
+
+    def filled_in(name: str) -> str:
+        return fill(sql_file(f"ctl/migrate_{name}.sql"), values)
+
+    differences: Rows = session.rows(filled_in("notes"))
+    # before the runs, because a word that is changed is changed in all runs
+    session.execute(filled_in("settings").encode())
+    if old.mapping:
+        differences += session.rows(filled_in("mapping"))
+    runs, steps = _copy(session, values)
+    session.execute(filled_in("ids").encode())
+    names = {suffix: function_names(suffix) for suffix in ("log", "monitor", "admin")}
+    rights = session.execute(filled_in("grants").encode(), {"schema": schema, **names}).fetchall()
+    for (grant,) in rights if arguments.grant else []:
+        session.execute(grant.encode())
+    return [
+        f'{"would migrate" if arguments.dry_run else "migrated"} schema "{source}" of database "{session.dbname}" to '
+        f'"{schema}": {counted(runs, "run")} with {counted(steps, "step")}',
+        _left_behind(old, source, schema),
+        *_judged_otherwise(log, new, {job for _, job in differences}),
+        *(f"differs: {text}" for text, _ in differences),
+        *(
+            [f"the roles get their rights by these{'' if arguments.grant else ', unless --grant is given'}:"]
+            if rights
+            else []
+        ),
+        *(grant for (grant,) in rights),
+    ]
+
+
+def _rename(session: Session, schema: str, name: str) -> None:
+    """Rename the old schema, so that the new one can have its name."""
+    try:
+        session.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
+    except errors.DuplicateSchema:
+        raise CommandFailed(
+            f'there is a schema "{name}" already, and the old one has to be named so: rename that, or give the new one '
+            "another name with --schema"
+        ) from None
+
+
+def _old(session: Session, schema: str, source: str | None) -> Old:
+    """The schema to migrate. Raises CommandFailed if it can't be migrated."""
+    query = sql_file("ctl/migrate_source.sql").encode()
+    found = session.execute(query, {"source": source, "schema": schema}).fetchone()
+    if found is None:
+        return Old(source or schema, False, None)  # JobLog says that there is none
+    name, is_ours, owner, is_made, is_extension, mapping = found
+    if is_made:
+        raise CommandFailed(
+            f'schema "{name}" of database "{session.dbname}" is check_jobmon\'s already: name pg_jobmon\'s with --from'
+        )
+    if not is_ours:
+        raise CommandFailed(f'schema "{name}" belongs to role "{owner}": connect as that role (-U)')
+    return Old(name, is_extension, mapping)
+
+
+def _copy(session: Session, values: dict[str, str]) -> tuple[int, int]:
+    """Copy runs and steps, with neither triggers nor indexes. Returns how many."""
+    session.execute("SET LOCAL statement_timeout = 0")
+    session.seconds = None  # a log may be long
+    new = values["schema"]
+    slow = session.rows(fill(sql_file("ctl/migrate_indexes.sql"), values))
+    work = []
+    for kind, table in (("runs", "job_log"), ("steps", "job_detail")):
+        parts = fill(sql_file("ctl/migrate_parts.sql"), {"table": literal(f"{values['old']}.{table}")})
+        for part, start, end in session.rows(parts):
+            copy = {"schema": new, "part": part, "from": str(start), "to": str(end)}
+            work.append((end - start, kind, fill(sql_file(f"ctl/migrate_{kind}.sql"), copy)))
+    blocks = sum(size for size, *_ in work)
+    work += [(0, "", f"ANALYZE {new}.job_log, {new}.job_detail")]
+    work += [(0, "gone", fill(sql_file("ctl/migrate_orphans.sql"), values))]
+    # to index what was copied takes as long as to copy it
+    work += [(blocks // len(slow), "", make) for _, make in reversed(slow)]
+    counts = {"runs": 0, "steps": 0, "gone": 0, "": 0}
+    for statement in [drop for drop, _ in slow] + _triggers(new, "DISABLE"):
+        session.execute(statement.encode())
+    with silently(), progress(100, "percent done") as show_progress:
+        done = 0
+        for size, kind, statement in work:
+            counts[kind] += session.execute(statement.encode()).rowcount
+            done += size
+            show_progress(50 * done // max(1, blocks))
+        show_progress(100)
+    for statement in _triggers(new, "ENABLE"):
+        session.execute(statement.encode())
+    return counts["runs"], counts["steps"] - counts["gone"]
+
+
+def _triggers(schema: str, what: str) -> list[str]:
+    return [f"ALTER TABLE {schema}.{table} {what} TRIGGER USER" for table in TABLES[:2]]
+
+
+def _judge(log: JobLog) -> list[Job]:
+    """The monitored jobs."""
+    found = log.catalog
+    query = job_status(log.schema, FAILURES, found.strategy, found.newest, columns=found.columns, silences=False)
+    return [Job._make(row) for row in log.session.rows(query)]
+
+
+def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> list[str]:
+    """How many jobs are judged as before; and what is said of the others, and where nothing has explained why."""
+    before, after = ({job.name: _said(job) for job in _judge(one)} for one in (log, new))
+    names = sorted({*before, *after})
+    lines = []
+    for name in names:
+        was, now = (said.get(name, "not monitored") for said in (before, after))
+        if was != now:
+            why = "" if name in explained else ", and why is not known: compare the two schemas"
+            lines.append(f"job {title(name)} is now {now}; it was {was}{why}")
+    return [f"judged as before: {len(names) - len(lines)} of {counted(len(names), 'monitored job')}", *lines]
+
+
+def _said(job: Job) -> str:
+    words = Words()
+    return ": ".join(filter(None, (words[job.alert_code - 1], job.reason(words))))
+
+
+def _left_behind(old: Old, source: str, schema: str) -> str:
+    """What has become of the old schema, and how to drop it."""
+    name = sql.Identifier(old.name).as_string(None)
+    where = f"the old schema{f', named {name} from now on,' if source == schema else f' {name}'} is not dropped"
+    if not old.is_extension:
+        return f"{where}; once nothing needs it: DROP SCHEMA {name} CASCADE"
+    return f"{where}, and programs that look for the extension pg_jobmon find it until you DROP EXTENSION pg_jobmon"

@@ -1,0 +1,12 @@
+-- What makes it slow to fill job_log and job_detail: the statements that drop it, and those that make it again.
+SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+  FROM pg_index AS i
+ WHERE i.indrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
+   AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)
+ UNION ALL
+SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname),
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid))
+  FROM pg_constraint AS k
+ WHERE k.conrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
+   AND k.contype = 'f'
+ ORDER BY 1 DESC

@@ -1,0 +1,21 @@
+-- How the link connects, but for the name of a superuser, as whom the link refuses to connect: the difference, as migrate_notes.sql
+-- has them. @mapping@: the old table, whose columns differ by version; @powerful@: a condition on a role su, whether it has a
+-- superuser's rights.
+WITH old AS (
+    SELECT to_jsonb(o) AS row,
+           EXISTS (SELECT
+                     FROM pg_roles AS r
+                     JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
+                    WHERE r.rolname = to_jsonb(o) ->> 'username' AND @powerful@) AS refused
+      FROM @old@.@mapping@ AS o
+     LIMIT 1
+), taken AS (
+    INSERT INTO @schema@.dblink_mapping (username, port, pwd, host)
+    SELECT CASE WHEN NOT o.refused THEN o.row ->> 'username' END, o.row ->> 'port',
+           CASE WHEN NOT o.refused THEN o.row ->> 'pwd' END, o.row ->> 'host'
+      FROM old AS o
+        ON CONFLICT DO NOTHING
+)
+SELECT format('the log is not written as %s, a superuser, as dblink_mapping had it', o.row ->> 'username'), NULL
+  FROM old AS o
+ WHERE o.refused

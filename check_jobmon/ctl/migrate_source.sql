@@ -1,0 +1,21 @@
+-- The schema to migrate: the one that is named (`source`), else that of the extension pg_jobmon, else `schema`. Whether the role may
+-- act as its owner, and who that is; whether bootstrap has made it; whether it has the extension (one with members: that without is
+-- bootstrap's); whether bootstrap has made `schema`, and which version. No row if there is no such schema.
+WITH extension AS (
+    SELECT n.nspname
+      FROM pg_extension AS e
+      JOIN pg_namespace AS n ON n.oid = e.extnamespace
+     WHERE e.extname = 'pg_jobmon'
+       AND EXISTS (SELECT FROM pg_depend AS d
+                    WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e')
+)
+SELECT n.nspname,
+       pg_has_role(n.nspowner, 'USAGE'),
+       pg_get_userbyid(n.nspowner),
+       EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),
+       n.nspname = (SELECT e.nspname FROM extension AS e) IS TRUE,
+       (SELECT c.relname FROM pg_class AS c
+         WHERE c.relnamespace = n.oid AND c.relname IN ('dblink_mapping', 'dblink_mapping_jobmon') AND c.relkind = 'r'
+         ORDER BY c.relname DESC LIMIT 1)
+  FROM pg_namespace AS n
+ WHERE n.nspname = coalesce(%(source)s::text, (SELECT e.nspname FROM extension AS e), %(schema)s::text)
