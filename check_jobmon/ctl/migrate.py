@@ -133,12 +133,12 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
     if found is None:
         return Old(source or schema, False, None)  # JobLog says that there is none
     name, is_ours, owner, is_made, is_extension, mapping = found
+    if not is_ours:
+        raise CommandFailed(f'schema "{name}" belongs to role "{owner}": connect as that role (-U)')
     if is_made:
         raise CommandFailed(
             f'schema "{name}" of database "{session.dbname}" is check_jobmon\'s already: name pg_jobmon\'s with --from'
         )
-    if not is_ours:
-        raise CommandFailed(f'schema "{name}" belongs to role "{owner}": connect as that role (-U)')
     return Old(name, is_extension, mapping)
 
 

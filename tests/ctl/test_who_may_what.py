@@ -38,6 +38,7 @@ MAY: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("config", "check"): (("nobody", *ROLES), ""),
     ("run",): (("log", "admin"), "log"),
     ("bootstrap",): ((), ""),
+    ("migrate",): ((), ""),
     ("uninstall",): ((), ""),
 }
 """For each command, the roles that may, and the one that the others are told to ask for: none if it is the owner's alone."""
@@ -91,7 +92,11 @@ def test_each_role_may_what_it_is_for_and_is_told_whom_to_ask_otherwise(
         what = (role, command, done)
         if role == "owner" or role in allowed:
             # the plugin's status is the jobs', and that of diff says that there are differences
-            expected: dict[tuple[str, ...], tuple[int, ...]] = {PLUGIN: (0, 1, 2), ("config", "diff"): (1,)}
+            expected: dict[tuple[str, ...], tuple[int, ...]] = {
+                PLUGIN: (0, 1, 2),
+                ("config", "diff"): (1,),
+                ("migrate",): (1,),
+            }
             assert done.status in expected.get(command, (0,)), what
             assert done.stderr == "" or command == ("config", "apply"), what
             continue
