@@ -48,6 +48,7 @@ COMMANDS = {
     "silences": ("ctl.silence", "who has silenced which jobs, until when, and why"),
     "unsilence": ("ctl.silence", "end a silence before its time"),
     "run": ("ctl.shell_job", "run a command as a logged job"),
+    "extension": ("ctl.extension_files", "let pg_partman and mimeo log into the job log"),
     "migrate": ("ctl.migrate", "take over the log of the extension pg_jobmon"),
     "demo": ("demo.main", "start an embedded PostgreSQL, log jobs in every state, and check them"),
     "uninstall": ("ctl.uninstall", "remove the job log's schema and roles"),

@@ -69,7 +69,6 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     old = _old(session, schema, arguments.source)
     source = old.name
-    refuse_untrusted(session, source)
     log = JobLog(session, source)
     if not arguments.dry_run:
         tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
@@ -133,6 +132,7 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
     if found is None:
         return Old(source or schema, False, None)  # JobLog says that there is none
     name, is_ours, owner, is_made, is_extension, mapping = found
+    refuse_untrusted(session, name)
     if not is_ours:
         raise CommandFailed(f'schema "{name}" belongs to role "{owner}": connect as that role (-U)')
     if is_made:
