@@ -11,6 +11,7 @@ NOT_TRIED = {
     "--version": "prints a line",
     "--watch": "goes on until it is interrupted",
     "demo": "has a server of its own",
+    "extension": "writes files into the folder of the server's programs",
 }
 """Options and commands that don't connect to the test's server, or don't end, and why."""
 

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-roles",
         "create only the link's role, none for people; print the statements that create them",
     )
+    option(
+        parser,
+        "--as-extension",
+        "also mark the schema as that of an extension pg_jobmon, for pg_partman and mimeo to log into",
+    )
     option(parser, "--check", "change nothing; print what would be changed")
     option(
         parser,
@@ -39,7 +44,13 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
             print(superuser_sql(session, schema, with_roles=not arguments.no_roles))
             return 0
         with waiting(lambda: f"installing or upgrading schema {schema}: a large log takes time"):
-            report = bootstrap(session, schema, with_roles=not arguments.no_roles, check=arguments.check)
+            report = bootstrap(
+                session,
+                schema,
+                with_roles=not arguments.no_roles,
+                check=arguments.check,
+                as_extension=arguments.as_extension,
+            )
     except psycopg.Error as error:
         raise CommandFailed(one_line(error)) from None
     if report.changed or report.schedules or not arguments.quiet:

@@ -49,6 +49,7 @@ COMMANDS = {
     "unsilence": ("ctl.silence", "end a silence before its time"),
     "bridge": ("ctl.bridge", "watch the jobs that pg_cron or pgAgent runs"),
     "run": ("ctl.shell_job", "run a command as a logged job"),
+    "extension": ("ctl.extension_files", "let pg_partman and mimeo log into the job log"),
     "migrate": ("ctl.migrate", "take over the log of the extension pg_jobmon"),
     "demo": ("demo.main", "start an embedded PostgreSQL, log jobs in every state, and check them"),
     "uninstall": ("ctl.uninstall", "remove the job log's schema and roles"),

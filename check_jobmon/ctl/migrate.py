@@ -23,6 +23,19 @@ from check_jobmon.text import clean, counted, title
 TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_status_text")
 
 
+WITHOUT_LIMIT = """
+    SELECT set_config(name, '0', true)
+      FROM pg_settings
+     WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')
+"""
+REMEDIES = {
+    errors.UniqueViolation: "delete one of the two rows",
+    errors.InsufficientPrivilege: "connect as the owner of both schemas, or as a superuser (-U)",
+    errors.DuplicateSchema: "rename that one, or give the new schema another name with --schema",
+}
+"""What to do about errors of the server's."""
+
+
 class Old(NamedTuple):
     """The schema to migrate: its name, by now; whether it has the extension; its table dblink_mapping."""
 
@@ -48,18 +61,12 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
             said = _migrate(session, schema, arguments)
             if arguments.dry_run:
                 raise Rollback
-        print("\n".join(map(clean, said)), flush=True)
-        if not arguments.dry_run:
-            session.seconds = arguments.timeout
-            print(clean(str(bootstrap(session, schema))))
-    except errors.UniqueViolation as error:
-        raise CommandFailed(
-            f"nothing was changed: a row is there twice: {one_line(error)}: delete one of them"
-        ) from None
-    except errors.InsufficientPrivilege as error:
-        raise CommandFailed(
-            f"{one_line(error)}: connect as the owner of both schemas, or as a superuser (-U)"
-        ) from None
+    except tuple(REMEDIES) as error:
+        raise CommandFailed(f"nothing was changed: {one_line(error)}: {REMEDIES[type(error)]}") from None
+    print("\n".join(map(clean, said)), flush=True)
+    if not arguments.dry_run:
+        session.seconds = arguments.timeout
+        print(clean(str(bootstrap(session, schema))))
     return 0
 
 
@@ -69,7 +76,6 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     old = _old(session, schema, arguments.source)
     source = old.name
-    refuse_untrusted(session, source)
     log = JobLog(session, source)
     if not arguments.dry_run:
         tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
@@ -78,7 +84,8 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     if source == schema:
         old = old._replace(name=f"{schema}_old")
         log.schema = old.name
-        _rename(session, schema, old.name)
+        rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+        session.execute(rename.format(sql.Identifier(schema), sql.Identifier(old.name)))
     install(session, schema)
     new = JobLog(session, schema)
     if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
@@ -94,7 +101,7 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     session.execute(filled_in("settings").encode())
     if old.mapping:
         differences += session.rows(filled_in("mapping"))
-    runs, steps = _copy(session, values)
+    runs, steps, gone = _copy(session, values)
     session.execute(filled_in("ids").encode())
     names = {suffix: function_names(suffix) for suffix in ("log", "monitor", "admin")}
     rights = session.execute(filled_in("grants").encode(), {"schema": schema, **names}).fetchall()
@@ -102,28 +109,13 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
         session.execute(grant.encode())
     return [
         f'{"would migrate" if arguments.dry_run else "migrated"} schema "{source}" of database "{session.dbname}" to '
-        f'"{schema}": {counted(runs, "run")} with {counted(steps, "step")}',
+        f'"{schema}": {counted(runs, "run")} with {counted(steps, "step")}'
+        + (f" ({counted(gone, 'step')} of runs that are gone left out)" if gone else ""),
         _left_behind(old, source, schema),
         *_judged_otherwise(log, new, {job for _, job in differences}),
         *(f"differs: {text}" for text, _ in differences),
-        *(
-            [f"the roles get their rights by these{'' if arguments.grant else ', unless --grant is given'}:"]
-            if rights
-            else []
-        ),
         *(grant for (grant,) in rights),
     ]
-
-
-def _rename(session: Session, schema: str, name: str) -> None:
-    """Rename the old schema, so that the new one can have its name."""
-    try:
-        session.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(schema), sql.Identifier(name)))
-    except errors.DuplicateSchema:
-        raise CommandFailed(
-            f'there is a schema "{name}" already, and the old one has to be named so: rename that, or give the new one '
-            "another name with --schema"
-        ) from None
 
 
 def _old(session: Session, schema: str, source: str | None) -> Old:
@@ -133,6 +125,7 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
     if found is None:
         return Old(source or schema, False, None)  # JobLog says that there is none
     name, is_ours, owner, is_made, is_extension, mapping = found
+    refuse_untrusted(session, name)
     if not is_ours:
         raise CommandFailed(f'schema "{name}" belongs to role "{owner}": connect as that role (-U)')
     if is_made:
@@ -142,10 +135,10 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
     return Old(name, is_extension, mapping)
 
 
-def _copy(session: Session, values: dict[str, str]) -> tuple[int, int]:
-    """Copy runs and steps, with neither triggers nor indexes. Returns how many."""
-    session.execute("SET LOCAL statement_timeout = 0")
+def _copy(session: Session, values: dict[str, str]) -> tuple[int, int, int]:
+    """Copy runs and steps, with neither triggers nor indexes. Returns how many, and how many steps were left out."""
     session.seconds = None  # a log may be long
+    session.execute(WITHOUT_LIMIT)
     new = values["schema"]
     slow = session.rows(fill(sql_file("ctl/migrate_indexes.sql"), values))
     work = []
@@ -160,8 +153,7 @@ def _copy(session: Session, values: dict[str, str]) -> tuple[int, int]:
     # to index what was copied takes as long as to copy it
     work += [(blocks // len(slow), "", make) for _, make in reversed(slow)]
     counts = {"runs": 0, "steps": 0, "gone": 0, "": 0}
-    for statement in [drop for drop, _ in slow] + _triggers(new, "DISABLE"):
-        session.execute(statement.encode())
+    session.execute(";".join(drop for drop, _ in slow).encode())
     with silently(), progress(100, "percent done") as show_progress:
         done = 0
         for size, kind, statement in work:
@@ -169,25 +161,20 @@ def _copy(session: Session, values: dict[str, str]) -> tuple[int, int]:
             done += size
             show_progress(50 * done // max(1, blocks))
         show_progress(100)
-    for statement in _triggers(new, "ENABLE"):
-        session.execute(statement.encode())
-    return counts["runs"], counts["steps"] - counts["gone"]
+    return counts["runs"], counts["steps"] - counts["gone"], counts["gone"]
 
 
-def _triggers(schema: str, what: str) -> list[str]:
-    return [f"ALTER TABLE {schema}.{table} {what} TRIGGER USER" for table in TABLES[:2]]
-
-
-def _judge(log: JobLog) -> list[Job]:
-    """The monitored jobs."""
-    found = log.catalog
+def _judge(log: JobLog) -> dict[str, str]:
+    """What the check says of each monitored job."""
+    found, words = log.catalog, Words()
     query = job_status(log.schema, FAILURES, found.strategy, found.newest, columns=found.columns, silences=False)
-    return [Job._make(row) for row in log.session.rows(query)]
+    jobs = [Job._make(row) for row in log.session.rows(query)]
+    return {job.name: ": ".join(filter(None, (words[job.alert_code - 1], job.reason(words)))) for job in jobs}
 
 
 def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> list[str]:
     """How many jobs are judged as before; and what is said of the others, and where nothing has explained why."""
-    before, after = ({job.name: _said(job) for job in _judge(one)} for one in (log, new))
+    before, after = _judge(log), _judge(new)
     names = sorted({*before, *after})
     lines = []
     for name in names:
@@ -196,11 +183,6 @@ def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> l
             why = "" if name in explained else ", and why is not known: compare the two schemas"
             lines.append(f"job {title(name)} is now {now}; it was {was}{why}")
     return [f"judged as before: {len(names) - len(lines)} of {counted(len(names), 'monitored job')}", *lines]
-
-
-def _said(job: Job) -> str:
-    words = Words()
-    return ": ".join(filter(None, (words[job.alert_code - 1], job.reason(words))))
 
 
 def _left_behind(old: Old, source: str, schema: str) -> str:

@@ -41,12 +41,14 @@ WITH usage AS (
            AND has_schema_privilege(r.oid, @home@, 'USAGE')
            AND (m.privilege = '' OR has_table_privilege(r.oid, '@old@.job_log', m.privilege))
 )
-SELECT CASE WHEN p.rolname IS NULL
-            THEN '-- everybody could log (PUBLIC): of these, the roles that have logged so far are named here'
-            ELSE format('GRANT %%I TO %%I;', %(schema)s || '_' || p.suffix, p.rolname) END
-  FROM pair AS p
- -- the rights of some of the roles include those of others
- WHERE NOT EXISTS (SELECT FROM pair AS o
-                    WHERE o.rolname = p.rolname
-                      AND (o.suffix = 'admin' AND p.suffix <> 'admin' OR o.suffix = 'monitor' AND p.suffix = 'read'))
- ORDER BY p.rolname NULLS FIRST, p.suffix
+SELECT '-- these give the roles the rights that they had; --grant runs them:' WHERE EXISTS (SELECT FROM pair)
+ UNION ALL
+(SELECT CASE WHEN p.rolname IS NULL
+             THEN '-- everybody could log (PUBLIC): of these, the roles that have logged so far are named here'
+             ELSE format('GRANT %%I TO %%I;', %(schema)s || '_' || p.suffix, p.rolname) END
+   FROM pair AS p
+  -- the rights of some of the roles include those of others
+  WHERE NOT EXISTS (SELECT FROM pair AS o
+                     WHERE o.rolname = p.rolname
+                       AND (o.suffix = 'admin' AND p.suffix <> 'admin' OR o.suffix = 'monitor' AND p.suffix = 'read'))
+  ORDER BY p.rolname NULLS FIRST, p.suffix)

@@ -1,4 +1,5 @@
--- What makes it slow to fill job_log and job_detail: the statements that drop it, and those that make it again.
+-- What makes it slow to fill job_log and job_detail, or would change what is filled in: the statements that drop it, and those that
+-- make it again. @schema@: the schema.
 SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
   FROM pg_index AS i
  WHERE i.indrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
@@ -9,4 +10,7 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conna
   FROM pg_constraint AS k
  WHERE k.conrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
    AND k.contype = 'f'
+ UNION ALL
+SELECT format('ALTER TABLE %s DISABLE TRIGGER USER', t.name), format('ALTER TABLE %s ENABLE TRIGGER USER', t.name)
+  FROM (VALUES ('@schema@.job_log'), ('@schema@.job_detail')) AS t(name)
  ORDER BY 1 DESC

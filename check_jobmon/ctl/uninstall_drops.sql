@@ -1,5 +1,12 @@
 -- The statements that drop what bootstrap has made in a schema, and revoke the rights of its roles: in this order. Parameters:
 -- schema, routines, tables, roles; keep, if only the schema and its tables stay.
+SELECT 'DROP EXTENSION pg_jobmon'
+  FROM pg_extension AS e
+ WHERE e.extname = 'pg_jobmon'
+   AND e.extnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
+   AND NOT EXISTS (SELECT FROM pg_depend AS d
+                    WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e')
+ UNION ALL
 SELECT format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass)
   FROM pg_trigger AS t
   JOIN pg_class AS c ON c.oid = t.tgrelid

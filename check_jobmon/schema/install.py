@@ -12,6 +12,7 @@ from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
+from check_jobmon.schema.extension import ensure_extension
 from check_jobmon.schema.link import Dblink, ensure_dblink, ensure_link_role
 from check_jobmon.schema.rights import refuse_lacking
 from check_jobmon.schema.roles import ensure_roles, explanation, revoke_excess
@@ -40,6 +41,7 @@ class Report:
     dblink: str
     check: bool
     schedules: str
+    extension: str = ""
 
     def __str__(self) -> str:
         where = f'schema "{self.schema}" of database "{self.database}"'
@@ -52,15 +54,18 @@ class Report:
             what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
         else:
             what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
-        return "; ".join(filter(None, (what, self.schedules, self.link, self.roles, self.dblink)))
+        return "; ".join(filter(None, (what, self.schedules, self.extension, self.link, self.roles, self.dblink)))
 
 
-def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, check: bool = False) -> Report:
+def bootstrap(
+    connection: Session, schema: str, *, with_roles: bool = True, check: bool = False, as_extension: bool = False
+) -> Report:
     """Install the schema, or upgrade it, in one transaction; then try its link, and find a way that works.
 
     `with_roles` makes the roles to log and to monitor with; without it, the report says how to make them. With `check`,
     everything is done and rolled back, so that the report says what a bootstrap would change. The link is then tried only
-    if nothing has to be changed.
+    if nothing has to be changed. With `as_extension`, an extension named pg_jobmon marks the schema for
+    programs that look for that.
 
     Raises BootstrapError, or CheckImpossible if it isn't safe to look at the schema; either says everything in one line.
     """
@@ -72,7 +77,7 @@ def bootstrap(connection: Session, schema: str, *, with_roles: bool = True, chec
     made_meanwhile = 0
     while True:
         try:
-            return _bootstrap(connection, schema, with_roles=with_roles, check=check)
+            return _bootstrap(connection, schema, with_roles=with_roles, check=check, as_extension=as_extension)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
             # Another bootstrap has done the same at this moment and has committed: READ COMMITTED, so the next attempt sees
             # its work. For the database's rights, PostgreSQL raises an internal error ("tuple concurrently updated").
@@ -115,9 +120,11 @@ def _refuse_impossible(connection: Session, schema: str) -> None:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
 
 
-def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool) -> Report:
+def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool, as_extension: bool) -> Report:
     with connection.transaction():
         done = _apply(connection, schema, with_roles=with_roles)
+        if as_extension and ensure_extension(connection, schema):
+            done = done._replace(changed=True)
         if check or not done.changed:
             # leaves no dead rows behind in the catalogs: cron runs this every day
             raise Rollback
@@ -137,6 +144,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         done.dblink.said,
         check,
         schedules,
+        "programs that look for the extension pg_jobmon log into it" if as_extension else "",
     )
 
 

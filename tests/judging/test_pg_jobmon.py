@@ -30,9 +30,12 @@ class Variant:
     mapping: str
 
     def create(self, session: psycopg.Connection) -> None:
+        """Make the tables."""
+        session.execute(self.script().encode())
+
+    def script(self) -> str:
         """The tables, with pg_jobmon's indexes and no more."""
-        session.execute(
-            f"""
+        return f"""
             CREATE SCHEMA jobmon;
             CREATE TABLE jobmon.job_log (
                 job_id bigint PRIMARY KEY,
@@ -70,8 +73,7 @@ class Variant:
             CREATE TABLE jobmon.job_status_text ({self.texts}_code integer PRIMARY KEY, {self.texts}_text text NOT NULL);
             INSERT INTO jobmon.job_status_text VALUES (1, 'OK'), (2, 'WARNING'), (3, 'CRITICAL');
             CREATE TABLE jobmon.{self.mapping} (username text, port text, pwd text, host text);
-            """.encode()
-        )
+            """
 
 
 VARIANTS = [
