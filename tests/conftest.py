@@ -127,6 +127,7 @@ SLOW = (
     "ctl/test_commands.py",
     "ctl/test_config.py",
     "ctl/test_config_calendar.py",
+    "ctl/test_migrate.py",
     "ctl/test_run.py",
     "ctl/test_services.py",
     "ctl/test_silence.py",

@@ -91,7 +91,8 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
         raise CommandFailed(f'schema "{schema}" has runs already, and ids are kept: name another one with --schema')
     values = {"old": quoted(old.name), "schema": quoted(schema), "mapping": old.mapping or "", "powerful": POWERFUL}
-    values |= {"home": f"{literal(quoted(old.name))}::regnamespace::oid", **log.columns}
+    text = literal(values["old"])
+    values |= {"old_name": text, "home": f"{text}::regnamespace::oid", **log.columns}
 
     def filled_in(name: str) -> str:
         return fill(sql_file(f"ctl/migrate_{name}.sql"), values)
@@ -102,8 +103,10 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     if old.mapping:
         differences += session.rows(filled_in("mapping"))
     runs, steps, gone = _copy(session, values)
-    session.execute(filled_in("ids").encode())
+    for (statement,) in session.rows(filled_in("ids")):
+        session.execute(statement.encode())
     names = {suffix: function_names(suffix) for suffix in ("log", "monitor", "admin")}
+    values |= {name: text.replace("%", "%%") for name, text in values.items()}
     rights = session.execute(filled_in("grants").encode(), {"schema": schema, **names}).fetchall()
     for (grant,) in rights if arguments.grant else []:
         session.execute(grant.encode())

@@ -1,6 +1,6 @@
 -- The GRANTs that give roles the rights that they have on the old schema, by the roles that bootstrap makes. What PUBLIC may counts
 -- for the roles that may use the schema; if PUBLIC may use it, too, for those that have logged, and a comment says so. Who owns the
--- new schema, and superusers, need nothing. @home@: the old schema's oid; parameters: the new schema's name (`schema`), and the names of
+-- new schema, and superusers, need nothing. @home@ and @old_name@: the old schema's oid, and its name as text; parameters: the new schema's name (`schema`), and the names of
 -- the functions that each of the roles may execute, by the end of its name.
 WITH usage AS (
     SELECT a.grantee
@@ -39,7 +39,7 @@ WITH usage AS (
         OR NOT r.rolsuper
            AND r.oid <> (SELECT n.nspowner FROM pg_namespace AS n WHERE n.oid = '@schema@'::regnamespace)
            AND has_schema_privilege(r.oid, @home@, 'USAGE')
-           AND (m.privilege = '' OR has_table_privilege(r.oid, '@old@.job_log', m.privilege))
+           AND (m.privilege = '' OR has_table_privilege(r.oid, @old_name@ || '.job_log', m.privilege))
 )
 SELECT '-- these give the roles the rights that they had; --grant runs them:' WHERE EXISTS (SELECT FROM pair)
  UNION ALL

@@ -336,6 +336,25 @@ def test_what_can_not_be_migrated_is_refused_in_one_sentence(
             session.execute("ALTER SCHEMA jobmon OWNER TO postgres; DROP ROLE mig_stranger")
 
 
+def test_any_name_of_a_schema_or_job_is_taken_as_it_is(newest: Database) -> None:
+    old, job = """Job's "Mon" $$ %s @old@""", "NÄME's @schema@ %(a)s | \x1b[31m"
+    with newest.connect() as session:
+        session.execute(psycopg.sql.SQL("ALTER SCHEMA jobmon RENAME TO {}").format(psycopg.sql.Identifier(old)))
+        session.execute(psycopg.sql.SQL("SET search_path = {}").format(psycopg.sql.Identifier(old)))
+        for number in (1, 2, 3):
+            session.execute("INSERT INTO job_log VALUES (%s, %s, %s, now(), now(), 'CRITICAL', 7)", [number, job, job])
+            session.execute("INSERT INTO job_check_log VALUES (%s, %s, 3), (%s, %s, 3)", [number, job, number, job])
+        output = newest.ctl("migrate", "--from", old)
+        assert (output.status, output.stderr) == (0, "")
+        assert "\x1b" not in output.stdout
+        assert (
+            "job NÄME's @schema@ %(a)s | [31m is now CRITICAL: failed 3 times; it was CRITICAL: failed 6 times\n"
+            in output.stdout
+        )
+        assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", job) == 3
+        assert value(session, "SELECT jobmon.add_job('x')") == 4
+
+
 def test_a_schema_with_runs_gets_no_others(newest: Database) -> None:
     assert newest.ctl("bootstrap", "--schema", "joblog").status == 0
     with newest.connect() as session:
