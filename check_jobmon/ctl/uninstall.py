@@ -34,6 +34,10 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     session.lock_seconds = arguments.timeout
     try:
         return (_drop_orphans if arguments.orphans else _uninstall)(session, schema, arguments)
+    except errors.InsufficientPrivilege as error:
+        if "extension pg_jobmon" not in str(error):
+            raise
+        raise CommandFailed("nothing was removed: have a superuser run DROP EXTENSION pg_jobmon first") from None
     except errors.DependentObjectsStillExist as error:
         found = clean((error.diag.message_detail or "").replace("\n", ", "), 400)
         raise CommandFailed(

@@ -224,6 +224,32 @@ def test_what_is_missing_or_not_ours_is_named(etl: Database, extensions: Path) -
             session.execute("DROP OWNED BY app; DROP ROLE app")
 
 
+def test_an_ordinary_owner_is_told_what_takes_a_superuser(etl: Database, extensions: Path) -> None:
+    assert etl.ctl("extension", "--install").status == 0
+    with etl.connect() as session:
+        session.execute("CREATE ROLE app LOGIN CREATEROLE")
+        session.execute("ALTER DATABASE etl OWNER TO app")
+        session.execute("CREATE SCHEMA d; CREATE EXTENSION dblink SCHEMA d; GRANT USAGE ON SCHEMA d TO app")
+        try:
+            assert refusal(etl.ctl("bootstrap", "--as-extension", "-U", "app")) == (
+                'jobmonctl bootstrap: role "app" may not create the extension pg_jobmon: ask a superuser to run CREATE EXTENSION '
+                "pg_jobmon SCHEMA jobmon, after a bootstrap without --as-extension"
+            )
+            # this server lets the link log in without a password, which dblink refuses an ordinary owner
+            assert "the schema is installed, but " in refusal(etl.ctl("bootstrap", "--no-roles", "-U", "app"))
+            session.execute("CREATE EXTENSION pg_jobmon SCHEMA jobmon")
+            output = etl.ctl("bootstrap", "--no-roles", "--as-extension", "--check", "-U", "app")
+            assert "the schema is installed, but " in output.stderr
+            output = etl.ctl("uninstall", "-y", "-U", "app")
+            assert output.stderr == (
+                "jobmonctl uninstall: nothing was removed: have a superuser run DROP EXTENSION pg_jobmon first\n"
+            )
+            session.execute("DROP EXTENSION pg_jobmon")
+            assert etl.ctl("uninstall", "-y", "-U", "app").status == 0
+        finally:
+            session.execute("ALTER DATABASE etl OWNER TO postgres; DROP OWNED BY app CASCADE; DROP ROLE app")
+
+
 def test_the_real_extension_stays_until_it_is_dropped(etl: Database, extensions: Path) -> None:
     # its tables as its users see them, as members of an extension
     (extensions / FILES[0]).write_text(REAL)
