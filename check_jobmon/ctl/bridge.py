@@ -23,7 +23,7 @@ LEFT_OUT = ("job_name", "active", "schedule", "timezone", "depends_on")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "scheduler to bridge: pg_cron or pgagent (default: list them)"
-    parser.add_argument("name", type=filled, metavar="NAME", nargs="?", help=text)
+    parser.add_argument("name", type=filled, metavar="SCHEDULER", nargs="?", help=text)
     add_session_arguments(parser, 600)
     which = parser.add_mutually_exclusive_group()
     text = "configuration file whose 'defaults' the jobs are watched by (default: warn 10m, error 1h, or as before)"
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
-        print_error(arguments, "it needs a NAME: pg_cron or pgagent (see jobmonctl bridge --help)")
+        print_error(arguments, "it needs a SCHEDULER: pg_cron or pgagent (see jobmonctl bridge --help)")
         return 2
     return _bridge(arguments)
 
