@@ -82,8 +82,9 @@ def test_a_locked_table_is_given_up(
     with database.connect(autocommit=False) as holder:
         holder.execute("LOCK TABLE jobmon.job_log, jobmon.job_check_config, jobmon.job_check_log")
         for command in TIMED:
-            # the first has a limit of its own for locks, and names the holder; the second needs another schema
-            if command not in ("bootstrap", "migrate"):
+            # the first has a limit of its own for locks, and names the holder; the second needs another schema; the third lists
+            # what is in a table of its own
+            if command not in ("bootstrap", "migrate", "bridge"):
                 assert dispatch.main([*given(command, jobs), *database.options]) in (1, 2), command
                 printed = capfd.readouterr()
                 assert (printed.out, printed.err.count("\n")) == ("", 1), command
