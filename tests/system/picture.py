@@ -8,8 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from tests.system.daemons import SOURCES, program
 
 PICTURE = SOURCES / "docs" / "report.png"
@@ -18,6 +16,8 @@ WIDTH = 1120
 
 def main() -> int:
     """Write the picture."""
+    from playwright.sync_api import sync_playwright  # pytest imports this module to look for doctests
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         subprocess.run([sys.executable, "-m", "check_jobmon.ctl", "demo", "--report", folder], check=True, cwd=SOURCES)
         browser = driver.chromium.launch(executable_path=program("chromium", "chromium"), args=["--no-sandbox"])
