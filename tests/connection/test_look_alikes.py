@@ -206,6 +206,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "ZONE": "Europe/Berlin",
         "AGE": "60d",
         "PATH": str(tmp_path / "jobs.html"),
+        "SCHEDULER": "pg_cron",
     }
 
 

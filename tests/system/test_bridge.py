@@ -140,7 +140,8 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
         found = {name: (owner, message) for name, owner, message in session.execute(messages.encode()).fetchall()}
         assert {owner for owner, _ in found.values()} == {"postgres"}
         assert "division by zero" in found["BAD"][1]
-        assert found["INTERRUPTED"][1] == "server restarted"
+        # pg_cron may have seen that the job is gone before the server stopped
+        assert found["INTERRUPTED"][1] in ("server restarted", "job canceled")
         assert value(session, "SELECT action FROM jobmon.job_detail LIMIT 1").endswith('in database "postgres"')
         took = "SELECT bool_and(end_time BETWEEN start_time AND clock_timestamp()) FROM jobmon.job_log"
         assert value(session, took) is True
