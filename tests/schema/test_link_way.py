@@ -159,7 +159,7 @@ def test_who_took_the_place_of_the_socket_gets_nothing(new_server: NewServer, an
         bootstrap(session, "jobmon")
     server.stop()
     first = server.folder / "first"
-    first.mkdir()
+    first.mkdir(0o700)
     if os.geteuid() == 0:
         owner = pwd.getpwuid(server.folder.stat().st_uid)
         os.chown(first, owner.pw_uid, owner.pw_gid)
