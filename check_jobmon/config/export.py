@@ -92,7 +92,7 @@ def replace_file(path: str, data: bytes) -> None:
         if os.path.isfile(target) or not os.path.exists(target):
             target = os.path.realpath(target)
     if os.path.exists(target) and not os.path.isfile(target):
-        # a named pipe that nobody reads is an error, and not waited for
+        # a named pipe without a reader is an error at once: opening it would wait for one
         descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
         os.set_blocking(descriptor, True)
         with open(descriptor, "wb") as device:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from operator import attrgetter
 from typing import Any
 
 from check_jobmon.config.config_file import read_defaults
@@ -43,9 +44,7 @@ def _columns(defaults: JobConfig) -> dict[str, Any]:
     """The values of job_check_config's columns, as PostgreSQL reads them."""
     values: dict[str, Any] = {}
     for column, key in COLUMNS.items():
-        value: Any = defaults
-        for part in key.split("."):
-            value = getattr(value, part)
+        value = attrgetter(key)(defaults)
         if value is not None and column not in LEFT_OUT:
             values[column] = value if isinstance(value, int | float | str) else str(value)
     return values

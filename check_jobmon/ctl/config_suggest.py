@@ -11,7 +11,7 @@ from check_jobmon.config.suggestion import Run, suggest
 from check_jobmon.ctl.arguments import age
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.judging.selection import all_names
-from check_jobmon.schema.scripts import CALENDAR, REFUSAL, job_runs
+from check_jobmon.schema.scripts import REFUSAL, job_runs
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import title
 
@@ -59,8 +59,7 @@ def run_suggest(arguments: argparse.Namespace) -> int:
 
 def _zone(log: JobLog, name: str) -> tuple[str, float, int]:
     """The time zone's name as the server has it, and there the present time as for _time(). Raises CommandFailed."""
-    if log.version < CALENDAR:
-        raise CommandFailed(f'schema "{log.schema}" has no schedules yet: run "jobmonctl bootstrap"')
+    log.require_calendar("schedules")
     if refusal := log.rows("SELECT @schema@.check_schedule(NULL, %s)", name)[0][0]:
         raise CommandFailed(refusal)
     zone, number, offset = log.rows(sql_file("ctl/time_zone.sql"), name)[0]

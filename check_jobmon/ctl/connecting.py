@@ -21,7 +21,7 @@ from check_jobmon.judging.check import MonitoredJobs, acquire, judged
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import Result
 from check_jobmon.judging.selection import Selection, UnknownJob, unknown
-from check_jobmon.schema.scripts import own_backend
+from check_jobmon.schema.scripts import CALENDAR, own_backend
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
@@ -160,6 +160,11 @@ class JobLog:
         """The error of a command that the role may not execute, because it is not a member of {schema}_admin."""
         ask = f"GRANT {self.schema}_admin TO that role, or name another role with -U"
         return CommandFailed(f'role "{self.session.user}" may not {what}: {ask}')
+
+    def require_calendar(self, what: str) -> None:
+        """Raise CommandFailed for a schema of a version that had neither schedules nor silences; `what` it lacks."""
+        if self.version < CALENDAR:
+            raise CommandFailed(f'schema "{self.schema}" has no {what} yet: run "jobmonctl bootstrap"')
 
     def require_name(self, name: str) -> Asking[None]:
         """Raise UnknownJob, with the nearest names that there are, if no job has this name."""

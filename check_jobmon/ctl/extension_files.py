@@ -17,7 +17,7 @@ AVAILABLE = "SELECT comment FROM pg_available_extensions WHERE name = 'pg_jobmon
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group(required=True)
-    option(action, "--install", "write the files; on the server's machine, as a user who may")
+    option(action, "--install", "write the files (on the server's machine, as a user who may write there)")
     text = "folder of the server's extensions, 'pg_config --sharedir' and /extension (default: asked of the server)"
     option(parser, "--directory DIR", text, path)
     add_session_arguments(parser)
@@ -50,7 +50,9 @@ def _write(directory: str) -> str:
     """Write the files, and return what was done. Raises CommandFailed where they can't be, or where pg_jobmon's own are."""
     folder = Path(directory)
     if not folder.is_dir():
-        raise CommandFailed(f"{directory} is no folder of this machine: run this on the server's, or give --directory")
+        raise CommandFailed(
+            f"this machine has no folder {directory}: run this on the server's machine, or give --directory"
+        )
     missing = dict(FILES)
     try:
         for file in folder.glob("pg_jobmon[.-]*"):

@@ -22,12 +22,6 @@ from check_jobmon.text import clean, counted, title
 
 TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_status_text")
 
-
-WITHOUT_LIMIT = """
-    SELECT set_config(name, '0', true)
-      FROM pg_settings
-     WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')
-"""
 REMEDIES = {
     errors.UniqueViolation: "delete one of the two rows",
     errors.InsufficientPrivilege: "connect as the owner of both schemas, or as a superuser (-U)",
@@ -79,7 +73,7 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     log = JobLog(session, source)
     if not arguments.dry_run:
         tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
-        # whoever logs waits until this is committed, and then finds the new schema
+        # sessions that log wait for this lock; once this is committed, they find the new schema
         session.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(tables))
     if source == schema:
         old = old._replace(name=f"{schema}_old")
@@ -141,7 +135,7 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
 def _copy(session: Session, values: dict[str, str]) -> tuple[int, int, int]:
     """Copy runs and steps, with neither triggers nor indexes. Returns how many, and how many steps were left out."""
     session.seconds = None  # a log may be long
-    session.execute(WITHOUT_LIMIT)
+    session.execute(sql_file("ctl/migrate_limits.sql").encode())
     new = values["schema"]
     slow = session.rows(fill(sql_file("ctl/migrate_indexes.sql"), values))
     work = []

@@ -1,7 +1,8 @@
--- The GRANTs that give roles the rights that they have on the old schema, by the roles that bootstrap makes. What PUBLIC may counts
--- for the roles that may use the schema; if PUBLIC may use it, too, for those that have logged, and a comment says so. Who owns the
--- new schema, and superusers, need nothing. @home@ and @old_name@: the old schema's oid, and its name as text; parameters: the new schema's name (`schema`), and the names of
--- the functions that each of the roles may execute, by the end of its name.
+-- The GRANTs that give roles the rights that they have on the old schema, in the terms of the roles that bootstrap makes.
+-- A right of PUBLIC counts for each role that may use the schema. Where PUBLIC may use the schema, too, it counts for the roles that
+-- have logged, and a comment says so. The new schema's owner and superusers need no GRANT.
+-- @home@: the old schema's oid; @old_name@: its name, as text. Parameters: `schema`, the new schema's name, and for each of the roles,
+-- called after the end of its name, the names of the functions that it may execute.
 WITH usage AS (
     SELECT a.grantee
       FROM pg_namespace AS n

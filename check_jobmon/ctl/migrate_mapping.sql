@@ -1,6 +1,6 @@
--- How the link connects, but for the name of a superuser, as whom the link refuses to connect: the difference, as migrate_notes.sql
--- has them. @mapping@: the old table, whose columns differ by version; @powerful@: a condition on a role su, whether it has a
--- superuser's rights.
+-- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Such a name is the
+-- only difference, with the columns of migrate_notes.sql. @mapping@: the old table, whose columns differ by version; @powerful@: a
+-- condition on a role su: that it has a superuser's rights.
 WITH old AS (
     SELECT to_jsonb(o) AS row,
            EXISTS (SELECT

@@ -1,6 +1,6 @@
--- The schema to migrate: the one that is named (`source`), else that of the extension pg_jobmon, else `schema`. Whether the role may
--- act as its owner, and who that is; whether bootstrap has made it; whether it has the extension (one with members: that without is
--- bootstrap's); whether bootstrap has made `schema`, and which version. No row if there is no such schema.
+-- The schema to migrate: the one with the name `source`; without that, the one of the extension pg_jobmon; without that, `schema`.
+-- Its name; whether the role may act as its owner; the owner; whether bootstrap has made it; whether it is the extension's (an
+-- extension without members is made by bootstrap, and doesn't count); its table dblink_mapping. No row if there is no such schema.
 WITH extension AS (
     SELECT n.nspname
       FROM pg_extension AS e

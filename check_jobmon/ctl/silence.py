@@ -12,7 +12,6 @@ from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
-from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import clean, duration, heading
 
@@ -157,8 +156,7 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
 
 def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
     """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
-    if log.version < CALENDAR:
-        raise CommandFailed(f'schema "{log.schema}" has no silences yet: run "jobmonctl bootstrap"')
+    log.require_calendar("silences")
     names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
     rows = yield from log.asking(query, *parameters, limit)

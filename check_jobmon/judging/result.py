@@ -21,6 +21,8 @@ STAGE_HINTS = {
 }
 STATES = ("ok", "warning", "critical", "unknown")
 CRITICAL, UNKNOWN = 2, 3
+WORST_FIRST = (2, 1, 3, 0)
+"""Exit statuses, the worst first: what can't be judged hides no other's alert."""
 HEADLINE = 400
 """Characters that the first line spends on naming problems; the rest are counted."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)

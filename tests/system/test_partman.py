@@ -211,7 +211,7 @@ def test_what_is_missing_or_not_ours_is_named(etl: Database, extensions: Path) -
             'run "jobmonctl extension --install" on the server\'s machine'
         ))  # fmt: skip
     assert refusal(etl.ctl("extension", "--install", "--directory", "/nowhere")) == (
-        "jobmonctl extension: /nowhere is no folder of this machine: run this on the server's, or give --directory"
+        "jobmonctl extension: this machine has no folder /nowhere: run this on the server's machine, or give --directory"
     )
     with etl.connect() as session:
         session.execute("CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE etl TO app")

@@ -7,9 +7,10 @@ from check_jobmon.config.export import write_data
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, age, print_error
 from check_jobmon.ctl.connecting import FAILURES, JobLog
-from check_jobmon.ctl.report.collecting import WORST_FIRST, Log, collecting
+from check_jobmon.ctl.report.collecting import Log, collecting
 from check_jobmon.ctl.report.page import page, templates
 from check_jobmon.ctl.targets import Answers, Unanswered, add_targets_argument, over_job_logs
+from check_jobmon.judging.result import WORST_FIRST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.run_queries import Run, runs
 from check_jobmon.judging.job import Job, Words
+from check_jobmon.judging.result import WORST_FIRST
 from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import cut
@@ -19,8 +20,6 @@ JOBS = 2000
 """Jobs of a log that are on the page, the worst first: nobody looks at more."""
 ROOM = 200
 """Failures that are shown with their steps, in all, and how many characters of each: fewer if there are more jobs."""
-WORST_FIRST = (2, 1, 3, 0)
-"""Exit statuses in the order in which the plugin has them."""
 
 # The rows of the queries in this folder, without the jobs' numbers. Times and durations are in seconds, since the window began.
 Slot = namedtuple("Slot", "began ended runs failures alert_code longest job_id started slots")

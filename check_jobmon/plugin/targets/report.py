@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from check_jobmon.judging.result import CRITICAL, HEADLINE, STATES, JobResult, Result, failed
+from check_jobmon.judging.result import CRITICAL, HEADLINE, STATES, WORST_FIRST, JobResult, Result, failed
 from check_jobmon.plugin.targets.passive_results import PassiveResult
 from check_jobmon.text import as_many_as_fit, clean, label, title
 
-WORST_FIRST = (2, 1, 3, 0)
 REASON = 120
 """Characters of the first line for one target."""
 
