@@ -1,8 +1,8 @@
 """Where the report's pictures have what, in per cent or as SVG's dashes. pictures.svg.j2 draws it, and writes the titles."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from check_jobmon.ctl.report.collecting import Gap, Log, Shown, Slot
@@ -59,10 +59,8 @@ def _span(thing: Slot | Gap | Run, log: Log) -> tuple[float, float]:
     """From when until when, in seconds since the window began."""
     if not isinstance(thing, Run):
         return thing.began, thing.ended
-    try:
-        began = datetime.fromisoformat(thing.start_time).timestamp() - log.until + log.seconds
-    except ValueError:  # a time that no clock shows
-        began = 0.0
+    # a time that no clock shows is at the window's beginning
+    began = thing.instant - log.until + log.seconds if math.isfinite(thing.instant) else 0.0
     return began, began if thing.state == "crashed" else log.seconds
 
 
