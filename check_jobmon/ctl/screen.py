@@ -28,7 +28,10 @@ def usable() -> bool:
 
 
 class Screen:
-    """The screen, within a `with` block. The key q interrupts the main thread, as Ctrl-C does. `wide`: rows are folded."""
+    """The screen, from start() on to the end of its `with` block. The key q interrupts the main thread, as Ctrl-C does.
+
+    `wide`: rows are folded.
+    """
 
     def __init__(self, first: Table, wide: bool) -> None:
         self.table, self.wide = first, wide
@@ -36,6 +39,10 @@ class Screen:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Screen":
+        return self  # the rest is start()'s: when that is interrupted, __exit__() is called
+
+    def start(self) -> None:
+        """Take the terminal, and show the first table."""
         if sys.stdin and sys.stdin.isatty():
             self._modes = termios.tcgetattr(0)
             threading.Thread(target=_read_keys, daemon=True).start()
@@ -43,7 +50,6 @@ class Screen:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 self._before[number] = signal.signal(number, self._on_signal)
         self._enter()
-        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -114,6 +114,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(KeyboardInterrupt):
         if usable():
             with silently(), Screen(first, arguments.wide) as screen:
+                screen.start()
                 while True:
                     time.sleep(arguments.watch)
                     screen.show(next(looks))

@@ -85,8 +85,11 @@ def terminal(argv: list[str], **environment: str) -> "Iterator[tuple[int, int, C
     printed = bytearray()
 
     def read(what: bytes = b"") -> bytes:
+        until = time.monotonic() + 60
         with contextlib.suppress(OSError):
-            while (not what or what not in printed) and select.select([master], [], [], 30)[0]:
+            while (not what or what not in printed) and select.select(
+                [master], [], [], max(0, until - time.monotonic())
+            )[0]:
                 data = os.read(master, 4096)
                 if not data:
                     break

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,30 @@ from tests.plugin.targets.conftest import targets as targets
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 MISSING = "missing, no run has ever completed"
+SHELL = """
+import os, signal, sys, termios
+
+def tell(what):
+    os.tcsetpgrp(0, os.getpgrp())
+    # in one write, which nothing can part
+    os.write(1, f"{what}: {termios.tcgetattr(0)} are the modes now\\n".encode())
+
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+tell("begun")
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+    tell(f"stopped by {os.WSTOPSIG(status)}")
+    sys.stdin.readline()
+    os.tcsetpgrp(0, child)
+    os.killpg(child, signal.SIGCONT)
+tell(f"ended with {os.waitstatus_to_exitcode(status)}")
+"""
+"""As much of a shell as has to do with its jobs: on a line of input, the stopped one goes on."""
 
 
 @pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
@@ -83,22 +108,27 @@ def test_a_terminal_that_becomes_narrower_is_redrawn_at_once(
 
 def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(database: Database, session: psycopg.Connection) -> None:
     configure(session, "ETL")
-    line = " ".join([str(SCRIPT), "status", *database.options, "--watch", "0.1"])
-    with terminal(["bash", "--norc", "-i"], PS1="$ ", line=line, TERM="xterm", COLUMNS="") as (_, master, read):
-        os.write(master, b"unset COLUMNS; stty -echo; stty -g; eval $line\n")
-        before = read(MISSING.encode()).partition(ENTER.encode())[0].split()[-1]
+    line = [str(SCRIPT), "status", *database.options, "--watch", "0.1"]
+    with terminal([sys.executable, "-c", SHELL, *line], TERM="xterm") as (_, master, read):
+        before = read(b"the modes now")
+        read(MISSING.encode())
         os.write(master, b"\x1a")
-        stopped = read(b"Stopped")
+        stopped = read(b"the modes now")
         assert LEAVE.encode() in stopped
-        read(b"$ ")
-        os.write(master, b"stty -g; fg\n")
-        again = read(MISSING.encode())
-        assert before in again.partition(ENTER.encode())[0]
+        assert f"stopped by {signal.SIGTSTP}".encode() in stopped
+        os.write(master, b"fg\n")
+        read(ENTER.encode())
+        read(MISSING.encode())
         os.write(master, b"q")
-        read(LEAVE.encode())
-        read(b"$ ")
-        os.write(master, b"stty -g; echo stat''us $?; exit\n")
-        assert before in read(b"status 0")
+        ended = read(b"the modes now")
+        assert LEAVE.encode() in ended
+        assert b"ended with 0" in ended
+        assert modes(before) == modes(stopped) == modes(ended)
+
+
+def modes(printed: bytes) -> bytes:
+    """What SHELL said last of the terminal's modes."""
+    return printed.rpartition(b": ")[2]
 
 
 def test_many_targets_are_watched_too(database: Database, session: psycopg.Connection, targets: Targets) -> None:
