@@ -1,0 +1,89 @@
+-- On the central server, once, as the owner of the job log there (in the schema `jobmon`):
+--
+--     psql -d DB -f central.sql
+--
+-- Then for each server that publish.sql has numbered: a row in jobmon_central.server, and a subscription, as the README says.
+-- Needs PostgreSQL 16 or newer, where what is copied is written with the rights of the log's owner and no others.
+\set ON_ERROR_STOP on
+BEGIN;
+CREATE SCHEMA IF NOT EXISTS jobmon_central;
+COMMENT ON SCHEMA jobmon_central IS 'Which servers'' runs are copied to the job log here, and what is done with a run that comes in.';
+
+CREATE TABLE IF NOT EXISTS jobmon_central.server (
+    number       integer PRIMARY KEY CHECK (number BETWEEN 1 AND 999),
+    name         text NOT NULL UNIQUE CHECK (name = upper(name) AND name ~ '^\S(.*\S)?$'),
+    subscription name NOT NULL UNIQUE
+);
+COMMENT ON TABLE jobmon_central.server IS 'The servers whose job logs are copied here.';
+COMMENT ON COLUMN jobmon_central.server.number IS 'the last three digits of its runs'' and steps'' ids';
+COMMENT ON COLUMN jobmon_central.server.name IS 'in upper case: the job ETL of the server WEB1 is called WEB1: ETL here';
+COMMENT ON COLUMN jobmon_central.server.subscription IS 'the only subscription that may write its runs';
+
+-- Whoever administers one server could send whatever ids there are: so each row is held to the subscription that it comes from.
+CREATE OR REPLACE FUNCTION jobmon_central.arriving() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id     bigint;
+    v_server jobmon_central.server%ROWTYPE;
+BEGIN
+    SELECT s.*
+      INTO v_server
+      FROM jobmon_central.server AS s
+      JOIN pg_stat_subscription AS w ON w.subname = s.subscription
+     WHERE w.pid = pg_backend_pid();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this subscription belongs to no server in jobmon_central.server';
+    ELSIF TG_OP = 'TRUNCATE' OR TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION '% may not delete what is in the central log', v_server.name;
+    END IF;
+    IF TG_TABLE_NAME = 'job_log' THEN
+        v_id := NEW.job_id;
+        NEW.job_name := v_server.name || ': ' || NEW.job_name;
+        NEW.pid := -abs(NEW.pid); -- a backend that can't be seen here
+    ELSE
+        v_id := NEW.step_id;
+        IF NEW.job_id % 1000 <> v_server.number THEN
+            RETURN NULL; -- its run began before publish.sql, so it isn't here
+        END IF;
+    END IF;
+    IF v_id % 1000 <> v_server.number THEN
+        RAISE EXCEPTION '% has the number %, and may not write the id %', v_server.name, v_server.number, v_id;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION jobmon_central.arriving() IS
+    'Trigger of job_log and job_detail for what a subscription writes: prefixes the job''s name, refuses what isn''t that server''s.';
+
+DO $$
+DECLARE
+    v_table   text;
+    v_trigger name;
+BEGIN
+    IF current_setting('server_version_num')::integer < 160000 THEN
+        RAISE EXCEPTION 'the central log needs PostgreSQL 16 or newer';
+    END IF;
+    FOREACH v_table IN ARRAY ARRAY['job_log', 'job_detail'] LOOP
+        -- triggers run in the order of their names: this one is the first
+        EXECUTE format('CREATE OR REPLACE TRIGGER "1 arriving" BEFORE INSERT OR UPDATE OR DELETE ON jobmon.%I '
+                       'FOR EACH ROW EXECUTE FUNCTION jobmon_central.arriving()', v_table);
+        EXECUTE format('CREATE OR REPLACE TRIGGER "1 arriving truncate" BEFORE TRUNCATE ON jobmon.%I '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION jobmon_central.arriving()', v_table);
+        EXECUTE format('ALTER TABLE jobmon.%1$I ENABLE REPLICA TRIGGER "1 arriving", '
+                       'ENABLE REPLICA TRIGGER "1 arriving truncate"', v_table);
+    END LOOP;
+    -- the log's own triggers, for what a subscription writes, too
+    FOR v_trigger IN
+        SELECT t.tgname FROM pg_trigger AS t
+         WHERE t.tgrelid = 'jobmon.job_log'::regclass
+           AND NOT t.tgisinternal
+           AND t.tgname NOT LIKE '1 arriving%'
+           AND t.tgenabled = 'O'
+    LOOP
+        EXECUTE format('ALTER TABLE jobmon.job_log ENABLE ALWAYS TRIGGER %I', v_trigger);
+    END LOOP;
+END
+$$;
+COMMIT;
