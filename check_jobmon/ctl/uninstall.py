@@ -102,14 +102,14 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     return 0
 
 
-def owned(session: Session, schema: str) -> tuple[str, str]:
+def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> tuple[str, str]:
     """The database's name, and the schema's owner.
 
-    Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner.
+    Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner. `remedy`: what to do if there is none.
     """
     found = session.rows(sql_file("ctl/uninstall_owner.sql"), schema)
     if not found:
-        raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": name another with --schema')
+        raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": {remedy}')
     is_ours, owner, dbname, made = found[0]
     if not made:
         raise CommandFailed(

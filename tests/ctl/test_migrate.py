@@ -297,7 +297,7 @@ def test_whoever_logs_meanwhile_waits_and_finds_the_new_schema(newest: Database)
 @pytest.mark.parametrize(
     ("statement", "arguments", "said"),
     [
-        ("SELECT", ["--from", "nowhere"], 'no jobmon schema in database "{name}" (looked for "nowhere")'),
+        ("SELECT", ["--from", "nowhere"], 'no schema "nowhere" in database "{name}": name another with --from'),
         ("CREATE SCHEMA jobmon_old", [], 'nothing was changed: schema "jobmon_old" already exists: rename that one'),
         ("ALTER TABLE jobmon.job_log DROP COLUMN pid", [], 'jobmon.job_log in database "{name}" lacks the column pid'),
         (

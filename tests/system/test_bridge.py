@@ -161,7 +161,7 @@ def test_each_job_has_its_schedule_and_is_followed(database: Database, session: 
         line.startswith('job "BOOT" is logged, but never missing: the schedule "@reboot" is when a server starts')
         for line in lines
     )
-    assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, of which 4 have a configuration of the bridge's")
+    assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, 4 of them configured by the bridge; ")
     name = f"PG_CRON JOB {two}"
     assert configured(session) == {
         "ONE": ("0 3 * * *", "UTC", True),
@@ -284,7 +284,7 @@ def test_each_run_is_logged_once_whoever_purges(database: Database, session: psy
     assert "was deleted from cron.job_run_details while it was under way" in database.check("-j", "etl", "-v").stdout
     # pg_cron is installed again, and counts anew
     session.execute("DROP EXTENSION pg_cron")
-    with pytest.raises(psycopg.Error, match=r"there is no table cron\.job in"):
+    with pytest.raises(psycopg.Error, match=r"lacks the extension pg_cron: there is no table cron\.job"):
         copy(session)
     session.execute("CREATE EXTENSION pg_cron")
     schedule(session, "etl")
@@ -446,16 +446,23 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
 
 def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: psycopg.Connection) -> None:
     assert 'there is no bridge "crond", only pg_cron, pgagent' in refused(database.ctl("bridge", "crond"))
-    assert 'there is no table pgagent.pga_exception in database "postgres"' in refused(
+    assert 'database "postgres" lacks the extension pgagent: there is no table pgagent.pga_exception' in refused(
         database.ctl("bridge", "pgagent")
     )
     session.execute("ALTER TABLE cron.job RENAME COLUMN jobname TO title")
-    said = refused(database.ctl("bridge", "pg_cron"))
-    assert (
-        "table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks jobname, and has"
-        in said
+    upgrade = "Upgrade the older of the two: pg_cron (ALTER EXTENSION pg_cron UPDATE) or check_jobmon.\n"
+    assert refused(database.ctl("bridge", "pg_cron")) == (
+        "jobmonctl bridge: table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks jobname, "
+        f"and has jobid, schedule, command, nodename, nodeport, database, username, active, title; {upgrade}"
     )
-    assert "username, active, title" in said
+    session.execute("ALTER TABLE cron.job RENAME COLUMN title TO jobname")
+    session.execute("ALTER FUNCTION cron.schedule(text, text, text) RENAME TO plan")
+    said = refused(database.ctl("bridge", "pg_cron"))
+    assert said.startswith(
+        "jobmonctl bridge: pg_cron is of a version that the bridge doesn't know: function cron.schedule("
+    )
+    assert said.endswith(f" does not exist; nothing was bridged; {upgrade}")
+    assert value(session, "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM jobmon.bridge)") == 0
     session.execute("DROP EXTENSION pg_cron; CREATE ROLE mallory")
     try:
         session.execute(
@@ -469,10 +476,24 @@ def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: 
         session.execute("DROP OWNED BY mallory CASCADE; DROP ROLE mallory")
 
 
+def test_each_table_and_column_that_is_read_is_named_where_it_is_missing(session: psycopg.Connection) -> None:
+    session.execute("CREATE EXTENSION pgagent")
+    needs = session.execute("SELECT name, needs FROM jobmon.bridge_known()").fetchall()
+    for name, table, columns in [(name, *item) for name, tables in needs for item in tables.items()]:
+        for missing in (None, *columns):
+            with session.transaction(force_rollback=True):
+                session.execute(
+                    f"ALTER TABLE {table} RENAME {f'COLUMN {missing}' if missing else ''} TO renamed".encode()
+                )
+                said = f"it lacks {missing}, and has " if missing else f"incomplete .*: there is no table {table}"
+                with pytest.raises(psycopg.Error, match=said), session.transaction():
+                    session.execute("SELECT jobmon.bridge_check(%s)", [name])
+
+
 def test_uninstall_takes_the_bridge_along(database: Database, session: psycopg.Connection) -> None:
     schedule(session, "etl")
     bridge(database)
-    assert database.ctl("bridge").stdout.startswith("pg_cron is bridged since ")
+    assert database.ctl("bridge").stdout.startswith("pg_cron has been bridged since ")
     done = database.ctl("uninstall", "-y")
     assert (done.status, done.stderr) == (0, "")
     assert value(session, "SELECT array_agg(jobname::text) FROM cron.job") == ["etl"]
