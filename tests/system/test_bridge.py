@@ -98,8 +98,9 @@ def bridge(database: Database, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def refused(done: Output) -> str:
-    assert (done.status, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+def refused(done: Output, said_before: str = "") -> str:
+    assert (done.status, done.stderr.count("\n")) == (1, 1), done
+    assert done.stdout.startswith(said_before) if said_before else not done.stdout, done
     return done.stderr
 
 
@@ -408,21 +409,31 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         session.execute(needed.encode())
         # a superuser's bridge of another schema is in nobody's way; nor is a link that this server's pg_hba.conf refuses
         assert "the schema is installed" in database.ctl("bootstrap", *options, "--no-roles").stderr
+        counts = "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM site_jobs.job_check_config)"
+        counts += " + (SELECT count(*) FROM site_jobs.bridge)"
         for grant, missing in (
-            ("", "permission denied for schema cron"),
+            ("SELECT 1", "permission denied for schema cron"),
             ("GRANT USAGE ON SCHEMA cron TO site", "row-level security policy for table"),
+            ("ALTER ROLE site BYPASSRLS; REVOKE pg_read_all_settings FROM site", "of pg_read_all_settings to examine"),
         ):
-            session.execute((grant or "SELECT 1").encode())
+            session.execute(grant.encode())
             said = refused(database.ctl("bridge", *options, "pg_cron"))
             assert 'role "site" may not use all of pg_cron' in said
             assert missing in said
             assert "nothing was bridged" in said
-            assert "BYPASSRLS" in said
-            counts = "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM site_jobs.job_check_config)"
-            assert value(session, f"{counts} + (SELECT count(*) FROM site_jobs.bridge)") == 1
-        session.execute("ALTER ROLE site BYPASSRLS; GRANT pg_read_all_settings TO site")
+            assert value(session, counts) == 1
+        # what it says to run is enough
+        for name in ("pg_cron", "pgagent"):
+            session.execute(f"CREATE EXTENSION IF NOT EXISTS {name}".encode())
+            grants = refused(database.ctl("bridge", *options, name)).partition("have a superuser run ")[2]
+            session.execute(grants.encode())
+            done = database.ctl("bridge", *options, name)
+            assert done.status == 0, done
+            assert "trigger" not in done.stdout
+        session.execute(
+            "REVOKE TRIGGER ON cron.job_run_details FROM site; DROP TRIGGER site_jobs_bridge ON cron.job_run_details"
+        )
         done = database.ctl("bridge", *options, "pg_cron")
-        assert done.status == 0, done
         assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
         assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
         session.execute("ALTER ROLE site NOBYPASSRLS")
@@ -431,11 +442,33 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
             site.execute("SELECT site_jobs.bridge_run('pg_cron')")
         session.execute("GRANT TRIGGER ON cron.job_run_details TO site; ALTER ROLE site BYPASSRLS")
         assert "TRIGGER" not in database.ctl("bridge", *options, "pg_cron").stdout
-        done = database.ctl("bridge", *options, "pg_cron", "--remove")
-        assert done.status == 0, done
-        assert "are still there, and do nothing: must be owner of relation job_run_details" in done.stdout
+        # an ordinary role can't drop a trigger of another's table: without that, nothing is uninstalled
+        everything = (
+            "SELECT (SELECT array_agg(jobname ORDER BY jobid) FROM cron.job), (SELECT count(*) FROM site_jobs.bridge)"
+        )
+        before = session.execute(everything.encode()).fetchall()
+        said = refused(database.ctl("uninstall", *options, "-y"), "would remove schema")
+        assert said.startswith(
+            "jobmonctl uninstall: nothing was removed, because this role may not drop the triggers of a bridge: run "
+            '"jobmonctl bridge SCHEDULER --remove", have a superuser run DROP TRIGGER site_jobs_bridge ON cron.job_run_details; '
+        )
+        assert session.execute(everything.encode()).fetchall() == before
+        superuser = ""
+        for name in ("pg_cron", "pgagent"):
+            done = database.ctl("bridge", *options, name, "--remove")
+            assert done.status == 0, done
+            assert (
+                "trigger of the bridge is still there, and does nothing from now on: must be owner of " in done.stdout
+            )
+            superuser += (
+                "; ".join(line.partition("have a superuser run ")[2] for line in done.stdout.splitlines()[:-1]) + ";"
+            )
         assert value(session, "SELECT count(*) FROM site_jobs.job_check_config") == 0
+        assert value(session, "SELECT array_agg(jobname::text) FROM cron.job") == ["etl"]
+        assert value(session, "SELECT count(*) FROM pgagent.pga_job") == 0
         session.execute("DELETE FROM cron.job_run_details")
+        session.execute(superuser.encode())
+        assert database.ctl("uninstall", *options, "-y").stderr == ""
     finally:
         session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
         session.execute(
@@ -452,8 +485,8 @@ def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: 
     session.execute("ALTER TABLE cron.job RENAME COLUMN jobname TO title")
     upgrade = "Upgrade the older of the two: pg_cron (ALTER EXTENSION pg_cron UPDATE) or check_jobmon.\n"
     assert refused(database.ctl("bridge", "pg_cron")) == (
-        "jobmonctl bridge: table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks jobname, "
-        f"and has jobid, schedule, command, nodename, nodeport, database, username, active, title; {upgrade}"
+        "jobmonctl bridge: table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks "
+        f"jobname, and has jobid, schedule, command, nodename, nodeport, database, username, active, title; {upgrade}"
     )
     session.execute("ALTER TABLE cron.job RENAME COLUMN title TO jobname")
     session.execute("ALTER FUNCTION cron.schedule(text, text, text) RENAME TO plan")

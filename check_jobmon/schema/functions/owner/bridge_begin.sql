@@ -132,8 +132,7 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'role "%" may not use all of %: %; nothing was bridged', current_user, p_name, SQLERRM
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = format('The owner of schema @schema_name@ has to see the jobs and runs of all roles: have a superuser run ALTER ROLE '
-                                '%I BYPASSRLS, and GRANT it USAGE on that schema and SELECT on its tables.', current_user);
+                  HINT = format('The schema''s owner has to see the jobs of all roles: have a superuser run ' || v_known.rights, current_user);
               WHEN syntax_error_or_access_rule_violation THEN
         -- it lacks a function, or has a column of another type
         RAISE EXCEPTION '% is of a version that the bridge doesn''t know: %; nothing was bridged', p_name, SQLERRM
@@ -176,13 +175,18 @@ BEGIN
         BEGIN
             PERFORM bridge_check(p_name);
             EXECUTE format('SELECT bridge_%s_job(false)', p_name);
-            FOREACH v_table IN ARRAY v_known.purged LOOP
-                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
-            END LOOP;
         EXCEPTION WHEN OTHERS THEN
-            RETURN NEXT format('the job "@schema_name@ bridge" and the trigger "@schema_name@_bridge" of %s are still there, and do nothing: %s',
+            RETURN NEXT format('the job "@schema_name@ bridge" of %s is still there, and fails from now on: %s: have a superuser drop it',
                                p_name, SQLERRM);
         END;
+        FOREACH v_table IN ARRAY v_known.purged LOOP
+            BEGIN
+                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
+            EXCEPTION WHEN OTHERS THEN
+                RETURN NEXT format('a trigger of the bridge is still there, and does nothing from now on: %s: have a superuser run '
+                                   'DROP TRIGGER %I ON %s', SQLERRM, '@schema_name@_bridge', v_table);
+            END;
+        END LOOP;
     END IF;
     DELETE FROM job_check_config AS c
           USING bridge_job AS j
