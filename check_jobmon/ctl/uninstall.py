@@ -115,7 +115,8 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
     is_ours, owner, dbname, made = found[0]
     if not made:
         raise CommandFailed(
-            f'schema "{schema}" of database "{dbname}" was not made by bootstrap, so nothing was touched'
+            f'schema "{schema}" of database "{dbname}" was not made by bootstrap, so nothing was touched: name another '
+            "with --schema"
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')

@@ -75,6 +75,8 @@ def test_all_is_taken_over_and_judged_as_before_whatever_the_version(old: Databa
         write_history(session)
         session.execute("UPDATE jobmon.job_log SET status = 'BAD' WHERE status = 'CRITICAL'")
         before, judged = rows(session, "jobmon"), judgement(old.check("-vv"))
+        refused = refusal(old.ctl("bootstrap"))
+        assert refused.endswith('with --schema, or, if these are pg_jobmon\'s, run "jobmonctl migrate"')
         output = old.ctl("migrate")
         assert (output.status, output.stderr) == (0, "")
         *lines, bootstrapped = output.stdout.splitlines(keepends=True)
