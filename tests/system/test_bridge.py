@@ -1,6 +1,7 @@
 """jobmonctl bridge: Debian's pg_cron and pgAgent run jobs, and every run of theirs is in the log, once."""
 
 import concurrent.futures
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from tests.system.daemons import Place, program
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWN = "JOBMON BRIDGE PG_CRON"
 RUN = """
-    INSERT INTO cron.job_run_details (jobid, runid, job_pid, database, username, status, return_message, start_time, end_time)
-    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, %s, %s, clock_timestamp(),
+    INSERT INTO cron.job_run_details
+           (jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time)
+    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, j.command, %s, %s, clock_timestamp(),
            CASE WHEN %s <> 'running' THEN clock_timestamp() END
       FROM cron.job AS j
      WHERE j.jobname = %s
@@ -25,19 +27,35 @@ RUN = """
 """
 
 
-@pytest.fixture(scope="module")
-def cron_server() -> Iterator[Server]:
-    """Debian's PostgreSQL with pg_cron, whose jobs log in over the socket."""
+def server_with_pg_cron() -> Iterator[Server]:
+    """Debian's PostgreSQL with pg_cron, whose jobs can't log in: tests call bridge_run() themselves, not at a minute's end."""
     if not (PROGRAMS.parent / "lib" / "pg_cron.so").exists():
         pytest.skip("pg_cron is not installed: apt-get install postgresql-15-cron, or run .ci/daemons")
     server = Server(PROGRAMS, {"fsync": "off", "shared_preload_libraries": "pg_cron", "log_timezone": "UTC"})
-    server.settings["cron.host"] = str(server.folder)
+    server.settings["cron.host"] = str(server.folder / "nowhere")
     try:
         create(server)
         server.start()
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def cron_server() -> Iterator[Server]:
+    """A server with pg_cron."""
+    yield from server_with_pg_cron()
+
+
+@pytest.fixture
+def running(cron_server: Server) -> Iterator[Server]:
+    """The server, for one test with jobs that log in, over the socket."""
+    for folder in (cron_server.folder, cron_server.folder / "nowhere"):
+        cron_server.stop()
+        cron_server.settings["cron.host"] = str(folder)
+        cron_server.start()
+        if folder == cron_server.folder:
+            yield cron_server
 
 
 @pytest.fixture
@@ -105,7 +123,7 @@ def refused(done: Output, said_before: str = "") -> str:
 
 
 def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
-    database: Database, cron_server: Server
+    running: Server, database: Database
 ) -> None:
     with database.connect() as session:
         schedule(session, "good", "* * * * *")
@@ -129,8 +147,8 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
         }
         assert database.check("-j", "interrupted", "-v").status == 0
         session.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname <> 'jobmon bridge'")
-    cron_server.stop("immediate")
-    cron_server.start()
+    running.stop("immediate")
+    running.start()
     with database.connect() as session:
         until(lambda: value(session, "SELECT count(*) FROM cron.job_run_details WHERE status = 'running'") == 0)
         copy(session)
@@ -429,10 +447,6 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
             session.execute(grants.encode())
             done = database.ctl("bridge", *options, name)
             assert done.status == 0, done
-            assert "trigger" not in done.stdout
-        session.execute(
-            "REVOKE TRIGGER ON cron.job_run_details FROM site; DROP TRIGGER site_jobs_bridge ON cron.job_run_details"
-        )
         done = database.ctl("bridge", *options, "pg_cron")
         assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
         assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
@@ -450,16 +464,15 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         said = refused(database.ctl("uninstall", *options, "-y"), "would remove schema")
         assert said.startswith(
             "jobmonctl uninstall: nothing was removed, because this role may not drop the triggers of a bridge: run "
-            '"jobmonctl bridge SCHEDULER --remove", have a superuser run DROP TRIGGER site_jobs_bridge ON cron.job_run_details; '
+            '"jobmonctl bridge SCHEDULER --remove", have a superuser run DROP TRIGGER site_jobs_bridge ON cron.job_run_details, '
+            "then run this again\n"
         )
         assert session.execute(everything.encode()).fetchall() == before
         superuser = ""
         for name in ("pg_cron", "pgagent"):
             done = database.ctl("bridge", *options, name, "--remove")
             assert done.status == 0, done
-            assert (
-                "trigger of the bridge is still there, and does nothing from now on: must be owner of " in done.stdout
-            )
+            assert ("trigger of the bridge is still there, and does nothing" in done.stdout) == (name == "pg_cron")
             superuser += (
                 "; ".join(line.partition("have a superuser run ")[2] for line in done.stdout.splitlines()[:-1]) + ";"
             )
@@ -521,6 +534,99 @@ def test_each_table_and_column_that_is_read_is_named_where_it_is_missing(session
                 said = f"it lacks {missing}, and has " if missing else f"incomplete .*: there is no table {table}"
                 with pytest.raises(psycopg.Error, match=said), session.transaction():
                     session.execute("SELECT jobmon.bridge_check(%s)", [name])
+
+
+@pytest.fixture(scope="module")
+def second_server() -> Iterator[Server]:
+    """Another one, for what is restored."""
+    yield from server_with_pg_cron()
+
+
+def dumped(database: Database, server: Server, program: str, *options: str, dump: bytes = b"") -> bytes:
+    """What pg_dump or a program that restores says, without what is said of roles that aren't there."""
+    where = ("-h", str(server.folder), "-p", str(server.port), "-U", "postgres", *options)
+    done = subprocess.run([PROGRAMS / program, *where], input=dump, capture_output=True, check=False)
+    errors = [line for line in done.stderr.decode().splitlines() if "error: " in line or "ERROR: " in line]
+    assert [line for line in errors if 'role "jobmon_' not in line and "already exists" not in line] == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_restored_bridge_goes_on(
+    database: Database, session: psycopg.Connection, second_server: Server, custom: bool
+) -> None:
+    for name in ("one", "two"):
+        schedule(session, name)
+    bridge(database)
+    session.execute("UPDATE jobmon.bridge SET last_read = now() + interval '1 hour'")
+    ran(session, "one", "failed", "no such table")
+    ran(session, "two", "running", "")
+    assert copy(session) == 2
+    ran(session, "one")
+    dump = dumped(database, database.server, "pg_dump", *(["-Fc"] if custom else []), "postgres")
+    other = Database(second_server, "postgres")
+    with other.connect() as copied:
+        copied.execute("DROP EXTENSION IF EXISTS pg_cron; DROP SCHEMA IF EXISTS jobmon, jobmon_dblink CASCADE")
+        program = ["pg_restore", "-d", "postgres"] if custom else ["psql", "-d", "postgres"]
+        dumped(other, second_server, *program, dump=dump)
+        assert other.ctl("bootstrap").status == 0
+        # pg_cron would have the bridge's job executed where it was made
+        here = "SELECT count(*) FROM cron.job WHERE jobname = 'jobmon bridge' AND nodename = %s AND nodeport = %s"
+        place = (second_server.settings["cron.host"], second_server.port)
+        assert value(copied, here, *place) == 0
+        assert [line.partition(": ")[0] for line in bridge(other)] == ["pg_cron is bridged"]
+        assert value(copied, here, *place) == 1
+        before = runs(copied)
+        assert before == runs(session)
+        assert (copy(copied), copy(copied)) == (1, 0)
+        assert runs(copied) == [*before, ("ONE", "OK")]
+        copied.execute("UPDATE cron.job_run_details SET status = 'failed' WHERE status = 'running'")
+        copied.execute("DELETE FROM cron.job_run_details")
+        copy(copied)
+        assert runs(copied) == [("ONE", "CRITICAL"), ("TWO", "CRITICAL"), ("ONE", "OK")]
+        # without its primary key, the log is yet to be restored
+        with copied.transaction(force_rollback=True):
+            copied.execute("ALTER TABLE jobmon.job_log DROP CONSTRAINT job_log_pkey CASCADE")
+            with pytest.raises(psycopg.Error, match="it is being restored"):
+                copy(copied)
+
+
+def test_a_copy_in_a_database_without_pg_cron_is_one_alert_and_says_what_to_do(
+    database: Database, session: psycopg.Connection
+) -> None:
+    schedule(session, "etl")
+    bridge(database)
+    dump = dumped(database, database.server, "pg_dump", "-n", "jobmon*", "-e", "dblink", "postgres")
+    session.execute("CREATE DATABASE other")
+    try:
+        other = Database(database.server, "other")
+        dumped(other, database.server, "psql", "-d", "other", dump=dump)
+        assert other.ctl("bootstrap").status == 0
+        with other.connect() as copied:
+            copied.execute("UPDATE jobmon.job_check_config SET since = now() - interval '2 days'")
+        assert other.check().first_line.startswith(
+            f"JOBMON CRITICAL - 1 critical, 1 ok, 1 waiting: {OWN} missing, was due "
+        )
+        assert refused(other.ctl("bridge", "pg_cron")) == (
+            'jobmonctl bridge: database "other" lacks the extension pg_cron: there is no table cron.job; '
+            "Name the database that has pg_cron with -d, or have a superuser run CREATE EXTENSION pg_cron.\n"
+        )
+        assert bridge(other, "--remove") == [
+            "pg_cron is no longer bridged: removed its configuration of 1 job; the logged runs stay"
+        ]
+        assert other.check().status == 0
+    finally:
+        session.execute("DROP DATABASE other WITH (FORCE)")
+
+
+def test_an_earlier_job_of_the_bridges_own_is_no_job(database: Database, session: psycopg.Connection) -> None:
+    bridge(database)
+    ran(session, "jobmon bridge")
+    session.execute("SELECT cron.alter_job(jobid, active := false) FROM cron.job")
+    bridge(database)
+    ran(session, "jobmon bridge")
+    assert copy(session) == 0
+    assert runs(session) == []
 
 
 def test_uninstall_takes_the_bridge_along(database: Database, session: psycopg.Connection) -> None:

@@ -6,12 +6,12 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 VALUES ('pg_cron', 'cron.job_run_details', 'runid', 'start_time', ARRAY['cron.job_run_details'],
         'ALTER ROLE %1$I BYPASSRLS; GRANT pg_read_all_settings TO %1$I; GRANT USAGE ON SCHEMA cron TO %1$I; '
-        'GRANT SELECT ON cron.job TO %1$I; GRANT SELECT, TRIGGER ON cron.job_run_details TO %1$I',
-        '{"cron.job": ["jobid", "schedule", "database", "username", "active", "jobname"],
-          "cron.job_run_details": ["jobid", "runid", "job_pid", "database", "username", "status", "return_message", "start_time",
-                                   "end_time"]}'::jsonb),
+        'GRANT SELECT ON cron.job, cron.job_run_details TO %1$I',
+        '{"cron.job": ["jobid", "schedule", "command", "nodename", "nodeport", "database", "username", "active", "jobname"],
+          "cron.job_run_details": ["jobid", "runid", "job_pid", "database", "username", "command", "status", "return_message",
+                                   "start_time", "end_time"]}'::jsonb),
        ('pgagent', 'pgagent.pga_joblog', 'jlgid', 'jlgstart', ARRAY['pgagent.pga_job', 'pgagent.pga_joblog', 'pgagent.pga_jobsteplog'],
-        'GRANT USAGE ON SCHEMA pgagent TO %1$I; GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO %1$I; '
+        'GRANT USAGE ON SCHEMA pgagent TO %1$I; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgagent TO %1$I; '
         'GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgagent TO %1$I',
         '{"pgagent.pga_job": ["jobid", "jobjclid", "jobname", "jobenabled"],
           "pgagent.pga_jobstep": ["jstid", "jstjobid", "jstname", "jstenabled", "jstkind", "jstcode", "jstdbname"],
