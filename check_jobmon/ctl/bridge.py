@@ -56,7 +56,9 @@ def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int
     file = arguments.defaults
     defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
     refuse_untrusted(session, schema)
-    _, owner = owned(session, schema)
+    _, owner = owned(
+        session, schema, f'run "jobmonctl bootstrap -d {session.dbname}", or name another with -d or --schema'
+    )
     script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
     session.lock_seconds = arguments.timeout
     with session.transaction():

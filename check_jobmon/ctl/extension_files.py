@@ -53,6 +53,10 @@ def _write(directory: str) -> str:
         raise CommandFailed(
             f"this machine has no folder {directory}: run this on the server's machine, or give --directory"
         )
+    if folder.absolute().name != "extension":
+        raise CommandFailed(
+            f"a server looks for extensions in a folder named extension: give --directory {folder}/extension"
+        )
     missing = dict(FILES)
     try:
         for file in folder.glob("pg_jobmon[.-]*"):

@@ -120,7 +120,12 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
     query = sql_file("ctl/migrate_source.sql").encode()
     found = session.execute(query, {"source": source, "schema": schema}).fetchone()
     if found is None:
-        return Old(source or schema, False, None)  # JobLog says that there is none
+        raise CommandFailed(
+            f'database "{session.dbname}" has neither the extension pg_jobmon nor a schema "{schema}": name the schema to '
+            "migrate with --from, or the database with -d"
+            if source is None
+            else f'no schema "{source}" in database "{session.dbname}": name another with --from'
+        )
     name, is_ours, owner, is_made, is_extension, mapping = found
     refuse_untrusted(session, name)
     if not is_ours:

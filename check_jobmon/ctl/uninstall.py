@@ -15,7 +15,7 @@ from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, own_backend, tables
-from check_jobmon.sql_files import fill, quoted, sql_file
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean, counted
 
 
@@ -88,7 +88,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         return 1
     with session.transaction():
         refuse_untrusted(session, schema)
-        _remove_bridges(session, schema)
+        still_there = _remove_bridges(session, schema)
         drops = _drops(schema, [name for name, *_ in roles], keep)
         for (statement,) in session.execute(sql_file("ctl/uninstall_drops.sql").encode(), drops).fetchall():
             session.execute(statement.encode())
@@ -97,33 +97,46 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         left = [name for name in unused if not _dropped(session, name)]
         _drop_dblink(session, f"{schema}_dblink")
     print(clean(f"removed {'all but the tables' if keep else 'the job log'} from {where}"))
+    for line in still_there:
+        print(clean(line, 1000))
     for name in left:
         print(clean(f"role {name} was not removed: it has rights elsewhere, or you may not drop it"))
     return 0
 
 
-def owned(session: Session, schema: str) -> tuple[str, str]:
-    """The database's name, and the schema's owner.
+def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> tuple[str, str]:
+    """The database's name, and the schema's owner. `remedy`: what to do if there is no such schema.
 
     Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner.
     """
     found = session.rows(sql_file("ctl/uninstall_owner.sql"), schema)
     if not found:
-        raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": name another with --schema')
+        raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": {remedy}')
     is_ours, owner, dbname, made = found[0]
     if not made:
         raise CommandFailed(
-            f'schema "{schema}" of database "{dbname}" was not made by bootstrap, so nothing was touched'
+            f'schema "{schema}" of database "{dbname}" was not made by bootstrap, so nothing was touched: name another '
+            "with --schema"
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
     return str(dbname), str(owner)
 
 
-def _remove_bridges(session: Session, schema: str) -> None:
-    """Remove what bridges have left in other schemas: triggers, and the jobs that call bridge_run()."""
-    if session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
-        session.execute(fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)}).encode())
+def _remove_bridges(session: Session, schema: str) -> list[str]:
+    """Remove what bridges have in other schemas: triggers, and the jobs that call bridge_run(). Returns which jobs stay."""
+    if not session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
+        return []
+    script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
+    still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
+    called = literal(f"{quoted(schema)}.bridge_purge()")
+    if left := session.rows(fill(sql_file("ctl/uninstall_triggers.sql"), {"function": called})):
+        # while the bridge is there, it would make them again
+        raise CommandFailed(
+            'nothing was removed, because this role may not drop the triggers of a bridge: run "jobmonctl bridge SCHEDULER '
+            f'--remove", have a superuser run {"; ".join(row[0] for row in left)}, then run this again'
+        )
+    return still_there
 
 
 def _end_links(session: Session, role: str) -> None:

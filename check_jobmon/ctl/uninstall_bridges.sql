@@ -1,2 +1,5 @@
--- Removes all bridges.
-SELECT @schema@.bridge_remove(b.name) FROM @schema@.bridge AS b WHERE b.bridged IS NOT NULL
+-- Removes all bridges, and returns in lines which jobs of theirs could not be dropped. @schema@: the schema.
+SELECT r.line
+  FROM @schema@.bridge AS b
+ CROSS JOIN LATERAL @schema@.bridge_remove(b.name) AS r(line)
+ WHERE r.line LIKE 'the job "%" of % is still there%'

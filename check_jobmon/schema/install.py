@@ -216,7 +216,7 @@ def _home(connection: Session, schema: str, with_roles: bool) -> tuple[str, int]
     if is_extension:
         raise BootstrapError(
             f'schema "{schema}" holds the extension pg_jobmon, which check_jobmon can read as it is: nothing to install '
-            "(or name another schema with --schema)"
+            '(or take its log over with "jobmonctl migrate", or name another schema with --schema)'
         )
     return str(owner), int(home)
 
@@ -238,9 +238,10 @@ def _installed_version(connection: Session, schema: str, home: int) -> int:
             name for name, thing in found.items() if thing.relation is None or name == f"relation {thing.relation}"
         ]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        theirs = ', or, if these are pg_jobmon\'s, run "jobmonctl migrate"' if "relation job_log" in found else ""
         raise BootstrapError(
             f'schema "{schema}" already holds objects that are not check_jobmon\'s ({", ".join(names[:NAMED])}{more}); '
-            "nothing was changed: name another schema with --schema"
+            f"nothing was changed: name another schema with --schema{theirs}"
         )
     return 0
 

@@ -75,6 +75,8 @@ def test_all_is_taken_over_and_judged_as_before_whatever_the_version(old: Databa
         write_history(session)
         session.execute("UPDATE jobmon.job_log SET status = 'BAD' WHERE status = 'CRITICAL'")
         before, judged = rows(session, "jobmon"), judgement(old.check("-vv"))
+        refused = refusal(old.ctl("bootstrap"))
+        assert refused.endswith('with --schema, or, if these are pg_jobmon\'s, run "jobmonctl migrate"')
         output = old.ctl("migrate")
         assert (output.status, output.stderr) == (0, "")
         *lines, bootstrapped = output.stdout.splitlines(keepends=True)
@@ -297,7 +299,7 @@ def test_whoever_logs_meanwhile_waits_and_finds_the_new_schema(newest: Database)
 @pytest.mark.parametrize(
     ("statement", "arguments", "said"),
     [
-        ("SELECT", ["--from", "nowhere"], 'no jobmon schema in database "{name}" (looked for "nowhere")'),
+        ("SELECT", ["--from", "nowhere"], 'no schema "nowhere" in database "{name}": name another with --from'),
         ("CREATE SCHEMA jobmon_old", [], 'nothing was changed: schema "jobmon_old" already exists: rename that one'),
         ("ALTER TABLE jobmon.job_log DROP COLUMN pid", [], 'jobmon.job_log in database "{name}" lacks the column pid'),
         (

@@ -157,7 +157,7 @@ def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database) -> None
     done = empty_database.ctl("bootstrap")
     assert done.stderr == (
         'jobmonctl bootstrap: schema "jobmon" holds the extension pg_jobmon, which check_jobmon can read as it is: '
-        "nothing to install (or name another schema with --schema)\n"
+        'nothing to install (or take its log over with "jobmonctl migrate", or name another schema with --schema)\n'
     )
     assert done.status == 1
     assert catalog(empty_database) == before

@@ -1,6 +1,7 @@
 """jobmonctl bridge: Debian's pg_cron and pgAgent run jobs, and every run of theirs is in the log, once."""
 
 import concurrent.futures
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from tests.system.daemons import Place, program
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWN = "JOBMON BRIDGE PG_CRON"
 RUN = """
-    INSERT INTO cron.job_run_details (jobid, runid, job_pid, database, username, status, return_message, start_time, end_time)
-    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, %s, %s, clock_timestamp(),
+    INSERT INTO cron.job_run_details
+           (jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time)
+    SELECT j.jobid, nextval('cron.runid_seq'), 4711, j.database, j.username, j.command, %s, %s, clock_timestamp(),
            CASE WHEN %s <> 'running' THEN clock_timestamp() END
       FROM cron.job AS j
      WHERE j.jobname = %s
@@ -25,19 +27,35 @@ RUN = """
 """
 
 
-@pytest.fixture(scope="module")
-def cron_server() -> Iterator[Server]:
-    """Debian's PostgreSQL with pg_cron, whose jobs log in over the socket."""
+def server_with_pg_cron() -> Iterator[Server]:
+    """Debian's PostgreSQL with pg_cron, whose jobs can't log in: tests call bridge_run() themselves, not at a minute's end."""
     if not (PROGRAMS.parent / "lib" / "pg_cron.so").exists():
         pytest.skip("pg_cron is not installed: apt-get install postgresql-15-cron, or run .ci/daemons")
     server = Server(PROGRAMS, {"fsync": "off", "shared_preload_libraries": "pg_cron", "log_timezone": "UTC"})
-    server.settings["cron.host"] = str(server.folder)
+    server.settings["cron.host"] = str(server.folder / "nowhere")
     try:
         create(server)
         server.start()
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="module")
+def cron_server() -> Iterator[Server]:
+    """A server with pg_cron."""
+    yield from server_with_pg_cron()
+
+
+@pytest.fixture
+def running(cron_server: Server) -> Iterator[Server]:
+    """The server, for one test with jobs that log in, over the socket."""
+    for folder in (cron_server.folder, cron_server.folder / "nowhere"):
+        cron_server.stop()
+        cron_server.settings["cron.host"] = str(folder)
+        cron_server.start()
+        if folder == cron_server.folder:
+            yield cron_server
 
 
 @pytest.fixture
@@ -98,13 +116,14 @@ def bridge(database: Database, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def refused(done: Output) -> str:
-    assert (done.status, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+def refused(done: Output, said_before: str = "") -> str:
+    assert (done.status, done.stderr.count("\n")) == (1, 1), done
+    assert done.stdout.startswith(said_before) if said_before else not done.stdout, done
     return done.stderr
 
 
 def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
-    database: Database, cron_server: Server
+    running: Server, database: Database
 ) -> None:
     with database.connect() as session:
         schedule(session, "good", "* * * * *")
@@ -128,8 +147,8 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
         }
         assert database.check("-j", "interrupted", "-v").status == 0
         session.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname <> 'jobmon bridge'")
-    cron_server.stop("immediate")
-    cron_server.start()
+    running.stop("immediate")
+    running.start()
     with database.connect() as session:
         until(lambda: value(session, "SELECT count(*) FROM cron.job_run_details WHERE status = 'running'") == 0)
         copy(session)
@@ -161,7 +180,7 @@ def test_each_job_has_its_schedule_and_is_followed(database: Database, session: 
         line.startswith('job "BOOT" is logged, but never missing: the schedule "@reboot" is when a server starts')
         for line in lines
     )
-    assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, of which 4 have a configuration of the bridge's")
+    assert lines[-1].startswith("pg_cron is bridged now: 4 jobs, 4 of them configured by the bridge; ")
     name = f"PG_CRON JOB {two}"
     assert configured(session) == {
         "ONE": ("0 3 * * *", "UTC", True),
@@ -284,7 +303,7 @@ def test_each_run_is_logged_once_whoever_purges(database: Database, session: psy
     assert "was deleted from cron.job_run_details while it was under way" in database.check("-j", "etl", "-v").stdout
     # pg_cron is installed again, and counts anew
     session.execute("DROP EXTENSION pg_cron")
-    with pytest.raises(psycopg.Error, match=r"there is no table cron\.job in"):
+    with pytest.raises(psycopg.Error, match=r"lacks the extension pg_cron: there is no table cron\.job"):
         copy(session)
     session.execute("CREATE EXTENSION pg_cron")
     schedule(session, "etl")
@@ -408,21 +427,27 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         session.execute(needed.encode())
         # a superuser's bridge of another schema is in nobody's way; nor is a link that this server's pg_hba.conf refuses
         assert "the schema is installed" in database.ctl("bootstrap", *options, "--no-roles").stderr
+        counts = "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM site_jobs.job_check_config)"
+        counts += " + (SELECT count(*) FROM site_jobs.bridge)"
         for grant, missing in (
-            ("", "permission denied for schema cron"),
+            ("SELECT 1", "permission denied for schema cron"),
             ("GRANT USAGE ON SCHEMA cron TO site", "row-level security policy for table"),
+            ("ALTER ROLE site BYPASSRLS; REVOKE pg_read_all_settings FROM site", "of pg_read_all_settings to examine"),
         ):
-            session.execute((grant or "SELECT 1").encode())
+            session.execute(grant.encode())
             said = refused(database.ctl("bridge", *options, "pg_cron"))
             assert 'role "site" may not use all of pg_cron' in said
             assert missing in said
             assert "nothing was bridged" in said
-            assert "BYPASSRLS" in said
-            counts = "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM site_jobs.job_check_config)"
-            assert value(session, f"{counts} + (SELECT count(*) FROM site_jobs.bridge)") == 1
-        session.execute("ALTER ROLE site BYPASSRLS; GRANT pg_read_all_settings TO site")
+            assert value(session, counts) == 1
+        # what it says to run is enough
+        for name in ("pg_cron", "pgagent"):
+            session.execute(f"CREATE EXTENSION IF NOT EXISTS {name}".encode())
+            grants = refused(database.ctl("bridge", *options, name)).partition("have a superuser run ")[2]
+            session.execute(grants.encode())
+            done = database.ctl("bridge", *options, name)
+            assert done.status == 0, done
         done = database.ctl("bridge", *options, "pg_cron")
-        assert done.status == 0, done
         assert "have a superuser run GRANT TRIGGER ON cron.job_run_details TO site" in done.stdout
         assert value(session, "SELECT username FROM cron.job WHERE jobname = 'site_jobs bridge'") == "site"
         session.execute("ALTER ROLE site NOBYPASSRLS")
@@ -431,11 +456,32 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
             site.execute("SELECT site_jobs.bridge_run('pg_cron')")
         session.execute("GRANT TRIGGER ON cron.job_run_details TO site; ALTER ROLE site BYPASSRLS")
         assert "TRIGGER" not in database.ctl("bridge", *options, "pg_cron").stdout
-        done = database.ctl("bridge", *options, "pg_cron", "--remove")
-        assert done.status == 0, done
-        assert "are still there, and do nothing: must be owner of relation job_run_details" in done.stdout
+        # an ordinary role can't drop a trigger of another's table: without that, nothing is uninstalled
+        everything = (
+            "SELECT (SELECT array_agg(jobname ORDER BY jobid) FROM cron.job), (SELECT count(*) FROM site_jobs.bridge)"
+        )
+        before = session.execute(everything.encode()).fetchall()
+        said = refused(database.ctl("uninstall", *options, "-y"), "would remove schema")
+        assert said.startswith(
+            "jobmonctl uninstall: nothing was removed, because this role may not drop the triggers of a bridge: run "
+            '"jobmonctl bridge SCHEDULER --remove", have a superuser run DROP TRIGGER site_jobs_bridge ON cron.job_run_details, '
+            "then run this again\n"
+        )
+        assert session.execute(everything.encode()).fetchall() == before
+        superuser = ""
+        for name in ("pg_cron", "pgagent"):
+            done = database.ctl("bridge", *options, name, "--remove")
+            assert done.status == 0, done
+            assert ("trigger of the bridge is still there, and does nothing" in done.stdout) == (name == "pg_cron")
+            superuser += (
+                "; ".join(line.partition("have a superuser run ")[2] for line in done.stdout.splitlines()[:-1]) + ";"
+            )
         assert value(session, "SELECT count(*) FROM site_jobs.job_check_config") == 0
+        assert value(session, "SELECT array_agg(jobname::text) FROM cron.job") == ["etl"]
+        assert value(session, "SELECT count(*) FROM pgagent.pga_job") == 0
         session.execute("DELETE FROM cron.job_run_details")
+        session.execute(superuser.encode())
+        assert database.ctl("uninstall", *options, "-y").stderr == ""
     finally:
         session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
         session.execute(
@@ -446,16 +492,23 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
 
 def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: psycopg.Connection) -> None:
     assert 'there is no bridge "crond", only pg_cron, pgagent' in refused(database.ctl("bridge", "crond"))
-    assert 'there is no table pgagent.pga_exception in database "postgres"' in refused(
+    assert 'database "postgres" lacks the extension pgagent: there is no table pgagent.pga_exception' in refused(
         database.ctl("bridge", "pgagent")
     )
     session.execute("ALTER TABLE cron.job RENAME COLUMN jobname TO title")
-    said = refused(database.ctl("bridge", "pg_cron"))
-    assert (
-        "table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks jobname, and has"
-        in said
+    upgrade = "Upgrade the older of the two: pg_cron (ALTER EXTENSION pg_cron UPDATE) or check_jobmon.\n"
+    assert refused(database.ctl("bridge", "pg_cron")) == (
+        "jobmonctl bridge: table cron.job is of a version that the bridge doesn't know (extension pg_cron 1.4-1): it lacks "
+        f"jobname, and has jobid, schedule, command, nodename, nodeport, database, username, active, title; {upgrade}"
     )
-    assert "username, active, title" in said
+    session.execute("ALTER TABLE cron.job RENAME COLUMN title TO jobname")
+    session.execute("ALTER FUNCTION cron.schedule(text, text, text) RENAME TO plan")
+    said = refused(database.ctl("bridge", "pg_cron"))
+    assert said.startswith(
+        "jobmonctl bridge: pg_cron is of a version that the bridge doesn't know: function cron.schedule("
+    )
+    assert said.endswith(f" does not exist; nothing was bridged; {upgrade}")
+    assert value(session, "SELECT (SELECT count(*) FROM cron.job) + (SELECT count(*) FROM jobmon.bridge)") == 0
     session.execute("DROP EXTENSION pg_cron; CREATE ROLE mallory")
     try:
         session.execute(
@@ -469,10 +522,117 @@ def test_what_is_no_pg_cron_that_is_known_is_named(database: Database, session: 
         session.execute("DROP OWNED BY mallory CASCADE; DROP ROLE mallory")
 
 
+def test_each_table_and_column_that_is_read_is_named_where_it_is_missing(session: psycopg.Connection) -> None:
+    session.execute("CREATE EXTENSION pgagent")
+    needs = session.execute("SELECT name, needs FROM jobmon.bridge_known()").fetchall()
+    for name, table, columns in [(name, *item) for name, tables in needs for item in tables.items()]:
+        for missing in (None, *columns):
+            with session.transaction(force_rollback=True):
+                session.execute(
+                    f"ALTER TABLE {table} RENAME {f'COLUMN {missing}' if missing else ''} TO renamed".encode()
+                )
+                said = f"it lacks {missing}, and has " if missing else f"incomplete .*: there is no table {table}"
+                with pytest.raises(psycopg.Error, match=said), session.transaction():
+                    session.execute("SELECT jobmon.bridge_check(%s)", [name])
+
+
+@pytest.fixture(scope="module")
+def second_server() -> Iterator[Server]:
+    """Another one, for what is restored."""
+    yield from server_with_pg_cron()
+
+
+def dumped(database: Database, server: Server, program: str, *options: str, dump: bytes = b"") -> bytes:
+    """What pg_dump or a program that restores says, without what is said of roles that aren't there."""
+    where = ("-h", str(server.folder), "-p", str(server.port), "-U", "postgres", *options)
+    done = subprocess.run([PROGRAMS / program, *where], input=dump, capture_output=True, check=False)
+    errors = [line for line in done.stderr.decode().splitlines() if "error: " in line or "ERROR: " in line]
+    assert [line for line in errors if 'role "jobmon_' not in line and "already exists" not in line] == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_restored_bridge_goes_on(
+    database: Database, session: psycopg.Connection, second_server: Server, custom: bool
+) -> None:
+    for name in ("one", "two"):
+        schedule(session, name)
+    bridge(database)
+    session.execute("UPDATE jobmon.bridge SET last_read = now() + interval '1 hour'")
+    ran(session, "one", "failed", "no such table")
+    ran(session, "two", "running", "")
+    assert copy(session) == 2
+    ran(session, "one")
+    dump = dumped(database, database.server, "pg_dump", *(["-Fc"] if custom else []), "postgres")
+    other = Database(second_server, "postgres")
+    with other.connect() as copied:
+        copied.execute("DROP EXTENSION IF EXISTS pg_cron; DROP SCHEMA IF EXISTS jobmon, jobmon_dblink CASCADE")
+        program = ["pg_restore", "-d", "postgres"] if custom else ["psql", "-d", "postgres"]
+        dumped(other, second_server, *program, dump=dump)
+        assert other.ctl("bootstrap").status == 0
+        # pg_cron would have the bridge's job executed where it was made
+        here = "SELECT count(*) FROM cron.job WHERE jobname = 'jobmon bridge' AND nodename = %s AND nodeport = %s"
+        place = (second_server.settings["cron.host"], second_server.port)
+        assert value(copied, here, *place) == 0
+        assert [line.partition(": ")[0] for line in bridge(other)] == ["pg_cron is bridged"]
+        assert value(copied, here, *place) == 1
+        before = runs(copied)
+        assert before == runs(session)
+        assert (copy(copied), copy(copied)) == (1, 0)
+        assert runs(copied) == [*before, ("ONE", "OK")]
+        copied.execute("UPDATE cron.job_run_details SET status = 'failed' WHERE status = 'running'")
+        copied.execute("DELETE FROM cron.job_run_details")
+        copy(copied)
+        assert runs(copied) == [("ONE", "CRITICAL"), ("TWO", "CRITICAL"), ("ONE", "OK")]
+        # without its primary key, the log is yet to be restored
+        with copied.transaction(force_rollback=True):
+            copied.execute("ALTER TABLE jobmon.job_log DROP CONSTRAINT job_log_pkey CASCADE")
+            with pytest.raises(psycopg.Error, match="it is being restored"):
+                copy(copied)
+
+
+def test_a_copy_in_a_database_without_pg_cron_is_one_alert_and_says_what_to_do(
+    database: Database, session: psycopg.Connection
+) -> None:
+    schedule(session, "etl")
+    bridge(database)
+    dump = dumped(database, database.server, "pg_dump", "-n", "jobmon*", "-e", "dblink", "postgres")
+    session.execute("CREATE DATABASE other")
+    try:
+        other = Database(database.server, "other")
+        dumped(other, database.server, "psql", "-d", "other", dump=dump)
+        assert other.ctl("bootstrap").status == 0
+        with other.connect() as copied:
+            copied.execute("UPDATE jobmon.job_check_config SET since = now() - interval '2 days'")
+        assert other.check().first_line.startswith(
+            f"JOBMON CRITICAL - 1 critical, 1 ok, 1 waiting: {OWN} missing, was due "
+        )
+        assert refused(other.ctl("bridge", "pg_cron")) == (
+            'jobmonctl bridge: database "other" lacks the extension pg_cron: there is no table cron.job; '
+            "Name the database that has pg_cron with -d, or have a superuser run CREATE EXTENSION pg_cron.\n"
+        )
+        assert bridge(other, "--remove") == [
+            "pg_cron is no longer bridged: removed its configuration of 1 job; the logged runs stay"
+        ]
+        assert other.check().status == 0
+    finally:
+        session.execute("DROP DATABASE other WITH (FORCE)")
+
+
+def test_an_earlier_job_of_the_bridges_own_is_no_job(database: Database, session: psycopg.Connection) -> None:
+    bridge(database)
+    ran(session, "jobmon bridge")
+    session.execute("SELECT cron.alter_job(jobid, active := false) FROM cron.job")
+    bridge(database)
+    ran(session, "jobmon bridge")
+    assert copy(session) == 0
+    assert runs(session) == []
+
+
 def test_uninstall_takes_the_bridge_along(database: Database, session: psycopg.Connection) -> None:
     schedule(session, "etl")
     bridge(database)
-    assert database.ctl("bridge").stdout.startswith("pg_cron is bridged since ")
+    assert database.ctl("bridge").stdout.startswith("pg_cron has been bridged since ")
     done = database.ctl("uninstall", "-y")
     assert (done.status, done.stderr) == (0, "")
     assert value(session, "SELECT array_agg(jobname::text) FROM cron.job") == ["etl"]

@@ -213,6 +213,9 @@ def test_what_is_missing_or_not_ours_is_named(etl: Database, extensions: Path) -
     assert refusal(etl.ctl("extension", "--install", "--directory", "/nowhere")) == (
         "jobmonctl extension: this machine has no folder /nowhere: run this on the server's machine, or give --directory"
     )
+    assert refusal(etl.ctl("extension", "--install", "--directory", str(extensions.parent))) == (
+        f"jobmonctl extension: a server looks for extensions in a folder named extension: give --directory {extensions}"
+    )
     with etl.connect() as session:
         session.execute("CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE etl TO app")
         try:

@@ -26,11 +26,16 @@ BEGIN
          ORDER BY n.key
     LOOP
         IF v_table.oid IS NULL THEN
-            RAISE EXCEPTION 'there is no table % in database "%"%', v_table.name, current_database(), coalesce(v_version, '')
+            RAISE EXCEPTION '%', CASE WHEN v_version IS NULL
+                                      THEN format('database "%s" lacks the extension %s: there is no table %s', current_database(), p_name,
+                                                  v_table.name)
+                                      ELSE format('%s in database "%s" is incomplete%s: there is no table %s', p_name, current_database(),
+                                                  v_version, v_table.name) END
                 USING ERRCODE = 'undefined_object',
                       HINT = CASE WHEN v_version IS NULL
-                                  THEN format('Name the database in which the extension %s is (-d).', p_name)
-                                  ELSE format('Upgrade it: ALTER EXTENSION %s UPDATE.', p_name) END;
+                                  THEN format('Name the database that has %s with -d, or have a superuser run CREATE EXTENSION %s.', p_name,
+                                              p_name)
+                                  ELSE format('Upgrade it (ALTER EXTENSION %s UPDATE), or restore that table.', p_name) END;
         ELSIF NOT v_table.is_trusted THEN
             -- whoever owns it could execute any SQL in the name of this schema's owner
             RAISE EXCEPTION '% in database "%" is not a table of a superuser''s: it belongs to role "%"',
@@ -39,7 +44,8 @@ BEGIN
         ELSIF v_table.lacking IS NOT NULL THEN
             RAISE EXCEPTION 'table % is of a version that the bridge doesn''t know%: it lacks %, and has %',
                             v_table.name, coalesce(v_version, ''), v_table.lacking, v_table.found
-                USING ERRCODE = 'feature_not_supported', HINT = format('Upgrade it: ALTER EXTENSION %s UPDATE.', p_name);
+                USING ERRCODE = 'feature_not_supported',
+                      HINT = format('Upgrade the older of the two: %s (ALTER EXTENSION %s UPDATE) or check_jobmon.', p_name, p_name);
         END IF;
     END LOOP;
 END
@@ -126,14 +132,18 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE EXCEPTION 'role "%" may not use all of %: %; nothing was bridged', current_user, p_name, SQLERRM
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = format('The owner of schema @schema_name@ has to see the jobs and runs of all roles: have a superuser run ALTER ROLE '
-                                '%I BYPASSRLS, and GRANT it USAGE on that schema and SELECT on its tables.', current_user);
+                  HINT = format('The schema''s owner has to see the jobs of all roles: have a superuser run ' || v_known.rights, current_user);
+              WHEN syntax_error_or_access_rule_violation THEN
+        -- it lacks a function, or has a column of another type
+        RAISE EXCEPTION '% is of a version that the bridge doesn''t know: %; nothing was bridged', p_name, SQLERRM
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = format('Upgrade the older of the two: %s (ALTER EXTENSION %s UPDATE) or check_jobmon.', p_name, p_name);
     END;
     RETURN QUERY SELECT * FROM bridge_triggers(p_name);
     RETURN NEXT format('%s %s: %s; job "%s" of this log says whether the bridge works',
                        p_name, CASE WHEN v_bridge.mark IS NULL THEN 'is bridged now' ELSE 'is bridged' END,
-                       (SELECT format('%s %s, of which %s have a configuration of the bridge''s', count(*),
-                                      CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END, count(j.written))
+                       (SELECT format('%s %s, %s of them configured by the bridge', count(*), CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END,
+                                      count(j.written))
                           FROM bridge_job AS j
                          WHERE j.bridge = p_name AND j.gone IS NULL), v_own);
 END
@@ -165,13 +175,18 @@ BEGIN
         BEGIN
             PERFORM bridge_check(p_name);
             EXECUTE format('SELECT bridge_%s_job(false)', p_name);
-            FOREACH v_table IN ARRAY v_known.purged LOOP
-                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
-            END LOOP;
         EXCEPTION WHEN OTHERS THEN
-            RETURN NEXT format('the job "@schema_name@ bridge" and the trigger "@schema_name@_bridge" of %s are still there, and do nothing: %s',
+            RETURN NEXT format('the job "@schema_name@ bridge" of %s is still there, and fails from now on: %s: have a superuser drop it',
                                p_name, SQLERRM);
         END;
+        FOREACH v_table IN ARRAY v_known.purged LOOP
+            BEGIN
+                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
+            EXCEPTION WHEN OTHERS THEN
+                RETURN NEXT format('a trigger of the bridge is still there, and does nothing from now on: %s: have a superuser run '
+                                   'DROP TRIGGER %I ON %s', SQLERRM, '@schema_name@_bridge', v_table);
+            END;
+        END LOOP;
     END IF;
     DELETE FROM job_check_config AS c
           USING bridge_job AS j
@@ -211,8 +226,9 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT CASE WHEN b.name IS NULL THEN format('%s is not bridged', k.name)
-                ELSE format('%s is bridged since %s: %s jobs, last read at %s', k.name, to_char(b.bridged, 'YYYY-MM-DD HH24:MI TZ'),
-                            (SELECT count(*) FROM bridge_job AS j WHERE j.bridge = b.name AND j.gone IS NULL),
+                ELSE format('%s has been bridged since %s: %s, last read at %s', k.name, to_char(b.bridged, 'YYYY-MM-DD HH24:MI TZ'),
+                            (SELECT format('%s %s', count(*), CASE count(*) WHEN 1 THEN 'job' ELSE 'jobs' END)
+                               FROM bridge_job AS j WHERE j.bridge = b.name AND j.gone IS NULL),
                             to_char(b.last_read, 'YYYY-MM-DD HH24:MI TZ'))
            END
       FROM bridge_known() AS k

@@ -58,8 +58,9 @@ BEGIN
                         ELSE clock_timestamp()
                    END AS ended
            ) AS e
-     WHERE d.runid > p_after
-        OR d.runid = ANY (p_keys);
+     WHERE (d.runid > p_after OR d.runid = ANY (p_keys))
+       -- nor those of an earlier job of the bridge's own
+       AND (d.username = current_user AND d.command = 'SELECT @schema@.bridge_run(''pg_cron'')') IS NOT TRUE;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pg_cron_runs(bigint, bigint[]) IS
@@ -89,7 +90,11 @@ BEGIN
       INTO v_key
       FROM cron.job AS j
      WHERE j.jobname = v_name AND j.username = current_user AND j.command = v_command AND j.schedule = '* * * * *' AND j.active
-       AND j.database = current_database() AND p_wanted;
+       AND j.database = current_database()
+       -- a restored one would be executed by the server that the dump is of
+       AND j.nodename IS NOT DISTINCT FROM coalesce(current_setting('cron.host', true), j.nodename)
+       AND j.nodeport IS NOT DISTINCT FROM coalesce(current_setting('port')::integer, j.nodeport)
+       AND p_wanted;
     IF NOT FOUND THEN
         PERFORM cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = v_name AND j.username = current_user;
         IF p_wanted THEN

@@ -24,6 +24,11 @@ BEGIN
         RAISE EXCEPTION '% is not bridged in schema @schema_name@', left(p_name, 100)
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run jobmonctl bridge.';
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = 'job_log'::regclass AND i.indisprimary) THEN
+        -- what is logged now could take the number of a run that is yet to be restored
+        RAISE EXCEPTION 'table @schema_name@.job_log has no primary key yet: it is being restored'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Wait until it is restored.';
+    END IF;
     SELECT * INTO v_known FROM bridge_known() AS n WHERE n.name = p_name;
     PERFORM bridge_check(p_name);
     PERFORM bridge_follow(p_name);
