@@ -12,12 +12,13 @@ from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Place, Plugin, free_port, listens, program
 
 CONTRIB_FILE = CONTRIB / "nrpe" / "check_jobmon.cfg"
+TARGETS = "/usr/lib/nagios/plugins/check_jobmon --targets /etc/check_jobmon.yml "
 EXAMPLE = "/usr/lib/nagios/plugins/check_jobmon -d etl -U nagios "
 
 
 def _adapted(contrib: str, plugin: Plugin, database: Database) -> str:
     """Contrib's file as a site edits it: the plugin's place, the database, and how to connect to it."""
-    assert contrib.count(EXAMPLE) == contrib.count("command[") > 1
+    assert contrib.count(EXAMPLE) + contrib.count(TARGETS) == contrib.count("command[") > 1
     return contrib.replace(EXAMPLE, f"{plugin.folder}/check_jobmon {' '.join(database.tcp_options)} ")
 
 
@@ -94,3 +95,17 @@ def test_what_nrpe_2_cuts_can_be_made_to_fit(place: Place, plugin: Plugin, four_
         printed = plugin.printed(four_states.critical)
         assert got == Output(2, printed.stdout, "")
         assert "left out (--max-output 1000)" in got.stdout
+
+
+def test_many_targets_in_one_line(place: Place, plugin: Plugin, four_states: FourStates) -> None:
+    server = four_states.ok.server
+    hosts = "".join(
+        f"  {one.name}: {{host: 127.0.0.1, port: {server.port}, dbname: {one.name}, user: postgres}}\n"
+        for one in (four_states.ok, four_states.critical)
+    )
+    file = place.write("targets.yml", "hosts:\n" + hosts)
+    commands = CONTRIB_FILE.read_text().replace(TARGETS, f"{plugin.folder}/check_jobmon --targets {file} ")
+    with running(place, commands) as nrpe:
+        got = nrpe.ask("check_jobmon_targets")
+    assert got.status == 2
+    assert got.first_line.startswith(f"JOBMON CRITICAL - 1 critical, 1 ok: {four_states.critical.name}: ")
