@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 # Control, format (RTL marks), surrogate, private and unassigned characters, line and paragraph separators.
 _UNSEEN = ("C", "Zl", "Zp")
 _BLANKS = re.compile(r"\s+")
+_ODD = re.compile("[^ -~]")  # only these are looked at one by one: texts can be long
 _SURROGATE = re.compile("[\ud800-\udfff]")
 LABEL_LENGTH = 60
 
@@ -50,7 +51,7 @@ def clean(text: str, length: int = 0) -> str:
         text = text[: 4 * length]
     if not (text.isascii() and text.isprintable()):
         text = _BLANKS.sub(_one_line, storable(text) if _SURROGATE.search(text) else text)
-        text = "".join(c for c in text if not unicodedata.category(c).startswith(_UNSEEN))
+        text = _ODD.sub(_if_seen, text)
     text = text.strip()
     return cut(text if whole else text.ljust(length + 1), length)
 
@@ -58,6 +59,10 @@ def clean(text: str, length: int = 0) -> str:
 def _one_line(blanks: re.Match[str]) -> str:
     """Blanks as they are, or one for them all if a line's end or a tab is among them."""
     return blanks[0] if all(unicodedata.category(c) == "Zs" for c in blanks[0]) else " "
+
+
+def _if_seen(character: re.Match[str]) -> str:
+    return "" if unicodedata.category(character[0]).startswith(_UNSEEN) else character[0]
 
 
 def cut(text: str, length: int) -> str:
@@ -99,13 +104,11 @@ def columns(text: str) -> int:
     >>> columns("ETL"), columns("夜間"), columns("e\\u0301"), columns("\\u1112\\u1161\\u11ab")
     (3, 4, 1, 2)
     """
-    return sum(
-        0
+    return len(text) + sum(
+        -1
         if unicodedata.category(c) in ("Mn", "Me") or "\u1160" <= c <= "\u11ff"
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
+        else unicodedata.east_asian_width(c) in ("W", "F")
+        for c in _ODD.findall(text)
     )
 
 

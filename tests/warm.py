@@ -40,9 +40,17 @@ def same_in_a_fork(python: str, arguments: Sequence[str], environment: Mapping[s
 
 
 def run(
-    python: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+    python: str,
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float,
+    closed: Sequence[int] = (),
 ) -> tuple[int, bytes, bytes]:
-    """`python -m module arguments`, nothing on stdin: the exit status, as subprocess has it, stdout and stderr."""
+    """`python -m module arguments`, nothing on stdin: the exit status, as subprocess has it, stdout and stderr.
+
+    `closed`: the streams, 0 to 2, that are closed when it starts.
+    """
     stdout, stderr = os.pipe(), os.pipe()
     ours, theirs = socket.socketpair()
     with ours:
@@ -50,7 +58,7 @@ def run(
         theirs.close()
         os.close(stdout[1])
         os.close(stderr[1])
-        ours.sendall(json.dumps([module, *arguments]).encode() + b"\n" + json.dumps(dict(environment)).encode())
+        ours.sendall("\n".join(map(json.dumps, ([module, *arguments], dict(environment), [*closed]))).encode())
         ours.shutdown(socket.SHUT_WR)
         said = {stdout[0]: b"", stderr[0]: b"", ours.fileno(): b""}
         poll, end = select.poll(), time.monotonic() + seconds
@@ -133,7 +141,7 @@ def _forks(requests: socket.socket) -> str | None:
             os.close(file)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client = socket.socket(fileno=files[2])
-    argv, environment = (json.loads(line) for line in client.makefile("rb"))
+    argv, environment, closed = (json.loads(line) for line in client.makefile("rb"))
     program = os.fork()
     if program:
         os.close(files[0])
@@ -151,6 +159,11 @@ def _forks(requests: socket.socket) -> str | None:
     time.tzset()
     if argv[1:2] == ["run"]:
         _show_environment()
+    for number in closed:
+        os.close(number)
+        name = ("stdin", "stdout", "stderr")[number]
+        setattr(sys, name, None)  # as Python has it where it finds them closed
+        setattr(sys, f"__{name}__", None)
     sys.argv = argv
     return str(argv[0])
 
