@@ -138,8 +138,14 @@ class BackgroundLog:
             self.refused = recorder.lock(self._job_id)
             self.locked = self.refused is None
         self._reach(LOCK_TRIED)
-        step_id = recorder.add_step(self._job_id, REFUSAL if self.refused else self.action)
-        self._deliver(recorder, lambda: not self._over.is_set())
+        lost: Exception | None = None
+        try:
+            step_id = recorder.add_step(self._job_id, REFUSAL if self.refused else self.action)
+            self._deliver(recorder, lambda: not self._over.is_set())
+        except Exception as error:
+            if not recorder.lost():
+                raise
+            lost = error  # Is the step logged? Until the run is delivered from the spool, it has to be claimed all the same.
         pause = LOOK_INTERVAL
         while not self._over.wait(pause):
             if disturbed := recorder.disturbed(self._job_id):
@@ -149,6 +155,8 @@ class BackgroundLog:
         with self._mutex:
             if self._given_up:
                 return
+        if lost:
+            raise lost
         alert_code, message = self._end
         recorder.end_step(step_id, alert_code, message)
         recorder.end_job(self._job_id, alert_code)

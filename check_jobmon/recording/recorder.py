@@ -81,9 +81,10 @@ class Recorder(Session):
         return self.info.backend_pid
 
     def add_job(self, name: object) -> int:
-        """Start a run, by this process; returns its job_id."""
+        """Start a run, by this process; returns its job_id. A session that is lost meanwhile shows at the next call."""
         job_id = int(self._call("add_job(%s)", storable(name)))
-        self.claim(job_id)
+        with contextlib.suppress(psycopg.OperationalError):
+            self.claim(job_id)
         return job_id
 
     def claim(self, job_id: int, past: PastRun | None = None) -> str | None:

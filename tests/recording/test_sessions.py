@@ -140,6 +140,29 @@ def test_a_run_whose_client_died_has_crashed(
     )
 
 
+@pytest.mark.parametrize(
+    "when", ["INSERT ON jobmon.job_detail", "UPDATE ON jobmon.job_log FOR EACH ROW WHEN (old.client_pid IS NULL)"]
+)
+def test_a_session_that_is_lost_before_it_answers_leaves_the_run_alive(
+    database: Database, session: psycopg.Connection, shell: Shell, when: str
+) -> None:
+    session.execute("""
+        CREATE FUNCTION public.end_the_runs_session() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            $$BEGIN PERFORM pg_terminate_backend(pid) FROM jobmon.job_log; RETURN NULL; END$$
+    """)
+    session.execute(f"CREATE TRIGGER ends AFTER {when} EXECUTE FUNCTION public.end_the_runs_session()".encode())
+    with shell.running("etl", "sh", "-c", SLEEP) as process:
+        until(lambda: value(session, CLAIMED))
+        assert database.check("--crashed", "critical").status == 0
+        session.execute(f"DROP TRIGGER ends ON {when.split()[2]}".encode())
+        process.terminate()
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, b"")
+    rows = "SELECT l.status, d.status FROM jobmon.job_log AS l JOIN jobmon.job_detail AS d USING (job_id)"
+    assert session.execute(rows).fetchall() == [("OK", "OK")]
+    assert shell.spooled == []
+
+
 def test_a_name_alone_makes_no_session_the_runs(database: Database, session: psycopg.Connection) -> None:
     with database.connect() as runner:
         job = value(runner, "SELECT jobmon.add_job('etl')")
