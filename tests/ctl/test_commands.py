@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from check_jobmon.ctl import dispatch
 from tests.ctl.prompt import SCRIPT, a_run, jobmonctl, on_terminal, refusal
 from tests.database import Database
 
@@ -43,6 +44,11 @@ def test_help_has_the_exit_status_and_an_example(database: Database, command: st
     assert "exit status:\n  0 " in output.stdout
     assert f"examples:\n  jobmonctl {command} -d etl" in output.stdout
     assert max(len(line) for line in output.stdout.splitlines()) <= 80
+
+
+def test_the_texts_of_help_fit_the_terminal() -> None:
+    texts = Path(dispatch.__file__).with_name("help").glob("*.txt")
+    assert [(file.name, line) for file in texts for line in file.read_text().splitlines() if len(line) > 80] == []
 
 
 @every_command

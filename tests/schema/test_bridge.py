@@ -93,3 +93,44 @@ def test_runs_are_copied_followed_and_kept_over_a_bootstrap(database: Database, 
     assert done.stdout == "pg_cron is no longer bridged: removed its configuration of 2 jobs; the logged runs stay\n"
     assert value(bridged, "SELECT array_agg(jobname) FROM cron.job") == ["nightly", "ticks"]
     assert value(bridged, runs) == ["OK", "CRITICAL", "WARNING"]
+
+
+ANOTHER = """
+    CREATE SCHEMA toy;
+    CREATE TABLE toy.job (id bigint PRIMARY KEY, title text, at text);
+    CREATE TABLE toy.run (id bigserial PRIMARY KEY, job bigint, started timestamptz DEFAULT now(), went text);
+    CREATE FUNCTION jobmon.bridge_toy_jobs()
+    RETURNS TABLE (job_key bigint, job_name text, database text, schedule text, timezone text, active boolean, since timestamptz,
+                   due_unknown boolean, note text)
+    LANGUAGE sql AS
+        'SELECT id, title, NULL::text, at, ''UTC'', true, NULL::timestamptz, false, NULL::text FROM toy.job';
+    CREATE FUNCTION jobmon.bridge_toy_runs(p_after bigint, p_keys bigint[])
+    RETURNS TABLE (run_key bigint, job_key bigint, owner text, pid integer, started timestamptz, ended timestamptz, code integer,
+                   steps jsonb)
+    LANGUAGE sql AS
+        'SELECT id, job, ''me'', 1, started, now(), CASE went WHEN ''well'' THEN 1 ELSE 3 END,
+                jsonb_build_array(jsonb_build_object(''action'', ''play'', ''started'', started, ''code'', 1, ''message'', went))
+           FROM toy.run WHERE id > p_after OR id = ANY (p_keys)';
+    CREATE FUNCTION jobmon.bridge_toy_job(p_wanted boolean) RETURNS bigint LANGUAGE sql AS 'SELECT 99::bigint';
+"""
+ROW = """, ('toy', 'toy.run', 'id', 'started', ARRAY['toy.run'], 'GRANT ...',
+          '{"toy.job": ["id", "title", "at"], "toy.run": ["id", "job", "started", "went"]}')
+$function$"""
+
+
+def test_a_third_scheduler_takes_a_row_and_three_functions(database: Database, session: psycopg.Connection) -> None:
+    known = value(session, "SELECT pg_get_functiondef('jobmon.bridge_known()'::regprocedure)")
+    session.execute((ANOTHER + known.replace("\n$function$", ROW)).encode())
+    session.execute("INSERT INTO toy.job VALUES (1, 'cube', '0 3 * * *')")
+    assert database.ctl("bridge", "toy").stdout.splitlines()[:1] == [
+        'job "CUBE" is watched by its schedule: 0 3 * * * (UTC)'
+    ]
+    session.execute("INSERT INTO toy.run (job, went) VALUES (1, 'well'), (1, 'badly')")
+    assert [value(session, "SELECT jobmon.bridge_run('toy')") for _ in range(2)] == [2, 0]
+    assert database.check().first_line.startswith("JOBMON CRITICAL - 1 critical, 1 ok: CUBE failed 1 time")
+    session.execute("INSERT INTO toy.run (job, went) VALUES (1, 'well')")
+    assert value(session, "SELECT jobmon.bridge_run('toy')") == 1
+    assert database.check().status == 0
+    assert database.ctl("bridge", "toy", "--remove").stdout == (
+        "toy is no longer bridged: removed its configuration of 1 job; the logged runs stay\n"
+    )

@@ -12,6 +12,7 @@ from check_jobmon.demo.server import Server
 from tests.ctl.prompt import refusal
 from tests.database import Database, value
 from tests.judging.test_pg_jobmon import VARIANTS
+from tests.schema.test_upgrade import install_version
 
 HERE = "usr/lib/postgresql/15", "usr/share/postgresql/15"
 FILES = ("pg_jobmon.control", "pg_jobmon--1.5.0.sql")
@@ -195,6 +196,30 @@ def test_as_extension_is_added_and_kept_and_uninstalled_in_any_schema(etl: Datab
         assert value(session, extension) == 1
         assert etl.ctl("uninstall", "--schema", "joblog", "-y").status == 0
         assert value(session, extension) == 0
+
+
+def test_pg_partman_logs_into_the_extensions_schema_whatever_its_name(etl: Database, extensions: Path) -> None:
+    install(etl, "--schema", "joblog")
+    with etl.connect() as session:
+        session.execute(
+            "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman; SELECT partman.run_maintenance()"
+        )
+        assert session.execute("SELECT job_name, status FROM joblog.job_log").fetchall() == [
+            ("PARTMAN RUN MAINTENANCE", "OK")
+        ]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_an_upgrade_makes_or_keeps_the_extension(etl: Database, extensions: Path, marked: bool) -> None:
+    install_version(etl, 8)
+    assert etl.ctl("extension", "--install").status == 0
+    with etl.connect() as session:
+        if marked:
+            session.execute("CREATE EXTENSION pg_jobmon SCHEMA jobmon")
+        output = etl.ctl("bootstrap", *([] if marked else ["--as-extension"]))
+        assert (output.status, output.stdout.split()[0]) == (0, "upgraded")
+        assert value(session, "SELECT count(*) FROM pg_extension WHERE extname = 'pg_jobmon'") == 1
+        assert value(session, "SELECT jobmon.add_job('etl')") == 2
 
 
 def test_what_is_missing_or_not_ours_is_named(etl: Database, extensions: Path) -> None:
