@@ -47,10 +47,14 @@ SELECT p.part, p.what, p.statement, p.kind
                format('ALTER ROLE %%I SET %%I = %%L', %(link)s::text, s.name, s.value)
           FROM @link_settings@
          WHERE s.takes_superuser
+           AND current_setting(s.name, true) IS NOT NULL
            AND NOT (coalesce(h.may_alter, h.rolcreaterole) AND @may_set@)
            AND NOT EXISTS (SELECT
                              FROM pg_db_role_setting AS c
-                            WHERE c.setrole = h.link_oid AND c.setdatabase = 0 AND s.name || '=' || s.value = ANY (c.setconfig))
+                            CROSS JOIN LATERAL unnest(c.setconfig) AS e(entry)
+                            WHERE c.setrole = h.link_oid
+                              AND c.setdatabase = 0
+                              AND (e.entry = s.name || '=' || s.value OR s.is_a_choice AND starts_with(e.entry, s.name || '=')))
          UNION ALL
         SELECT 10 * r.number, r.name, format('create role "%%s"', r.name), 'try', format('CREATE ROLE %%I NOLOGIN', r.name)
           FROM unnest(%(roles)s::text[]) WITH ORDINALITY AS r(name, number)

@@ -1,13 +1,25 @@
 -- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role (@link_settings@), and no others
 -- in any database. Settings that take a superuser are left out unless bootstrap's role h may change them (@may_set@); RESET ALL
--- leaves them as they are then.
+-- leaves them as they are then. A site's choice stays, but no idle_session_timeout of less than a second: any user of an open link
+-- can set it, and a link that ends between two calls, again and again, logs nothing.
 WITH found AS (
     SELECT r.setdatabase AS database, r.setconfig AS config
       FROM pg_db_role_setting AS r
      WHERE r.setrole = (SELECT o.oid FROM pg_roles AS o WHERE o.rolname = %(role)s)
 ), wanted AS (
-    SELECT s.*, s.name || '=' || s.value AS entry
+    SELECT s.name, v.value, s.takes_superuser, s.name || '=' || v.value AS entry
       FROM @link_settings@
+     CROSS JOIN LATERAL (
+            SELECT coalesce(min(e.value) FILTER (
+                       WHERE CASE WHEN s.name <> 'idle_session_timeout' THEN true
+                                  WHEN e.value ~ '^[0-9]{1,9} *(ms|s|min|h|d)$' THEN e.value::interval NOT BETWEEN '1 us' AND '999 ms'
+                                  ELSE e.value ~ '^(0|[0-9]{4,10})$' END), s.value)
+              FROM found AS f
+             CROSS JOIN LATERAL (SELECT substr(c.entry, length(s.name) + 2) FROM unnest(f.config) AS c(entry)
+                                  WHERE starts_with(c.entry, s.name || '=')) AS e(value)
+             WHERE f.database = 0
+               AND s.is_a_choice
+           ) AS v(value)
      WHERE current_setting(s.name, true) IS NOT NULL  -- transaction_timeout is new in PostgreSQL 17
 ), reset AS (
     SELECT f.database

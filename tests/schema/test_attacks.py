@@ -495,7 +495,8 @@ def test_no_message_of_the_server_shows_the_secret(database: Database, session: 
         )
         attacker.execute(
             "SET client_min_messages = debug5; SET debug_print_plan = on; SET debug_print_parse = on;"
-            "SET debug_print_rewritten = on; SET debug_pretty_print = off; SET plan_cache_mode = force_custom_plan"
+            "SET debug_print_rewritten = on; SET debug_pretty_print = off; SET plan_cache_mode = force_custom_plan;"
+            "SET jobmon.keep_link = off"
         )
         for _ in range(2):
             assert value(attacker, "SELECT jobmon.sql_job('x', 'SELECT 1 / 0')").endswith("failed")
@@ -524,6 +525,7 @@ def test_no_log_of_the_server_shows_the_secret(empty_database: Database) -> None
             session.execute(f"ALTER DATABASE {empty_database.name} SET {setting}".encode())
     with empty_database.connect() as session, empty_database.connect(user=LOGGER) as attacker:
         bootstrap(session, "jobmon")
+        attacker.execute("SET jobmon.keep_link = off")
         value(attacker, "SELECT jobmon.sql_job('x', 'SELECT 1 / 0')")
         with pytest.raises(errors.NoDataFound):
             attacker.execute("SELECT jobmon.close_job(4711)")

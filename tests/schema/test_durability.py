@@ -200,7 +200,7 @@ def test_a_timeout_in_the_callers_own_session_leaves_the_link_usable(
     database: Database, session: psycopg.Connection, timeout: str
 ) -> None:
     with database.connect() as caller, database.connect(autocommit=False) as holder:
-        caller.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
+        caller.execute("SET jobmon.keep_link = off; SELECT jobmon.close_job(jobmon.add_job('etl'))")
         caller.execute(f"SET {timeout} = '300ms'".encode())
         holder.execute("LOCK TABLE jobmon.link")  # which add_job() reads to open the link
         with pytest.raises((errors.QueryCanceled, errors.LockNotAvailable)):

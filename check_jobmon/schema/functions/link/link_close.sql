@@ -1,12 +1,23 @@
--- Closes the session's link at the end of a job, unless jobmon.keep_link is on or another job of this transaction has opened the
--- link: when that job logs its end, there might be no connection slot left.
+-- Called at the end of a job. By default, the session's link stays open then: opening one costs more than all other parts of a run
+-- together. The server ends it once it hasn't been used for a while (idle_session_timeout in link_settings.sql), and link_call() opens
+-- another one when it is needed. The link is closed here
+-- - if jobmon.keep_link is off,
+-- - if nothing would end it: on PostgreSQL 13, or where dblink_mapping says how it connects, or where it was opened to stay,
+-- - if link_open() has found that connections are scarce;
+-- but not if another job of this transaction has opened it: when that job logs its end, there might be no connection slot left.
 -- Has no search_path of its own, as link_call(): every name is qualified.
 CREATE OR REPLACE FUNCTION @schema@.link_close(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
+DECLARE
+    v_keep pg_catalog.text := pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true));
 BEGIN
-    IF pg_catalog.lower(pg_catalog.current_setting('jobmon.keep_link', true))
-       OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
+    IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
+        RETURN;
+    ELSIF coalesce(v_keep, '') OPERATOR(pg_catalog.=) ''
+          AND coalesce(pg_catalog.current_setting('@schema_name@.link_closes', true), '') OPERATOR(pg_catalog.=) ''
+          AND pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL
+          AND NOT EXISTS (SELECT FROM @schema@.dblink_mapping) THEN
         RETURN;
     END IF;
     IF pg_catalog.current_setting('@schema_name@.link_opener', true)
@@ -20,4 +31,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_close(bigint) IS
-    'Internal: closes the session''s link unless jobmon.keep_link is on or another job has opened it.';
+    'Internal: closes the session''s link at the end of a job, if jobmon.keep_link is off or nothing else would close it.';

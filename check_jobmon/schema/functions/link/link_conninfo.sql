@@ -63,7 +63,11 @@ BEGIN
         ['user', v_user],
         ['password', coalesce(v_mapping.pwd, v_link.password)],
         ['application_name', 'jobmon link of ' || pg_backend_pid()],
-        ['connect_timeout', '10']
+        ['connect_timeout', '10'],
+        -- if the caller says when it is closed (link_close.sql), the server doesn't end it: on another server, that's its own matter
+        ['options', CASE WHEN v_mapping.host IS NULL AND v_mapping.port IS NULL AND current_setting('jobmon.keep_link', true) <> ''
+                              AND current_setting('idle_session_timeout', true) IS NOT NULL
+                         THEN '-c idle_session_timeout=0' END]
     ];
     -- libpq's quoting: in single quotes, with a backslash before each quote or backslash. Expressions rather than a query,
     -- because debug_print_plan would show the caller a query's plan with its values. E'' strings, because the caller's

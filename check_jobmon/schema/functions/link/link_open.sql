@@ -46,6 +46,20 @@ BEGIN
         RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     END IF;
+    -- Whether link_close() has to close it though jobmon.keep_link isn't set (any more): the server won't end it (link_conninfo.sql),
+    -- or three quarters of the connections are in use. If this is rolled back, it stays for a while at worst.
+    v_answer := set_config(
+        '@schema_name@.link_closes',
+        CASE WHEN current_setting('jobmon.keep_link', true) <> ''
+                  OR (SELECT count(*) > 0.75 * current_setting('max_connections')::integer
+                             OR count(*) FILTER (WHERE a.datid = d.oid) > 0.75 * nullif(d.datconnlimit, -1)
+                        FROM pg_stat_get_activity(NULL) AS a
+                       CROSS JOIN pg_database AS d
+                       WHERE a.datid IS NOT NULL
+                         AND d.datname = current_database()
+                       GROUP BY d.oid, d.datconnlimit)
+             THEN 'on' ELSE '' END,
+        false);
 EXCEPTION
 WHEN read_only_sql_transaction OR lock_not_available THEN
     RAISE;
