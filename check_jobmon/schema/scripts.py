@@ -4,7 +4,8 @@ Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare n
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
 the text v_signed, `@link_settings@` the settings of the link's role as a relation s, `@uncounted@` and `@refusal@` the
 constants below, `@powerful@` trust.py's condition on a role su, `@own_backend@` own_backend.sql's condition on a backend
-a and a run l, `@member@` MEMBER. job_status() and job_runs() explain the other placeholders of their SELECTs.
+a and a run l, `@member@` MEMBER, `@writable_since@` writable_since.sql's time. job_status() and job_runs() explain the other
+placeholders of their SELECTs.
 """
 
 import functools
@@ -109,7 +110,11 @@ def columns_of(version: int = max(SINCE), code: str = "alert_code", text: str = 
 
 def own_backend() -> str:
     """The condition that the backend a is that of the run l."""
-    return sql_file("schema/own_backend.sql").rstrip().replace("@member@", MEMBER)
+    return fill(sql_file("schema/own_backend.sql").rstrip(), {"member": MEMBER, "writable_since": _writable_since()})
+
+
+def _writable_since() -> str:
+    return sql_file("schema/writable_since.sql").rstrip()
 
 
 def job_runs(job_name: str, limit: str) -> str:
@@ -126,6 +131,7 @@ def _fill(text: str, schema: str, dblink: str) -> str:
         .replace("@powerful@", POWERFUL)
         .replace("@own_backend@", own_backend())
         .replace("@member@", MEMBER)
+        .replace("@writable_since@", _writable_since())
         .replace("@signature@", sql_file("schema/signature.sql").rstrip())
         .replace("@link_settings@", sql_file("schema/link_settings.sql").rstrip())
         .replace("@schema@", quoted(schema))
