@@ -125,14 +125,14 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
 
 def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
     """Remove what bridges have in other schemas: triggers, and the owner's jobs that call bridge_run(). Returns which jobs stay."""
-    bridged = f"SELECT name FROM {quoted(schema)}.bridge LIMIT 1"
-    found = session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]
-    if not found or not session.rows(bridged):
+    if not session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
         return []
-    session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
-    script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
-    still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
-    session.execute("RESET ROLE")
+    still_there = []
+    if session.rows(f"SELECT name FROM {quoted(schema)}.bridge LIMIT 1"):
+        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
+        still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
+        session.execute("RESET ROLE")
     called = literal(f"{quoted(schema)}.bridge_purge()")
     if left := session.rows(fill(sql_file("ctl/uninstall_triggers.sql"), {"function": called})):
         # while the bridge is there, it would make them again

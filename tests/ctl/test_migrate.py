@@ -390,6 +390,11 @@ def test_whoever_logs_meanwhile_waits_and_finds_the_new_schema(newest: Database)
             [],
             "nothing was changed: duplicate key value violates",
         ),
+        (
+            "INSERT INTO jobmon.job_check_log VALUES (9223372036854775807, 'x', 3)",
+            [],
+            "nothing was changed: bigint out of range: delete the row that has the greatest possible job_id or step_id",
+        ),
         ("SELECT", ["-U", "mig_stranger"], 'schema "jobmon" belongs to role "postgres": connect as that role (-U)'),
         (
             "ALTER SCHEMA jobmon OWNER TO mig_stranger",

@@ -33,7 +33,7 @@ def bridged(database: Database, session: psycopg.Connection) -> Iterator[psycopg
         session.execute("UPDATE jobmon.job_check_config SET since = now() - interval '10 days'")
         yield session
     finally:
-        session.execute(f"DROP OWNED BY {MALLORY}; DROP ROLE {MALLORY}".encode())
+        session.execute(f"DROP OWNED BY {MALLORY} CASCADE; DROP ROLE {MALLORY}".encode())
 
 
 def theirs(session: psycopg.Connection, name: str) -> int:
@@ -215,6 +215,27 @@ def test_no_function_beside_the_schedulers_is_called(
         bridged.execute(remedy.encode())
     bridged.execute(f"ALTER FUNCTION cron.own_{name} RENAME TO {name}".encode())
     assert database.ctl("bridge", "pg_cron").status == 0
+
+
+def test_no_trigger_on_the_schedulers_tables_is_executed(database: Database, bridged: psycopg.Connection) -> None:
+    bridged.execute("UPDATE cron.job SET active = false WHERE jobname = 'jobmon bridge'")
+    bridged.execute(f"GRANT TRIGGER ON ALL TABLES IN SCHEMA cron TO {MALLORY}".encode())
+    bridged.execute(f"CREATE SCHEMA mallory AUTHORIZATION {MALLORY}".encode())
+    with database.connect(user=MALLORY) as mallory:
+        mallory.execute(
+            "CREATE FUNCTION mallory.trap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;"
+            "CREATE TRIGGER other_bridge BEFORE DELETE OR TRUNCATE ON cron.job_run_details EXECUTE FUNCTION mallory.trap()"
+        )
+        assert database.ctl("bridge", "pg_cron").status == 0, "as another log's bridge has it"
+        for event, table in (("INSERT", "job"), ("DELETE", "job"), ("UPDATE", "job_run_details")):
+            mallory.execute(
+                f"CREATE TRIGGER trap BEFORE {event} ON cron.{table} EXECUTE FUNCTION mallory.trap()".encode()
+            )
+            done = database.ctl("bridge", "pg_cron")
+            assert done.stderr.startswith(f"jobmonctl bridge: trigger trap on cron.{table} in database "), done
+            bridged.execute(f"DROP TRIGGER trap ON cron.{table}".encode())
+    bridged.execute(f"CREATE TABLE cron.more (); ALTER TABLE cron.more OWNER TO {MALLORY}".encode())
+    assert database.ctl("bridge", "pg_cron").stderr.startswith("jobmonctl bridge: relation cron.more in database ")
 
 
 def test_a_truncate_and_a_copy_wait_for_each_other_in_one_order(

@@ -53,10 +53,12 @@ BEGIN
     IF NOT p_calls THEN
         RETURN;
     END IF;
-    -- A function of another role's could be taken for one of the scheduler's: it would be executed in the name of this schema's owner.
+    -- A function of another role's could be taken for one of the scheduler's, or be a trigger there: it would be executed in the name
+    -- of this schema's owner.
     SELECT o.what, coalesce(r.rolname, 'PUBLIC')
       INTO v_what, v_owner
-      FROM pg_namespace AS n
+      FROM bridge_known() AS k
+      JOIN pg_namespace AS n ON n.nspname IN (SELECT split_part(t.name, '.', 1) FROM jsonb_object_keys(k.needs) AS t(name))
      CROSS JOIN LATERAL (
             SELECT format('schema %s', n.nspname) AS what, n.nspowner AS owner
              UNION ALL
@@ -65,16 +67,23 @@ BEGIN
              WHERE a.privilege_type = 'CREATE'
              UNION ALL
             SELECT format('function %s', p.oid::regprocedure), p.proowner FROM pg_proc AS p WHERE p.pronamespace = n.oid
+             UNION ALL
+            SELECT format('relation %s', c.oid::regclass), c.relowner FROM pg_class AS c WHERE c.relnamespace = n.oid
+             UNION ALL
+            SELECT format('trigger %I on %s', g.tgname, c.oid::regclass), p.proowner
+              FROM pg_class AS c
+              JOIN pg_trigger AS g ON g.tgrelid = c.oid
+              JOIN pg_proc AS p ON p.oid = g.tgfoid
+             WHERE c.relnamespace = n.oid
+               -- the bridge of another log has one for DELETE and TRUNCATE, and neither for INSERT (4) nor for UPDATE (16)
+               AND (g.tgtype & 20 <> 0 OR NOT c.oid::regclass::text = ANY (k.purged))
            ) AS o
       LEFT JOIN pg_roles AS r ON r.oid = o.owner
-     WHERE n.nspname IN (SELECT split_part(t.name, '.', 1)
-                           FROM bridge_known() AS k
-                          CROSS JOIN jsonb_object_keys(k.needs) AS t(name)
-                          WHERE k.name = p_name)
+     WHERE k.name = p_name
        AND NOT coalesce(r.rolsuper OR r.rolname = current_user, false)
      LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION '% in database "%" belongs to role "%", whose functions role "%" could execute there instead of those of %',
+        RAISE EXCEPTION '% in database "%" belongs to role "%", whose functions role "%" could execute instead of, or besides, those of %',
                         v_what, current_database(), v_owner, current_user, p_name
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Have a superuser take it away: REVOKE it, or DROP it.';
     END IF;
@@ -82,7 +91,7 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_check(text, boolean) IS
     'Internal: refuses a scheduler whose tables are not there, have other columns than those that the bridge reads, or are not a '
-    'superuser''s. p_calls: and one in whose schema others have functions, or may create some, because functions there are to be called.';
+    'superuser''s. p_calls: and one in whose schema others have anything, or may create it, because functions there are to be called.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_triggers(p_name text) RETURNS SETOF text
 LANGUAGE plpgsql
