@@ -124,7 +124,7 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
 
 
 def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
-    """Remove what bridges have in other schemas: triggers, and the owner's jobs that call bridge_run(). Returns which jobs stay."""
+    """Remove what bridges have in other schemas: triggers, and jobs that call bridge_run(). Returns which jobs stay."""
     if not session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
         return []
     still_there = []

@@ -39,12 +39,14 @@ def test_what_is_no_file_of_ours_is_neither_read_for_ever_nor_written_through(
 
 
 def test_a_write_that_fails_leaves_nothing_and_can_be_done_again(tmp_path: Path) -> None:
-    command = [sys.executable, "-B", "-m", "check_jobmon.ctl", "extension", "--install", "--directory", str(tmp_path)]
+    folder = tmp_path / "extension"
+    folder.mkdir()
+    command = [sys.executable, "-B", "-m", "check_jobmon.ctl", "extension", "--install", "--directory", str(folder)]
     limited = ["sh", "-c", 'umask 077; ulimit -f 0; exec "$@"', "sh", *command]
     done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (f"jobmonctl extension: File too large: {tmp_path}: run this as a user who may write there\n")
-    assert list(tmp_path.iterdir()) == []
+    assert done.stderr == (f"jobmonctl extension: File too large: {folder}: run this as a user who may write there\n")
+    assert list(folder.iterdir()) == []
     subprocess.run(["sh", "-c", 'umask 077; exec "$@"', "sh", *command], capture_output=True, check=True)
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
     assert modes == dict.fromkeys(FILES, 0o644)

@@ -210,7 +210,7 @@ def test_no_function_beside_the_schedulers_is_called(
         assert f'belongs to role "{MALLORY}", whose functions role "postgres" could execute' in done.stderr
         with bridged.transaction(force_rollback=True):
             removed = value(bridged, "SELECT jobmon.bridge_remove('pg_cron')")
-            assert removed.startswith('the job "jobmon bridge" of pg_cron is still there, and does nothing: ')
+            assert removed.startswith('the job "jobmon bridge" of pg_cron is still there, and fails from now on: ')
         assert value(bridged, "SELECT rolsuper FROM pg_roles WHERE rolname = %s", MALLORY) is False
         bridged.execute(remedy.encode())
     bridged.execute(f"ALTER FUNCTION cron.own_{name} RENAME TO {name}".encode())

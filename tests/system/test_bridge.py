@@ -537,7 +537,7 @@ def test_each_table_and_column_that_is_read_is_named_where_it_is_missing(session
                 )
                 said = f"it lacks {missing}, and has " if missing else f"incomplete .*: there is no table {table}"
                 with pytest.raises(psycopg.Error, match=said), session.transaction():
-                    session.execute("SELECT jobmon.bridge_check(%s)", [name])
+                    session.execute("SELECT jobmon.bridge_check(%s, false)", [name])
 
 
 @pytest.fixture(scope="module")
