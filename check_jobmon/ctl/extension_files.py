@@ -60,18 +60,24 @@ def _write(directory: str) -> str:
     missing = dict(FILES)
     try:
         for file in folder.glob("pg_jobmon[.-]*"):
-            content = file.read_text("utf-8", "replace")
+            content = file.read_text("utf-8", "replace") if file.is_file() else ""  # no FIFO, whose end never comes
             if OURS not in content:
                 raise CommandFailed(f"{file} is pg_jobmon's own, and stays: uninstall pg_jobmon first")
             if content == missing.get(file.name):
                 del missing[file.name]
         for name, text in missing.items():
-            new = folder / f"pg_jobmon.new.{os.getpid()}"
-            with open(new, "x") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(text)
-            new.rename(folder / name)
+            new = folder / f".pg_jobmon.{os.getpid()}"
+            try:
+                with open(new, "x") as stream:
+                    os.fchmod(stream.fileno(), 0o644)
+                    stream.write(text)
+                new.rename(folder / name)
+            except BaseException:
+                new.unlink(missing_ok=True)
+                raise
     except OSError as error:
-        raise CommandFailed(f"{error.strerror}: {error.filename}: run this as a user who may write there") from None
+        raise CommandFailed(
+            f"{error.strerror}: {error.filename or directory}: run this as a user who may write there"
+        ) from None
     did = "wrote " if missing else "nothing to do, there are "
     return f"{did}{' and '.join(missing or FILES)} in {directory}; next: jobmonctl bootstrap --as-extension"

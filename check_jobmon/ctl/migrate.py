@@ -24,6 +24,7 @@ TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config", "job_sta
 
 REMEDIES = {
     errors.UniqueViolation: "delete one of the two rows",
+    errors.NumericValueOutOfRange: "delete the row that has the greatest possible job_id or step_id: no other could follow",
     errors.InsufficientPrivilege: "connect as the owner of both schemas, or as a superuser (-U)",
     errors.DuplicateSchema: "rename that one, or give the new schema another name with --schema",
 }

@@ -1,7 +1,8 @@
 -- The GRANTs that give roles the rights that they have on the old schema, in the terms of the roles that bootstrap makes.
--- A right of PUBLIC counts for each role that may use the schema. Where PUBLIC may use the schema, too, it counts for the roles that
--- have logged, and a comment says so. The new schema's owner and superusers need no GRANT.
--- @home@: the old schema's oid; @old_name@: its name, as text. Parameters: `schema`, the new schema's name, and for each of the roles,
+-- A right of PUBLIC counts for each role that may use the schema; that to log, if the role has logged, or may read dblink_mapping,
+-- which logging takes. Where PUBLIC may use the schema, too, it counts for the roles that have logged, and a comment says so. The
+-- new schema's owner and superusers need no GRANT.
+-- @home@: the old schema's oid; @old_name@: its name, as text; @mapping@: its table dblink_mapping. Parameters: `schema`, the new schema's name, and for each of the roles,
 -- called after the end of its name, the names of the functions that it may execute.
 WITH usage AS (
     SELECT a.grantee
@@ -22,7 +23,15 @@ WITH usage AS (
      CROSS JOIN aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a
      WHERE a.privilege_type = s.privilege
 ), may AS (
-    SELECT u.grantee, g.suffix, g.privilege FROM granted AS g CROSS JOIN usage AS u WHERE g.grantee = 0
+    SELECT u.grantee, g.suffix, g.privilege
+      FROM granted AS g
+     CROSS JOIN usage AS u
+     WHERE g.grantee = 0
+       AND (g.suffix <> 'log'
+            OR u.grantee = 0
+            OR EXISTS (SELECT FROM pg_class AS c
+                        WHERE c.relnamespace = @home@ AND c.relname = '@mapping@' AND has_table_privilege(u.grantee, c.oid, 'SELECT'))
+            OR EXISTS (SELECT FROM @schema@.job_log AS l WHERE l.owner = pg_get_userbyid(u.grantee)))
      UNION
     SELECT g.grantee, g.suffix, g.privilege FROM granted AS g WHERE g.grantee <> 0
      UNION

@@ -1,5 +1,5 @@
--- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Such a name is the
--- only difference, with the columns of migrate_notes.sql. @mapping@: the old table, whose columns differ by version; @powerful@: a
+-- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Such a name is a
+-- difference, and a host, which was for whoever could write to that table to name; with the columns of migrate_notes.sql. @mapping@: the old table, whose columns differ by version; @powerful@: a
 -- condition on a role su: that it has a superuser's rights.
 WITH old AS (
     SELECT to_jsonb(o) AS row,
@@ -19,3 +19,8 @@ WITH old AS (
 SELECT format('the log is not written as %s, a superuser, as dblink_mapping had it', o.row ->> 'username'), NULL
   FROM old AS o
  WHERE o.refused
+ UNION ALL
+SELECT format('the log is written on host %s, as dblink_mapping had it, and that host is trusted without verification', o.row ->> 'host'),
+       NULL
+  FROM old AS o
+ WHERE o.row ->> 'host' IS NOT NULL

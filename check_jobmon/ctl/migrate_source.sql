@@ -1,6 +1,7 @@
 -- The schema to migrate: the one with the name `source`; without that, the one of the extension pg_jobmon; without that, `schema`.
 -- Its name; whether the role may act as its owner; the owner; whether bootstrap has made it; whether it is the extension's (an
--- extension without members is made by bootstrap, and doesn't count); its table dblink_mapping. No row if there is no such schema.
+-- extension without members is made by bootstrap, and doesn't count); its table dblink_mapping, unless that is somebody else's, who
+-- would say where the log is written. No row if there is no such schema.
 WITH extension AS (
     SELECT n.nspname
       FROM pg_extension AS e
@@ -14,8 +15,11 @@ SELECT n.nspname,
        pg_get_userbyid(n.nspowner),
        EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),
        n.nspname = (SELECT e.nspname FROM extension AS e) IS TRUE,
-       (SELECT c.relname FROM pg_class AS c
+       (SELECT c.relname
+          FROM pg_class AS c
+          JOIN pg_roles AS r ON r.oid = c.relowner
          WHERE c.relnamespace = n.oid AND c.relname IN ('dblink_mapping', 'dblink_mapping_jobmon') AND c.relkind = 'r'
+           AND (r.rolsuper OR r.oid = n.nspowner)
          ORDER BY c.relname DESC LIMIT 1)
   FROM pg_namespace AS n
  WHERE n.nspname = coalesce(%(source)s::text, (SELECT e.nspname FROM extension AS e), %(schema)s::text)

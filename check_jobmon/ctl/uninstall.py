@@ -63,7 +63,7 @@ def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
 
 def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     refuse_untrusted(session, schema)
-    dbname, _ = owned(session, schema)
+    dbname, owner = owned(session, schema)
     where = f'schema "{schema}" of database "{dbname}"'
     keep: bool = arguments.keep_data
     with session.transaction("READ ONLY"):
@@ -88,7 +88,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         return 1
     with session.transaction():
         refuse_untrusted(session, schema)
-        still_there = _remove_bridges(session, schema)
+        still_there = _remove_bridges(session, schema, owner)
         drops = _drops(schema, [name for name, *_ in roles], keep)
         for (statement,) in session.execute(sql_file("ctl/uninstall_drops.sql").encode(), drops).fetchall():
             session.execute(statement.encode())
@@ -123,12 +123,16 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
     return str(dbname), str(owner)
 
 
-def _remove_bridges(session: Session, schema: str) -> list[str]:
-    """Remove what bridges have in other schemas: triggers, and the jobs that call bridge_run(). Returns which jobs stay."""
+def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
+    """Remove what bridges have in other schemas: triggers, and jobs that call bridge_run(). Returns which jobs stay."""
     if not session.rows("SELECT to_regprocedure(format('%%I.bridge_remove(text)', %s::text))", schema)[0][0]:
         return []
-    script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
-    still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
+    still_there = []
+    if session.rows(f"SELECT name FROM {quoted(schema)}.bridge LIMIT 1"):
+        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
+        still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
+        session.execute("RESET ROLE")
     called = literal(f"{quoted(schema)}.bridge_purge()")
     if left := session.rows(fill(sql_file("ctl/uninstall_triggers.sql"), {"function": called})):
         # while the bridge is there, it would make them again

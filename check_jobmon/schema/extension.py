@@ -37,7 +37,10 @@ def ensure_extension(connection: Session, schema: str) -> bool:
             else "the server has pg_jobmon's own files"
         )
         raise BootstrapError(f"{lacks}: {install}")
-    remedy = f"a superuser to run CREATE EXTENSION pg_jobmon SCHEMA {schema}, after a bootstrap without --as-extension"
+    remedy = (
+        f"a superuser to run CREATE EXTENSION pg_jobmon SCHEMA {schema}, after a bootstrap without --as-extension, if all who "
+        "run pg_partman or mimeo trust the schema's owner, whose functions these then call"
+    )
     try:
         with explaining(connection, "create the extension pg_jobmon", remedy):
             run(connection, "CREATE EXTENSION pg_jobmon SCHEMA {}", schema)

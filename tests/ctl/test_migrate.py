@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from check_jobmon.sql_files import sql_file
 from tests.ctl.prompt import on_terminal, refusal
 from tests.database import Database, until, value
 from tests.judging.test_pg_jobmon import RUNS, VARIANTS, judgement, names_of, write_history
@@ -231,6 +232,81 @@ def test_new_ids_are_beyond_those_of_runs_that_are_gone(newest: Database, owned:
         assert value(session, "SELECT jobmon.add_step(501, 'x')") == 901
 
 
+def test_whoever_could_not_log_is_not_granted_that(newest: Database) -> None:
+    """The old functions are PUBLIC's, as they are unless somebody revokes that; but logging takes more than calling them."""
+    with newest.connect() as session:
+        session.execute(
+            """
+            CREATE ROLE mig_reads; CREATE ROLE mig_logs; CREATE ROLE mig_has_logged;
+            CREATE FUNCTION jobmon.add_job(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+            GRANT USAGE ON SCHEMA jobmon TO mig_reads, mig_logs, mig_has_logged;
+            GRANT SELECT ON jobmon.job_log TO mig_reads;
+            GRANT SELECT ON jobmon.dblink_mapping_jobmon TO mig_logs;
+            """
+        )
+        try:
+            log_runs(session, 1)
+            session.execute("UPDATE jobmon.job_log SET owner = 'mig_has_logged'")
+            grants = newest.ctl("migrate", "--dry-run").stdout.partition("--grant runs them:\n")[2]
+            assert grants == (
+                "GRANT jobmon_log TO mig_has_logged;\nGRANT jobmon_log TO mig_logs;\nGRANT jobmon_monitor TO mig_reads;\n"
+            )
+        finally:
+            session.execute(
+                "DROP OWNED BY mig_reads, mig_logs, mig_has_logged; DROP ROLE mig_reads, mig_logs, mig_has_logged"
+            )
+
+
+@pytest.mark.parametrize("role", ["app; DROP TABLE jobmon.job_log", "a\"b'c", "new\nline -- x", "%s %I", "\x1b[31m"])
+def test_a_roles_name_is_quoted_in_the_grants(newest: Database, role: str) -> None:
+    name = psycopg.sql.Identifier(role)
+    with newest.connect() as session:
+        session.execute("CREATE FUNCTION jobmon.add_job(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'")
+        session.execute(
+            psycopg.sql.SQL(
+                "CREATE ROLE {0}; GRANT USAGE ON SCHEMA jobmon TO {0}; GRANT EXECUTE ON FUNCTION jobmon.add_job TO {0}"
+            ).format(name)
+        )
+        try:
+            output = newest.ctl("migrate", "--grant")
+            assert (output.status, output.stderr) == (0, "")
+            assert sum(line.startswith("GRANT ") for line in output.stdout.splitlines()) == 1
+            assert value(session, "SELECT pg_has_role(%s::name, 'jobmon_log', 'MEMBER')", role)
+        finally:
+            session.execute(psycopg.sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
+
+
+def test_where_the_log_is_written_is_not_for_others_to_say(newest: Database) -> None:
+    """A role that may create tables in the old schema names a host of its own. The genuine one is named when it is kept."""
+    with newest.connect() as session:
+        session.execute(
+            """
+            CREATE ROLE mig_owner LOGIN CREATEROLE; CREATE ROLE mig_stranger LOGIN;
+            ALTER SCHEMA jobmon OWNER TO mig_owner; GRANT CREATE, USAGE ON SCHEMA jobmon TO mig_stranger;
+            ALTER TABLE jobmon.dblink_mapping_jobmon RENAME TO dblink_mapping;
+            ALTER TABLE jobmon.dblink_mapping OWNER TO mig_owner;
+            """
+        )
+        source = sql_file("ctl/migrate_source.sql").encode()
+        try:
+            with newest.connect(user="mig_stranger") as stranger:
+                stranger.execute("CREATE TABLE jobmon.dblink_mapping_jobmon (host text)")
+            for owner in ("mig_owner", "postgres", "mig_stranger"):
+                session.execute(f"ALTER TABLE jobmon.dblink_mapping OWNER TO {owner}".encode())
+                found = session.execute(source, {"source": "jobmon", "schema": "x"}).fetchone()
+                assert found is not None
+                assert found[-1] == (None if owner == "mig_stranger" else "dblink_mapping")
+            session.execute("DROP TABLE jobmon.dblink_mapping_jobmon")
+        finally:
+            session.execute("REASSIGN OWNED BY mig_owner, mig_stranger TO postgres")
+            session.execute("DROP OWNED BY mig_owner, mig_stranger; DROP ROLE mig_owner, mig_stranger")
+        session.execute("INSERT INTO jobmon.dblink_mapping (host) VALUES ('evil.example.com')")
+        said = newest.ctl("migrate", "--dry-run").stdout
+        assert (
+            "differs: the log is written on host evil.example.com, as dblink_mapping had it, and that host is" in said
+        )
+
+
 def test_where_everybody_could_log_those_who_have_are_named(newest: Database) -> None:
     with newest.connect() as session:
         session.execute(
@@ -332,6 +408,11 @@ def test_whoever_logs_meanwhile_waits_and_finds_the_new_schema(newest: Database)
             "INSERT INTO jobmon.child TABLE jobmon.job_log",
             [],
             "nothing was changed: duplicate key value violates",
+        ),
+        (
+            "INSERT INTO jobmon.job_check_log VALUES (9223372036854775807, 'x', 3)",
+            [],
+            "nothing was changed: bigint out of range: delete the row that has the greatest possible job_id or step_id",
         ),
         ("SELECT", ["-U", "mig_stranger"], 'schema "jobmon" belongs to role "postgres": connect as that role (-U)'),
         (

@@ -261,7 +261,8 @@ def test_an_ordinary_owner_is_told_what_takes_a_superuser(etl: Database, extensi
         try:
             assert refusal(etl.ctl("bootstrap", "--as-extension", "-U", "app")) == (
                 'jobmonctl bootstrap: role "app" may not create the extension pg_jobmon: ask a superuser to run CREATE EXTENSION '
-                "pg_jobmon SCHEMA jobmon, after a bootstrap without --as-extension"
+                "pg_jobmon SCHEMA jobmon, after a bootstrap without --as-extension, if all who run pg_partman or mimeo trust the "
+                "schema's owner, whose functions these then call"
             )
             # this server lets the link log in without a password, which dblink refuses an ordinary owner
             assert "the schema is installed, but " in refusal(etl.ctl("bootstrap", "--no-roles", "-U", "app"))

@@ -7,7 +7,6 @@ CREATE TABLE @schema@.bridge (
     defaults   jsonb,
     mark       bigint,
     since      timestamptz,
-    newest_key bigint,
     looked     timestamptz,
     last_read  timestamptz
 );
@@ -17,8 +16,6 @@ COMMENT ON COLUMN @schema@.bridge.own_key IS 'the number of the scheduler''s job
 COMMENT ON COLUMN @schema@.bridge.defaults IS 'what the jobs'' rows of job_check_config have beside their schedules';
 COMMENT ON COLUMN @schema@.bridge.mark IS 'all runs up to this number are logged; of later ones, bridge_logged has those that are';
 COMMENT ON COLUMN @schema@.bridge.since IS 'no run that started earlier is logged';
-COMMENT ON COLUMN @schema@.bridge.newest_key IS
-    'the greatest number that a run had so far: if one that has started since `looked` has a smaller one, the scheduler counts anew';
 COMMENT ON COLUMN @schema@.bridge.looked IS 'when the runs were read last, by bridge_run() or before a purge';
 COMMENT ON COLUMN @schema@.bridge.last_read IS 'when bridge_run() read them last: a run under way that began later isn''t logged yet';
 

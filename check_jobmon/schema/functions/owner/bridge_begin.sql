@@ -1,12 +1,14 @@
 -- Begins and ends a bridge: from then on bridge_run(), which a job of that scheduler calls each minute, copies its jobs and runs.
 
-CREATE OR REPLACE FUNCTION @schema@.bridge_check(p_name text) RETURNS void
+CREATE OR REPLACE FUNCTION @schema@.bridge_check(p_name text, p_calls boolean) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_version text := (SELECT format(' (extension %s %s)', e.extname, e.extversion) FROM pg_extension AS e WHERE e.extname = p_name);
     v_table   record;
+    v_what    text;
+    v_owner   text;
 BEGIN
     FOR v_table IN
         SELECT n.key AS name, c.oid, r.rolname,
@@ -48,11 +50,48 @@ BEGIN
                       HINT = format('Upgrade the older of the two: %s (ALTER EXTENSION %s UPDATE) or check_jobmon.', p_name, p_name);
         END IF;
     END LOOP;
+    IF NOT p_calls THEN
+        RETURN;
+    END IF;
+    -- A function of another role's could be taken for one of the scheduler's, or be a trigger there: it would be executed in the name
+    -- of this schema's owner.
+    SELECT o.what, coalesce(r.rolname, 'PUBLIC')
+      INTO v_what, v_owner
+      FROM bridge_known() AS k
+      JOIN pg_namespace AS n ON n.nspname IN (SELECT split_part(t.name, '.', 1) FROM jsonb_object_keys(k.needs) AS t(name))
+     CROSS JOIN LATERAL (
+            SELECT format('schema %s', n.nspname) AS what, n.nspowner AS owner
+             UNION ALL
+            SELECT format('the right to create in schema %s', n.nspname), a.grantee
+              FROM aclexplode(n.nspacl) AS a
+             WHERE a.privilege_type = 'CREATE'
+             UNION ALL
+            SELECT format('function %s', p.oid::regprocedure), p.proowner FROM pg_proc AS p WHERE p.pronamespace = n.oid
+             UNION ALL
+            SELECT format('relation %s', c.oid::regclass), c.relowner FROM pg_class AS c WHERE c.relnamespace = n.oid
+             UNION ALL
+            SELECT format('trigger %I on %s', g.tgname, c.oid::regclass), p.proowner
+              FROM pg_class AS c
+              JOIN pg_trigger AS g ON g.tgrelid = c.oid
+              JOIN pg_proc AS p ON p.oid = g.tgfoid
+             WHERE c.relnamespace = n.oid
+               -- the bridge of another log has one for DELETE and TRUNCATE, and neither for INSERT (4) nor for UPDATE (16)
+               AND (g.tgtype & 20 <> 0 OR NOT c.oid::regclass::text = ANY (k.purged))
+           ) AS o
+      LEFT JOIN pg_roles AS r ON r.oid = o.owner
+     WHERE k.name = p_name
+       AND NOT coalesce(r.rolsuper OR r.rolname = current_user, false)
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% in database "%" belongs to role "%", whose functions role "%" could execute instead of, or besides, those of %',
+                        v_what, current_database(), v_owner, current_user, p_name
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Have a superuser take it away: REVOKE it, or DROP it.';
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION @schema@.bridge_check(text) IS
+COMMENT ON FUNCTION @schema@.bridge_check(text, boolean) IS
     'Internal: refuses a scheduler whose tables are not there, have other columns than those that the bridge reads, or are not a '
-    'superuser''s.';
+    'superuser''s. p_calls: and one in whose schema others have anything, or may create it, because functions there are to be called.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_triggers(p_name text) RETURNS SETOF text
 LANGUAGE plpgsql
@@ -71,8 +110,11 @@ BEGIN
             EXECUTE format('CREATE TRIGGER %I BEFORE DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION bridge_purge(%L)',
                            '@schema_name@_bridge', v_table, p_name);
         EXCEPTION WHEN insufficient_privilege THEN
+            -- not GRANT TRIGGER: pg_cron writes there as a superuser, who would execute the triggers that one has made
             RETURN NEXT format('role "%s" may not create a trigger on %s, so runs that are deleted there within a minute of their end are '
-                               'not logged: have a superuser run GRANT TRIGGER ON %s TO %I', current_user, v_table, v_table, current_user);
+                               'not logged: if all who delete there trust that role, have a superuser run CREATE TRIGGER %I BEFORE DELETE '
+                               'OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION @schema@.bridge_purge(%L)',
+                               current_user, v_table, '@schema_name@_bridge', v_table, p_name);
         END;
     END LOOP;
 END
@@ -89,6 +131,7 @@ AS $$
 DECLARE
     v_bridge bridge;
     v_known  record;
+    v_newest bigint;
     v_own    text := upper('@schema_name@ bridge ' || p_name);
     v_usual  jsonb := '{"warn_threshold": "10 minutes", "error_threshold": "1 hour"}';
 BEGIN
@@ -101,7 +144,7 @@ BEGIN
         RAISE EXCEPTION 'a job can''t be missing before it is 5 minutes late: its runs are logged up to a minute after their end'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the defaults longer times for warn and error.';
     END IF;
-    PERFORM bridge_check(p_name);
+    PERFORM bridge_check(p_name, true);
     -- a second call waits here for the first
     INSERT INTO bridge (name, bridged, defaults) VALUES (p_name, now(), v_usual) ON CONFLICT (name) DO NOTHING;
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
@@ -112,14 +155,13 @@ BEGIN
                defaults = v_usual || coalesce(p_defaults, b.defaults, '{}')
          WHERE b.name = p_name;
         IF v_bridge.mark IS NULL THEN
-            EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', v_known.run_key, v_known.run_table) INTO v_bridge.newest_key;
+            EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', v_known.run_key, v_known.run_table) INTO v_newest;
             -- Of the runs so far, those under way are logged when they end.
             EXECUTE format('INSERT INTO bridge_logged (bridge, run_key, seen)'
                            ' SELECT $1, r.run_key, now() FROM bridge_%s_runs($2, ''{}'') AS r WHERE r.code IS NOT NULL', p_name)
-              USING p_name, greatest(v_bridge.newest_key - 10000, 0);
+              USING p_name, greatest(v_newest - 10000, 0);
             UPDATE bridge AS b
-               SET mark = greatest(v_bridge.newest_key - 10000, 0), newest_key = v_bridge.newest_key, since = '-infinity', last_read = now(),
-                   looked = clock_timestamp()
+               SET mark = greatest(v_newest - 10000, 0), since = '-infinity', last_read = now(), looked = clock_timestamp()
              WHERE b.name = p_name;
         END IF;
         -- what all of the bridge's jobs wait for
@@ -173,7 +215,7 @@ BEGIN
     -- the extension may be gone, and without it all that is left there
     IF to_regclass(v_known.run_table) IS NOT NULL THEN
         BEGIN
-            PERFORM bridge_check(p_name);
+            PERFORM bridge_check(p_name, true);
             EXECUTE format('SELECT bridge_%s_job(false)', p_name);
         EXCEPTION WHEN OTHERS THEN
             RETURN NEXT format('the job "@schema_name@ bridge" of %s is still there, and fails from now on: %s: have a superuser drop it',
@@ -204,6 +246,8 @@ COMMENT ON FUNCTION @schema@.bridge_remove(text) IS 'Undoes bridge_begin(), and 
 CREATE OR REPLACE FUNCTION @schema@.bridge_purge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
+-- whoever may delete runs can keep the bridge's row locked
+SET lock_timeout = '1min'
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM bridge AS b WHERE b.name = TG_ARGV[0]) THEN

@@ -42,7 +42,8 @@ BEGIN
                'ended', e.ended,
                'code', c.code,
                'message', CASE c.code WHEN 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
-                          || coalesce(rtrim(d.return_message, E' \n\r\t'), '')))
+                          -- a job's error may be longer than jsonb takes, or than there is time for
+                          || coalesce(rtrim(bounded_text(left(d.return_message, 10000000)), E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
             SELECT CASE WHEN d.status = 'succeeded' THEN 1

@@ -78,7 +78,7 @@ BEGIN
     SELECT l.jlgid::bigint, l.jlgjobid::bigint, current_user::text, 0, l.jlgstart,
            CASE WHEN c.code IS NOT NULL THEN coalesce(l.jlgstart + l.jlgduration, clock_timestamp()) END, c.code,
            coalesce((SELECT jsonb_agg(jsonb_build_object(
-                                'action', coalesce(t.jstname, format('pgAgent step %s', s.jsljstid)),
+                                'action', coalesce(bounded_text(t.jstname), format('pgAgent step %s', s.jsljstid)),
                                 'started', s.jslstart,
                                 'ended', coalesce(s.jslstart + s.jslduration, l.jlgstart + l.jlgduration),
                                 'code', CASE s.jslstatus WHEN 's' THEN 1 WHEN 'i' THEN 2 WHEN 'r' THEN NULL ELSE 3 END,
@@ -88,7 +88,8 @@ BEGIN
                                                                       WHEN 'r' THEN 'not known to have ended' END,
                                                      -- of SQL it is a number of rows, or -1
                                                      CASE WHEN t.jstkind = 'b' AND s.jslresult <> 0 THEN format('result %s', s.jslresult) END,
-                                                     nullif(btrim(s.jsloutput), '')))
+                                                     -- as with pg_cron, of any length
+                                                     nullif(btrim(bounded_text(left(s.jsloutput, 10000000))), '')))
                               ORDER BY s.jslid)
                        FROM pgagent.pga_jobsteplog AS s
                        LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid

@@ -1,7 +1,8 @@
 -- Copies the runs of a bridged scheduler into the log, each of them once: in one transaction with the mark up to which they are read.
 
 -- Runs are read by number. One that is under way is logged when it has been at it for a minute, and ends later; its pid is negative,
--- because its end becomes known up to a minute late, and meanwhile nobody is to take it for crashed. p_all: those of the last minute, too.
+-- because its end becomes known up to a minute late, and meanwhile nobody is to take it for crashed. p_all: those of the last minute, too,
+-- before a purge. Then jobs are not followed: whoever deletes runs could have another time zone, in which they would be due.
 CREATE OR REPLACE FUNCTION @schema@.bridge_copy(p_name text, p_all boolean) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -12,12 +13,19 @@ AS $$
 DECLARE
     v_bridge bridge;
     v_known  record;
+    v_table  text;
     v_key    bigint;
     v_start  timestamptz;
     v_open   bigint[];
     v_logged bigint;
     v_left   bigint;
 BEGIN
+    SELECT * INTO v_known FROM bridge_known() AS n WHERE n.name = p_name;
+    PERFORM bridge_check(p_name, false);
+    -- before the bridge's row: a TRUNCATE has these locks before its trigger waits for that row
+    FOR v_table IN SELECT jsonb_object_keys(v_known.needs) LOOP
+        EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', v_table);
+    END LOOP;
     -- one at a time; also keeps the purge of one session and the copy of another in order
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
     IF NOT FOUND THEN
@@ -29,21 +37,21 @@ BEGIN
         RAISE EXCEPTION 'table @schema_name@.job_log has no primary key yet: it is being restored'
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Wait until it is restored.';
     END IF;
-    SELECT * INTO v_known FROM bridge_known() AS n WHERE n.name = p_name;
-    PERFORM bridge_check(p_name);
-    PERFORM bridge_follow(p_name);
     IF NOT p_all THEN
+        PERFORM bridge_follow(p_name);
         PERFORM bridge_triggers(p_name);
     END IF;
 
     EXECUTE format('SELECT r.%1$I, r.%2$I FROM %3$s AS r ORDER BY r.%1$I DESC LIMIT 1', v_known.run_key, v_known.run_start,
                    v_known.run_table)
        INTO v_key, v_start;
-    IF v_key < v_bridge.newest_key AND coalesce(v_start, clock_timestamp()) > v_bridge.looked THEN
-        -- the scheduler was installed again, or restored without its numbers: it counts anew
+    IF v_start > v_bridge.looked
+       AND (v_key <= v_bridge.mark
+            OR EXISTS (SELECT FROM bridge_logged AS l WHERE l.bridge = p_name AND l.run_key = v_key AND l.job_id IS NULL)) THEN
+        -- A run of this number had ended before this one started: the scheduler was installed again, or restored without its numbers,
+        -- and counts anew. That the newest number is a smaller one proves nothing: who owns the newest runs may delete them.
         v_bridge.mark := 0;
         v_bridge.since := v_bridge.looked;
-        v_bridge.newest_key := v_key;
         DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL;
         UPDATE bridge_logged AS l SET run_key = -l.run_key WHERE l.bridge = p_name AND l.run_key > 0;
     END IF;
@@ -115,7 +123,7 @@ BEGIN
              ORDER BY o.ended, o.run_key, s.place
         ), noted AS (
             INSERT INTO bridge_logged (bridge, run_key, job_id, seen)
-            SELECT $1, n.run_key, n.job_id, now()
+            SELECT $1, n.run_key, n.job_id, clock_timestamp()
               FROM (SELECT f.run_key, CASE WHEN f.code IS NULL THEN f.new_id END FROM fresh AS f
                      UNION ALL
                     SELECT r.run_key, NULL FROM run AS r WHERE r.job_id IS NOT NULL AND r.code IS NOT NULL
@@ -139,16 +147,16 @@ BEGIN
      WHERE l.bridge = p_name AND l.job_id IS NULL AND l.seen < now() - interval '2 minutes' AND l.run_key < coalesce(v_left, l.run_key + 1);
     v_bridge.mark := greatest(v_key, v_bridge.mark);
     DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL AND l.run_key <= v_bridge.mark;
-    SELECT greatest(max(l.run_key), v_bridge.newest_key) INTO v_key FROM bridge_logged AS l WHERE l.bridge = p_name;
     UPDATE bridge AS b
-       SET mark = v_bridge.mark, since = v_bridge.since, newest_key = v_key, looked = clock_timestamp(),
+       SET mark = v_bridge.mark, since = v_bridge.since, looked = clock_timestamp(),
            last_read = CASE WHEN p_all THEN b.last_read ELSE now() END
      WHERE b.name = p_name;
     RETURN v_logged;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_copy(text, boolean) IS
-    'Internal: follows the jobs of a bridged scheduler, logs its runs, and returns how many were new.';
+    'Internal: follows the jobs of a bridged scheduler, unless it is called before a purge (p_all), logs its runs, and returns how many '
+    'were new.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_run(p_name text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
