@@ -1,0 +1,97 @@
+"""debian/: the packages are built twice the same, lintian has nothing to say, and a new Debian installs, uses and purges them."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.parsers import commands
+from tests.system.daemons import SOURCES, program
+
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+IN_THE_ROOT = "postgresql-15,nagios4-core,python3-nagiosplugin,python3-psycopg,python3-yaml"
+ENTER = """
+set -e
+root=$1
+mount -t proc proc "$root/proc"
+mkdir -p "$root/dev/shm"
+mount -t tmpfs tmpfs "$root/dev/shm"
+exec chroot "$root" bash /tmp/clean_root.sh
+"""
+
+
+def run(*command: str, cwd: Path | None = None, environment: dict[str, str] = ENVIRONMENT) -> str:
+    """Run it; gives what it printed."""
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+def built(folder: Path) -> Path:
+    """The packages, built in that folder from what is in the work tree."""
+    program("dpkg-buildpackage", "dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all")
+    folder.mkdir()
+    skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+    shutil.copytree(SOURCES, folder / "check-jobmon", ignore=skipped)
+    run("dpkg-buildpackage", "-us", "-uc", "-b", cwd=folder / "check-jobmon")
+    return folder
+
+
+def test_the_packages_are_the_same_each_time_and_right(tmp_path: Path) -> None:
+    lintian, mmdebstrap = program("lintian", "lintian"), program("mmdebstrap", "mmdebstrap")
+    first, second = built(tmp_path / "one"), built(tmp_path / "elsewhere")
+    packages = sorted(first.glob("*.deb"))
+    assert [package.name.partition("_")[0] for package in packages] == ["check-jobmon", "jobmonctl"]
+    for package in packages:
+        sums = {hashlib.sha256((folder / package.name).read_bytes()).hexdigest() for folder in (first, second)}
+        assert len(sums) == 1, package.name
+    said = run(lintian, "--allow-root", *map(str, first.glob("*.changes")))
+    assert not re.search(r"^[EW]: ", said, re.M), said
+
+    if os.geteuid():
+        pytest.skip("only root can make a root for the packages")
+    root = tmp_path / "root"
+    # where apt has a proxy or a mirror of its own, its configuration says so
+    run(mmdebstrap, "--mode=root", "--variant=apt", f"--include={IN_THE_ROOT}", "bookworm", str(root))
+    for file in (*packages, SOURCES / "tests/system/clean_root.sh"):
+        shutil.copy(file, root / "tmp")
+    isolated = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc"]
+    said = run(*isolated, "bash", "-c", ENTER, "bash", str(root))
+    assert "plugin_output=JOBMON OK - 1 ok" in said
+    assert said.endswith("nothing is left\n")
+
+
+def test_the_manuals_are_whole_and_have_no_mistakes(tmp_path: Path) -> None:
+    run(
+        sys.executable,
+        str(SOURCES / "contrib/manuals/make.py"),
+        str(tmp_path),
+        environment=dict(os.environ),
+    )
+    pages = {page.name: page.read_text() for page in tmp_path.iterdir()}
+    assert {"check_jobmon.1", "jobmonctl.1", "jobs.yml.5"} < pages.keys()
+    for path in commands():
+        assert f"jobmonctl-{'-'.join(path)}.1" in pages
+    assert "\\-\\-output" in pages["check_jobmon.1"]
+    said = subprocess.run(
+        [program("mandoc", "mandoc"), "-T", "lint", "-W", "warning", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == ""
+    for page in tmp_path.iterdir():
+        done = subprocess.run(
+            [program("groff", "groff"), "-ww", "-t", "-man", "-Tutf8", "-z", str(page)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), page.name
