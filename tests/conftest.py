@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from check_jobmon.demo import server as demo_server
 from check_jobmon.demo.server import Server, wheel_binaries
 from check_jobmon.plugin import deadline
 from tests.database import Database, bootstrap
+from tests.servers import folder_of_this_process
 from tests.strangers import gains
 
 # Tests that call the plugin's main() check in a fork of pytest, whose own memory would count too.
@@ -30,7 +32,12 @@ MEMORY = "/dev/shm"
 if os.path.ismount(MEMORY) and os.access(MEMORY, os.W_OK):
     _memory = os.statvfs(MEMORY)
     if _memory.f_bavail * _memory.f_frsize >= 2**32 and not _memory.f_flag & os.ST_NOEXEC:
-        demo_server.FOLDERS = MEMORY
+        demo_server.FOLDERS = folder_of_this_process(MEMORY)
+# Signals that were ignored when pytest was started (nohup, & in a script) would be ignored by all programs that the tests start.
+# Those that pytest handles are not.
+for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 _numbers = itertools.count(1)
 EXHAUSTIVE = (
     "system",
@@ -202,7 +209,13 @@ def server() -> Iterator[Server]:
     server = Server(
         Path(programs) if programs else wheel_binaries(),
         # Nothing here tests the disk: a crash of the machine may lose all, a crash of the server loses nothing.
-        {"fsync": "off", "max_connections": "300", "shared_buffers": "64MB", "max_wal_size": "128MB"},
+        {
+            "fsync": "off",
+            "max_connections": "300",
+            "shared_buffers": "64MB",
+            "max_wal_size": "128MB",
+            "dynamic_shared_memory_type": "mmap",  # is in the server's folder, and is deleted with it
+        },
         tcp=True,
     )
     try:

@@ -1,8 +1,14 @@
-"""Servers of a test's own: their data directories are copies of one, because initdb takes three times as long as a copy."""
+"""Servers of a test's own: their data directories are copies of one, because initdb takes three times as long as a copy.
+
+Also the folder in which all servers of a process of pytest's have theirs.
+"""
 
 import atexit
 import functools
+import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from check_jobmon.demo.server import Server
@@ -21,3 +27,20 @@ def _made_by_initdb(binaries: Path) -> Server:
     atexit.register(server.remove)
     server.create()
     return server
+
+
+def folder_of_this_process(memory: str) -> str:
+    """A new folder below `memory`, where nothing is left of processes that were killed: their servers end when theirs is gone."""
+    for old in Path(memory).glob("jobmon-tests-*-*"):
+        if old.lstat().st_uid == os.geteuid() and not Path("/proc", old.name.split("-")[2]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    process = os.getpid()
+    mine = tempfile.mkdtemp(prefix=f"jobmon-tests-{process}-", dir=memory)
+    os.chmod(mine, 0o711)  # root's servers run as nobody
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(mine, ignore_errors=True)
+
+    atexit.register(remove)
+    return mine

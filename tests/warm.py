@@ -1,7 +1,7 @@
-"""Runs the package's programs in forks of a Python that has loaded the libraries, which is most of what a short run takes.
+"""Runs the package's programs in forks of a Python that has loaded the libraries and the package: most of what a short run takes.
 
-Each fork imports the package itself, so that no program has a module because another one imported it. Tests of what is
-imported, of signals and of memory start programs by themselves.
+The plugin's own modules are loaded by each fork, because they set hooks for imports. Tests of what is imported, of signals and of
+memory start programs by themselves; that each command has all modules that it needs, test_streams.py shows.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -169,9 +170,10 @@ def _forks(requests: socket.socket) -> str | None:
 
 
 if __name__ == "__main__":
-    for library in LIBRARIES:
+    package = [name for _, name, _ in pkgutil.walk_packages([ROOT / "check_jobmon"], "check_jobmon.", lambda _: None)]
+    for module in (*LIBRARIES, *(name for name in package if ".plugin" not in name and "__main__" not in name)):
         with contextlib.suppress(ImportError):
-            importlib.import_module(library)
+            importlib.import_module(module)
     gc.freeze()
-    if module := _forks(socket.socket(fileno=int(sys.argv[1]))):
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if program := _forks(socket.socket(fileno=int(sys.argv[1]))):
+        runpy.run_module(program, run_name="__main__", alter_sys=True)

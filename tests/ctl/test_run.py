@@ -847,7 +847,6 @@ def _in_terminal(shell: Shell, *command: str, keys: bytes = b"", after: bytes = 
     """Run in a terminal of its own; type the keys once `after` was printed."""
     pid, terminal = pty.fork()
     if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who started the tests may ignore it, and that is inherited
         os.execvpe(JOBMONCTL, shell.arguments("etl", *command), shell.environment)
     printed = b""
     with contextlib.suppress(OSError):

@@ -62,7 +62,7 @@ def test_closed_streams_change_no_exit_status(database: Database, command: str) 
     # a file that is read from a stdin which is closed is another matter
     those = [closed for closed in CLOSED if "-" not in given or 0 not in closed]
     start = _process if command in AS_PROCESSES else _fork
-    open_status, _ = start((), *given)
+    open_status, _ = _process((), *given)
     for closed in those:
         status, stderr = start(closed, *given)
         assert (status, "bug" in stderr) == (open_status, False), (closed, stderr)

@@ -170,7 +170,7 @@ def test_one_time_limit_holds_for_all(database: Database, targets: Targets, sile
     hosts = {f"s{number}": {"host": "127.0.0.1", "port": silent} for number in range(30)}
     file = targets({**hosts, "a": database.parameters})
     done = subprocess.run(
-        [SCRIPT, command, "--targets", file, "--timeout", "3"], capture_output=True, text=True, timeout=25, check=False
+        [SCRIPT, command, "--targets", file, "--timeout", "6"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
     assert done.stderr == f"jobmonctl {command}: 30 of 31 targets could not be asked\n"
