@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.rst"
 DOCS = ROOT / "docs"
 PAGES = [README, ROOT / "CHANGELOG.rst", *sorted(DOCS.rglob("*.rst"))]
-OUTPUT = re.compile("    (JOBMON|CRITICAL|WARNING|OK|UNKNOWN|!!|installed version) ")
+OUTPUT = re.compile("    (JOBMON|CRITICAL|WARNING|OK|UNKNOWN|!!|installed version|schema .jobmon. of database) ")
 """The lines that may be long: what a program prints in one line."""
 PATH = re.compile(r"(?<![\w./-])(?:check_jobmon|tests|contrib|docs|\.ci)/[\w./-]*\w")
 """The name of a file or folder of this repository."""

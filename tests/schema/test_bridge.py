@@ -134,3 +134,28 @@ def test_a_third_scheduler_takes_a_row_and_three_functions(database: Database, s
     assert database.ctl("bridge", "toy", "--remove").stdout == (
         "toy is no longer bridged: removed its configuration of 1 job; the logged runs stay\n"
     )
+
+
+@pytest.mark.parametrize("early", ["-0.05 s", "0.05 s", "59.9 s"])
+def test_a_run_at_a_minutes_end_is_the_one_of_the_time_that_it_was_due(bridged: psycopg.Connection, early: str) -> None:
+    # this session began before the database had another zone
+    bridged.execute("SELECT cron.schedule('edge', '0 3 * * *', ''), jobmon.bridge_run('pg_cron')")
+    bridged.execute(
+        """
+        INSERT INTO cron.job_run_details (jobid, status, database, username, start_time, end_time)
+        SELECT j.jobid, 'succeeded', j.database, j.username, d.due - %s::interval, d.due + interval '1 minute'
+          FROM cron.job AS j
+         CROSS JOIN LATERAL jobmon.next_run('0 3 * * *', 'UTC', now()) AS d(due)
+         WHERE j.jobname = 'edge'
+        """,
+        [early],
+    )
+    assert value(bridged, "SELECT jobmon.bridge_run('pg_cron')") == 1
+    assert value(
+        bridged,
+        """
+        SELECT l.next_due = jobmon.next_run('0 3 * * *', 'UTC', jobmon.next_run('0 3 * * *', 'UTC', now()))
+          FROM jobmon.job_log AS l
+         WHERE l.job_name = 'EDGE'
+        """,
+    )

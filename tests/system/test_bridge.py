@@ -485,7 +485,14 @@ def test_who_may_not_see_all_is_told_and_nothing_is_half_bridged(
         assert value(session, "SELECT count(*) FROM pgagent.pga_job") == 0
         session.execute("DELETE FROM cron.job_run_details")
         session.execute(superuser.encode())
-        assert database.ctl("uninstall", *options, "-y").stderr == ""
+        # a job that can't be dropped any more is named
+        assert database.ctl("bridge", *options, "pg_cron").status == 0
+        session.execute("REVOKE USAGE ON SCHEMA cron FROM site")
+        done = database.ctl("uninstall", *options, "-y")
+        assert done.stderr == ""
+        assert done.stdout.splitlines()[-1].startswith(
+            'the job "site_jobs bridge" of pg_cron is still there, and fails from now on: permission denied for schema cron: '
+        )
     finally:
         session.execute("DROP SCHEMA IF EXISTS site_jobs CASCADE; DROP OWNED BY site CASCADE")
         session.execute(
@@ -631,6 +638,22 @@ def test_an_earlier_job_of_the_bridges_own_is_no_job(database: Database, session
     ran(session, "jobmon bridge")
     assert copy(session) == 0
     assert runs(session) == []
+
+
+@pytest.mark.parametrize("table", ["cron.job", "cron.job_run_details"])
+def test_a_bridge_that_is_locked_is_removed_whole_or_not_at_all(
+    database: Database, session: psycopg.Connection, table: str
+) -> None:
+    schedule(session, "etl")
+    bridge(database)
+    with database.connect(autocommit=False) as other:
+        other.execute(f"LOCK TABLE {table}".encode())
+        for command in (["bridge", "pg_cron", "--remove"], ["uninstall", "-y"]):
+            done = database.ctl(*command, "--timeout", "1")
+            assert (done.status, done.stderr.count("\n")) == (1, 1)
+            assert "timeout" in done.stderr
+    assert len(bridge(database)) == 1
+    assert value(session, "SELECT count(*) FROM pg_trigger WHERE tgname = 'jobmon_bridge'") == 1
 
 
 def test_uninstall_takes_the_bridge_along(database: Database, session: psycopg.Connection) -> None:

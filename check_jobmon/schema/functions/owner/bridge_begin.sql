@@ -213,18 +213,31 @@ BEGIN
         RETURN;
     END IF;
     -- the extension may be gone, and without it all that is left there
-    IF to_regclass(v_known.run_table) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class AS c
+                 JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE format('%s.%s', n.nspname, c.relname) = v_known.run_table)
+    THEN
         BEGIN
             PERFORM bridge_check(p_name, true);
             EXECUTE format('SELECT bridge_%s_job(false)', p_name);
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION
+        WHEN transaction_rollback OR lock_not_available THEN
+            RAISE;
+        WHEN OTHERS THEN
             RETURN NEXT format('the job "@schema_name@ bridge" of %s is still there, and fails from now on: %s: have a superuser drop it',
                                p_name, SQLERRM);
         END;
-        FOREACH v_table IN ARRAY v_known.purged LOOP
+        FOR v_table IN
+            SELECT t.tgrelid::regclass
+              FROM pg_trigger AS t
+              JOIN pg_class AS c ON c.oid = t.tgrelid
+              JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE t.tgname = '@schema_name@_bridge'
+               AND format('%s.%s', n.nspname, c.relname) = ANY (v_known.purged)
+        LOOP
             BEGIN
-                EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', '@schema_name@_bridge', v_table);
-            EXCEPTION WHEN OTHERS THEN
+                EXECUTE format('DROP TRIGGER %I ON %s', '@schema_name@_bridge', v_table);
+            EXCEPTION WHEN insufficient_privilege THEN
                 RETURN NEXT format('a trigger of the bridge is still there, and does nothing from now on: %s: have a superuser run '
                                    'DROP TRIGGER %I ON %s', SQLERRM, '@schema_name@_bridge', v_table);
             END;
