@@ -219,7 +219,12 @@ class job:  # noqa: N801
         if lost := self._recorder.lost():
             self._recorder.close()
             self._recorder = self._connect()
-        self._cancelled_by = self._recorder.claim(self.job_id) or self._cancelled_by
+        try:
+            self._cancelled_by = self._recorder.claim(self.job_id) or self._cancelled_by
+        except BaseException:
+            if lost:  # nothing is written to a run that isn't claimed
+                self._recorder.close()
+            raise
         if lost and self._lock and not self._cancelled_by and (holder := self._recorder.lock(self.job_id)):
             self._warn("the session that had the lock of %s was lost, and now %s", holder)
         return self._recorder

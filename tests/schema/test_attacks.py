@@ -525,6 +525,9 @@ def test_no_log_of_the_server_shows_the_secret(empty_database: Database) -> None
             session.execute(f"ALTER DATABASE {empty_database.name} SET {setting}".encode())
     with empty_database.connect() as session, empty_database.connect(user=LOGGER) as attacker:
         bootstrap(session, "jobmon")
+        # else nothing of the link's sessions is logged
+        link = value(session, "SELECT role_name::text FROM jobmon.link")
+        session.execute(f"ALTER ROLE {link} SET log_min_messages = 'debug1'".encode())
         attacker.execute("SET jobmon.keep_link = off")
         value(attacker, "SELECT jobmon.sql_job('x', 'SELECT 1 / 0')")
         with pytest.raises(errors.NoDataFound):

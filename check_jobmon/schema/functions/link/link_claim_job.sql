@@ -7,6 +7,17 @@ AS $$
 DECLARE
     v_run job_log%ROWTYPE := link_own_run(p_call[5]::bigint, p_call);
 BEGIN
+    -- After a failover, the number of a run that was lost with the former primary may be another run's.
+    IF v_run.client_pid IS NOT NULL
+       AND p_call[7] IS NOT NULL
+       AND (v_run.client_host, v_run.client_pid) IS DISTINCT FROM (p_call[6], p_call[7]::integer)
+       AND (v_run.end_time IS NOT NULL
+            OR EXISTS (SELECT FROM pg_stat_activity AS a
+                        WHERE a.pid = v_run.pid AND a.pid <> p_call[3]::integer AND a.datname = current_database())) THEN
+        RAISE EXCEPTION 'job % is that of process % on %', v_run.job_id, v_run.client_pid, v_run.client_host
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Pass the job_id that add_job() returned. If a failover has lost that run, add another one.';
+    END IF;
     UPDATE job_log
        -- negative if it was, because the backend is on another server
        SET pid = CASE WHEN end_time IS NULL THEN sign(pid) * p_call[3]::integer ELSE pid END,
