@@ -72,10 +72,11 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     old = _old(session, schema, arguments.source)
     source = old.name
     log = JobLog(session, source)
-    if not arguments.dry_run:
-        tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
-        # sessions that log wait for this lock; once this is committed, they find the new schema
-        session.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(tables))
+    tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
+    # Sessions that log wait for this lock; once this is committed, they find the new schema. In a dry run, it keeps the owner
+    # of a table from putting a view in its place.
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE" if arguments.dry_run else "LOCK TABLE {} IN SHARE MODE")
+    session.execute(lock.format(tables))
     if source == schema:
         old = old._replace(name=f"{schema}_old")
         log.schema = old.name

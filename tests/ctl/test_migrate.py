@@ -372,6 +372,25 @@ def test_more_than_a_part_and_a_bar_on_a_terminal(newest: Database) -> None:
         assert rows(session, "jobmon") == before
 
 
+@pytest.mark.parametrize("arguments", [["--dry-run"], []])
+def test_no_view_takes_a_tables_place_meanwhile(newest: Database, arguments: list[str]) -> None:
+    """Whoever owns a table waits until it is read, also in a dry run, where others may log."""
+    with newest.connect() as session, newest.connect(autocommit=False) as holder:
+        # where it waits after it has examined the tables
+        holder.execute("LOCK TABLE jobmon.dblink_mapping_jobmon")
+        outputs: list[Any] = []
+        migration = threading.Thread(target=lambda: outputs.append(newest.ctl("migrate", *arguments)))
+        migration.start()
+        until(lambda: value(session, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 1)
+        session.execute("SET lock_timeout = '1ms'")
+        for table in TABLES:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                session.execute(f"ALTER TABLE jobmon.{table} RENAME TO {table}_x".encode())
+        holder.commit()
+        migration.join()
+        assert outputs[0].status == 0, outputs
+
+
 def test_whoever_logs_meanwhile_waits_and_finds_the_new_schema(newest: Database) -> None:
     log_run = "INSERT INTO jobmon.job_log VALUES (%s, 'me', 'ETL', now(), now(), 'OK', 7)"
     with newest.connect() as session, newest.connect(autocommit=False) as first, newest.connect() as second:
