@@ -95,7 +95,10 @@ def test_a_run_without_a_partition_is_kept_and_moves_to_its_own_once_that_is_mad
         "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
     ).fetchall():
         log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    # so that no call makes them
+    log.execute("ALTER TABLE jobmon.partitioning RENAME TO hidden")
     log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+    log.execute("ALTER TABLE jobmon.hidden RENAME TO partitioning")
     assert place(log) == [("jobmon.job_log_default",)]
     before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
     log.execute("DELETE FROM jobmon.job_check_log")
@@ -104,6 +107,20 @@ def test_a_run_without_a_partition_is_kept_and_moves_to_its_own_once_that_is_mad
     assert log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
     # what was acknowledged stays so
     assert value(log, "SELECT count(*) FROM jobmon.job_check_log") == 0
+
+
+def test_a_run_that_finds_no_partition_has_it_made(log: psycopg.Connection) -> None:
+    for runs, steps in log.execute(
+        "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+    ).fetchall():
+        log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    job = value(log, "SELECT jobmon.add_job('etl')")
+    assert "default" not in str(place(log))
+    assert value(log, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") == 3
+    log.execute(
+        "SELECT jobmon.update_step(jobmon.add_step(%(job)s, 'load'), 'OK', ''), jobmon.close_job(%(job)s)", {"job": job}
+    )
+    assert value(log, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
 
 
 def test_no_id_is_given_that_a_run_of_another_partition_has(log: psycopg.Connection) -> None:

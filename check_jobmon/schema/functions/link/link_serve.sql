@@ -12,6 +12,7 @@ DECLARE
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
     -- A run and a step of the last day are in one partition or two, which are found at once because these are constants.
     v_day  constant timestamptz := to_timestamp(v_call[4]::double precision - 86400);
+    v_part oid;
 BEGIN
     -- Unless this is its first statement, somebody has begun the transaction, and would hold the call's locks.
     IF p_mac = @signature@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
@@ -35,7 +36,11 @@ BEGIN
                     AND r.owner = v_call[2];
         ELSIF v_call[1] = 'add_job' AND CURRENT_TIMESTAMP <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer);
+                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer)
+              RETURNING tableoid INTO v_part;
+            IF v_part = to_regclass('@schema@.job_log_default') THEN
+                PERFORM link_partition();
+            END IF;
         ELSIF v_call[1] = 'end_job' THEN
             UPDATE job_log AS r
                SET end_time = v_time,
