@@ -32,18 +32,12 @@ BEGIN
     FOR v_part IN
         SELECT p.*, p.runs::text AS name FROM partitions() AS p WHERE p.ends <= v_before AND p.steps IS NOT NULL ORDER BY p.begins
     LOOP
-        CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(start_time) WHERE k.start_time >= v_part.begins AND k.start_time < v_part.ends);
+        CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         BEGIN
             -- in the order in which a logger locks them
             EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE', v_part.steps, v_part.runs);
             EXECUTE format($query$
-                -- a run under way, as in link_clear()
-                SELECT EXISTS (SELECT FROM %1$s AS l
-                                WHERE l.end_time IS NULL
-                                  AND (l.pid < 0 OR EXISTS (SELECT FROM pg_stat_activity AS a
-                                                             WHERE a.pid = l.pid
-                                                               AND a.datname = current_database()
-                                                               AND @own_backend@ IS NOT FALSE)))
+                SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL AND may_be_alive(l::job_log))
                        -- one that has just ended
                        OR EXISTS (SELECT FROM %1$s AS l WHERE l.end_time >= $2)
                        -- steps of an earlier run that has been kept
