@@ -2,11 +2,11 @@
 -- by jobmonctl partition after those that use the tables' row types have been dropped. The tables keep their columns, comments,
 -- rights and indexes. Two things are different, because a key of a partitioned table has to contain start_time: each partition has
 -- its own primary key, (job_id) or (step_id), and foreign_keys.sql makes triggers in place of the foreign keys.
--- @upto@: the time before which all of the rows started, NULL if there are none; then the old tables become the first partitions.
--- A CHECK constraint TABLE_upto, if there is one, says the same, so that they are not read for that.
+-- @upto@: the time, as text, before which all of the rows started, so that the old tables become the first partitions; NULL if there
+-- are no rows. A CHECK constraint TABLE_upto, if there is one, says the same, so that they are not read for that.
 DO $$
 DECLARE
-    v_upto    constant timestamptz := @upto@;
+    v_upto    constant text := @upto@;
     v_tables  constant text[] := ARRAY['job_detail', 'job_log'];
     v_table   text;
     v_old     text;

@@ -320,12 +320,12 @@ def test_pg_partman_makes_the_logs_partitions_as_the_guide_says(etl: Database) -
     with etl.connect() as session:
         session.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
         psql = [
-            etl.server.binaries / "psql",
+            str(etl.server.binaries / "psql"),
             "-X",
             "-v",
             "ON_ERROR_STOP=1",
             "-h",
-            etl.server.folder,
+            str(etl.server.folder),
             "-p",
             str(etl.server.port),
         ]

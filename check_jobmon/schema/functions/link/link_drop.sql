@@ -57,8 +57,12 @@ BEGIN
             END LOOP;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
             v_dropped := v_dropped || v_part.name;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR dependent_objects_still_exist OR foreign_key_violation THEN
-            NULL;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                -- loggers have waited, too
+                EXIT;
+            WHEN dependent_objects_still_exist OR foreign_key_violation THEN
+                NULL;
         END;
     END LOOP;
     RETURN array_to_string(v_dropped, ', ');
