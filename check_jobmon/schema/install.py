@@ -117,8 +117,6 @@ def _bootstrap(
             raise Rollback
     schedules = "" if check else _write_due(connection, schema, done.owner)
     made = 0 if check and done.changed else make_partitions(connection, schema, done.owner, keep=not check)
-    if made:
-        done = done._replace(changed=True)
     if check and done.changed:
         way, way_changed = "the link is tried once that is done", False
     else:

@@ -30,7 +30,8 @@ class Report:
         elif self.changed:
             what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
         else:
-            what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
+            nothing = "" if self.partitions else f", nothing {'to do' if self.check else 'changed'}"
+            what = f"{where} is up to date (version {self.after}){nothing}"
         return "; ".join(
             filter(None, (what, self.schedules, self.partitions, self.extension, self.link, self.roles, self.dblink))
         )
