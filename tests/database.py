@@ -12,8 +12,8 @@ import psycopg
 
 from check_jobmon.connection.session import Session
 from check_jobmon.demo.server import Server
-from check_jobmon.schema.install import Report
 from check_jobmon.schema.install import bootstrap as bootstrap_session
+from check_jobmon.schema.outcome import Report
 from tests import warm
 
 
@@ -84,9 +84,11 @@ def pinned(like: psycopg.Connection) -> Session:
 
 
 def bootstrap(like: psycopg.Connection, schema: str, **options: bool) -> Report:
-    """Bootstrap the same database, as the same role."""
+    """Bootstrap the same database, as the same role. A new log is partitioned if JOBMON_TEST_PARTITION says so."""
     with pinned(like) as session:
-        return bootstrap_session(session, schema, **options)
+        is_new = not session.rows("SELECT true FROM pg_namespace WHERE nspname = %s", schema)
+        partition = os.environ.get("JOBMON_TEST_PARTITION") if is_new else None
+        return bootstrap_session(session, schema, **options, partition=partition)
 
 
 def run_module(module: str, *arguments: str, **environment: str) -> Output:

@@ -11,6 +11,7 @@ from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.schema.install import bootstrap
+from check_jobmon.schema.layout import EVERY
 from check_jobmon.schema.rights import superuser_sql
 from check_jobmon.text import clean
 
@@ -27,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "--as-extension",
         "also mark the schema as that of an extension pg_jobmon, for pg_partman and mimeo to log into",
+    )
+    option(
+        parser,
+        "--partition LENGTH",
+        f"partition a new log by time: {', '.join(EVERY)}",
+        dest="partition",
+        choices=EVERY,
     )
     option(parser, "--check", "change nothing; print what would be changed")
     option(
@@ -50,6 +58,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
                 with_roles=not arguments.no_roles,
                 check=arguments.check,
                 as_extension=arguments.as_extension,
+                partition=arguments.partition,
             )
     except psycopg.Error as error:
         raise CommandFailed(one_line(error)) from None

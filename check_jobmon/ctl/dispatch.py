@@ -43,6 +43,7 @@ COMMANDS = {
     "report": ("ctl.report", "a page with the timeline of the runs, to look at or to send"),
     "cancel": ("ctl.cancel", "cancel a run under way"),
     "clear": ("ctl.clear", "delete old runs"),
+    "partition": ("ctl.partition", "partition the log by time, so that old runs are dropped at once"),
     "ack": ("ctl.ack", "stop a job's failures from alerting"),
     "silence": ("ctl.silence", "keep jobs from alerting for a time"),
     "silences": ("ctl.silence", "who has silenced which jobs, until when, and why"),

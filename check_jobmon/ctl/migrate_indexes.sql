@@ -1,6 +1,6 @@
 -- What makes it slow to fill job_log and job_detail, or would change what is filled in: the statements that drop it, and those that
 -- make it again. @schema@: the schema.
-SELECT format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+SELECT format('DROP INDEX %s', i.indexrelid::regclass), replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ')
   FROM pg_index AS i
  WHERE i.indrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)

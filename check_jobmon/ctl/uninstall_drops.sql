@@ -12,6 +12,8 @@ SELECT format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass)
   JOIN pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_proc AS p ON p.oid = t.tgfoid
  WHERE NOT t.tgisinternal
+   -- not a partition's copy of its table's trigger
+   AND t.tgparentid = 0
    AND c.relnamespace = p.pronamespace
    AND p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
    AND p.proname = ANY (%(routines)s)
@@ -27,7 +29,7 @@ HAVING count(*) > 0
    FROM pg_class AS c
   WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
     AND c.relname = ANY (%(tables)s)
-    AND c.relkind IN ('r', 'S', 'v')
+    AND c.relkind IN ('r', 'p', 'S', 'v')
   GROUP BY c.relkind
   -- views first, because they read the tables
   ORDER BY c.relkind DESC)

@@ -13,9 +13,12 @@ WITH home AS MATERIALIZED (
       FROM pg_namespace AS n
      WHERE n.oid = %(home)s::oid
 ), relation AS MATERIALIZED (
-    SELECT c.*, h.owner, h.temporary
+    -- `part_of`: the table of which it is a partition
+    SELECT c.*, h.owner, h.temporary, p.relname AS part_of, coalesce(p.relname, c.relname)::text AS home_table
       FROM home AS h
       JOIN pg_class AS c ON c.relnamespace = h.oid
+      LEFT JOIN (pg_inherits AS i JOIN pg_class AS p ON p.oid = i.inhparent)
+        ON i.inhrelid = c.oid AND c.relispartition AND p.relnamespace = h.oid AND p.relname IN ('job_log', 'job_detail')
      WHERE c.relkind NOT IN ('i', 'I')
 ), harmless (classid, objid) AS MATERIALIZED (
     -- The defaults and checks, in the tables that a site may extend, that call only PostgreSQL's own immutable functions.
@@ -27,7 +30,7 @@ WITH home AS MATERIALIZED (
             SELECT 'pg_constraint'::regclass, k.oid, k.conrelid, k.conbin FROM pg_constraint AS k WHERE k.contype = 'c'
            ) AS e(classid, objid, relid, tree)
         ON e.relid = c.oid
-     WHERE c.relname IN ('job_check_config', 'job_detail', 'job_log')
+     WHERE c.home_table IN ('job_check_config', 'job_detail', 'job_log')
        AND NOT EXISTS (SELECT
                          FROM regexp_matches(e.tree::text, ':funcid (\d+)', 'g') AS m(id)
                          JOIN pg_proc AS f ON f.oid = m.id[1]::oid
@@ -38,7 +41,7 @@ WITH home AS MATERIALIZED (
                         WHERE u.classid = e.classid AND u.objid = e.objid
                           AND (u.refclassid <> 'pg_class'::regclass OR u.refobjid <> c.oid))
 ), object (relation, name, facts, body, may_be_missing, may_be_added) AS (
-    SELECT c.relname::text, 'relation ' || c.relname,
+    SELECT c.home_table, 'relation ' || c.relname,
            concat_ws(', ',
                      CASE c.relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'p' THEN 'partitioned table'
                                     WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type'
@@ -52,9 +55,16 @@ WITH home AS MATERIALIZED (
                      (SELECT 'access method ' || a.amname FROM pg_am AS a WHERE a.oid = c.relam AND a.amname <> 'heap'),
                      (SELECT 'inherits from ' || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
                         FROM pg_inherits AS i WHERE i.inhrelid = c.oid),
+                     -- its partitions in the same schema have rows of their own
                      (SELECT 'is inherited by ' || string_agg(i.inhrelid::regclass::text, ', ' ORDER BY i.inhrelid)
-                        FROM pg_inherits AS i WHERE i.inhparent = c.oid)),
-           NULL, false, c.relkind IN ('r', 'p', 'v', 'm', 'S', 'c')
+                        FROM pg_inherits AS i
+                        JOIN pg_class AS k ON k.oid = i.inhrelid
+                       WHERE i.inhparent = c.oid AND NOT (k.relispartition AND k.relnamespace = c.relnamespace))),
+           NULL, false,
+           CASE WHEN c.part_of IS NULL THEN c.relkind IN ('r', 'p', 'v', 'm', 'S', 'c')
+                -- a partition takes part in what the table does, so only a plain one of the same owner
+                ELSE c.relkind = 'r' AND c.relowner = c.owner AND c.relpersistence = 'p' AND NOT c.relrowsecurity
+           END
       FROM relation AS c
      UNION ALL
     SELECT c.relname::text, format('column %%s of %%s', a.attname, c.relname),
@@ -79,18 +89,20 @@ WITH home AS MATERIALIZED (
      WHERE a.attnum > 0
        AND NOT a.attisdropped
        AND c.relkind <> 'S'
+       AND c.part_of IS NULL
      UNION ALL
-    SELECT c.relname::text, format('constraint %%s of %%s', t.conname, c.relname),
+    SELECT c.home_table, format('constraint %%s of %%s', t.conname, c.relname),
            pg_get_constraintdef(t.oid) || CASE WHEN t.convalidated THEN '' ELSE ' NOT VALID' END, NULL,
            -- bootstrap adds these again: see foreign_keys.sql
            t.contype = 'f' AND c.relname IN ('cancelled_job', 'job_lock', 'past_run'),
-           EXISTS (SELECT FROM harmless AS k WHERE k.classid = 'pg_constraint'::regclass AND k.objid = t.oid)
+           t.contype = 'p' AND c.part_of IS NOT NULL
+           OR EXISTS (SELECT FROM harmless AS k WHERE k.classid = 'pg_constraint'::regclass AND k.objid = t.oid)
       FROM relation AS c
       JOIN pg_constraint AS t ON t.conrelid = c.oid
      -- NOT NULL, which is a constraint since PostgreSQL 18, is a property of the column here
      WHERE t.contype <> 'n'
      UNION ALL
-    SELECT c.relname::text, format('trigger %%s of %%s', t.tgname, c.relname),
+    SELECT c.home_table, format('trigger %%s of %%s', t.tgname, c.relname),
            -- Those of job_log may also run for what a subscription writes. A site may have its own that run for that alone: bootstrap
            -- sets session_replication_role, so that none of them runs for it.
            format('%%s enabled %%s', pg_get_triggerdef(t.oid),
@@ -99,18 +111,20 @@ WITH home AS MATERIALIZED (
       FROM relation AS c
       JOIN pg_trigger AS t ON t.tgrelid = c.oid
      WHERE NOT t.tgisinternal
+       -- a partition's copy of its table's trigger
+       AND t.tgparentid = 0
      UNION ALL
-    SELECT c.relname::text, format('rule %%s of %%s', r.rulename, c.relname), '', NULL, false, false
+    SELECT c.home_table, format('rule %%s of %%s', r.rulename, c.relname), '', NULL, false, false
       FROM relation AS c
       JOIN pg_rewrite AS r ON r.ev_class = c.oid
      WHERE r.ev_type <> '1'
      UNION ALL
-    SELECT c.relname::text, format('policy %%s of %%s', p.polname, c.relname), '', NULL, false, false
+    SELECT c.home_table, format('policy %%s of %%s', p.polname, c.relname), '', NULL, false, false
       FROM relation AS c
       JOIN pg_policy AS p ON p.polrelid = c.oid
      UNION ALL
     -- without its storage parameters
-    SELECT c.relname::text, format('index %%s of %%s', i.indexrelid::regclass, c.relname),
+    SELECT c.home_table, format('index %%s of %%s', i.indexrelid::regclass, c.relname),
            regexp_replace(pg_get_indexdef(i.indexrelid), ' WITH \([^()]*\)', ''),
            NULL, t.plain, t.plain
       FROM relation AS c
@@ -120,6 +134,8 @@ WITH home AS MATERIALIZED (
                    AND NOT EXISTS (SELECT FROM unnest(i.indclass) AS u(oid) JOIN pg_opclass AS o USING (oid)
                                     WHERE o.opcnamespace <> 'pg_catalog'::regnamespace)
            ) AS t(plain)
+     -- the part that a partition has of its table's index
+     WHERE NOT (c.part_of IS NOT NULL AND (i.indisprimary OR EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)))
      UNION ALL
     SELECT NULL, format('function %%s(%%s)', p.proname, oidvectortypes(p.proargtypes)),
            concat_ws(', ',
@@ -188,7 +204,7 @@ WITH home AS MATERIALIZED (
      UNION ALL
     -- With either right, code of the grantee would run as the role that writes to the table: in a trigger on it, or on a table
     -- that refers to it.
-    SELECT c.relname::text, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
+    SELECT c.home_table, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
                                    CASE a.privilege_type WHEN 'TRIGGER' THEN 'triggers on ' ELSE 'foreign keys to ' END || c.relname),
            '', NULL, false, false
       FROM relation AS c
@@ -205,7 +221,7 @@ WITH home AS MATERIALIZED (
        AND a.grantee <> c.relowner
        AND r.rolsuper IS NOT TRUE
      UNION ALL
-    SELECT c.relname::text, format('foreign key %%s of %%s (owner "%%s") to %%s', k.conname, k.conrelid::regclass, r.rolname, c.relname),
+    SELECT c.home_table, format('foreign key %%s of %%s (owner "%%s") to %%s', k.conname, k.conrelid::regclass, r.rolname, c.relname),
            '', NULL, false, false
       FROM relation AS c
       JOIN pg_constraint AS k ON k.confrelid = c.oid AND k.contype = 'f'

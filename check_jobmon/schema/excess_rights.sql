@@ -17,7 +17,12 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
                 -- nobody else may use these at all; the sequences hold the key that signs the calls over the link
                 SELECT c.relname IN ('bridge', 'bridge_job', 'bridge_logged', 'cancelled_job', 'dblink_mapping', 'job_lock',
                                      'link', 'link_key_1', 'link_key_2',
-                                     'past_run', 'schema_version'),
+                                     'partitioning', 'past_run', 'schema_version')
+                       -- partitions are read and written through their tables
+                       OR EXISTS (SELECT FROM pg_inherits AS i
+                                    JOIN pg_class AS p ON p.oid = i.inhparent
+                                   WHERE i.inhrelid = c.oid AND c.relkind = 'r' AND p.relnamespace = n.oid
+                                     AND p.relname IN ('job_log', 'job_detail')),
                        -- silence() and unsilence() note who has called them, and no row is ever deleted
                        CASE WHEN c.relname = 'job_silence' THEN 'INSERT, UPDATE, DELETE, TRUNCATE, ' ELSE '' END
                        || 'TRIGGER, REFERENCES'

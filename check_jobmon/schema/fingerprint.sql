@@ -1,4 +1,4 @@
--- Everything that a bootstrap applies anew, as one value: functions, views, rights, comments, triggers (and so foreign keys), and the
+-- Everything that a bootstrap applies anew, as one value: functions, views, rights, comments, triggers, constraints, and the
 -- attributes, settings and memberships of the roles. Equal before and after a bootstrap that changed nothing.
 SELECT array_agg(t.state ORDER BY t.state)
   FROM (SELECT concat_ws(E'\n', pg_get_functiondef(p.oid), p.proacl, obj_description(p.oid, 'pg_proc'))
@@ -10,6 +10,10 @@ SELECT array_agg(t.state ORDER BY t.state)
           FROM pg_trigger AS g
           JOIN pg_class AS c ON c.oid = g.tgrelid
          WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+         UNION ALL
+        SELECT concat_ws(' ', k.conrelid::regclass, k.conname)
+          FROM pg_constraint AS k
+         WHERE k.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
          UNION ALL
         SELECT concat_ws(' ', n.nspname, n.nspacl) FROM pg_namespace AS n WHERE n.nspname = %(schema)s
          UNION ALL

@@ -2,7 +2,6 @@
 
 import re
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from psycopg import Rollback, errors, sql
@@ -13,12 +12,15 @@ from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.extension import ensure_extension
+from check_jobmon.schema.layout import is_partitioned, make_partitions, set_partitioning
 from check_jobmon.schema.link import Dblink, ensure_dblink, ensure_link_role
+from check_jobmon.schema.outcome import Report
 from check_jobmon.schema.rights import refuse_lacking
 from check_jobmon.schema.roles import ensure_roles, explanation, revoke_excess
-from check_jobmon.schema.scripts import filled, functions, query, tables, version
+from check_jobmon.schema.scripts import filled, functions, partitioned, query, tables, version
 from check_jobmon.schema.statements import run, value
 from check_jobmon.schema.trial import ensure_link
+from check_jobmon.text import counted
 
 OLDEST_SERVER = 130000
 LOCK_SECONDS = 60
@@ -27,45 +29,21 @@ LOCK_AT_ONCE = 2
 """How long one attempt waits: meanwhile every logger waits behind it, and the lock's holder may be waiting for a logger."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a bootstrap found and did, or would do. `before` is the version found, 0 if there was none."""
-
-    database: str
-    schema: str
-    before: int
-    after: int
-    changed: bool
-    link: str
-    roles: str
-    dblink: str
-    check: bool
-    schedules: str
-    extension: str = ""
-
-    def __str__(self) -> str:
-        where = f'schema "{self.schema}" of database "{self.database}"'
-        if self.before == 0:
-            what = f"{'would install' if self.check else 'installed'} version {self.after} in {where}"
-        elif self.before < self.after:
-            verb = "would upgrade" if self.check else "upgraded"
-            what = f"{verb} {where} from version {self.before} to {self.after}"
-        elif self.changed:
-            what = f"{'would repair' if self.check else 'repaired'} {where}, version {self.after}"
-        else:
-            what = f"{where} is up to date (version {self.after}), nothing {'to do' if self.check else 'changed'}"
-        return "; ".join(filter(None, (what, self.schedules, self.extension, self.link, self.roles, self.dblink)))
-
-
 def bootstrap(
-    connection: Session, schema: str, *, with_roles: bool = True, check: bool = False, as_extension: bool = False
+    connection: Session,
+    schema: str,
+    *,
+    with_roles: bool = True,
+    check: bool = False,
+    as_extension: bool = False,
+    partition: str | None = None,
 ) -> Report:
     """Install the schema, or upgrade it, in one transaction; then try its link, and find a way that works.
 
     `with_roles` makes the roles to log and to monitor with; without it, the report says how to make them. With `check`,
     everything is done and rolled back, so that the report says what a bootstrap would change. The link is then tried only
     if nothing has to be changed. With `as_extension`, an extension named pg_jobmon marks the schema for
-    programs that look for that.
+    programs that look for that. With `partition`, one of EVERY, a new log is partitioned, and the next partitions are that long.
 
     Raises BootstrapError, or CheckImpossible if it isn't safe to look at the schema; either says everything in one line.
     """
@@ -77,7 +55,14 @@ def bootstrap(
     made_meanwhile = 0
     while True:
         try:
-            return _bootstrap(connection, schema, with_roles=with_roles, check=check, as_extension=as_extension)
+            return _bootstrap(
+                connection,
+                schema,
+                with_roles=with_roles,
+                check=check,
+                as_extension=as_extension,
+                partition=partition,
+            )
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
             # Another bootstrap has done the same at this moment and has committed: READ COMMITTED, so the next attempt sees
             # its work. For the database's rights, PostgreSQL raises an internal error ("tuple concurrently updated").
@@ -120,15 +105,18 @@ def _refuse_impossible(connection: Session, schema: str) -> None:
         raise BootstrapError("the server is a standby: bootstrap the primary, and the schema will be replicated")
 
 
-def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: bool, as_extension: bool) -> Report:
+def _bootstrap(
+    connection: Session, schema: str, *, with_roles: bool, check: bool, as_extension: bool, partition: str | None
+) -> Report:
     with connection.transaction():
-        done = _apply(connection, schema, with_roles=with_roles)
+        done = _apply(connection, schema, with_roles=with_roles, partition=partition)
         if as_extension and ensure_extension(connection, schema):
             done = done._replace(changed=True)
         if check or not done.changed:
             # leaves no dead rows behind in the catalogs: cron runs this every day
             raise Rollback
     schedules = "" if check else _write_due(connection, schema, done.owner)
+    made = 0 if check and done.changed else make_partitions(connection, schema, done.owner, keep=not check)
     if check and done.changed:
         way, way_changed = "the link is tried once that is done", False
     else:
@@ -145,6 +133,7 @@ def _bootstrap(connection: Session, schema: str, *, with_roles: bool, check: boo
         check,
         schedules,
         "programs that look for the extension pg_jobmon log into it" if as_extension else "",
+        f"{'would make' if check else 'made'} {counted(made, 'partition')} for the time to come" if made else "",
     )
 
 
@@ -158,7 +147,7 @@ class _Applied(NamedTuple):
     dblink: Dblink
 
 
-def _apply(connection: Session, schema: str, *, with_roles: bool) -> _Applied:
+def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str | None = None) -> _Applied:
     """Install the schema, or upgrade it, in the open transaction."""
     refuse_untrusted(connection, schema)
     connection.execute("SET LOCAL check_function_bodies = on")
@@ -173,20 +162,30 @@ def _apply(connection: Session, schema: str, *, with_roles: bool) -> _Applied:
             f'schema "{schema}" has version {before}, newer than the version {version()} that check_jobmon {__version__} '
             "brings: upgrade the package"
         )
+    has_partitions = is_partitioned(connection, home)
     if before:
-        _compare(connection, schema, home, before)
+        _compare(connection, schema, home, before, has_partitions)
+    if before and partition and not has_partitions:
+        raise BootstrapError(
+            f'schema "{schema}" has a log that is not partitioned: run "jobmonctl partition --every {partition}"'
+        )
     refuse_lacking(connection, schema, with_roles=with_roles)
     dblink = ensure_dblink(connection, schema)
     old = _fingerprint(connection, schema)
     run(connection, "SET LOCAL ROLE {}", owner)
     _apply_tables(connection, schema, dblink.schema, before, version())
+    new_length = False
+    if partition:
+        if not before:
+            connection.execute(partitioned(schema))
+        new_length = set_partitioning(connection, schema, partition)
     connection.execute(functions(schema, dblink.schema).encode())
     run(connection, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC", schema)
     run(connection, "RESET ROLE")
     users = ensure_link_role(connection, schema)
     roles = ensure_roles(connection, schema) if with_roles else explanation(connection, schema)
     revoke_excess(connection, schema, users)
-    changed = before < version() or dblink.changed or _fingerprint(connection, schema) != old
+    changed = before < version() or dblink.changed or new_length or _fingerprint(connection, schema) != old
     return _Applied(owner, before, changed, roles, dblink)
 
 
@@ -246,13 +245,15 @@ def _installed_version(connection: Session, schema: str, home: int) -> int:
     return 0
 
 
-def _compare(connection: Session, schema: str, home: int, before: int) -> None:
+def _compare(connection: Session, schema: str, home: int, before: int, has_partitions: bool) -> None:
     """Refuse a schema that is not as bootstrap made it, by making it again as the session's temporary schema."""
     with connection.transaction():
         run(connection, "DISCARD TEMP")
         # in a temporary schema, functions are found only if they are called with the schema's name
         run(connection, "SET LOCAL check_function_bodies = off")
         _apply_tables(connection, "pg_temp", "pg_temp", 0, before)
+        if has_partitions:
+            connection.execute(partitioned("pg_temp"))
         temporary = int(value(connection, "SELECT pg_my_temp_schema()"))
         scripts = contents(connection, temporary)
         _apply_tables(connection, "pg_temp", "pg_temp", before, version())

@@ -151,6 +151,11 @@ def filled(name: str, schema: str, dblink: str = "") -> bytes:
     return _fill(sql_file(f"schema/{name}.sql"), schema, dblink).encode()
 
 
+def partitioned(schema: str, upto: str = "NULL") -> bytes:
+    """The script that makes job_log and job_detail partitioned. `upto`: SQL for the time before which all their rows started."""
+    return _fill(sql_file("schema/partitioned.sql").replace("@upto@", upto), schema, "").encode()
+
+
 def _file_names(folder: str) -> list[str]:
     from importlib.resources import files  # imports half of the standard library, which a check does without
 

@@ -190,6 +190,7 @@ def values(trapped: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "NAME|JOB_ID": "etl",
         "JOB_ID": "1",
         "INTERVAL": "90 days",
+        "LENGTH": "month",
         "DURATION": "2h",
         "TIME": "next run",
         "REASON": "why",

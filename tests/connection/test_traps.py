@@ -162,6 +162,7 @@ ARGUMENTS = {
     "cancel": ["-y", "1"],
     "clear": ["-y", "1 day"],
     "ack": ["-y", "etl"],
+    "partition": ["--every", "month"],
     "config services": ["--nagios"],
     "silence": ["etl", "1h", "-m", "why"],
     "unsilence": ["etl"],

@@ -30,6 +30,7 @@ ARGUMENTS: dict[tuple[str, ...], list[str]] = {
     ("cancel",): ["{alive}"],
     ("ack",): ["etl"],
     ("clear",): ["1 day"],
+    ("partition",): ["--every", "month"],
     ("silence",): ["etl", "2h", "-j", "o*", "-m", "why", "--from", "tomorrow"],
     ("silences",): ["--all"],
     ("unsilence",): ["quiet"],

@@ -40,6 +40,7 @@ MAY: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("bootstrap",): ((), ""),
     ("bridge",): ((), ""),
     ("migrate",): ((), ""),
+    ("partition",): ((), ""),
     ("uninstall",): ((), ""),
 }
 """For each command, the roles that may, and the one that the others are told to ask for: none if it is the owner's alone."""
@@ -52,6 +53,7 @@ ARGUMENTS: dict[tuple[str, ...], list[str]] = {
     ("clear",): ["-y", "90 days"],
     ("silence",): ["own", "2h", "-m", "why"],
     ("unsilence",): ["own"],
+    ("partition",): ["--every", "month"],
     ("uninstall",): ["-y"],
 }
 

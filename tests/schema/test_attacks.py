@@ -157,7 +157,8 @@ def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
         SELECT array_agg(DISTINCT concat_ws(' ', privilege, c.relname))
           FROM pg_class AS c,
                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
-         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege(%s, c.oid, privilege)
+         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+           AND has_table_privilege(%s, c.oid, privilege)
     """
     reads = tuple(f"SELECT {name}" for name in TABLES)
     changes = ("DELETE job_check_config", "INSERT job_check_config", "UPDATE job_check_config", "DELETE job_check_log")

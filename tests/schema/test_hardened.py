@@ -1,5 +1,6 @@
 """Databases that are hardened, published, limited, or of another encoding: what is logged there, and what bootstrap says."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,9 +127,8 @@ def test_what_keeps_runs_from_being_logged_is_said_by_bootstrap(
     session.execute("ALTER TABLE jobmon.job_log ADD CHECK (pid < 0)")
     with pytest.raises(BootstrapError) as refused:
         bootstrap(session, "jobmon")
-    assert 'nothing can be logged over it (new row for relation "job_log" violates check constraint' in str(
-        refused.value
-    )
+    said = r'nothing can be logged over it \(new row for relation "job_log\w*" violates check constraint'
+    assert re.search(said, str(refused.value))
 
 
 def test_the_trial_leaves_nothing_behind(database: Database, session: psycopg.Connection) -> None:
@@ -161,7 +161,7 @@ def test_every_table_can_be_published(database: Database, session: psycopg.Conne
     lacking = """
         SELECT array_agg(c.relname::text)
           FROM pg_class AS c
-         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind IN ('r', 'p') AND c.relreplident <> 'f'
+         WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relkind = 'r' AND c.relreplident <> 'f'
            AND NOT EXISTS (SELECT FROM pg_index AS i
                             WHERE i.indrelid = c.oid
                               AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END)

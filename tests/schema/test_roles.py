@@ -173,6 +173,7 @@ SECRET = (
     "link",
     "link_key_1",
     "link_key_2",
+    "partitioning",
     "past_run",
     "schema_version",
 )
@@ -205,7 +206,7 @@ def test_every_table_is_either_for_who_monitors_or_the_owners_alone(session: psy
     """And so is every sequence that gives no column its numbers."""
     assert session.execute(
         "SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'jobmon'::regnamespace"
-        " AND (c.relkind = 'r' OR c.relkind = 'S' AND NOT EXISTS"
+        " AND (c.relkind IN ('r', 'p') AND NOT c.relispartition OR c.relkind = 'S' AND NOT EXISTS"
         " (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')))"
         " ORDER BY 1"
     ).fetchall() == [(name,) for name in sorted((*SECRET, *TABLES))]

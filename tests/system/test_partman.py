@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -308,3 +309,32 @@ def test_the_real_extension_stays_until_it_is_dropped(etl: Database, extensions:
             file.unlink()
         install(etl)
         assert value(session, "SELECT jobmon.add_job('x')") == 8
+
+
+def test_pg_partman_makes_the_logs_partitions_as_the_guide_says(etl: Database) -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "guides" / "large-logs.rst").read_text()
+    statements = textwrap.dedent(
+        guide[guide.index("    DELETE FROM jobmon.partitioning") : guide.index("With the first statement")]
+    )
+    assert etl.ctl("bootstrap", "--partition", "month").status == 0
+    with etl.connect() as session:
+        session.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
+        psql = [
+            str(etl.server.binaries / "psql"),
+            "-X",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            str(etl.server.folder),
+            "-p",
+            str(etl.server.port),
+        ]
+        subprocess.run([*psql, "-U", "postgres", "etl"], input=statements, text=True, check=True, capture_output=True)
+        session.execute("SELECT partman.run_maintenance()")
+        session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1')")
+        assert "_p20" in value(session, "SELECT tableoid::regclass::text FROM jobmon.job_log")
+        assert "up to date" in etl.ctl("bootstrap").stdout
+        session.execute("SELECT jobmon.job_log_clear('40 days')")
+        left = value(session, "SELECT count(*) FROM jobmon.partitions() WHERE ends < now() - interval '40 days'")
+        assert left == 0
+        assert value(session, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") > 1

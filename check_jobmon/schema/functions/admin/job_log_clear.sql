@@ -14,6 +14,7 @@ DECLARE
     v_job_id  bigint;
     v_step_id bigint;
     v_kept    text[];
+    v_dropped text;
     v_batch   bigint[] := ARRAY[NULL, 1, 0];
     v_old     bigint := 0;
     v_state   text;
@@ -32,6 +33,7 @@ BEGIN
                     v_job_id := add_job('JOB LOG CLEAR');
                     v_step_id := add_step(v_job_id, format('delete the runs older than %s, from before %s', p_interval, v_text));
                     v_kept := link_call('kept', ARRAY[v_text], true);
+                    v_dropped := link_call('drop', ARRAY[v_job_id::text, v_text], true);
                 END IF;
                 v_batch := link_call('clear', ARRAY[v_job_id::text, v_text, v_batch[1]::text, v_step_id::text], true);
                 v_old := v_old + v_batch[2];
@@ -55,6 +57,10 @@ BEGIN
         RAISE;
     END;
     PERFORM update_step(v_step_id, status_text(1), format('runs deleted: %s', v_batch[3]));
+    IF v_dropped <> '' THEN
+        v_step_id := add_step(v_job_id, 'drop the partitions of which no run is kept');
+        PERFORM update_step(v_step_id, status_text(1), 'partitions dropped: ' || v_dropped);
+    END IF;
     v_step_id := add_step(v_job_id, 'keep the last completed run of a job whose thresholds reach back to it, and runs in use');
     PERFORM update_step(v_step_id, status_text(1),
                         format('last completed runs kept: %s; runs under way or in use kept: %s',
@@ -64,5 +70,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_clear(interval) IS
     'Deletes the runs that started longer ago than the interval, with their steps, and logs this as the job JOB LOG CLEAR. '
-    'Keeps runs under way, and the last completed run of an active configured job while its thresholds reach back to it. '
+    'Partitions of which no run has to be kept are dropped. Keeps runs under way, and the last completed run of an active configured '
+    'job while its thresholds reach back to it. '
     'Deleted runs stay deleted even if the transaction rolls back.';

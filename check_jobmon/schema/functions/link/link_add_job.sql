@@ -30,7 +30,7 @@ BEGIN
         v_job_id := coalesce(p_call[5]::bigint, link_next_id('job_log', 'job_id'));
         INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
              VALUES (v_job_id, p_call[2], p_call[6], v_time, v_pid)
-                 ON CONFLICT (job_id) DO NOTHING
+                 ON CONFLICT DO NOTHING
           RETURNING job_id INTO p_answer;
         EXIT WHEN FOUND;
         IF p_call[5] IS NOT NULL THEN

@@ -19,7 +19,7 @@ BEGIN
         v_step_id := coalesce(p_call[5]::bigint, link_next_id('job_detail', 'step_id'));
         INSERT INTO job_detail (job_id, step_id, action, start_time)
              VALUES (p_call[6]::bigint, v_step_id, p_call[7], v_time)
-                 ON CONFLICT (step_id) DO NOTHING
+                 ON CONFLICT DO NOTHING
           RETURNING step_id INTO p_answer;
         EXIT WHEN FOUND;
         IF p_call[5] IS NOT NULL THEN

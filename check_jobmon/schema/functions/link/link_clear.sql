@@ -43,12 +43,7 @@ BEGIN
          WHERE l.job_id > v_after
            AND l.job_id <= v_upto
            AND l.start_time < p_call[6]::timestamptz
-           AND (l.end_time IS NOT NULL
-                -- the backend of a negative pid is another server's, and can't be seen
-                OR l.pid >= 0 AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
-                                WHERE a.pid = l.pid
-                                  AND a.datname = current_database()
-                                  AND @own_backend@ IS NOT FALSE))
+           AND (l.end_time IS NOT NULL OR NOT may_be_alive(l))
          ORDER BY l.job_id
            FOR UPDATE SKIP LOCKED
     );

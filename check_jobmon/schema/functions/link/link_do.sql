@@ -14,6 +14,7 @@ BEGIN
         WHEN 'cancel_job' THEN link_cancel_job(p_call)
         WHEN 'add_past_run' THEN link_add_past_run(p_call)
         WHEN 'clear' THEN link_clear(p_call)
+        WHEN 'drop' THEN link_drop(p_call)
         -- waits for the end of the batch during which job_log_clear() was cancelled
         WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[5]::bigint FOR UPDATE)
         WHEN 'kept' THEN (SELECT ARRAY[count(*)::text,

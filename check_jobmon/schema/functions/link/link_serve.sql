@@ -10,6 +10,9 @@ AS $$
 DECLARE
     v_call constant text[] := v_signed;
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
+    -- A run and a step of the last day are in one partition or two, which are found at once because these are constants.
+    v_day  constant timestamptz := to_timestamp(v_call[4]::double precision - 86400);
+    v_part oid;
 BEGIN
     -- Unless this is its first statement, somebody has begun the transaction, and would hold the call's locks.
     IF p_mac = @signature@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
@@ -20,25 +23,31 @@ BEGIN
                    status = v_call[6],
                    message = v_call[7]
              WHERE d.step_id = v_call[5]::bigint
-               AND d.start_time <= v_time
+               AND d.start_time BETWEEN v_day AND v_time
                AND d.end_time IS NULL
-               AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id) = v_call[2];
+               AND (SELECT r.owner FROM job_log AS r WHERE r.job_id = d.job_id AND r.start_time BETWEEN v_day AND v_time)
+                   = v_call[2];
         ELSIF v_call[1] = 'add_step' THEN
             INSERT INTO job_detail (job_id, step_id, action, start_time)
                  SELECT r.job_id, v_call[5]::bigint, v_call[7], v_time
                    FROM job_log AS r
                   WHERE r.job_id = v_call[6]::bigint
+                    AND r.start_time BETWEEN v_day AND v_time
                     AND r.owner = v_call[2];
         ELSIF v_call[1] = 'add_job' AND CURRENT_TIMESTAMP <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
-                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer);
+                 VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer)
+              RETURNING tableoid INTO v_part;
+            IF v_part = to_regclass('@schema@.job_log_default') THEN
+                PERFORM link_partition();
+            END IF;
         ELSIF v_call[1] = 'end_job' THEN
             UPDATE job_log AS r
                SET end_time = v_time,
                    status = t.alert_text
               FROM job_status_text AS t
              WHERE r.job_id = v_call[5]::bigint
-               AND r.start_time <= v_time
+               AND r.start_time BETWEEN v_day AND v_time
                AND r.end_time IS NULL
                AND r.owner = v_call[2]
                AND t.alert_code = v_call[6]::integer;

@@ -18,7 +18,12 @@ BEGIN
         -- perhaps on a standby whose dblink_mapping leads to the primary, where no backend has this session's pid
         RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
     END IF;
-    v_job_id := nextval('job_log_job_id_seq');
+    BEGIN
+        v_job_id := nextval('job_log_job_id_seq');
+    EXCEPTION WHEN internal_error OR undefined_table THEN
+        -- jobmonctl partition has just replaced the sequence: the link's side finds the new one
+        RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), 'false'], true);
+    END;
     RETURN coalesce(link_call('add_job', ARRAY[v_job_id::text, upper(p_job_name)])::bigint, v_job_id);
 END
 $$;

@@ -16,7 +16,12 @@ BEGIN
     IF current_setting('transaction_read_only')::boolean THEN
         RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, p_action], true);
     END IF;
-    v_step_id := nextval('job_detail_step_id_seq');
+    BEGIN
+        v_step_id := nextval('job_detail_step_id_seq');
+    EXCEPTION WHEN internal_error OR undefined_table THEN
+        -- jobmonctl partition has just replaced the sequence: the link's side finds the new one
+        RETURN link_call('add_step', ARRAY[NULL, p_job_id::text, p_action], true);
+    END;
     RETURN coalesce(link_call('add_step', ARRAY[v_step_id::text, p_job_id::text, p_action])::bigint, v_step_id);
 END
 $$;

@@ -1,10 +1,76 @@
 -- Adds the foreign keys that pg_restore could not add because the dump left out the rows of job_log, but not those that refer
 -- to them. Those rows mean nothing without their runs, so they are deleted. Only if a key is missing: adding one waits for every
--- transaction that writes the log.
+-- transaction that writes the log. Where job_log is partitioned, triggers do what these keys and the primary keys would.
+CREATE OR REPLACE FUNCTION @schema@.job_log_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    DELETE FROM job_detail WHERE job_id = OLD.job_id;
+    DELETE FROM past_run WHERE job_id = OLD.job_id;
+    DELETE FROM cancelled_job WHERE job_id = OLD.job_id;
+    DELETE FROM job_lock WHERE job_id = OLD.job_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_log_deleted() IS
+    'Trigger of job_log where that is partitioned: deletes what refers to a run, as foreign keys do elsewhere.';
+
+CREATE OR REPLACE FUNCTION @schema@.job_log_new_id() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM job_log WHERE job_id = NEW.job_id) THEN
+        RAISE unique_violation USING MESSAGE = format('job_id %s is another run''s already', NEW.job_id);
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_log_new_id() IS
+    'Trigger of job_log where that is partitioned: refuses a job_id that a run of any partition has.';
+
+-- The run is locked as a foreign key would, so that job_log_clear() leaves it alone. A step without a run is not refused: a restore of
+-- the data alone writes the steps first.
+CREATE OR REPLACE FUNCTION @schema@.job_detail_new_id() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_day constant timestamptz := NEW.start_time - interval '1 day';
+BEGIN
+    PERFORM FROM job_log WHERE job_id = NEW.job_id AND start_time BETWEEN v_day AND NEW.start_time FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM FROM job_log WHERE job_id = NEW.job_id FOR KEY SHARE;
+    END IF;
+    IF EXISTS (SELECT FROM job_detail WHERE step_id = NEW.step_id) THEN
+        RAISE unique_violation USING MESSAGE = format('step_id %s is another step''s already', NEW.step_id);
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION @schema@.job_detail_new_id() IS
+    'Trigger of job_detail where that is partitioned: refuses a step_id that a step of any partition has, and locks the run.';
+
 DO $$
 DECLARE
     v_table text;
+    v_new   record;
 BEGIN
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = '@schema@.job_log'::regclass) = 'p' THEN
+        FOR v_new IN
+            SELECT t.name, t.event
+              FROM (VALUES ('job_log_deleted', 'AFTER DELETE ON @schema@.job_log'),
+                           ('job_log_new_id', 'BEFORE INSERT ON @schema@.job_log'),
+                           ('job_detail_new_id', 'BEFORE INSERT ON @schema@.job_detail')) AS t(name, event)
+             WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
+                                WHERE g.tgname = t.name
+                                  AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass))
+        LOOP
+            EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()', v_new.name, v_new.event, v_new.name);
+        END LOOP;
+        RETURN;
+    END IF;
     FOREACH v_table IN ARRAY ARRAY['cancelled_job', 'job_lock', 'past_run'] LOOP
         IF NOT EXISTS (SELECT FROM pg_constraint
                         WHERE conrelid = ('@schema@.' || v_table)::regclass AND conname = v_table || '_job_id_fkey') THEN

@@ -1,0 +1,127 @@
+"""jobmonctl partition: makes the tables of an existing log partitions by time, while jobs are logged."""
+
+import argparse
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+
+from psycopg import errors
+
+from check_jobmon.config.connection_options import option
+from check_jobmon.connection.session import Rows, Session
+from check_jobmon.connection.trust import refuse_untrusted
+from check_jobmon.ctl.arguments import add_session_arguments
+from check_jobmon.ctl.connecting import CommandFailed, connected, in_session
+from check_jobmon.ctl.uninstall import owned
+from check_jobmon.ctl.waiting import waiting
+from check_jobmon.schema.install import bootstrap
+from check_jobmon.schema.layout import EVERY, set_partitioning
+from check_jobmon.schema.link import ensure_dblink
+from check_jobmon.schema.scripts import functions, partitioned, query
+from check_jobmon.schema.statements import run as execute
+from check_jobmon.sql_files import fill, literal, quoted, sql_file
+from check_jobmon.text import clean
+
+TABLES = ("job_detail", "job_log")
+LOCK_SECONDS = 0.3
+"""How long one attempt waits for a lock: meanwhile, loggers wait behind it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_session_arguments(parser, 600)
+    option(parser, "--every LENGTH", f"how long a partition is: {', '.join(EVERY)}", choices=EVERY, required=True)
+
+
+@in_session
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+    """Partition the log, or change how long the next partitions are; then bootstrap, which verifies it and makes those."""
+    refuse_untrusted(session, schema)
+    _, owner = owned(session, schema)
+    session.seconds = None
+    # first, so that the tables and functions are this version's
+    bootstrap(session, schema)
+    kind = session.rows("SELECT relkind::text FROM pg_class WHERE oid = %s::regclass", f"{quoted(schema)}.job_log")[0][
+        0
+    ]
+    if kind == "r":
+        _partition(session, schema, owner, arguments)
+        print(clean(f"what was logged so far is in {schema}.job_log_old and {schema}.job_detail_old"))
+    print(clean(str(bootstrap(session, schema, partition=arguments.every))))
+    return 0
+
+
+def _partition(session: Session, schema: str, owner: str, arguments: argparse.Namespace) -> None:
+    """Have the tables' rows verified to be of the time before a bound, while jobs are logged; then make the tables partitions."""
+    values = {"schema": quoted(schema), "every": literal(arguments.every)}
+    upto: str = session.rows(fill(sql_file("ctl/partition_upto.sql"), values))[0][0]
+    until = time.monotonic() + arguments.timeout
+    dblink = ensure_dblink(session, schema).schema
+    _dependents(session, schema)
+    table = ""
+    try:
+        for table in TABLES:
+            check = fill(sql_file("ctl/partition_check.sql"), {**values, "table": table, "upto": literal(upto)})
+            _soon(session, schema, until, partial(session.execute, check.encode()))
+            with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)):
+                execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
+        _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
+    except errors.CheckViolation:
+        raise CommandFailed(
+            f"nothing was changed: {schema}.{table} has rows whose start_time is after {upto}: correct or delete them"
+        ) from None
+    finally:
+        # in another session, because this one may have been interrupted
+        with connected(arguments) as (cleaning, _):
+            for table in TABLES:
+                execute(cleaning, "ALTER TABLE {}.{} DROP CONSTRAINT IF EXISTS {}", schema, table, f"{table}_upto")
+
+
+def _soon(session: Session, schema: str, until: float, work: Callable[[], object]) -> None:
+    """Do the work, in attempts that wait for locks so shortly that loggers hardly notice. Raises CommandFailed."""
+    with waiting(lambda: f"waiting for a moment in which nobody uses the tables of schema {schema}"):
+        while True:
+            session.lock_seconds = LOCK_SECONDS
+            try:
+                work()
+                return
+            except errors.LockNotAvailable:
+                if time.monotonic() < until:
+                    time.sleep(1)
+                    continue
+                found = session.execute(query("lock_holder"), {"schema": schema}).fetchone()
+                held = f"probably {found[0]}" if found else "by a session that is gone by now"
+                raise CommandFailed(
+                    f"nothing was changed, because the log is in use, {held}: run it again, or give it more time (--timeout)"
+                ) from None
+            finally:
+                session.lock_seconds = None
+
+
+def _dependents(session: Session, schema: str) -> Rows:
+    """What has to be created again: see partition_dependents.sql. Raises CommandFailed if anything else is in the way."""
+    names = re.findall(r'^CREATE OR REPLACE (?:FUNCTION|VIEW) "\w+"\.(\w+)', functions(schema, schema), re.MULTILINE)
+    ours = literal("{" + ",".join(names) + "}") + "::text[]"
+    rows = session.rows(fill(sql_file("ctl/partition_dependents.sql"), {"schema": quoted(schema), "names": ours}))
+    if others := [what for what, drop, _ in rows if drop is None]:
+        raise CommandFailed(
+            f"nothing was changed, because this would go on using the old tables: {', '.join(others[:5])}: drop it, and create "
+            "it again afterwards"
+        )
+    return rows
+
+
+def _switch(session: Session, schema: str, owner: str, dblink: str, every: str, upto: str) -> None:
+    """Make the tables partitions, and the functions that use their row types anew, in one transaction."""
+    with session.transaction():
+        session.execute(fill(sql_file("ctl/partition_lock.sql"), {"schema": quoted(schema)}).encode())
+        dependents = _dependents(session, schema)
+        execute(session, "SET LOCAL ROLE {}", owner)
+        session.execute(";".join(drop for _, drop, _ in dependents).encode())
+        session.execute(partitioned(schema, literal(upto)))
+        set_partitioning(session, schema, every)
+        session.execute(functions(schema, dblink).encode())
+        execute(session, "REVOKE ALL ON ALL ROUTINES IN SCHEMA {} FROM PUBLIC", schema)
+        for grant in (grant for _, _, grants in dependents for grant in grants):
+            session.execute(grant.encode())
+        execute(session, "SELECT {}.make_partitions()", schema)

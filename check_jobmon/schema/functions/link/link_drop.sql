@@ -1,0 +1,72 @@
+-- Drops the partitions all of whose runs started before [6], of which none must be kept, for job_log_clear(), whose run is [5]; and
+-- makes the partitions of the times to come. Returns the names of those dropped, NULL if the log is not partitioned.
+-- To drop one takes a lock that every logger waits for, so it is held for milliseconds, and waited for no longer than lock_timeout: of
+-- a partition that is in use, the runs are deleted in batches, as are those of a partition that has a run to keep.
+CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
+DECLARE
+    v_before  constant timestamptz := p_call[6];
+    v_looked  timestamptz;
+    v_kept    timestamptz[];
+    v_part    record;
+    v_keep    boolean;
+    v_table   text;
+    v_dropped text[] := '{}';
+BEGIN
+    IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
+        RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[5]
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call job_log_clear() again.';
+    ELSIF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) <> 'p' THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        PERFORM make_partitions();
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        -- the next bootstrap or job_log_clear() makes them
+        NULL;
+    END;
+    v_looked := clock_timestamp();
+    v_kept := ARRAY(SELECT k.start_time FROM job_log_kept() AS k WHERE k.start_time < v_before);
+    FOR v_part IN
+        SELECT p.*, p.runs::text AS name FROM partitions() AS p WHERE p.ends <= v_before AND p.steps IS NOT NULL ORDER BY p.begins
+    LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
+        BEGIN
+            -- in the order in which a logger locks them
+            EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE', v_part.steps, v_part.runs);
+            EXECUTE format($query$
+                SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL AND may_be_alive(l::job_log))
+                       -- one that has just ended
+                       OR EXISTS (SELECT FROM %1$s AS l WHERE l.end_time >= $2)
+                       -- steps of an earlier run that has been kept
+                       OR EXISTS (SELECT FROM job_log AS l
+                                   WHERE l.start_time < $1
+                                     AND (l.end_time IS NULL OR l.end_time >= $1)
+                                     AND EXISTS (SELECT FROM %2$s AS d WHERE d.job_id = l.job_id))
+            $query$, v_part.runs, v_part.steps) INTO v_keep USING v_part.begins, v_looked;
+            CONTINUE WHEN v_keep;
+            -- their steps may be in later partitions, too; the trigger deletes them
+            EXECUTE format('DELETE FROM %s WHERE end_time >= $1', v_part.runs) USING v_part.ends;
+            EXECUTE format('DELETE FROM %s WHERE end_time IS NULL', v_part.runs);
+            FOREACH v_table IN ARRAY ARRAY['past_run', 'cancelled_job', 'job_lock'] LOOP
+                EXECUTE format('DELETE FROM %1$I AS t'
+                               ' WHERE t.job_id BETWEEN (SELECT min(job_id) FROM %2$s) AND (SELECT max(job_id) FROM %2$s)'
+                               '   AND (SELECT true FROM %2$s AS l WHERE l.job_id = t.job_id)', v_table, v_part.runs);
+            END LOOP;
+            EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
+            v_dropped := v_dropped || v_part.name;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                -- loggers have waited, too
+                EXIT;
+            WHEN dependent_objects_still_exist OR foreign_key_violation THEN
+                NULL;
+        END;
+    END LOOP;
+    RETURN array_to_string(v_dropped, ', ');
+END
+$$;
+COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
+    'Internal: drops old partitions for job_log_clear(), and makes those of the times to come.';

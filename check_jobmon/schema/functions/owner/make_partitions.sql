@@ -1,0 +1,123 @@
+-- The partitions of job_log and job_detail, where these are partitioned: which there are, and making those that come next.
+
+CREATE OR REPLACE FUNCTION @schema@.partitions(OUT runs regclass, OUT steps regclass, OUT begins timestamptz, OUT ends timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+-- the bounds are a text
+SET datestyle = 'ISO, YMD'
+SET timezone = 'UTC'
+AS $$
+WITH part AS (
+    SELECT i.inhparent, c.oid::regclass AS part,
+           coalesce(substring(b.bounds FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity') AS begins,
+           coalesce(substring(b.bounds FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity') AS ends
+      FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid
+     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
+     WHERE i.inhparent IN ('job_log'::regclass, 'job_detail'::regclass)
+       AND b.bounds LIKE 'FOR VALUES FROM %'
+)
+SELECT r.part, d.part, r.begins, r.ends
+  FROM part AS r
+  LEFT JOIN part AS d ON d.inhparent = 'job_detail'::regclass AND d.begins = r.begins AND d.ends = r.ends
+ WHERE r.inhparent = 'job_log'::regclass
+$$;
+COMMENT ON FUNCTION @schema@.partitions() IS
+    'Internal: the partitions of job_log that are not the default one, and the partitions of job_detail with the same bounds.';
+
+-- A table is filled before it becomes a partition, so that no trigger fires for rows that the default partition has caught, and
+-- attached, because that waits for no reader of other partitions.
+CREATE OR REPLACE FUNCTION @schema@.make_partition(p_table text, p_begins timestamptz, p_ends timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+SET datestyle = 'ISO, YMD'
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    v_name   constant text := p_table || to_char(p_begins, '_YYYYMMDD');
+    v_column constant text := CASE p_table WHEN 'job_log' THEN 'job_id' ELSE 'step_id' END;
+    v_rows   constant text := format('@schema@.%I WHERE start_time >= %L AND start_time < %L', p_table || '_default', p_begins, p_ends);
+    v_caught boolean;
+    v_text   text;
+BEGIN
+    EXECUTE format('CREATE TABLE @schema@.%I (LIKE @schema@.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY, PRIMARY KEY (%I))',
+                   v_name, p_table, v_column);
+    -- ALTER DEFAULT PRIVILEGES may have given rights, and partitions are read and written through their tables
+    FOR v_text IN
+        SELECT format('REVOKE ALL ON @schema@.%I FROM %s', v_name, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+          FROM pg_class AS c
+         CROSS JOIN aclexplode(c.relacl) AS a
+          LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+         WHERE c.oid = ('@schema@.' || quote_ident(v_name))::regclass
+           AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE v_text;
+    END LOOP;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', v_rows) INTO v_caught;
+    IF v_caught THEN
+        EXECUTE format('LOCK TABLE ONLY @schema@.%I IN ACCESS EXCLUSIVE MODE', p_table);
+        EXECUTE format('ALTER TABLE @schema@.%I DETACH PARTITION @schema@.%I', p_table, p_table || '_default');
+        EXECUTE format('INSERT INTO @schema@.%I SELECT * FROM %s', v_name, v_rows);
+        EXECUTE 'DELETE FROM ' || v_rows;
+    END IF;
+    EXECUTE format('ALTER TABLE @schema@.%I ATTACH PARTITION @schema@.%I FOR VALUES FROM (%L) TO (%L)',
+                   p_table, v_name, p_begins, p_ends);
+    IF v_caught THEN
+        EXECUTE format('ALTER TABLE @schema@.%I ATTACH PARTITION @schema@.%I DEFAULT', p_table, p_table || '_default');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @schema@.make_partition(text, timestamptz, timestamptz) IS
+    'Internal: makes a partition of job_log or job_detail, with the rows of that time that the default partition has caught.';
+
+CREATE OR REPLACE FUNCTION @schema@.make_partitions() RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, @schema@, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    v_every  text;
+    v_begins timestamptz;
+    v_ends   timestamptz;
+    v_ahead  timestamptz;
+    v_made   integer := 0;
+BEGIN
+    SELECT p.every INTO v_every
+      FROM partitioning AS p
+     WHERE (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) = 'p';
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    -- two of them, and a week, in which somebody notices that no more are made
+    v_ahead := greatest(now() + ('2 ' || v_every)::interval, now() + interval '8 days');
+    SELECT max(p.ends) INTO v_begins FROM partitions() AS p;
+    v_begins := coalesce(v_begins, date_trunc(v_every, now()));
+    WHILE v_begins < v_ahead LOOP
+        v_ends := date_trunc(v_every, v_begins + ('1 ' || v_every)::interval);
+        PERFORM make_partition('job_detail', v_begins, v_ends), make_partition('job_log', v_begins, v_ends);
+        v_begins := v_ends;
+        v_made := v_made + 1;
+    END LOOP;
+    RETURN v_made;
+END
+$$;
+COMMENT ON FUNCTION @schema@.make_partitions() IS
+    'Internal: makes the partitions of the times to come that are not there yet, as the table partitioning says; returns how many.';
+
+-- What a jobmonctl partition that was killed has left behind would refuse runs before long.
+DO $$
+DECLARE
+    v_drop text;
+BEGIN
+    FOR v_drop IN
+        SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
+          FROM pg_constraint AS k
+         WHERE k.conrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)
+           AND k.conname IN ('job_log_upto', 'job_detail_upto')
+           AND substring(pg_get_constraintdef(k.oid) FROM '''([^'']+)''')::timestamptz < now() + interval '12 hours'
+    LOOP
+        EXECUTE v_drop;
+    END LOOP;
+END
+$$;

@@ -1,0 +1,403 @@
+"""A log whose tables are partitioned: where runs go, what clear drops, and how an existing log becomes one."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.database import Database, until, value
+from tests.schema.test_dump import copy, harmless
+
+PAST = """
+    SELECT jobmon.make_partition(t, date_trunc('month', now(), 'UTC') - make_interval(months => %(n)s),
+                                 date_trunc('month', now(), 'UTC') - make_interval(months => %(n)s - 1))
+      FROM unnest(ARRAY['job_detail', 'job_log']) AS t
+"""
+OLD_RUN = """
+    WITH run AS (
+        INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
+        SELECT 'me', %(name)s, t.t, CASE WHEN %(status)s <> '' THEN t.t + %(took)s::interval END,
+               nullif(%(status)s, ''), %(pid)s
+          FROM (SELECT date_trunc('month', now(), 'UTC') - make_interval(months => %(n)s) + interval '1 day') AS t(t)
+     RETURNING job_id, start_time
+    )
+    INSERT INTO jobmon.job_detail (job_id, action, start_time)
+    SELECT job_id, 'step', start_time + i * %(took)s::interval FROM run, generate_series(0, 1) AS i
+ RETURNING job_id
+"""
+CLEAR = "SELECT jobmon.job_log_clear('1 day')"
+DROPPED = "SELECT message FROM jobmon.job_detail WHERE starts_with(action, 'drop the partitions') ORDER BY step_id DESC"
+PARTS = "SELECT count(*) FROM jobmon.partitions() WHERE ends < now()"
+NAMES = "SELECT array_agg(job_name ORDER BY job_id) FROM jobmon.job_log WHERE job_name <> 'JOB LOG CLEAR'"
+LOOSE = "SELECT count(*) FROM jobmon.job_detail AS d WHERE NOT EXISTS (SELECT FROM jobmon.job_log AS l WHERE l.job_id = d.job_id)"
+
+
+@pytest.fixture
+def log(empty_database: Database) -> Iterator[psycopg.Connection]:
+    """A session in a database whose log is partitioned by month, with partitions of the three months before this one."""
+    assert empty_database.ctl("bootstrap", "--partition", "month").status == 0
+    with empty_database.connect() as session:
+        for n in (3, 2, 1):
+            session.execute(PAST, {"n": n})
+        yield session
+
+
+def old_run(
+    log: psycopg.Connection, name: str, n: int, status: str = "OK", took: str = "1 minute", pid: int = 0
+) -> int:
+    """A run of two steps, begun n months ago; without a status it is open."""
+    row = log.execute(OLD_RUN, {"name": name, "n": n, "status": status, "took": took, "pid": pid}).fetchone()
+    assert row
+    return int(row[0])
+
+
+def place(log: psycopg.Connection, table: str = "job_log") -> list[tuple[Any, ...]]:
+    """The partitions that rows are in."""
+    return log.execute(f"SELECT DISTINCT tableoid::regclass::text FROM jobmon.{table} ORDER BY 1".encode()).fetchall()
+
+
+def test_a_run_goes_to_the_partition_of_its_time_and_is_judged(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+    month = value(log, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMM01')")
+    assert place(log) == [(f"jobmon.job_log_{month}",)]
+    assert place(log, "job_detail") == [(f"jobmon.job_detail_{month}",)]
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true)")
+    assert "ETL failed" in empty_database.check().stdout
+    assert empty_database.ctl("bootstrap", "--check").status == 0
+
+
+@pytest.mark.parametrize("every", ["day", "week", "month"])
+def test_partitions_follow_each_other_and_reach_into_the_future(empty_database: Database, every: str) -> None:
+    assert empty_database.ctl("bootstrap", "--partition", every).status == 0
+    with empty_database.connect() as log:
+        bounds = log.execute("SELECT begins, ends FROM jobmon.partitions() ORDER BY begins").fetchall()
+        assert [ends for _, ends in bounds[:-1]] == [begins for begins, _ in bounds[1:]]
+        assert value(
+            log, "SELECT %s <= now() AND %s > now() + ('2 ' || %s)::interval", bounds[0][0], bounds[-1][1], every
+        )
+        # the next ones, once time has gone by: as if the last had not been made
+        last = value(log, "SELECT runs::text || ', ' || steps FROM jobmon.partitions() ORDER BY ends DESC LIMIT 1")
+        log.execute(f"DROP TABLE {last}".encode())
+        assert "made 1 partition " in empty_database.ctl("bootstrap").stdout
+        assert log.execute("SELECT begins, ends FROM jobmon.partitions() ORDER BY begins").fetchall() == bounds
+
+
+def test_a_run_without_a_partition_is_kept_and_moves_to_its_own_once_that_is_made(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    for runs, steps in log.execute(
+        "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+    ).fetchall():
+        log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    # so that no call makes them
+    log.execute("ALTER TABLE jobmon.partitioning RENAME TO hidden")
+    log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+    log.execute("ALTER TABLE jobmon.hidden RENAME TO partitioning")
+    assert place(log) == [("jobmon.job_log_default",)]
+    before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
+    log.execute("DELETE FROM jobmon.job_check_log")
+    assert empty_database.ctl("bootstrap").status == 0
+    assert "default" not in str(place(log) + place(log, "job_detail"))
+    assert log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
+    # what was acknowledged stays so
+    assert value(log, "SELECT count(*) FROM jobmon.job_check_log") == 0
+
+
+def test_a_run_that_finds_no_partition_has_it_made(log: psycopg.Connection) -> None:
+    for runs, steps in log.execute(
+        "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+    ).fetchall():
+        log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    job = value(log, "SELECT jobmon.add_job('etl')")
+    assert "default" not in str(place(log))
+    assert value(log, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") == 3
+    log.execute(
+        "SELECT jobmon.update_step(jobmon.add_step(%(job)s, 'load'), 'OK', ''), jobmon.close_job(%(job)s)", {"job": job}
+    )
+    assert value(log, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
+
+
+def test_no_id_is_given_that_a_run_of_another_partition_has(log: psycopg.Connection) -> None:
+    last = max(old_run(log, f"OLD {n}", 2) for n in range(5))
+    log.execute(
+        "SELECT setval('jobmon.job_log_job_id_seq', 2, false), setval('jobmon.job_detail_step_id_seq', 2, false)"
+    )
+    job = value(log, "SELECT jobmon.add_job('new')")
+    step = value(log, "SELECT jobmon.add_step(%s, 'step')", job)
+    assert (job, step) == (last + 1, value(log, "SELECT max(step_id) FROM jobmon.job_detail"))
+    for table, column in (("job_log", "job_id"), ("job_detail", "step_id")):
+        assert value(log, f"SELECT count(*) = count(DISTINCT {column}) FROM jobmon.{table}")
+    with pytest.raises(psycopg.errors.UniqueViolation, match="job_id 1 is another run's already"):
+        log.execute(
+            "INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, pid) VALUES (1, 'me', 'X', now(), 0)"
+        )
+
+
+def test_deleting_a_run_deletes_what_refers_to_it(log: psycopg.Connection) -> None:
+    job = old_run(log, "ETL", 2, took="40 days")
+    log.execute("INSERT INTO jobmon.past_run VALUES (gen_random_uuid(), %s)", [job])
+    log.execute("DELETE FROM jobmon.job_log")
+    assert value(log, "SELECT (SELECT count(*) FROM jobmon.job_detail) + (SELECT count(*) FROM jobmon.past_run)") == 0
+
+
+def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Database, log: psycopg.Connection) -> None:
+    for n in (3, 3, 2, 1):
+        old_run(log, "ETL", n)
+    # its second step is in the next partition
+    old_run(log, "LONG", 2, took="40 days")
+    job = old_run(log, "SPOOLED", 2)
+    log.execute("INSERT INTO jobmon.past_run VALUES (gen_random_uuid(), %s)", [job])
+    old_run(log, "FAILED", 2, "CRITICAL")
+    log.execute("SELECT jobmon.sql_job('today', 'SELECT 1')")
+    log.execute(CLEAR)
+    months = log.execute(
+        "SELECT to_char(date_trunc('month', now(), 'UTC') - make_interval(months => n), 'YYYYMM01')"
+        "  FROM generate_series(3, 1, -1) AS n"
+    ).fetchall()
+    # the last of them may have begun less than a day ago
+    assert value(log, DROPPED).startswith(f"partitions dropped: job_log_{months[0][0]}, job_log_{months[1][0]}")
+    assert value(log, NAMES) == ["TODAY"]
+    assert value(log, "SELECT count(*) FROM jobmon.past_run") == 0
+    assert value(log, LOOSE) == 0
+    # a failure alerts although its run is gone
+    assert value(log, "SELECT array_agg(job_name) FROM jobmon.job_check_log") == ["FAILED"]
+    assert "would" not in empty_database.ctl("bootstrap", "--check").stdout
+
+
+def test_clear_keeps_last_runs_open_runs_and_their_steps(empty_database: Database, log: psycopg.Connection) -> None:
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
+    old_run(log, "YEARLY", 3)
+    old_run(log, "ETL", 3)
+    old_run(log, "ETL", 2)
+    # of another server's backend, which can't be seen; its second step is in the next partition
+    old_run(log, "OPEN", 2, "", took="35 days", pid=-1)
+    old_run(log, "ETL", 1)
+    log.execute(CLEAR)
+    assert value(log, NAMES) == ["YEARLY", "OPEN"]
+    assert value(log, "SELECT count(*) FROM jobmon.job_detail WHERE action = 'step'") == 4
+    # both have runs to keep, and the third has a step of one
+    assert log.execute(DROPPED).fetchall() == []
+    assert value(log, PARTS) == 3
+    log.execute("UPDATE jobmon.job_log SET end_time = start_time, status = 'OK', pid = 0 WHERE end_time IS NULL")
+    log.execute("UPDATE jobmon.job_check_config SET active = false")
+    log.execute(CLEAR)
+    assert value(log, NAMES) is None
+    assert value(log, LOOSE) == 0
+    assert value(log, PARTS) == 0
+
+
+def test_clear_deletes_in_batches_what_it_can_not_drop(empty_database: Database, log: psycopg.Connection) -> None:
+    old_run(log, "ETL", 2)
+    part = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins OFFSET 1 LIMIT 1")
+    with empty_database.connect(autocommit=False) as reader:
+        reader.execute(f"SELECT FROM {part}".encode())
+        log.execute(CLEAR)
+        assert value(log, NAMES) is None
+    log.execute(f"CREATE VIEW public.mine AS TABLE {part}".encode())
+    log.execute(CLEAR)
+    assert value(log, PARTS) == 1
+
+
+def test_whole_partitions_go_however_many_runs_they_have(log: psycopg.Connection) -> None:
+    for n in (3, 2, 1):
+        log.execute(
+            "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+            " SELECT 'me', 'ETL', t, t, 'OK', 1 FROM generate_series(1, 3000), (SELECT date_trunc('month', now(), 'UTC')"
+            " - make_interval(months => %s)) AS t(t)",
+            [n],
+        )
+    log.execute("CREATE TABLE public.deleted (n bigint)")
+    log.execute(
+        "CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO public.deleted VALUES (OLD.job_id); RETURN NULL; END$$;"
+        " CREATE TRIGGER note AFTER DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.note()"
+    )
+    log.execute("SELECT jobmon.job_log_clear('40 days')")
+    # none of those in the oldest partition was deleted by itself
+    assert value(log, "SELECT count(*) FROM public.deleted WHERE n <= 3000") == 0
+    assert value(log, "SELECT min(job_id) FROM jobmon.job_log") > 3000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("CREATE TRIGGER t AFTER INSERT ON {0} FOR EACH ROW EXECUTE FUNCTION jobmon.job_log_alert()", "trigger t of"),
+        ("ALTER TABLE {0} OWNER TO stranger", 'belongs to role "stranger"'),
+        ("GRANT TRIGGER ON {0} TO stranger", "right of stranger to make triggers on"),
+        ("CREATE RULE r AS ON INSERT TO {0} DO ALSO SELECT 1", "rule r of"),
+        ("ALTER TABLE {0} ENABLE ROW LEVEL SECURITY", "is not check_jobmon's"),
+        (
+            "CREATE TABLE public.x PARTITION OF jobmon.job_log FOR VALUES FROM ('2001-01-01') TO ('2002-01-01')",
+            "is inherited by",
+        ),
+    ],
+)
+def test_what_bootstrap_refuses_on_a_table_it_refuses_on_a_partition(
+    empty_database: Database, log: psycopg.Connection, change: str, said: str
+) -> None:
+    log.execute("CREATE ROLE stranger")
+    try:
+        part = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1")
+        log.execute(change.format(part).encode())
+        done = empty_database.ctl("bootstrap")
+        assert done.status == 1
+        assert said in done.stderr
+    finally:
+        log.execute("DROP OWNED BY stranger CASCADE; DROP ROLE stranger")
+
+
+def test_partitions_that_somebody_else_makes_are_as_good(empty_database: Database, log: psycopg.Connection) -> None:
+    log.execute("DELETE FROM jobmon.partitioning")
+    log.execute(
+        "CREATE TABLE jobmon.job_log_p2001 PARTITION OF jobmon.job_log (PRIMARY KEY (job_id))"
+        " FOR VALUES FROM ('2001-01-01') TO ('2002-01-01')"
+    )
+    log.execute(
+        "ALTER TABLE jobmon.job_log_p2001 ADD CHECK (start_time > '2000-01-01'); CREATE INDEX ON jobmon.job_log_p2001 (owner)"
+    )
+    assert empty_database.ctl("bootstrap").status == 0
+    log.execute(CLEAR)
+    assert empty_database.ctl("bootstrap", "--check").status == 0
+
+
+def test_a_dump_of_a_partitioned_log_is_one_again(database: Database, empty_database: Database, tmp_path: Path) -> None:
+    if database.ctl("uninstall", "-y").status or database.ctl("bootstrap", "--partition", "week").status:
+        pytest.fail("no partitioned log")
+    with database.connect() as log:
+        log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+        before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
+        assert harmless(copy(database, empty_database)) == []
+    assert empty_database.ctl("bootstrap").status == 0
+    with empty_database.connect() as log:
+        assert log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
+        assert value(log, "SELECT jobmon.add_job('new')") == before[0][0] + 1
+        assert value(log, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") > 2
+    assert "up to date" in empty_database.ctl("bootstrap").stdout
+
+
+@pytest.fixture
+def plain(empty_database: Database) -> Iterator[psycopg.Connection]:
+    """A session in a database whose log is not partitioned and has a few runs."""
+    assert empty_database.ctl("bootstrap").status == 0
+    with empty_database.connect() as session:
+        for _ in range(3):
+            session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+        yield session
+
+
+def test_an_existing_log_becomes_partitioned_while_jobs_are_logged(
+    empty_database: Database, plain: psycopg.Connection
+) -> None:
+    plain.execute("CREATE ROLE part_reader; GRANT SELECT ON jobmon.job_log TO part_reader WITH GRANT OPTION")
+    plain.execute("GRANT EXECUTE ON FUNCTION jobmon.show_job(text, integer), jobmon.add_job(text) TO part_reader")
+    plain.execute("ALTER TABLE jobmon.job_log ADD team text; CREATE INDEX mine ON jobmon.job_log (owner)")
+    plain.execute("ALTER SEQUENCE jobmon.job_detail_step_id_seq INCREMENT 7")
+    try:
+        before = plain.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail ORDER BY 1").fetchall()
+        over = threading.Event()
+
+        def jobs(number: int) -> int:
+            done = 0
+            with empty_database.connect() as caller:
+                while not over.is_set():
+                    caller.execute("SELECT jobmon.sql_job(%s, 'SELECT 1')", [f"job {number}"])
+                    done += 1
+            return done
+
+        with ThreadPoolExecutor(4) as pool:
+            try:
+                loggers = [pool.submit(jobs, number) for number in range(4)]
+                done = empty_database.ctl("partition", "--every", "week")
+                seen = value(plain, "SELECT count(*) FROM jobmon.job_log")
+                until(lambda: value(plain, "SELECT count(*) FROM jobmon.job_log") > seen + 8)
+            finally:
+                over.set()
+            logged = sum(logger.result() for logger in loggers)
+        assert (done.status, done.stderr) == (0, "")
+        assert "what was logged so far is in jobmon.job_log_old and jobmon.job_detail_old" in done.stdout
+        assert value(plain, "SELECT count(*) FROM jobmon.job_log WHERE job_name LIKE 'JOB %%'") == logged
+        assert value(plain, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0
+        assert value(plain, "SELECT count(*) = count(DISTINCT job_id) FROM jobmon.job_log")
+        kept = plain.execute(
+            "SELECT * FROM jobmon.job_log AS l, jobmon.job_detail WHERE l.job_id <= 3 ORDER BY 1"
+        ).fetchall()
+        assert [row for row in kept if row in before] == before
+        assert value(plain, "SELECT has_table_privilege('part_reader', 'jobmon.job_log', 'SELECT WITH GRANT OPTION')")
+        assert value(plain, "SELECT has_function_privilege('part_reader', 'jobmon.show_job(text, integer)', 'EXECUTE')")
+        assert value(plain, "SELECT to_regclass('jobmon.mine') IS NOT NULL")
+        assert (
+            value(
+                plain, "SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'jobmon.job_detail_step_id_seq'::regclass"
+            )
+            == 7
+        )
+        assert "ETL failed 3 times" in empty_database.check().stdout
+        assert "up to date" in empty_database.ctl("bootstrap").stdout
+        # then, how long the next ones are can be changed
+        assert empty_database.ctl("partition", "--every", "month").status == 0
+        assert value(plain, "SELECT every FROM jobmon.partitioning") == "month"
+    finally:
+        plain.execute("DROP OWNED BY part_reader; DROP ROLE part_reader")
+
+
+def test_what_would_go_on_using_the_old_tables_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
+    plain.execute("CREATE VIEW public.mine AS SELECT job_id FROM jobmon.job_log")
+    plain.execute("CREATE PUBLICATION log FOR TABLE jobmon.job_log")
+    plain.execute("CREATE TABLE public.theirs (job_id bigint REFERENCES jobmon.job_log)")
+    plain.execute("CREATE FUNCTION public.f() RETURNS SETOF jobmon.job_log LANGUAGE sql AS 'TABLE jobmon.job_log'")
+    done = empty_database.ctl("partition", "--every", "month")
+    assert (done.status, done.stdout) == (1, "")
+    for name in (
+        "view public.mine",
+        "publication log",
+        "constraint theirs_job_id_fkey on table public.theirs",
+        "function public.f()",
+    ):
+        assert name in done.stderr
+    assert value(plain, "SELECT relkind::text FROM pg_class WHERE oid = 'jobmon.job_log'::regclass") == "r"
+
+
+def test_a_transaction_that_has_logged_is_waited_for_and_named(
+    empty_database: Database, plain: psycopg.Connection
+) -> None:
+    with empty_database.connect(autocommit=False, application_name="nightly") as caller:
+        caller.execute("SELECT jobmon.add_job('long')")
+        done = empty_database.ctl("partition", "--every", "month", "--timeout", "1")
+        assert done.status == 1
+        assert 'application "nightly"' in done.stderr
+        assert "nothing was changed" in done.stderr
+        caller.execute("SELECT jobmon.close_job(4)")
+    assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
+    assert empty_database.ctl("partition", "--every", "month").status == 0
+    assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 4
+
+
+def test_a_run_in_the_future_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
+    plain.execute("UPDATE jobmon.job_log SET start_time = now() + interval '90 days' WHERE job_id = 2")
+    done = empty_database.ctl("partition", "--every", "week")
+    assert done.status == 1
+    assert "jobmon.job_log has rows whose start_time is after " in done.stderr
+    assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
+
+
+def test_what_a_killed_partition_left_behind_refuses_no_run(
+    empty_database: Database, plain: psycopg.Connection
+) -> None:
+    for table in ("job_log", "job_detail"):
+        plain.execute(
+            f"ALTER TABLE jobmon.{table} ADD CONSTRAINT {table}_upto CHECK (start_time < '2001-01-01') NOT VALID".encode()
+        )
+    assert empty_database.ctl("bootstrap").status == 0
+    assert value(plain, "SELECT jobmon.sql_job('etl', 'SELECT 1')") == "job 4 (ETL) was successful"
+
+
+def test_bootstrap_says_how_to_partition_an_existing_log(empty_database: Database, plain: psycopg.Connection) -> None:
+    done = empty_database.ctl("bootstrap", "--partition", "day")
+    assert (done.status, done.stdout) == (1, "")
+    assert 'has a log that is not partitioned: run "jobmonctl partition --every day"' in done.stderr
