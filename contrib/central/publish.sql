@@ -60,7 +60,7 @@ BEGIN
     EXECUTE format('CREATE PUBLICATION jobmon_central FOR TABLE '
                    'jobmon.job_log (job_id, owner, job_name, start_time, end_time, status, pid) WHERE (job_id %% 1000 = %1$s AND job_id >= %2$s), '
                    'jobmon.job_detail (job_id, step_id, action, start_time, end_time, elapsed_time, status, message) '
-                   'WHERE (step_id %% 1000 = %1$s AND step_id >= %3$s) WITH (publish = ''insert, update'')',
+                   'WHERE (step_id %% 1000 = %1$s AND step_id >= %3$s) WITH (publish = ''insert, update'', publish_via_partition_root = true)',
                    v_number, v_first[1], v_first[2]);
 END
 $$;
