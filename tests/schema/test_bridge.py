@@ -27,6 +27,20 @@ PG_CRON = """
 """
 
 
+RUN = """
+    INSERT INTO cron.job_run_details (jobid, job_pid, database, username, status, return_message, start_time, end_time)
+    SELECT j.jobid, 4711, j.database, j.username, %s, %s, now() - %s::interval,
+           CASE WHEN %s <> 'running' THEN now() - %s::interval + interval '1 second' END
+      FROM cron.job AS j
+     WHERE j.jobname = %s
+"""
+
+
+def ran(session: psycopg.Connection, name: str, status: str, ago: str, message: str = "1 row") -> None:
+    """What pg_cron writes of a run that began so long ago."""
+    assert session.execute(RUN.encode(), [status, message, ago, status, ago, name]).rowcount == 1
+
+
 @pytest.fixture
 def bridged(database: Database, session: psycopg.Connection) -> psycopg.Connection:
     """A session in a database with such tables and jobs, bridged."""
@@ -134,3 +148,22 @@ def test_a_third_scheduler_takes_a_row_and_three_functions(database: Database, s
     assert database.ctl("bridge", "toy", "--remove").stdout == (
         "toy is no longer bridged: removed its configuration of 1 job; the logged runs stay\n"
     )
+
+
+@pytest.mark.parametrize(
+    "read",
+    ["SELECT jobmon.bridge_run('pg_cron')", "DELETE FROM cron.job_run_details", "TRUNCATE cron.job_run_details"],
+)
+def test_a_run_alerts_and_makes_good_whoever_logs_it(
+    database: Database, bridged: psycopg.Connection, read: str
+) -> None:
+    for start, status, state in (("3 minutes", "failed", 2), ("2 minutes", "succeeded", 0), ("1 minute", "failed", 2)):
+        ran(bridged, "nightly", status, start)
+        bridged.execute(read.encode())
+        assert database.check("-j", "nightly").status == state
+    # one that is under way when the first rows are deleted, and ends later
+    ran(bridged, "nightly", "running", "2 seconds")
+    bridged.execute("DELETE FROM cron.job_run_details WHERE status <> 'running'")
+    bridged.execute("UPDATE cron.job_run_details SET status = 'succeeded', end_time = now() WHERE status = 'running'")
+    bridged.execute(read.encode())
+    assert database.check("-j", "nightly").status == 0
