@@ -27,6 +27,20 @@ PG_CRON = """
 """
 
 
+RUN = """
+    INSERT INTO cron.job_run_details (jobid, job_pid, database, username, status, return_message, start_time, end_time)
+    SELECT j.jobid, 4711, j.database, j.username, %s, %s, now() - %s::interval,
+           CASE WHEN %s <> 'running' THEN now() - %s::interval + interval '1 second' END
+      FROM cron.job AS j
+     WHERE j.jobname = %s
+"""
+
+
+def ran(session: psycopg.Connection, name: str, status: str, ago: str, message: str = "1 row") -> None:
+    """What pg_cron writes of a run that began so long ago."""
+    assert session.execute(RUN.encode(), [status, message, ago, status, ago, name]).rowcount == 1
+
+
 @pytest.fixture
 def bridged(database: Database, session: psycopg.Connection) -> psycopg.Connection:
     """A session in a database with such tables and jobs, bridged."""
@@ -159,3 +173,183 @@ def test_a_run_at_a_minutes_end_is_the_one_of_the_time_that_it_was_due(bridged: 
          WHERE l.job_name = 'EDGE'
         """,
     )
+
+
+@pytest.mark.parametrize(
+    "read",
+    ["SELECT jobmon.bridge_run('pg_cron')", "DELETE FROM cron.job_run_details", "TRUNCATE cron.job_run_details"],
+)
+def test_a_run_alerts_and_makes_good_whoever_logs_it(
+    database: Database, bridged: psycopg.Connection, read: str
+) -> None:
+    for start, status, state in (("3 minutes", "failed", 2), ("2 minutes", "succeeded", 0), ("1 minute", "failed", 2)):
+        ran(bridged, "nightly", status, start)
+        bridged.execute(read.encode())
+        assert database.check("-j", "nightly").status == state
+    # one that is under way when the first rows are deleted, and ends later
+    ran(bridged, "nightly", "running", "2 seconds")
+    bridged.execute("DELETE FROM cron.job_run_details WHERE status <> 'running'")
+    bridged.execute("UPDATE cron.job_run_details SET status = 'succeeded', end_time = now() WHERE status = 'running'")
+    bridged.execute(read.encode())
+    assert database.check("-j", "nightly").status == 0
+
+
+def names(session: psycopg.Connection) -> list[str]:
+    """Copy; the names of the jobs in the log, by their numbers there."""
+    session.execute("SELECT jobmon.bridge_run(b.name) FROM jobmon.bridge AS b ORDER BY b.name")
+    query = "SELECT job_name FROM jobmon.bridge_job WHERE gone IS NULL ORDER BY bridge DESC, job_key"
+    return [str(row[0]) for row in session.execute(query.encode()).fetchall()]
+
+
+def test_no_job_gets_the_name_of_another_whatever_its_owner_calls_it(
+    database: Database, bridged: psycopg.Connection
+) -> None:
+    bridged.execute(
+        """
+        CREATE FUNCTION cron.add(job_name text, owner text) RETURNS bigint LANGUAGE sql AS
+            $$INSERT INTO cron.job (jobname, schedule, command, username)
+              VALUES (job_name, '0 3 * * *', '', owner) RETURNING jobid$$
+        """
+    )
+    own = value(bridged, "SELECT own_key FROM jobmon.bridge")
+    here = database.name.upper()
+    # two of a name, and those that somebody else has called as these two, or as that which results of it, are called in the log
+    first = int(value(bridged, "SELECT cron.add('load', 'alice')"))
+    hostile = [
+        "Load",
+        f"{here}: load",
+        f"{here}: load ({first})",
+        f"{here}: load ({first}) ({first + 3})",
+        "pg_cron job 1",
+    ]
+    hostile += ["nightly (1)", "nightly (1) (8)", "jobmon bridge pg_cron", "jobmon bridge pgagent", f"load ({first})"]
+    for number, name in enumerate(hostile, start=1):
+        assert value(bridged, "SELECT cron.add(%s, 'mallory')", name) == first + number
+        found = names(bridged)
+        assert len(set(found)) == len(found) == number + 3
+        assert not {"JOBMON BRIDGE PG_CRON", "JOBMON BRIDGE PGAGENT"} & set(found)
+    assert own == first - 1
+    ran(bridged, "load", "failed", "3 minutes")
+    for name in hostile[1:]:
+        ran(bridged, name, "succeeded", "2 minutes")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    name = value(bridged, "SELECT job_name FROM jobmon.bridge_job WHERE job_key = %s", first)
+    assert f"{name} failed 1 time" in database.check().first_line
+
+
+def test_jobs_that_swap_their_names_take_their_failures_along(database: Database, bridged: psycopg.Connection) -> None:
+    ran(bridged, "nightly", "failed", "2 minutes")
+    ran(bridged, "ticks", "succeeded", "2 minutes")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    bridged.execute(
+        "UPDATE cron.job SET jobname = CASE jobname WHEN 'nightly' THEN 'ticks' ELSE 'nightly' END"
+        " WHERE jobname IN ('nightly', 'ticks')"
+    )
+    for _ in range(2):
+        bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+        names = "SELECT array_agg(job_name) FROM jobmon."
+        assert value(bridged, f"{names}job_check_log") == value(bridged, f"{names}bridge_job WHERE job_key = 1")
+    schedules = (
+        "SELECT array_agg(schedule) FROM jobmon.job_check_config AS c JOIN jobmon.bridge_job AS j USING (job_name)"
+    )
+    assert value(bridged, f"{schedules} WHERE j.job_key = 1") == ["30 2 L * *"]
+
+
+@pytest.mark.parametrize("purge", ["DELETE FROM cron.job_run_details", "TRUNCATE cron.job_run_details"])
+def test_a_purge_that_collides_with_the_bridge_deletes_nothing_that_is_not_logged(
+    database: Database, bridged: psycopg.Connection, purge: str
+) -> None:
+    ran(bridged, "nightly", "failed", "2 minutes")
+    with database.connect() as purger:
+        purger.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        assert value(purger, "SELECT count(*) FROM cron.job_run_details") == 1
+        bridged.execute("UPDATE jobmon.bridge SET looked = looked")  # as a copy does
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            purger.execute(purge.encode())
+    assert value(bridged, "SELECT count(*) FROM cron.job_run_details") == 1
+    assert value(bridged, "SELECT jobmon.bridge_run('pg_cron')") == 1
+
+
+def test_no_run_keeps_others_from_being_logged(bridged: psycopg.Connection) -> None:
+    last = "currval('cron.job_run_details_runid_seq')"
+    update = f"UPDATE cron.job_run_details SET start_time = %s, end_time = %s WHERE runid = {last}"
+    times = ["infinity", "-infinity", "9999-12-31", "0001-01-01 BC", None]
+    pairs = [(start, end) for start in times for end in times]
+    for pair in pairs:
+        for status in ("succeeded", "failed", "running", "made up"):
+            ran(bridged, "nightly", status, "1 minute")
+            bridged.execute(update.encode(), pair)
+    # jsonb takes 256 MB
+    ran(bridged, "ticks", "failed", "1 minute")
+    bridged.execute("UPDATE cron.job_run_details SET return_message = repeat('é', 140000000) || 'end' WHERE jobid = 2")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    logged = "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'NIGHTLY' AND end_time IS NOT NULL"
+    assert int(value(bridged, logged)) >= 2 * len(pairs)
+    message = str(
+        value(
+            bridged,
+            "SELECT message FROM jobmon.job_detail WHERE job_id = (SELECT job_id FROM jobmon.job_log"
+            " WHERE job_name = 'TICKS')",
+        )
+    )
+    assert len(message.encode()) < 66000
+
+
+def test_a_run_is_logged_once_if_the_bridge_is_removed_and_made_again_meanwhile(
+    database: Database, bridged: psycopg.Connection
+) -> None:
+    ran(bridged, "nightly", "running", "10 minutes")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    runs = "SELECT count(*), count(end_time) FROM jobmon.job_log WHERE job_name = 'NIGHTLY'"
+    assert bridged.execute(runs.encode()).fetchone() == (1, 0)
+    ran(bridged, "ticks", "failed", "1 minute")  # not copied yet
+    for arguments in (("--remove",), ()):
+        assert database.ctl("bridge", "pg_cron", *arguments).status == 0
+    bridged.execute("UPDATE cron.job_run_details SET status = 'succeeded', end_time = now() WHERE status = 'running'")
+    for _ in range(2):
+        bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    assert bridged.execute(runs.encode()).fetchone() == (1, 1)
+    assert value(bridged, "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'TICKS'") == 1
+
+
+def test_a_run_that_has_not_started_is_no_sign_of_another_count(bridged: psycopg.Connection) -> None:
+    ran(bridged, "nightly", "starting", "1 minute")
+    bridged.execute("UPDATE cron.job_run_details SET start_time = NULL, end_time = NULL")
+    ran(bridged, "ticks", "succeeded", "1 minute")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    bridged.execute("DELETE FROM cron.job_run_details WHERE end_time IS NOT NULL")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    bridged.execute("UPDATE cron.job_run_details SET status = 'succeeded', start_time = now(), end_time = now()")
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    runs = "SELECT job_name, status FROM jobmon.job_log WHERE job_name IN ('NIGHTLY', 'TICKS') ORDER BY job_name"
+    assert bridged.execute(runs.encode()).fetchall() == [("NIGHTLY", "OK"), ("TICKS", "OK")]
+
+
+def test_what_a_stopped_server_left_without_an_end_has_failed(bridged: psycopg.Connection) -> None:
+    states = ("connecting", "sending", "starting", "running")
+    for status in states:
+        ran(bridged, "nightly", status, "0 s", "")
+    bridged.execute("UPDATE cron.job_run_details SET start_time = NULL, end_time = NULL WHERE status <> 'running'")
+    assert value(bridged, "SELECT jobmon.bridge_run('pg_cron')") == 0
+    bridged.execute(
+        "UPDATE cron.job_run_details SET start_time = pg_postmaster_start_time() - interval '1 day' WHERE status = 'running'"
+    )
+    bridged.execute("SELECT jobmon.bridge_run('pg_cron')")
+    ended = "SELECT array_agg(l.status || ': ' || d.message) FROM jobmon.job_log AS l JOIN jobmon.job_detail AS d USING (job_id)"
+    assert value(bridged, ended) == [
+        f'CRITICAL: the server was stopped while pg_cron was at "{status}"' for status in states[:2]
+    ]
+    # pg_cron itself ends these when it starts
+    logged = "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'NIGHTLY' AND end_time IS NULL"
+    assert value(bridged, logged) == 1
+
+
+def test_a_bridge_makes_good_what_calls_it_in_a_copy_of_the_server(
+    database: Database, bridged: psycopg.Connection
+) -> None:
+    own = "SELECT array_agg(nodename || ' ' || nodeport || ' ' || username) FROM cron.job WHERE command LIKE '%%bridge_run%%'"
+    right = value(bridged, own)
+    for change in ("nodeport = 1", "database = 'old'", "username = 'earlier_owner'"):
+        bridged.execute(f"UPDATE cron.job SET {change} WHERE command LIKE '%bridge_run%'".encode())
+        assert database.ctl("bridge", "pg_cron").status == 0
+        assert value(bridged, own) == right, change

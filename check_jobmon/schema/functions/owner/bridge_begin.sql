@@ -206,6 +206,11 @@ DECLARE
     v_rows   bigint;
 BEGIN
     SELECT * INTO v_known FROM bridge_known() AS k WHERE k.name = p_name;
+    BEGIN
+        PERFORM bridge_copy(p_name, true);
+    EXCEPTION WHEN OTHERS THEN
+        NULL;  -- what can't be read any more is removed, too
+    END;
     -- a copy that is at it ends first
     DELETE FROM bridge AS b WHERE b.name = p_name;
     IF NOT FOUND THEN
@@ -243,6 +248,10 @@ BEGIN
             END;
         END LOOP;
     END IF;
+    -- How these end will not be known. If the bridge is made again, it logs them when they end.
+    DELETE FROM job_log AS l
+          USING bridge_logged AS g
+          WHERE g.bridge = p_name AND g.job_id = l.job_id AND l.end_time IS NULL;
     DELETE FROM job_check_config AS c
           USING bridge_job AS j
           WHERE j.bridge = p_name AND j.job_name = c.job_name AND to_jsonb(c) @> j.written;
@@ -267,8 +276,12 @@ BEGIN
         PERFORM bridge_copy(TG_ARGV[0], true);
     END IF;
     RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    -- no site's purge is to fail because of this
+EXCEPTION
+WHEN transaction_rollback THEN
+    -- another snapshot, or a deadlock: the purge succeeds if it is run again, and these runs would be lost
+    RAISE;
+WHEN OTHERS THEN
+    -- no site's purge is to fail for another reason
     RAISE WARNING '@schema_name@: the runs of % that are being deleted are not logged: %', TG_ARGV[0], SQLERRM;
     RETURN NULL;
 END

@@ -41,13 +41,20 @@ BEGIN
                'started', d.start_time,
                'ended', e.ended,
                'code', c.code,
-               'message', CASE c.code WHEN 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
+               'message', CASE WHEN p.is_cut_off THEN format('the server was stopped while pg_cron was at "%s"', d.status)
+                               WHEN c.code = 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
                           -- a job's error may be longer than jsonb takes, or than there is time for
                           || coalesce(rtrim(bounded_text(left(d.return_message, 10000000)), E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
+            -- after a restart, pg_cron lets those be that were in these states, which have no time
+            SELECT d.status IN ('connecting', 'sending')
+                   AND EXISTS (SELECT FROM cron.job_run_details AS n
+                                WHERE n.runid >= d.runid AND n.start_time < pg_postmaster_start_time()) AS is_cut_off
+           ) AS p
+     CROSS JOIN LATERAL (
             SELECT CASE WHEN d.status = 'succeeded' THEN 1
-                        WHEN d.status = 'failed' THEN 3
+                        WHEN d.status = 'failed' OR p.is_cut_off THEN 3
                         WHEN d.status NOT IN ('starting', 'connecting', 'sending', 'running') AND d.end_time IS NOT NULL THEN 2
                    END AS code
            ) AS c
@@ -97,7 +104,12 @@ BEGIN
        AND j.nodeport IS NOT DISTINCT FROM coalesce(current_setting('port')::integer, j.nodeport)
        AND p_wanted;
     IF NOT FOUND THEN
-        PERFORM cron.unschedule(j.jobid) FROM cron.job AS j WHERE j.jobname = v_name AND j.username = current_user;
+        -- a superuser also drops that of an earlier owner of the schema
+        PERFORM cron.unschedule(j.jobid)
+           FROM cron.job AS j
+          WHERE j.jobname = v_name
+            AND (j.username = current_user
+                 OR j.command = v_command AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user));
         IF p_wanted THEN
             v_key := cron.schedule(v_name, '* * * * *', v_command);
         END IF;

@@ -65,7 +65,9 @@ BEGIN
 
     EXECUTE format($query$
         WITH run AS MATERIALIZED (
-            SELECT r.*, l.run_key IS NOT NULL AS is_known, l.job_id, k.job_name,
+            SELECT r.run_key, r.job_key, r.owner, r.pid, r.code, r.steps, CASE WHEN isfinite(r.started) THEN r.started END AS started,
+                   CASE WHEN isfinite(r.ended) THEN r.ended WHEN r.code IS NOT NULL THEN clock_timestamp() END AS ended,
+                   l.run_key IS NOT NULL AS is_known, l.job_id, k.job_name,
                    (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = r.code) AS status
               FROM bridge_%s_runs($2, $3) AS r
               LEFT JOIN bridge_logged AS l ON l.bridge = $1 AND l.run_key = r.run_key
@@ -104,7 +106,7 @@ BEGIN
         ), step AS (
             INSERT INTO job_detail (job_id, step_id, action, start_time, end_time, elapsed_time, status, message)
             SELECT o.job_id, link_next_id('job_detail', 'step_id'), coalesce(s.action, ''), coalesce(s.started, o.started),
-                   t.ended, extract(epoch FROM t.ended - s.started),
+                   t.ended, CASE WHEN isfinite(t.ended) AND isfinite(s.started) THEN extract(epoch FROM t.ended - s.started) END,
                    (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = s.code), bounded_text(s.message)
               FROM (SELECT f.new_id, f.started, f.ended, f.run_key, f.steps FROM fresh AS f WHERE f.code IS NOT NULL
                      UNION ALL

@@ -5,11 +5,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    v_alert_code integer := (SELECT t.alert_code
-                               FROM job_status_text AS t
-                              WHERE t.alert_text = p_run.status
-                                -- not if job_status_text_renamed() is rewriting the history: no run has failed or succeeded then
-                                AND pg_trigger_depth() = 1);
+    v_alert_code integer := (SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = p_run.status);
     v_over       bigint[];
 BEGIN
     IF v_alert_code = 1 THEN
@@ -62,6 +58,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
+    -- job_status_text_renamed() is rewriting the history: no run has failed or succeeded then. But bridge_purge(), a trigger, too, logs runs.
+    IF pg_trigger_depth() > 1 AND TG_OP = 'UPDATE' AND OLD.end_time IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
     IF NEW.status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = 1)
        AND NOT EXISTS (SELECT FROM job_check_log AS c WHERE c.job_name = NEW.job_name) THEN
         RETURN NULL;
