@@ -227,6 +227,19 @@ def test_where_bootstrap_has_not_been_run_since_an_upgrade_from_13_the_link_goes
         until(lambda: value(session, LINKS) == 0)
 
 
+def test_a_link_that_was_open_before_an_upgrade_goes_with_its_job(
+    database: Database, session: psycopg.Connection
+) -> None:
+    """Its role had no timeout then."""
+    with database.connect() as caller:
+        # which libpq knows from version 16 on
+        conninfo = re.sub(r"require_auth='\S+' ", "", value(session, "SELECT p_conninfo FROM jobmon.link_conninfo()"))
+        caller.execute("SELECT jobmon_dblink.dblink_connect('jobmon_link', %s)", [conninfo])
+        assert value(session, LINKS) == 1
+        caller.execute(A_JOB.encode())
+        until(lambda: value(session, LINKS) == 0)
+
+
 @pytest.mark.parametrize(
     ("chosen", "stays"),
     [

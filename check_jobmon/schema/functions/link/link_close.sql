@@ -15,7 +15,8 @@ BEGIN
     IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
         RETURN;
     ELSIF coalesce(v_keep, '') OPERATOR(pg_catalog.=) ''
-          AND coalesce(pg_catalog.current_setting('@schema_name@.link_closes', true), '') OPERATOR(pg_catalog.=) ''
+          -- NULL if this is not a link that link_open() has opened as it is now
+          AND pg_catalog.current_setting('@schema_name@.link_closes', true) OPERATOR(pg_catalog.=) ''
           AND pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL
           AND NOT EXISTS (SELECT FROM @schema@.dblink_mapping) THEN
         RETURN;
