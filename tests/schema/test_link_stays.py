@@ -216,6 +216,30 @@ def test_where_dblink_mapping_says_how_it_connects_the_link_goes_with_its_job(
         until(lambda: value(session, LINKS) == 0)
 
 
+def test_where_bootstrap_has_not_been_run_since_an_upgrade_from_13_the_link_goes_with_its_job(
+    database: Database, session: psycopg.Connection, ended_by_server: None
+) -> None:
+    assert database.ctl("bootstrap").status == 0
+    role = value(session, "SELECT role_name::text FROM jobmon.link")
+    session.execute(f"ALTER ROLE {role} RESET idle_session_timeout".encode())
+    with database.connect() as caller:
+        caller.execute(A_JOB.encode())
+        until(lambda: value(session, LINKS) == 0)
+
+
+def test_a_link_that_was_open_before_an_upgrade_goes_with_its_job(
+    database: Database, session: psycopg.Connection
+) -> None:
+    """Its role had no timeout then."""
+    with database.connect() as caller:
+        # which libpq knows from version 16 on
+        conninfo = re.sub(r"require_auth='\S+' ", "", value(session, "SELECT p_conninfo FROM jobmon.link_conninfo()"))
+        caller.execute("SELECT jobmon_dblink.dblink_connect('jobmon_link', %s)", [conninfo])
+        assert value(session, LINKS) == 1
+        caller.execute(A_JOB.encode())
+        until(lambda: value(session, LINKS) == 0)
+
+
 @pytest.mark.parametrize(
     ("chosen", "stays"),
     [

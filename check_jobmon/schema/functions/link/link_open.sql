@@ -46,11 +46,18 @@ BEGIN
         RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     END IF;
-    -- Whether link_close() has to close it though jobmon.keep_link isn't set (any more): the server won't end it (link_conninfo.sql),
-    -- or three quarters of the connections are in use. If this is rolled back, it stays for a while at worst.
+    -- Whether link_close() has to close it though jobmon.keep_link isn't set (any more): the server won't end it (link_conninfo.sql, or
+    -- bootstrap has not been run since an upgrade from PostgreSQL 13), or three quarters of the connections are in use. If this is
+    -- rolled back, it stays for a while.
     v_answer := set_config(
         '@schema_name@.link_closes',
         CASE WHEN current_setting('jobmon.keep_link', true) <> ''
+                  OR NOT EXISTS (SELECT
+                                   FROM pg_db_role_setting AS s
+                                  CROSS JOIN unnest(s.setconfig) AS c(entry)
+                                  WHERE s.setdatabase = 0
+                                    AND s.setrole = to_regrole(quote_ident(v_way.p_role_here))
+                                    AND starts_with(c.entry, 'idle_session_timeout='))
                   OR (SELECT count(*) > 0.75 * current_setting('max_connections')::integer
                              OR count(*) FILTER (WHERE a.datid = d.oid) > 0.75 * nullif(d.datconnlimit, -1)
                         FROM pg_stat_get_activity(NULL) AS a
