@@ -170,7 +170,9 @@ def _forks(requests: socket.socket) -> str | None:
 
 
 if __name__ == "__main__":
-    package = [name for _, name, _ in pkgutil.walk_packages([ROOT / "check_jobmon"], "check_jobmon.", lambda _: None)]
+    package = [
+        name for _, name, _ in pkgutil.walk_packages([str(ROOT / "check_jobmon")], "check_jobmon.", lambda _: None)
+    ]
     for module in (*LIBRARIES, *(name for name in package if ".plugin" not in name and "__main__" not in name)):
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
