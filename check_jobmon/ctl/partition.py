@@ -44,10 +44,13 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     kind = session.rows("SELECT relkind::text FROM pg_class WHERE oid = %s::regclass", f"{quoted(schema)}.job_log")[0][
         0
     ]
+    where = f'schema "{schema}" of database "{session.dbname}"'
+    said = f"the next partitions of {where} are made by {arguments.every}"
     if kind == "r":
         _partition(session, schema, owner, arguments)
-        print(clean(f"what was logged so far is in {schema}.job_log_old and {schema}.job_detail_old"))
-    print(clean(str(bootstrap(session, schema, partition=arguments.every))))
+        said = f"partitioned {where} by {arguments.every}; what was logged so far is in job_log_old and job_detail_old"
+    bootstrap(session, schema, partition=arguments.every)
+    print(clean(said))
     return 0
 
 
