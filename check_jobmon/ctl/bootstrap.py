@@ -29,13 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as-extension",
         "also mark the schema as that of an extension pg_jobmon, for pg_partman and mimeo to log into",
     )
-    option(
-        parser,
-        "--partition LENGTH",
-        f"partition a new log by time: {', '.join(EVERY)}",
-        dest="partition",
-        choices=EVERY,
-    )
+    option(parser, "--partition LENGTH", f"partition a new log by time: {', '.join(EVERY)}", choices=EVERY)
     option(parser, "--check", "change nothing; print what would be changed")
     option(
         parser,

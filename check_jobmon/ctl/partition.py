@@ -1,6 +1,7 @@
 """jobmonctl partition: makes the tables of an existing log partitions by time, while jobs are logged."""
 
 import argparse
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -41,12 +42,10 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     session.seconds = None
     # first, so that the tables and functions are this version's
     bootstrap(session, schema)
-    kind = session.rows("SELECT relkind::text FROM pg_class WHERE oid = %s::regclass", f"{quoted(schema)}.job_log")[0][
-        0
-    ]
+    is_plain = "SELECT true FROM pg_class WHERE oid = %s::regclass AND relkind = 'r'"
     where = f'schema "{schema}" of database "{session.dbname}"'
     said = f"the next partitions of {where} are made by {arguments.every}"
-    if kind == "r":
+    if session.rows(is_plain, f"{quoted(schema)}.job_log"):
         _partition(session, schema, owner, arguments)
         said = f"partitioned {where} by {arguments.every}; what was logged so far is in job_log_old and job_detail_old"
     bootstrap(session, schema, partition=arguments.every)
@@ -69,15 +68,17 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
             with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)):
                 execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
-    except errors.CheckViolation:
-        raise CommandFailed(
-            f"nothing was changed: {schema}.{table} has rows whose start_time is after {upto}: correct or delete them"
-        ) from None
-    finally:
-        # in another session, because this one may have been interrupted
-        with connected(arguments) as (cleaning, _):
-            for table in TABLES:
-                execute(cleaning, "ALTER TABLE {}.{} DROP CONSTRAINT IF EXISTS {}", schema, table, f"{table}_upto")
+    except BaseException as error:
+        # in another session, because this one may have been interrupted; if it can't be done soon, bootstrap does it
+        with contextlib.suppress(CommandFailed), connected(arguments) as (cleaning, _):
+            for one in TABLES:
+                drop = partial(execute, cleaning, "ALTER TABLE {}.{} DROP CONSTRAINT IF EXISTS {}")
+                _soon(cleaning, schema, time.monotonic() + 20, partial(drop, schema, one, f"{one}_upto"))
+        if isinstance(error, errors.CheckViolation):
+            raise CommandFailed(
+                f"nothing was changed: {schema}.{table} has rows whose start_time is after {upto}: correct or delete them"
+            ) from None
+        raise
 
 
 def _soon(session: Session, schema: str, until: float, work: Callable[[], object]) -> None:

@@ -1,5 +1,8 @@
 """A log whose tables are partitioned: where runs go, what clear drops, and how an existing log becomes one."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -379,6 +382,28 @@ def test_a_transaction_that_has_logged_is_waited_for_and_named(
     assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
     assert empty_database.ctl("partition", "--every", "month").status == 0
     assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_partition_has_changed_nothing_and_can_be_called_again(
+    empty_database: Database, plain: psycopg.Connection, number: int
+) -> None:
+    upto = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'"
+    command = [sys.executable, "-m", "check_jobmon.ctl", "partition", *empty_database.options, "--every", "month"]
+    with empty_database.connect(autocommit=False) as caller:
+        caller.execute("SELECT jobmon.add_job('long')")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            # then it waits for the caller's transaction
+            until(lambda: value(plain, upto) == 2)
+            process.send_signal(number)
+            said = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert (process.returncode, *said) == (1, "", "jobmonctl: interrupted\n")
+        assert value(plain, upto) == 0
+    assert value(plain, "SELECT jobmon.sql_job('etl', 'SELECT 1')") == "job 5 (ETL) was successful"
+    assert empty_database.ctl("partition", "--every", "month").status == 0
+    assert value(plain, upto) == 0
+    assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 5
 
 
 def test_a_run_in_the_future_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
