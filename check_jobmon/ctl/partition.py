@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from psycopg import errors
+from psycopg import Error, errors
 
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Rows, Session
@@ -69,11 +69,15 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
                 execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
     except BaseException as error:
-        # in another session, because this one may have been interrupted; if it can't be done soon, bootstrap does it
-        with contextlib.suppress(CommandFailed), connected(arguments) as (cleaning, _):
+        # This session may have been interrupted amid a statement, and hold locks. If it can't be done soon, bootstrap does it.
+        with contextlib.suppress(Error):
+            session.cancel()
+        session.close()
+        with connected(arguments) as (cleaning, _):
             for one in TABLES:
                 drop = partial(execute, cleaning, "ALTER TABLE {}.{} DROP CONSTRAINT IF EXISTS {}")
-                _soon(cleaning, schema, time.monotonic() + 20, partial(drop, schema, one, f"{one}_upto"))
+                with contextlib.suppress(CommandFailed):
+                    _soon(cleaning, schema, time.monotonic() + 20, partial(drop, schema, one, f"{one}_upto"))
         if isinstance(error, errors.CheckViolation):
             raise CommandFailed(
                 f"nothing was changed: {schema}.{table} has rows whose start_time is after {upto}: correct or delete them"

@@ -38,7 +38,7 @@ BEGIN
     ELSIF TG_OP = 'TRUNCATE' OR TG_OP = 'DELETE' THEN
         RAISE EXCEPTION '% may not delete what is in the central log', v_server.name;
     END IF;
-    IF TG_TABLE_NAME = 'job_log' THEN
+    IF TG_ARGV[0] = 'job_log' THEN
         v_id := NEW.job_id;
         NEW.job_name := v_server.name || ': ' || NEW.job_name;
         NEW.pid := -abs(NEW.pid); -- a backend that can't be seen here
@@ -67,8 +67,8 @@ BEGIN
     END IF;
     FOREACH v_table IN ARRAY ARRAY['job_log', 'job_detail'] LOOP
         -- triggers run in the order of their names: this one is the first
-        EXECUTE format('CREATE OR REPLACE TRIGGER "1 arriving" BEFORE INSERT OR UPDATE OR DELETE ON jobmon.%I '
-                       'FOR EACH ROW EXECUTE FUNCTION jobmon_central.arriving()', v_table);
+        EXECUTE format('CREATE OR REPLACE TRIGGER "1 arriving" BEFORE INSERT OR UPDATE OR DELETE ON jobmon.%1$I '
+                       'FOR EACH ROW EXECUTE FUNCTION jobmon_central.arriving(%1$L)', v_table);
         EXECUTE format('CREATE OR REPLACE TRIGGER "1 arriving truncate" BEFORE TRUNCATE ON jobmon.%I '
                        'FOR EACH STATEMENT EXECUTE FUNCTION jobmon_central.arriving()', v_table);
         EXECUTE format('ALTER TABLE jobmon.%1$I ENABLE REPLICA TRIGGER "1 arriving", '
