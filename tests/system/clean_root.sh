@@ -33,12 +33,12 @@ define service {
     check_command       check_jobmon!-d postgres
 }
 END
-sed -i 's/^\(use_syslog\|check_for_updates\)=1/\1=0/' /etc/nagios4/nagios.cfg
+sed -i "s|^\(use_syslog\|check_for_updates\)=1|\1=0|; s|^service_inter_check_delay_method=.*|service_inter_check_delay_method=n|" /etc/nagios4/nagios.cfg
 nagios4 -v /etc/nagios4/nagios.cfg > /tmp/verified || { cat /tmp/verified; exit 1; }
 install -d -o nagios -g nagios /run/nagios4
 nagios4 -d /etc/nagios4/nagios.cfg
 for _ in $(seq 120); do
-    ! grep -qs 'plugin_output=JOBMON OK - 1 ok' /var/lib/nagios4/status.dat /var/cache/nagios4/status.dat || break
+    ! grep -qs 'plugin_output=JOBMON OK - All jobs run successfully' /var/lib/nagios4/status.dat /var/cache/nagios4/status.dat || break
     sleep 1
 done
 grep -h 'plugin_output=JOBMON' /var/lib/nagios4/status.dat /var/cache/nagios4/status.dat 2> /dev/null | head -1
