@@ -116,13 +116,20 @@ def _watch(arguments: argparse.Namespace) -> int:
             with silently(), Screen(first, arguments.wide) as screen:
                 screen.start()
                 while True:
-                    time.sleep(arguments.watch)
+                    _pause(arguments.watch)
                     screen.show(next(looks))
         for look in itertools.chain([first], looks):
             show(look, arguments.wide)
             print(flush=True)
-            time.sleep(arguments.watch)
+            _pause(arguments.watch)
     return 0
+
+
+def _pause(seconds: float) -> None:
+    """Sleep, in short parts: a signal that comes just before a sleep begins is handled only after it."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
 
 
 def _code(job: Job) -> int:
