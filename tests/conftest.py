@@ -77,6 +77,19 @@ EXHAUSTIVE = (
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
     "schema/test_silence.py::test_a_pattern_silences_the_jobs_that_the_plugins_j_selects",
     "schema/test_upgrade.py::test_columns_of_a_sites_own_with_the_names_of_new_ones_are_reported_and_kept",
+    "ctl/test_migrate.py::test_more_than_a_part_and_a_bar_on_a_terminal",
+    "ctl/test_migrate.py::test_whoever_logs_meanwhile_waits_and_finds_the_new_schema",
+    "schema/test_link_stays.py::test_an_owner_who_is_no_superuser_is_told_what_keeps_the_servers_log_quiet",
+    "schema/test_link_stays.py::test_links_that_wait_for_the_next_job_do_not_meet_the_databases_limit",
+    "schema/test_link_stays.py::test_links_that_wait_for_the_next_job_take_no_session_its_connection",
+    "schema/test_link_stays.py::test_where_links_take_the_last_connection_the_error_is_clear_and_no_command_s_run_is_lost",
+    "schema/test_link_stays.py::test_a_pool_whose_sessions_have_each_logged_once_has_no_link_left",
+    "schema/test_locks.py::test_an_inner_job_leaves_the_link_to_the_outer_one_which_closes_it",
+    "schema/test_partitions.py::test_a_dump_of_a_partitioned_log_is_one_again",
+    "schema/test_partitions.py::test_a_transaction_that_has_logged_is_waited_for_and_named",
+    "schema/test_partitions.py::test_an_existing_log_becomes_partitioned_while_jobs_are_logged",
+    "schema/test_partitions.py::test_what_a_killed_partition_left_behind_refuses_no_run",
+    "schema/test_partitions.py::test_whole_partitions_go_however_many_runs_they_have",
 )
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
 network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
@@ -127,6 +140,11 @@ FIRST_OF_MANY = (
     "schema/test_uninstall.py::test_nothing_goes_where_something_else_depends_on_it",
     "schema/test_upgrade.py::test_every_earlier_version_is_upgraded_in_place",
     "schema/test_upgrade.py::test_what_a_site_may_drop_keeps_no_version_from_being_upgraded",
+    "ctl/test_migrate.py::test_a_roles_name_is_quoted_in_the_grants",
+    "ctl/test_migrate.py::test_all_is_taken_over_and_judged_as_before_whatever_the_version",
+    "ctl/test_migrate.py::test_what_can_not_be_migrated_is_refused_in_one_sentence",
+    "schema/test_bridge_attacks.py::test_no_name_stops_the_bridge_or_the_plugin",
+    "schema/test_partitions.py::test_partitions_follow_each_other_and_reach_into_the_future",
 )
 """Tests with cases that differ little, of which the first stands for all of them unless pytest is called with -m."""
 SLOW = (
