@@ -32,7 +32,11 @@ BEGIN
         RAISE EXCEPTION '% is not bridged in schema @schema_name@', left(p_name, 100)
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run jobmonctl bridge.';
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = 'job_log'::regclass AND i.indisprimary) THEN
+    -- partitioned, only its partitions have one
+    IF EXISTS (SELECT FROM pg_class AS c
+                WHERE (c.oid = 'job_log'::regclass OR c.oid IN (SELECT t.relid FROM pg_partition_tree('job_log') AS t))
+                  AND c.relkind = 'r'
+                  AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)) THEN
         -- what is logged now could take the number of a run that is yet to be restored
         RAISE EXCEPTION 'table @schema_name@.job_log has no primary key yet: it is being restored'
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Wait until it is restored.';
