@@ -59,7 +59,8 @@ def test_the_packages_are_the_same_each_time_and_right(tmp_path: Path) -> None:
         pytest.skip("only root can make a root for the packages")
     root = tmp_path / "root"
     # where apt has a proxy or a mirror of its own, its configuration says so
-    run(mmdebstrap, "--mode=root", "--variant=apt", f"--include={IN_THE_ROOT}", "bookworm", str(root))
+    retries = '--aptopt=Acquire::Retries "3"'
+    run(mmdebstrap, "--mode=root", "--variant=apt", retries, f"--include={IN_THE_ROOT}", "bookworm", str(root))
     for file in (*packages, SOURCES / "tests/system/clean_root.sh"):
         shutil.copy(file, root / "tmp")
     isolated = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc"]
