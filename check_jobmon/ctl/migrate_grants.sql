@@ -1,9 +1,9 @@
 -- The GRANTs that give roles the rights that they have on the old schema, in the terms of the roles that bootstrap makes.
--- A right of PUBLIC counts for each role that may use the schema; that to log, if the role has logged, or may read dblink_mapping,
--- which logging takes. Where PUBLIC may use the schema, too, it counts for the roles that have logged, and a comment says so. The
--- new schema's owner and superusers need no GRANT.
--- @home@: the old schema's oid; @old_name@: its name, as text; @mapping@: its table dblink_mapping. Parameters: `schema`, the new schema's name, and for each of the roles,
--- called after the end of its name, the names of the functions that it may execute.
+-- A right of PUBLIC counts for each role that may use the schema. The right to log counts only if the role has also logged, or may read
+-- dblink_mapping, because logging needs that. Where PUBLIC may use the schema, too, the right counts for the roles that have logged, and
+-- a comment says so. The new schema's owner and superusers need no GRANT.
+-- @home@: the old schema's oid; @old_name@: its name, as text; @mapping@: the name of its table dblink_mapping. Parameters: `schema`,
+-- the new schema's name; and for each role, under the end of its name, the names of the functions that it may execute.
 WITH usage AS (
     SELECT a.grantee
       FROM pg_namespace AS n

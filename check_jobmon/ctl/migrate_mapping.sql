@@ -1,6 +1,6 @@
--- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Such a name is a
--- difference, and a host, which was for whoever could write to that table to name; with the columns of migrate_notes.sql. @mapping@: the old table, whose columns differ by version; @powerful@: a
--- condition on a role su: that it has a superuser's rights.
+-- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Returns the
+-- differences, with the columns of migrate_notes.sql: such a name, and a host, because whoever could write to the old table has chosen it.
+-- @mapping@: the old table, whose columns differ by version; @powerful@: a condition on a role su: that it has a superuser's rights.
 WITH old AS (
     SELECT to_jsonb(o) AS row,
            EXISTS (SELECT

@@ -1,7 +1,7 @@
 -- The schema to migrate: the one with the name `source`; without that, the one of the extension pg_jobmon; without that, `schema`.
 -- Its name; whether the role may act as its owner; the owner; whether bootstrap has made it; whether it is the extension's (an
--- extension without members is made by bootstrap, and doesn't count); its table dblink_mapping, unless that is somebody else's, who
--- would say where the log is written. No row if there is no such schema.
+-- extension without members is made by bootstrap, and doesn't count); the name of its table dblink_mapping, unless a role that is
+-- neither the schema's owner nor a superuser owns it, and could say where the log is written. No row if there is no such schema.
 WITH extension AS (
     SELECT n.nspname
       FROM pg_extension AS e

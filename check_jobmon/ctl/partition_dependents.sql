@@ -1,6 +1,7 @@
 -- What depends on job_log and job_detail themselves, or on their row types, and would go on using the old tables once these are
--- partitions: what it is, and, for the schema's own functions and views, which bootstrap creates again, the statement that drops it
--- and those that give others the rights that they have on it. @schema@: the schema; @names@: the names of those, as an array.
+-- partitions. Returns a description of each such object; and for the schema's own functions and views, which bootstrap creates again,
+-- the statement that drops it, and the GRANTs that give other roles the rights that they have on it now.
+-- @schema@: the schema; @names@: the names of its own functions and views, as an array.
 WITH log AS (
     SELECT c.oid, c.reltype, t.typarray
       FROM pg_class AS c

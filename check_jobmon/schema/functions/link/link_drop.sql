@@ -1,5 +1,5 @@
--- Drops the partitions all of whose runs started before [6], of which none must be kept, for job_log_clear(), whose run is [5]; and
--- makes the partitions of the times to come. Returns the names of those dropped, NULL if the log is not partitioned.
+-- For job_log_clear(), whose run is [5]: drops each partition that ends at [6] or earlier, if none of its runs has to be kept; and makes
+-- the partitions of the times to come. Returns the names of those dropped, NULL if the log is not partitioned.
 -- To drop one takes a lock that every logger waits for, so it is held for milliseconds, and waited for no longer than lock_timeout: of
 -- a partition that is in use, the runs are deleted in batches, as are those of a partition that has a run to keep.
 CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text

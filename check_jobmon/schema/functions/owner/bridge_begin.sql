@@ -110,7 +110,7 @@ BEGIN
             EXECUTE format('CREATE TRIGGER %I BEFORE DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION bridge_purge(%L)',
                            '@schema_name@_bridge', v_table, p_name);
         EXCEPTION WHEN insufficient_privilege THEN
-            -- not GRANT TRIGGER: pg_cron writes there as a superuser, who would execute the triggers that one has made
+            -- Not GRANT TRIGGER: pg_cron writes there as a superuser, and so would execute whatever trigger the role creates.
             RETURN NEXT format('role "%s" may not create a trigger on %s, so runs that are deleted there within a minute of their end are '
                                'not logged: if all who delete there trust that role, have a superuser run CREATE TRIGGER %I BEFORE DELETE '
                                'OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION @schema@.bridge_purge(%L)',
@@ -268,7 +268,7 @@ COMMENT ON FUNCTION @schema@.bridge_remove(text) IS 'Undoes bridge_begin(), and 
 CREATE OR REPLACE FUNCTION @schema@.bridge_purge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
--- whoever may delete runs can keep the bridge's row locked
+-- a role that deletes runs in an open transaction keeps the bridge's row locked, and others are not to wait for ever
 SET lock_timeout = '1min'
 AS $$
 BEGIN

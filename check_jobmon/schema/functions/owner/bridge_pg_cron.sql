@@ -104,7 +104,7 @@ BEGIN
        AND j.nodeport IS NOT DISTINCT FROM coalesce(current_setting('port')::integer, j.nodeport)
        AND p_wanted;
     IF NOT FOUND THEN
-        -- a superuser also drops that of an earlier owner of the schema
+        -- a superuser also drops the job that an earlier owner of the schema had there
         PERFORM cron.unschedule(j.jobid)
            FROM cron.job AS j
           WHERE j.jobname = v_name
