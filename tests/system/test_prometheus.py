@@ -111,22 +111,27 @@ def prometheus(place: Place, copied: Path, more: str = "") -> Iterator[tuple[Dae
     )
     with place.daemon(*exporter) as first, place.daemon(*server) as daemon:
         first.until(lambda: listens(exporter_port), "the node exporter listens")
-        daemon.until(lambda: listens(port), "Prometheus listens")
+        daemon.until(lambda: _ready(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is ready")
         yield daemon, f"http://127.0.0.1:{port}/api/v1"
 
 
+def _ready(url: str) -> bool:
+    """It listens a while before it answers anything but 503."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
+        return True
+    return False
+
+
 def asked(url: str, **parameters: str) -> Any:
-    """What Prometheus's API answers; None if it isn't ready yet."""
-    url = f"{url}?{urllib.parse.urlencode(parameters)}"
-    with contextlib.suppress(urllib.request.HTTPError), urllib.request.urlopen(url, timeout=10) as answer:
+    """What Prometheus's API answers."""
+    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
         return json.load(answer)["data"]
-    return None
 
 
 def samples(api: str, query: str) -> dict[Labels, float]:
     """The values of a query by their labels, without those that Prometheus has added."""
     ours = ("job", "target") if query.startswith("jobmon_job_") else ("target",)
-    found = (asked(f"{api}/query", query=query) or {"result": []})["result"]
+    found = asked(f"{api}/query", query=query)["result"]
     return {
         frozenset((name, text) for name, text in each["metric"].items() if name in ours): float(each["value"][1])
         for each in found
@@ -185,7 +190,7 @@ def test_all_metrics_arrive_through_the_exporter_as_they_are_and_the_alert_fires
                 assert ("gauge", unit) in kinds <= {("gauge", unit), ("gauge", "")}
 
             def fire() -> dict[str, dict[str, Any]]:
-                alerts = (asked(f"{api}/alerts") or {"alerts": []})["alerts"]
+                alerts = asked(f"{api}/alerts")["alerts"]
                 firing = {a["labels"]["job"]: a for a in alerts if a["labels"]["alertname"] == "JobmonJobCritical"}
                 done = len(firing) == sum(state == 2 for state in metrics["jobmon_job_state"].values())
                 return firing if done and {a["state"] for a in firing.values()} == {"firing"} else {}
