@@ -26,6 +26,11 @@ WITH log AS (
        AND i.relkind IS DISTINCT FROM 'i' AND i.relkind IS DISTINCT FROM 'S' AND i.relkind IS DISTINCT FROM 't'
        AND (k.oid IS NULL OR k.conrelid NOT IN (SELECT o.oid FROM log AS o)
             AND NOT (f.relnamespace = '@schema@'::regnamespace AND f.relname IN ('cancelled_job', 'job_lock', 'past_run')))
+     UNION ALL
+    -- would go on, but skip what it gets
+    SELECT DISTINCT 'pg_subscription'::regclass, s.srsubid
+      FROM log AS l
+      JOIN pg_subscription_rel AS s ON s.srrelid = l.oid
 )
 SELECT pg_describe_object(f.classid, f.objid, 0),
        CASE WHEN p.proname = ANY (@names@) AND p.pronamespace = '@schema@'::regnamespace

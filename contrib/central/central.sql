@@ -2,7 +2,8 @@
 --
 --     psql -d DB -f central.sql
 --
--- Then for each server that publish.sql has numbered: a row in jobmon_central.server, and a subscription, as the README says.
+-- Then for each server that publish.sql has numbered: a row in jobmon_central.server, and a subscription, as docs/guides/central-log.rst
+-- says.
 -- Needs PostgreSQL 16 or newer, where what is copied is written with the rights of the log's owner and no others.
 \set ON_ERROR_STOP on
 BEGIN;
@@ -26,6 +27,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_id     bigint;
+    v_was    bigint;
     v_server jobmon_central.server%ROWTYPE;
 BEGIN
     SELECT s.*
@@ -40,16 +42,20 @@ BEGIN
     END IF;
     IF TG_ARGV[0] = 'job_log' THEN
         v_id := NEW.job_id;
+        v_was := OLD.job_id;
         NEW.job_name := v_server.name || ': ' || NEW.job_name;
         NEW.pid := -abs(NEW.pid); -- a backend that can't be seen here
     ELSE
         v_id := NEW.step_id;
+        v_was := OLD.step_id;
         IF NEW.job_id % 1000 <> v_server.number THEN
             RETURN NULL; -- its run began before publish.sql, so it isn't here
         END IF;
     END IF;
     IF v_id % 1000 <> v_server.number THEN
         RAISE EXCEPTION '% has the number %, and may not write the id %', v_server.name, v_server.number, v_id;
+    ELSIF v_was % 1000 <> v_server.number THEN
+        RAISE EXCEPTION '% has the number %, and may not write the id %', v_server.name, v_server.number, v_was;
     END IF;
     RETURN NEW;
 END

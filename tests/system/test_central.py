@@ -55,9 +55,14 @@ def ids(database: Database) -> set[int]:
         return {row[0] for row in session.execute("SELECT job_id FROM jobmon.job_log")}
 
 
-@pytest.fixture
-def site(server: Server) -> Iterator[Site]:
-    """Three servers whose runs are copied to a fourth."""
+def subscribe(session: psycopg.Connection, name: str, where: str, how: str) -> None:
+    """Make that subscription."""
+    session.execute(f"CREATE SUBSCRIPTION {name} CONNECTION '{where}' PUBLICATION jobmon_central WITH ({how})".encode())
+
+
+@pytest.fixture(params=["plain", "partitioned"])
+def site(server: Server, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Three servers whose runs are copied to a fourth. One has a partitioned log; so has the fourth if the test says so."""
     workers = {"max_logical_replication_workers": "12", "max_worker_processes": "20", "wal_level": "logical"}
     workers["wal_retrieve_retry_interval"] = "200ms"
     made = [Server(server.binaries, workers, tcp=True) for _ in range(4)]
@@ -67,8 +72,11 @@ def site(server: Server) -> Iterator[Site]:
             one.start()
         webs, central = [Database(one, "postgres") for one in made[:3]], Database(made[3], "postgres")
         for database in (*webs, central):
-            with database.connect() as session:
-                bootstrap(session, "jobmon")
+            if database == webs[1] or (database == central and request.param == "partitioned"):
+                assert database.ctl("bootstrap", "--partition", "month").status == 0
+            else:
+                with database.connect() as session:
+                    bootstrap(session, "jobmon")
         # a run of before, and one that is under way
         with webs[0].connect() as session:
             log_run(session, "old")
@@ -86,7 +94,8 @@ def site(server: Server) -> Iterator[Site]:
                     "INSERT INTO jobmon_central.server VALUES (%s, %s, %s)", [number, NAMES[number - 1], name]
                 )
                 where = f"host=127.0.0.1 port={web.server.port} dbname=postgres user=jobmon_central passfile={passfile}"
-                session.execute(f"CREATE SUBSCRIPTION {name} CONNECTION '{where}' PUBLICATION jobmon_central".encode())
+                subscribe(session, name, where, "enabled = false")
+            assert psql(central, "-v", f"subscription={name}", "-f", str(CENTRAL / "enable.sql")).stderr == ""
         yield Site(webs, central)
     finally:
         for one in made:
@@ -112,6 +121,7 @@ def beat(webs: list[Database]) -> None:
                 log_run(session, job)
 
 
+@pytest.mark.parametrize("site", ["partitioned"], indirect=True)
 def test_three_servers_are_one_log_and_a_silent_server_is_one_alert(site: Site, tmp_path: Path) -> None:
     webs, central = site
     beat(webs)
@@ -192,15 +202,21 @@ LIES = (
     "UPDATE jobmon.job_log SET job_id = 80002 WHERE job_id = (SELECT max(job_id) FROM jobmon.job_log WHERE job_id % 1000 = 1)",
     "INSERT INTO jobmon.job_detail (job_id, step_id, action, start_time) SELECT max(job_id), 90002, 'x', now()"
     " FROM jobmon.job_log WHERE job_id % 1000 = 1",
+    "UPDATE jobmon.job_log SET job_id = 71001 WHERE job_id = 70002",
     "DELETE FROM jobmon.job_log WHERE job_id % 1000 = 1",
     "TRUNCATE jobmon.job_log CASCADE",
 )
 
 
+@pytest.mark.parametrize("site", ["plain"], indirect=True)
 def test_a_server_writes_only_its_own_runs(site: Site) -> None:
     webs, central = site
     beat(webs)
     until(lambda: len(names(central)) == 12)
+    with central.connect() as there:
+        there.execute(
+            "INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, pid) VALUES (70002, 'x', 'WEB2: X', now(), 1)"
+        )
     errors = "SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subname = 'web1'"
     with webs[0].connect() as session, central.connect() as there:
         # its administrator publishes all there is
@@ -216,10 +232,7 @@ def test_a_server_writes_only_its_own_runs(site: Site) -> None:
 
         for lie in LIES:
             there.execute("DROP SUBSCRIPTION web1")
-            create = (
-                f"CREATE SUBSCRIPTION web1 CONNECTION '{where}' PUBLICATION jobmon_central WITH (copy_data = false)"
-            )
-            there.execute(create.encode())
+            subscribe(there, "web1", where, "copy_data = false")
             before = names(central)
             beat(webs[:1])
             arrived(len(before) + 4)
@@ -228,10 +241,26 @@ def test_a_server_writes_only_its_own_runs(site: Site) -> None:
             until(lambda: value(there, errors) > 0)
             assert names(central) == before, lie
             assert value(there, "SELECT count(*) FROM jobmon.job_detail WHERE step_id = 90002") == 0
+        # all tables, of which others than the log's have no trigger
+        there.execute("DROP SUBSCRIPTION web1")
+        session.execute("DROP PUBLICATION jobmon_central; CREATE PUBLICATION jobmon_central FOR ALL TABLES")
+        subscribe(there, "web1", where, "enabled = false")
+        said = psql(central, "-v", "subscription=web1", "-f", str(CENTRAL / "enable.sql")).stderr
+        tables = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname = 'jobmon'"
+        others = {row[0] for row in there.execute(tables)} - {"jobmon.job_log", "jobmon.job_detail"}
+        assert f"the subscription web1 would write {', '.join(sorted(others))}, too" in said
+        assert not value(there, "SELECT subenabled FROM pg_subscription WHERE subname = 'web1'")
+    # nor can its tables become others without its being told
+    refused = central.ctl("partition", "--every", "month")
+    assert refused.status == 1
+    assert "this would go on using the old tables: subscription web1, subscription web2" in refused.stderr
     log = (central.server.folder / "log").read_text()
     assert "WEB1 may not delete" in log
-    for number in (70002, 80002, 90002):
-        assert f"WEB1 has the number 1, and may not write the id {number}" in log
+    for number, times in ((70002, 2), (80002, 1), (90002, 1)):
+        assert (
+            len(set(re.findall(rf"^(.*) ERROR:  WEB1 has the number 1, and may not write the id {number}", log, re.M)))
+            >= times
+        )
 
 
 @pytest.mark.parametrize(
