@@ -25,11 +25,14 @@ def set_partitioning(connection: Session, schema: str, every: str) -> bool:
 
 
 def make_partitions(connection: Session, schema: str, owner: str, *, keep: bool) -> int:
-    """Make the partitions of the times to come, and return how many, in a transaction for which loggers hardly have to wait."""
-    made = 0
-    with connection.transaction():
-        run(connection, "SET LOCAL ROLE {}", owner)
-        made = int(value(connection, "SELECT {}.make_partitions()", schema))
-        if not keep:
-            raise Rollback
-    return made
+    """Make the partitions of the times to come, and return how many, in transactions for which loggers hardly have to wait."""
+    made = now = 0
+    while True:
+        with connection.transaction():
+            run(connection, "SET LOCAL ROLE {}", owner)
+            now = int(value(connection, "SELECT {}.make_partitions()", schema))
+            if not keep:
+                raise Rollback
+        made += now
+        if not (now and keep):
+            return made

@@ -126,6 +126,50 @@ def test_a_run_that_finds_no_partition_has_it_made(log: psycopg.Connection) -> N
     assert value(log, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
 
 
+def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    bounds = log.execute("SELECT begins, ends FROM jobmon.partitions() ORDER BY begins").fetchall()
+    future = log.execute("SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()").fetchall()
+    for number, (runs, steps) in enumerate(future):
+        log.execute(f"ALTER TABLE jobmon.job_log DETACH PARTITION {runs}".encode())
+        # or only one of the two
+        if number:
+            log.execute(f"ALTER TABLE jobmon.job_detail DETACH PARTITION {steps}".encode())
+    value(log, "SELECT jobmon.sql_job('etl', 'SELECT 1')")
+    assert empty_database.ctl("clear", "-y", "1 year").status == 0
+    assert "default" not in str(place(log) + place(log, "job_detail"))
+    assert empty_database.ctl("bootstrap").status == 0
+    assert (
+        log.execute("SELECT begins, ends FROM jobmon.partitions() WHERE steps IS NOT NULL ORDER BY begins").fetchall()
+        == bounds
+    )
+
+
+def test_years_without_a_run_take_no_partition_for_each_of_their_days(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    assert empty_database.ctl("partition", "--every", "day").status == 0
+    for runs, steps in log.execute("SELECT runs::text, steps::text FROM jobmon.partitions()").fetchall():
+        log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    log.execute(PAST, {"n": 36})
+    assert value(log, "SELECT jobmon.add_job('etl')") == 1
+    assert value(log, "SELECT count(*) FROM jobmon.partitions()") == 10
+    # what the default partition has caught gets its own all the same, in portions
+    for runs, steps in log.execute(
+        "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+    ).fetchall():
+        log.execute(f"DROP TABLE {runs}, {steps}".encode())
+    log.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) SELECT 'me', 'OLD', now() - make_interval(days => i), 0"
+        "  FROM generate_series(1, 30) AS i WHERE i <> 7"
+    )
+    assert place(log) == [("jobmon.job_log_default",)]
+    assert "made 38 partitions" in empty_database.ctl("bootstrap").stdout
+    assert "default" not in str(place(log))
+    assert len(place(log)) == 29
+
+
 def test_no_id_is_given_that_a_run_of_another_partition_has(log: psycopg.Connection) -> None:
     last = max(old_run(log, f"OLD {n}", 2) for n in range(5))
     log.execute(

@@ -21,12 +21,7 @@ BEGIN
     ELSIF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) <> 'p' THEN
         RETURN NULL;
     END IF;
-    BEGIN
-        PERFORM make_partitions();
-    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-        -- the next bootstrap or job_log_clear() makes them
-        NULL;
-    END;
+    PERFORM link_partition();
     v_looked := clock_timestamp();
     v_kept := ARRAY(SELECT k.start_time FROM job_log_kept() AS k WHERE k.start_time < v_before);
     FOR v_part IN

@@ -1,5 +1,5 @@
--- Makes the partitions that a run has just lacked, so that it went to the default one. One session at a time tries; where it doesn't
--- get the locks that it needs, the run stays there until the next call, bootstrap or job_log_clear().
+-- Makes the partitions of the times to come: for a run that has just gone to the default one, or for job_log_clear(). One session at a
+-- time tries. Where it doesn't get the locks that it needs, the run stays there until the next call, bootstrap or job_log_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_partition() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp

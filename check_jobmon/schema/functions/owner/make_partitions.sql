@@ -1,6 +1,6 @@
 -- The partitions of job_log and job_detail, where these are partitioned: which there are, and making those that come next.
 
-CREATE OR REPLACE FUNCTION @schema@.partitions(OUT runs regclass, OUT steps regclass, OUT begins timestamptz, OUT ends timestamptz)
+CREATE OR REPLACE FUNCTION @schema@.partitions_of(p_table text, OUT part regclass, OUT begins timestamptz, OUT ends timestamptz)
 RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -8,20 +8,25 @@ SET search_path = pg_catalog, @schema@, pg_temp
 SET datestyle = 'ISO, YMD'
 SET timezone = 'UTC'
 AS $$
-WITH part AS (
-    SELECT i.inhparent, c.oid::regclass AS part,
-           coalesce(substring(b.bounds FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity') AS begins,
-           coalesce(substring(b.bounds FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity') AS ends
-      FROM pg_inherits AS i
-      JOIN pg_class AS c ON c.oid = i.inhrelid
-     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
-     WHERE i.inhparent IN ('job_log'::regclass, 'job_detail'::regclass)
-       AND b.bounds LIKE 'FOR VALUES FROM %'
-)
+SELECT c.oid::regclass,
+       coalesce(substring(b.bounds FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity'),
+       coalesce(substring(b.bounds FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity')
+  FROM pg_inherits AS i
+  JOIN pg_class AS c ON c.oid = i.inhrelid
+ CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) AS b
+ WHERE i.inhparent = ('@schema@.' || quote_ident(p_table))::regclass
+   AND b.bounds LIKE 'FOR VALUES FROM %'
+$$;
+COMMENT ON FUNCTION @schema@.partitions_of(text) IS 'Internal: the partitions of job_log or job_detail that are not the default one.';
+
+CREATE OR REPLACE FUNCTION @schema@.partitions(OUT runs regclass, OUT steps regclass, OUT begins timestamptz, OUT ends timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, @schema@, pg_temp
+AS $$
 SELECT r.part, d.part, r.begins, r.ends
-  FROM part AS r
-  LEFT JOIN part AS d ON d.inhparent = 'job_detail'::regclass AND d.begins = r.begins AND d.ends = r.ends
- WHERE r.inhparent = 'job_log'::regclass
+  FROM partitions_of('job_log') AS r
+  LEFT JOIN partitions_of('job_detail') AS d ON d.begins = r.begins AND d.ends = r.ends
 $$;
 COMMENT ON FUNCTION @schema@.partitions() IS
     'Internal: the partitions of job_log that are not the default one, and the partitions of job_detail with the same bounds.';
@@ -35,12 +40,19 @@ SET datestyle = 'ISO, YMD'
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    v_name   constant text := p_table || to_char(p_begins, '_YYYYMMDD');
+    v_wanted constant text := p_table || to_char(p_begins, '_YYYYMMDD');
+    v_name   text := v_wanted;
     v_column constant text := CASE p_table WHEN 'job_log' THEN 'job_id' ELSE 'step_id' END;
     v_rows   constant text := format('@schema@.%I WHERE start_time >= %L AND start_time < %L', p_table || '_default', p_begins, p_ends);
     v_caught boolean;
     v_text   text;
+    v_others integer := 1;
 BEGIN
+    -- a partition that somebody has detached keeps its name
+    WHILE to_regclass('@schema@.' || quote_ident(v_name)) IS NOT NULL LOOP
+        v_others := v_others + 1;
+        v_name := v_wanted || '_' || v_others;
+    END LOOP;
     EXECUTE format('CREATE TABLE @schema@.%I (LIKE @schema@.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY, PRIMARY KEY (%I))',
                    v_name, p_table, v_column);
     -- ALTER DEFAULT PRIVILEGES may have given rights, and partitions are read and written through their tables
@@ -77,11 +89,14 @@ SET search_path = pg_catalog, @schema@, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
+    -- at most so many at once: they are made in one transaction, perhaps a logger's
+    v_limit  constant integer := 10;
     v_every  text;
+    v_table  text;
     v_begins timestamptz;
     v_ends   timestamptz;
     v_ahead  timestamptz;
-    v_made   integer := 0;
+    v_made   integer[] := '{0}';
 BEGIN
     SELECT p.every INTO v_every
       FROM partitioning AS p
@@ -91,19 +106,35 @@ BEGIN
     END IF;
     -- two of them, and a week, in which somebody notices that no more are made
     v_ahead := greatest(now() + ('2 ' || v_every)::interval, now() + interval '8 days');
-    SELECT max(p.ends) INTO v_begins FROM partitions() AS p;
-    v_begins := coalesce(v_begins, date_trunc(v_every, now()));
-    WHILE v_begins < v_ahead LOOP
-        v_ends := date_trunc(v_every, v_begins + ('1 ' || v_every)::interval);
-        PERFORM make_partition('job_detail', v_begins, v_ends), make_partition('job_log', v_begins, v_ends);
-        v_begins := v_ends;
-        v_made := v_made + 1;
+    FOREACH v_table IN ARRAY ARRAY['job_detail', 'job_log'] LOOP
+        v_made := 0 || v_made;
+        -- of times before now, only those since the last partition
+        SELECT max(p.ends) INTO v_begins FROM partitions_of(v_table) AS p WHERE p.begins <= now();
+        v_begins := coalesce(v_begins, date_trunc(v_every, now()));
+        WHILE v_begins < v_ahead AND v_made[1] < v_limit LOOP
+            SELECT p.ends INTO v_ends FROM partitions_of(v_table) AS p WHERE p.begins <= v_begins AND p.ends > v_begins;
+            IF NOT FOUND THEN
+                IF v_begins < now() THEN
+                    -- after years without a run, of which nothing was caught, no partition is made for each day of them
+                    v_begins := greatest(v_begins, date_trunc(v_every, least(
+                        now(),
+                        (SELECT min(start_time) FROM job_log_default WHERE start_time >= v_begins),
+                        (SELECT min(start_time) FROM job_detail_default WHERE start_time >= v_begins))));
+                END IF;
+                v_ends := least(date_trunc(v_every, v_begins + ('1 ' || v_every)::interval),
+                                (SELECT min(p.begins) FROM partitions_of(v_table) AS p WHERE p.begins > v_begins));
+                PERFORM make_partition(v_table, v_begins, v_ends);
+                v_made[1] := v_made[1] + 1;
+            END IF;
+            v_begins := v_ends;
+        END LOOP;
     END LOOP;
-    RETURN v_made;
+    RETURN (SELECT max(m.made) FROM unnest(v_made) AS m(made));
 END
 $$;
 COMMENT ON FUNCTION @schema@.make_partitions() IS
-    'Internal: makes the partitions of the times to come that are not there yet, as the table partitioning says; returns how many.';
+    'Internal: makes the partitions of the times to come that are not there yet, as the table partitioning says, ten at most; returns how '
+    'many.';
 
 -- What a jobmonctl partition that was killed has left behind would refuse runs before long.
 DO $$
