@@ -1,5 +1,6 @@
 """Values that a column's type takes and no job would log: that job is odd, and all others are judged and told as ever."""
 
+import contextlib
 import json
 from typing import Any, NoReturn
 
@@ -19,27 +20,21 @@ ODD = {
     "smallint": ("32767",),
 }
 TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config")
-READERS = (
-    ["status"],
-    ["show"],
-    ["show", "odd"],
-    ["like", "odd"],
-    ["failed"],
-    ["running"],
-    ["detail", "odd"],
-    ["detail", "open"],
-    ["history", "odd"],
-)
-ROWS = """
-    TRUNCATE jobmon.job_log CASCADE;
-    TRUNCATE jobmon.job_check_log, jobmon.job_check_config;
+READERS = (["status"], ["show"], ["like", "odd"], ["failed"], ["running"])
+READERS_OF_ONE = (["show", "{odd}"], ["detail", "{odd}"], ["detail", "{open}"], ["history", "{odd}"])
+CONFIGURATION = """
     INSERT INTO jobmon.job_check_config
-    SELECT name, '1 hour', '2 hours', true, 0, '-infinity' FROM unnest(ARRAY['VICTIM', 'ODD', 'OPEN']) AS name;
-    INSERT INTO jobmon.job_log (job_id, owner, job_name, start_time, end_time, status, pid)
-         VALUES (1, 'x', 'ODD', now() - interval '2 days', now() - interval '1 day', 'CRITICAL', 1),
-                (2, 'x', 'OPEN', now() - interval '1 day', NULL, NULL, pg_backend_pid());
+    SELECT name, '1 hour', '2 hours', true, 0, '-infinity' FROM unnest(%s::text[]) AS name
+"""
+ROWS = """
+    WITH run AS (
+        INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
+             VALUES ('x', %(odd)s, now() - interval '2 days', now() - interval '1 day', 'CRITICAL', 1),
+                    ('x', %(open)s, now() - interval '1 day', NULL, NULL, pg_backend_pid())
+          RETURNING job_id, start_time, end_time
+    )
     INSERT INTO jobmon.job_detail (job_id, action, start_time, end_time, elapsed_time)
-         SELECT job_id, 'load', start_time, end_time, 1 FROM jobmon.job_log
+         SELECT job_id, 'load', start_time, end_time, 1 FROM run
 """
 
 
@@ -61,44 +56,59 @@ def answers(database: Database, capfd: pytest.CaptureFixture[str], *lines: list[
     return printed
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_one_odd_row_hides_no_other_job(
-    database: Database, session: psycopg.Connection, table: str, capfd: pytest.CaptureFixture[str], tmp_path: Any
-) -> None:
-    targets = tmp_path / "targets.yml"
-    place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
-    targets.write_text(f"hosts: {{here: {{{place}}}}}\n")
+def odd_jobs(session: psycopg.Connection, table: str) -> dict[str, dict[str, str]]:
+    """Make two jobs, one with a failed run and one with an open run, for each odd value of each column of a table.
+
+    Returns what was changed, and the names of the two. What a trigger refuses is left out.
+    """
     columns = session.execute(
         "SELECT quote_ident(a.attname), format_type(a.atttypid, NULL) FROM pg_attribute AS a"
         " WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND format_type(a.atttypid, NULL) = ANY (%s)",
         [f"jobmon.{table}", list(ODD)],
     ).fetchall()
     assert columns
+    session.execute(CONFIGURATION, [["VICTIM"]])
+    of_these = "job_name = ANY (%s)"
+    if table == "job_detail":
+        of_these = f"job_id IN (SELECT job_id FROM jobmon.job_log WHERE {of_these})"
+    made = {}
     for column, type_name in columns:
         for odd in ODD[type_name]:
             if odd.endswith("infinity") and type_name == "interval" and session.info.server_version < 170000:
                 continue  # there it has none
-            session.execute(ROWS.encode())
-            names = "WHERE job_name <> 'VICTIM'" if table != "job_detail" else ""
-            change = f"UPDATE jobmon.{table} SET {column} = '{odd}' {names}"
-            try:
-                session.execute(change.encode())
-            except psycopg.errors.InvalidParameterValue:
-                continue  # a trigger refuses it
-            plugin, long = answers(database, capfd, [], ["-vv"])
-            # as a process of its own: it bounds its memory, and pytest's would count
-            many = run_module("check_jobmon", "--targets", str(targets), "--output", "json", "--per-job")
-            assert (many.status, many.stderr) == (2, ""), change
-            assert "VICTIM missing, no run has ever completed" in plugin, (change, plugin)
-            assert "a bug" not in plugin + long, change
-            assert "VICTIM" in json.dumps(json.loads(many.stdout, parse_constant=no_json)), change
-            metrics = run_module("check_jobmon", "--targets", str(targets), "--output", "openmetrics")
-            states = parsed(metrics.stdout)["jobmon_job_state"]
-            assert states[frozenset({("job", "VICTIM"), ("target", "here")})] == 2, (change, metrics)
-            told = answers(database, capfd, *READERS)
-            assert "VICTIM" in told[0], change
-            assert "VICTIM" in answers(database, capfd, ["report", "-o", "-"])[0], change
-            for line in READERS:
-                (text,) = answers(database, capfd, [*line, "--json"])
-                json.loads(text, parse_constant=no_json)
-            assert "VICTIM: MISSING" in value(session, "SELECT alert_text FROM jobmon.check_job_status()"), change
+            names = {"odd": f"WITH ODD {len(made)}", "open": f"WITH OPEN {len(made)}"}
+            change = f"UPDATE jobmon.{table} SET {column} = '{odd}' WHERE {of_these}"
+            with contextlib.suppress(psycopg.errors.InvalidParameterValue), session.transaction():
+                session.execute(CONFIGURATION, [list(names.values())])
+                session.execute(ROWS, names)
+                assert session.execute(change.encode(), [list(names.values())]).rowcount > 0, change
+                made[change] = names
+    return made
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_odd_rows_hide_no_other_job(
+    database: Database, session: psycopg.Connection, table: str, capfd: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    targets = tmp_path / "targets.yml"
+    place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
+    targets.write_text(f"hosts: {{here: {{{place}}}}}\n")
+    jobs = odd_jobs(session, table)
+    plugin, long = answers(database, capfd, [], ["-vv"])
+    # as a process of its own: it bounds its memory, and pytest's would count
+    many = run_module("check_jobmon", "--targets", str(targets), "--output", "json", "--per-job")
+    assert (many.status, many.stderr) == (2, "")
+    assert "VICTIM missing, no run has ever completed" in plugin
+    assert "a bug" not in plugin + long
+    assert "VICTIM" in json.dumps(json.loads(many.stdout, parse_constant=no_json))
+    metrics = run_module("check_jobmon", "--targets", str(targets), "--output", "openmetrics")
+    states = parsed(metrics.stdout)["jobmon_job_state"]
+    assert states[frozenset({("job", "VICTIM"), ("target", "here")})] == 2, metrics
+    assert "VICTIM" in answers(database, capfd, ["status"])[0]
+    assert "VICTIM" in answers(database, capfd, ["report", "-o", "-"])[0]
+    of_one = [[word.format(**names) for word in line] for names in jobs.values() for line in READERS_OF_ONE]
+    for line in (*READERS, *of_one):
+        answers(database, capfd, line)
+        (text,) = answers(database, capfd, [*line, "--json"])
+        json.loads(text, parse_constant=no_json)
+    assert "VICTIM: MISSING" in value(session, "SELECT alert_text FROM jobmon.check_job_status()")
