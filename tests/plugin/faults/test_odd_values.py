@@ -71,7 +71,7 @@ def odd_jobs(session: psycopg.Connection, table: str) -> dict[str, dict[str, str
     of_these = "job_name = ANY (%s)"
     if table == "job_detail":
         of_these = f"job_id IN (SELECT job_id FROM jobmon.job_log WHERE {of_these})"
-    made = {}
+    made: dict[str, dict[str, str]] = {}
     for column, type_name in columns:
         for odd in ODD[type_name]:
             if odd.endswith("infinity") and type_name == "interval" and session.info.server_version < 170000:
