@@ -88,6 +88,7 @@ EXHAUSTIVE = (
     "schema/test_partitions.py::test_a_dump_of_a_partitioned_log_is_one_again",
     "schema/test_partitions.py::test_a_transaction_that_has_logged_is_waited_for_and_named",
     "schema/test_partitions.py::test_an_existing_log_becomes_partitioned_while_jobs_are_logged",
+    "schema/test_partitions.py::test_of_two_at_once_one_partitions_the_log_and_bootstrap_finds_no_fault_meanwhile",
     "schema/test_partitions.py::test_what_a_killed_partition_left_behind_refuses_no_run",
     "schema/test_partitions.py::test_whole_partitions_go_however_many_runs_they_have",
 )

@@ -82,6 +82,8 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
             raise CommandFailed(
                 f"nothing was changed: {schema}.{table} has rows whose start_time is after {upto}: correct or delete them"
             ) from None
+        if isinstance(error, errors.WrongObjectType):
+            raise CommandFailed("nothing was changed, because another jobmonctl partition was faster") from None
         raise
 
 

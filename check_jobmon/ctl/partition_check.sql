@@ -1,4 +1,12 @@
 -- Adds the CHECK constraint by which PostgreSQL need not read the table when that becomes a partition. @upto@: the partition's end.
-ALTER TABLE @schema@.@table@
-    DROP CONSTRAINT IF EXISTS @table@_upto,
-    ADD CONSTRAINT @table@_upto CHECK (start_time < @upto@) NOT VALID
+DO $$
+BEGIN
+    LOCK TABLE @schema@.@table@ IN ACCESS EXCLUSIVE MODE;
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = '@schema@.@table@'::regclass) = 'p' THEN
+        RAISE wrong_object_type USING MESSAGE = 'partitioned meanwhile';
+    END IF;
+    ALTER TABLE @schema@.@table@
+        DROP CONSTRAINT IF EXISTS @table@_upto,
+        ADD CONSTRAINT @table@_upto CHECK (start_time < @upto@) NOT VALID;
+END
+$$

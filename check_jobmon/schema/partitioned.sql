@@ -16,6 +16,12 @@ DECLARE
     v_indexes text[];
     v_text    text;
 BEGIN
+    -- PostgreSQL makes no partitioned table where this names the database's own
+    PERFORM set_config('default_tablespace', '', true)
+       FROM pg_database AS d
+       JOIN pg_tablespace AS t ON t.oid = d.dattablespace
+      WHERE d.datname = current_database()
+        AND t.spcname = current_setting('default_tablespace');
     FOR v_text IN
         SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
           FROM pg_constraint AS k

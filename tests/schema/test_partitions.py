@@ -136,6 +136,10 @@ def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
         # or only one of the two
         if number:
             log.execute(f"ALTER TABLE jobmon.job_detail DETACH PARTITION {steps}".encode())
+    # whatever the link's session has, in which the partitions are made
+    log.execute(f"ALTER DATABASE {empty_database.name} SET standard_conforming_strings = off".encode())
+    log.execute(f"ALTER DATABASE {empty_database.name} SET datestyle = 'SQL, DMY'".encode())
+    log.execute(f"ALTER DATABASE {empty_database.name} SET timezone = 'America/Sao_Paulo'".encode())
     value(log, "SELECT jobmon.sql_job('etl', 'SELECT 1')")
     assert empty_database.ctl("clear", "-y", "1 year").status == 0
     assert "default" not in str(place(log) + place(log, "job_detail"))
@@ -448,6 +452,40 @@ def test_an_interrupted_partition_has_changed_nothing_and_can_be_called_again(
     assert empty_database.ctl("partition", "--every", "month").status == 0
     assert value(plain, upto) == 0
     assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 5
+
+
+def test_of_two_at_once_one_partitions_the_log_and_bootstrap_finds_no_fault_meanwhile(
+    empty_database: Database, plain: psycopg.Connection
+) -> None:
+    command = [sys.executable, "-m", "check_jobmon.ctl", "partition", *empty_database.options, "--every"]
+    # as a database may have it that lies in a tablespace of its own
+    plain.execute(f"ALTER DATABASE {empty_database.name} SET default_tablespace = pg_default".encode())
+    waiting = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%%job_id_seq NO CYCLE%%' AND pid <> pg_backend_pid()"
+    seen = set()
+    with empty_database.connect(autocommit=False) as caller, ThreadPoolExecutor() as pool:
+        caller.execute("SELECT jobmon.add_job('long')")
+        both = [
+            pool.submit(subprocess.run, [*command, every], capture_output=True, text=True, check=False)
+            for every in ("month", "week")
+        ]
+
+        def both_wait() -> bool:
+            seen.update(plain.execute(waiting.encode()).fetchall())
+            return len(seen) == 2
+
+        until(both_wait)
+        caller.execute("SELECT jobmon.close_job(4)")
+        caller.commit()
+        for _ in range(3):
+            assert empty_database.ctl("bootstrap").status == 0
+        done = sorted((one.result() for one in both), key=lambda one: one.returncode)
+    assert [one.returncode for one in done] == [0, 1]
+    assert done[0].stdout.startswith("partitioned schema")
+    assert (
+        done[1].stderr == "jobmonctl partition: nothing was changed, because another jobmonctl partition was faster\n"
+    )
+    assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
+    assert "made" not in empty_database.ctl("bootstrap").stdout
 
 
 def test_a_run_in_the_future_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
