@@ -6,6 +6,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
+    -- an UPDATE of start_time has moved the run to another partition
+    IF EXISTS (SELECT FROM job_log WHERE job_id = OLD.job_id) THEN
+        RETURN NULL;
+    END IF;
     DELETE FROM job_detail WHERE job_id = OLD.job_id;
     DELETE FROM past_run WHERE job_id = OLD.job_id;
     DELETE FROM cancelled_job WHERE job_id = OLD.job_id;
