@@ -206,12 +206,6 @@ SLOW = (
 """The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or
 daemons, bootstrap again and again, or are about pages or commands that few changes touch."""
 
-NOT_PARTITIONED = (
-    "schema/test_dump.py::test_the_logs_data_can_be_left_out",
-    "schema/test_job_log_clear.py::test_runs_that_a_foreign_key_of_the_site_s_refers_to_are_in_use",
-)
-"""Tests that are left out where JOBMON_TEST_PARTITION has the log partitioned: about foreign keys, which it lacks then."""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_other_user_gains_anything() -> Iterator[None]:
@@ -296,11 +290,9 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is exhaustive or slow, before -m selects."""
-    listed = (*SLOW, *EXHAUSTIVE, *FIRST_OF_MANY, *NOT_PARTITIONED)
+    listed = (*SLOW, *EXHAUSTIVE, *FIRST_OF_MANY)
     assert [name for name in listed if not (HERE / name.partition("::")[0]).exists()] == []
     stand_for_others: set[str] = set()
-    left_out = NOT_PARTITIONED if "JOBMON_TEST_PARTITION" in os.environ else ()
-    items[:] = [item for item in items if not item.nodeid.removeprefix("tests/").startswith(tuple(left_out))]
     for item in items:
         path = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
         test = f"{path}::{getattr(item, 'originalname', item.name)}"

@@ -59,9 +59,14 @@ with_last_run AS (
       FROM monitored AS m
       LEFT JOIN newest_run AS n ON n.job_name = m.job_name
       LEFT JOIN LATERAL (
-            SELECT * FROM completed_run AS c
-             WHERE c.job_name = m.job_name AND n.job_id IS NULL
-             ORDER BY c.end_time DESC
-             LIMIT 1
+            SELECT q.*
+              -- asked here, not once in each partition
+              FROM (SELECT WHERE n.job_id IS NULL OFFSET 0) AS unfound
+             CROSS JOIN LATERAL (
+                    SELECT * FROM completed_run AS c
+                     WHERE c.job_name = m.job_name
+                     ORDER BY c.end_time DESC
+                     LIMIT 1
+                   ) AS q
            ) AS p ON true
 )

@@ -5,7 +5,8 @@ check_job_status(); its rival one aggregate pass over the window of the longest 
 on start_time to serve it, and with the parallel workers that PostgreSQL gives it. Then 50,000 rows in job_check_log, of 20
 jobs that have failed for weeks and of all jobs, which all alert then; then the 1,000 jobs with schedules in 20 zones, limits on
 how long they take, and 50 silences; and the whole answer for 5,000 configured jobs as the plugin fetches it, over a new
-connection each time. All take turns on one server; medians and their ratios are printed.
+connection each time. All take turns on one server; medians and their ratios are printed. With --large, a log that is partitioned
+by month and what else it costs: large.py.
 """
 
 import argparse
@@ -70,7 +71,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judging", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="rounds, of which the median counts (%(default)s)")
     parser.add_argument("--rows", type=int, nargs=3, default=[100_000, 1_000_000, 10_000_000], help="runs in the logs")
+    parser.add_argument("--large", type=int, metavar="RUNS", help="instead, a partitioned log of so many: see large.py")
     arguments = parser.parse_args()
+    if arguments.large:
+        from tests.benchmarks import large
+
+        return 0 if large.main(arguments.large, arguments.rounds) else 1
     server = Server(settings={"shared_buffers": "2GB", "max_wal_size": "4GB", "fsync": "off"})
     try:
         server.create()

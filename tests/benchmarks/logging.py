@@ -99,7 +99,7 @@ def _jobs(database: Database, clients: int, seconds: int, rounds: int) -> bool:
     found: dict[Way, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way in WAYS:
-            found[way].append(_pgbench(database, way, clients, seconds))
+            found[way].append(pgbench(database, way, clients, seconds))
     rate = {way: statistics.median(rates) for way, rates in found.items()}
     print(f"\njobs of four calls, {clients} client{'s' if clients > 1 else ''}")
     print(f"  {'':36}{'jobs/s':>9}{'ms/job':>9}{'x a':>7}{'x d':>7}")
@@ -147,7 +147,7 @@ def _timed(session: psycopg.Connection, statement: str) -> float:
     return time.perf_counter() - started
 
 
-def _pgbench(database: Database, way: Way, clients: int, seconds: int) -> float:
+def pgbench(database: Database, way: Way, clients: int, seconds: int) -> float:
     """Jobs a second."""
     script = database.server.folder / f"{way.letter}.sql"
     script.write_text(JOB.format(schema=way.schema))

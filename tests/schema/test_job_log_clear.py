@@ -197,18 +197,21 @@ def test_an_interval_longer_than_time_deletes_nothing(session: psycopg.Connectio
 def test_runs_that_a_foreign_key_of_the_site_s_refers_to_are_in_use(session: psycopg.Connection) -> None:
     for name in ("free", "run", "deferred", "step", "cascade", "free too"):
         a_run(session, name, 11)
+    # where the log is partitioned, a foreign key can refer to a partition
+    runs = value(session, "SELECT max(tableoid)::regclass::text FROM jobmon.job_log")
+    steps = value(session, "SELECT max(tableoid)::regclass::text FROM jobmon.job_detail")
     session.execute(
-        """
-        CREATE TABLE public.of_run (job_id bigint REFERENCES jobmon.job_log);
+        f"""
+        CREATE TABLE public.of_run (job_id bigint REFERENCES {runs});
         INSERT INTO public.of_run SELECT job_id FROM jobmon.job_log WHERE job_name = 'RUN';
-        CREATE TABLE public.deferred (job_id bigint REFERENCES jobmon.job_log DEFERRABLE INITIALLY DEFERRED);
+        CREATE TABLE public.deferred (job_id bigint REFERENCES {runs} DEFERRABLE INITIALLY DEFERRED);
         INSERT INTO public.deferred SELECT job_id FROM jobmon.job_log WHERE job_name = 'DEFERRED';
-        CREATE TABLE public.of_step (step_id bigint REFERENCES jobmon.job_detail ON DELETE RESTRICT);
+        CREATE TABLE public.of_step (step_id bigint REFERENCES {steps} ON DELETE RESTRICT);
         INSERT INTO public.of_step
              SELECT d.step_id FROM jobmon.job_detail AS d JOIN jobmon.job_log USING (job_id) WHERE job_name = 'STEP';
-        CREATE TABLE public.cascading (job_id bigint REFERENCES jobmon.job_log ON DELETE CASCADE);
+        CREATE TABLE public.cascading (job_id bigint REFERENCES {runs} ON DELETE CASCADE);
         INSERT INTO public.cascading SELECT job_id FROM jobmon.job_log WHERE job_name = 'CASCADE';
-        """
+        """.encode()
     )
     session.execute("SELECT jobmon.job_log_clear('10 days')")
     assert value(session, OTHERS) == ["RUN", "DEFERRED", "STEP"]

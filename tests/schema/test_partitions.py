@@ -197,6 +197,16 @@ def test_deleting_a_run_deletes_what_refers_to_it(log: psycopg.Connection) -> No
     assert value(log, "SELECT (SELECT count(*) FROM jobmon.job_detail) + (SELECT count(*) FROM jobmon.past_run)") == 0
 
 
+def test_a_run_whose_start_is_corrected_keeps_what_refers_to_it(log: psycopg.Connection) -> None:
+    job = old_run(log, "ETL", 2)
+    log.execute("INSERT INTO jobmon.past_run VALUES (gen_random_uuid(), %s)", [job])
+    before = place(log)
+    log.execute("UPDATE jobmon.job_log SET start_time = start_time - interval '1 month'")
+    assert place(log) != before
+    assert value(log, "SELECT count(*) FROM jobmon.job_detail AS d JOIN jobmon.job_log AS l USING (job_id)") == 2
+    assert value(log, "SELECT count(*) FROM jobmon.past_run") == 1
+
+
 def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Database, log: psycopg.Connection) -> None:
     for n in (3, 3, 2, 1):
         old_run(log, "ETL", n)

@@ -9,6 +9,7 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from tests.database import Database, value
+from tests.schema.test_partitions import PAST, old_run
 from tests.system.conftest import FourStates, log_run
 
 
@@ -145,6 +146,23 @@ def test_missing_and_failed_jobs_are_named_alike(
             "NIGHTLY ETL failed 1 time (load facts: duplicate key), CUBE missing, last run 26h ago (warning 24h)"
         )
     )
+
+
+def test_a_partitioned_log_is_judged_alike(standby: Standby, empty_database: Database) -> None:
+    assert empty_database.ctl("bootstrap", "--partition", "month").status == 0
+    with empty_database.connect() as session:
+        for months_ago in (2, 1):
+            session.execute(PAST, {"n": months_ago})
+        _configure(session, "YEARLY", "400 days", "500 days")
+        _configure(session, "CUBE", "1 day", "2 days")
+        old_run(session, "YEARLY", 2)
+        old_run(session, "CUBE", 1)
+        log_run(session, "nightly etl", "duplicate key")
+    there = standby.of(empty_database)
+    for arguments in ([], ["-vv"], ["-j", "YEARLY"], ["-x", "CUBE"]):
+        assert there.check(*arguments).first_line == empty_database.check(*arguments).first_line
+    assert there.check().first_line.startswith("JOBMON CRITICAL - 1 critical, 2 ok: CUBE missing, last run ")
+    assert there.ctl("show", "yearly").stdout == empty_database.ctl("show", "yearly").stdout != ""
 
 
 def test_check_job_status_gives_the_same_row(standby: Standby, four_states: FourStates) -> None:

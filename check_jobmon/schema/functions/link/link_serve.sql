@@ -6,6 +6,8 @@ CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 SET lock_timeout = '300ms'
+-- to plan a statement anew, with the partitions that these arguments need, takes longer than to leave out the others as it starts
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
@@ -33,7 +35,8 @@ BEGIN
                    FROM job_log AS r
                   WHERE r.job_id = v_call[6]::bigint
                     AND r.start_time BETWEEN v_day AND v_time
-                    AND r.owner = v_call[2];
+                    AND r.owner = v_call[2]
+                    FOR KEY SHARE;
         ELSIF v_call[1] = 'add_job' AND CURRENT_TIMESTAMP <= v_time + interval '1 hour' THEN
             INSERT INTO job_log (job_id, owner, job_name, start_time, pid)
                  VALUES (v_call[5]::bigint, v_call[2], v_call[6], v_time, v_call[3]::integer)
