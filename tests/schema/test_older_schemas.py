@@ -1,4 +1,4 @@
-"""Upgrades of databases that older programs made, with data: nothing is lost, and what is there then is what a new install has."""
+"""Upgrades of databases that older programs made, with data: nothing is lost, and the rest is as in a new install."""
 
 import lzma
 import re
@@ -35,9 +35,8 @@ def restore(database: Database, number: int, owner: str = "postgres") -> None:
             )
         link = f"jobmon_link_{value(session, 'SELECT oid FROM pg_database WHERE datname = current_database()')}"
         session.execute(f"CREATE ROLE {link} LOGIN NOINHERIT PASSWORD '{'0' * 64}'".encode())
-        session.execute(
-            f"GRANT CONNECT ON DATABASE {database.name} TO {link}; GRANT jobmon_log TO upgraded_app".encode()
-        )
+        grants = "GRANT CONNECT ON DATABASE {} TO {}; GRANT jobmon_log TO upgraded_app"
+        session.execute(sql.SQL(grants).format(sql.Identifier(database.name), sql.Identifier(link)))
     where = ["-h", str(database.server.folder), "-p", str(database.server.port), "-U", "postgres", "-d", database.name]
     subprocess.run(
         [str(wheel_binaries() / "psql"), *where, "-X", "-q", "-v", "ON_ERROR_STOP=1"],
