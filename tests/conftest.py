@@ -40,6 +40,7 @@ for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(_number, lambda *_: None)
 _numbers = itertools.count(1)
 EXHAUSTIVE = (
+    "packages",
     "system",
     "connection/test_look_alikes.py::test_no_command_runs_a_look_alike",
     "connection/test_traps.py::test_the_owners_traps_gain_him_nothing",
@@ -72,6 +73,8 @@ EXHAUSTIVE = (
     "schema/test_durability.py::test_200_sessions_log_at_once_and_nothing_is_lost_or_doubled",
     "schema/test_link_stays.py::test_a_pool_whose_sessions_have_each_logged_once_has_no_link_left",
     "schema/test_locks.py::test_no_lock_on_any_table_makes_any_call_wait_for_ever",
+    "schema/test_newer_schema.py",
+    "schema/test_older_schemas.py",
     "schema/test_next_run.py::test_20000_schedules_are_due_when_cronsim_says",
     "schema/test_own_backend.py::test_all_readers_know_the_runs_own_backend",
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",

@@ -12,6 +12,7 @@ from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, in_session
+from check_jobmon.schema.install import refuse_newer
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, own_backend, tables
@@ -107,7 +108,8 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
 def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> tuple[str, str]:
     """The database's name, and the schema's owner. `remedy`: what to do if there is no such schema.
 
-    Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner.
+    Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner; BootstrapError if that
+    bootstrap was a newer program's.
     """
     found = session.rows(sql_file("ctl/uninstall_owner.sql"), schema)
     if not found:
@@ -120,6 +122,8 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
+    installed = f"SELECT coalesce(max(version), 0) FROM ONLY {quoted(schema)}.schema_version"
+    refuse_newer(schema, session.rows(installed)[0][0])
     return str(dbname), str(owner)
 
 

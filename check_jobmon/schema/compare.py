@@ -38,12 +38,16 @@ def differences(
     """A line for each object that bootstrap did not make, or made differently, or that is missing.
 
     `scripts` has the objects that the numbered scripts applied so far make, `made` those that are there after a bootstrap.
-    `due` is the text of the scripts yet to be applied: a function or trigger that one of them drops may be there.
+    `due` is the text of the scripts yet to be applied: a function or trigger that one of them drops may be there, and an
+    index that one of them creates IF NOT EXISTS may be missing.
     """
     drops = " ".join(re.findall(r"DROP (?:FUNCTION|PROCEDURE|ROUTINE)\s([^;]*);", due))
     dropped = {f"function {signature}" for signature in re.findall(r"\w+\([^()]*\)", drops)}
     dropped |= {
         f"trigger {name} of {table}" for name, table in re.findall(r"DROP TRIGGER IF EXISTS (\w+) ON \S+\.(\w+);", due)
+    }
+    remade = {
+        f"index {name} of {table}" for name, table in re.findall(r"CREATE INDEX IF NOT EXISTS (\w+) ON \S+\.(\w+)", due)
     }
     ours = {name.partition("(")[0] for name in (*scripts, *made) if name.startswith("function ")}
     wrong = []
@@ -70,7 +74,8 @@ def differences(
                 if thing.facts == should
                 else f"{name} is {thing.facts[:100]}, not {should[:100]}"
             )
-    return wrong + [f"{name} is missing" for name, it in scripts.items() if name not in found and not it.may_be_missing]
+    needed = [name for name, it in scripts.items() if not it.may_be_missing and name not in remade]
+    return wrong + [f"{name} is missing" for name in needed if name not in found]
 
 
 def refuse(schema: str, wrong: "Sequence[str]") -> None:

@@ -91,6 +91,15 @@ def install(connection: Session, schema: str) -> None:
     _apply(connection, schema, with_roles=True)
 
 
+def refuse_newer(schema: str, found: int) -> None:
+    """Raise BootstrapError for a schema that a newer program has upgraded: this one would change what it doesn't know."""
+    if found > version():
+        raise BootstrapError(
+            f'schema "{schema}" has version {found}, newer than the version {version()} that check_jobmon {__version__} '
+            "brings: upgrade the package"
+        )
+
+
 def _refuse_impossible(connection: Session, schema: str) -> None:
     """Raise BootstrapError where no schema of this name, or none at all, can be installed."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
@@ -157,11 +166,7 @@ def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str
     # again, because somebody else could have made it just now
     refuse_untrusted(connection, schema)
     before = _installed_version(connection, schema, home)
-    if before > version():
-        raise BootstrapError(
-            f'schema "{schema}" has version {before}, newer than the version {version()} that check_jobmon {__version__} '
-            "brings: upgrade the package"
-        )
+    refuse_newer(schema, before)
     has_partitions = is_partitioned(connection, home)
     if before:
         _compare(connection, schema, home, before, has_partitions)

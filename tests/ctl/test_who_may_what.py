@@ -91,7 +91,7 @@ def test_each_role_may_what_it_is_for_and_is_told_whom_to_ask_otherwise(
         runs_it = {"log": user, "admin": "may_log", "owner": user}.get(role, "postgres")
         with database.connect(user=runs_it) as runner:
             job = a_run(runner, "own", ("load", "OK", "done"), end="")
-            done = _run(database, command, user, job, tmp_path)
+            done = run_command(database, command, user, job, tmp_path)
         what = (role, command, done)
         if role == "owner" or role in allowed:
             # the plugin's status is the jobs', and that of diff says that there are differences
@@ -115,7 +115,8 @@ def test_each_role_may_what_it_is_for_and_is_told_whom_to_ask_otherwise(
         assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 1, what
 
 
-def _run(database: Database, command: tuple[str, ...], user: str, job: int, folder: Path) -> Output:
+def run_command(database: Database, command: tuple[str, ...], user: str, job: int, folder: Path) -> Output:
+    """What the plugin or a command says to that role."""
     if command == PLUGIN:
         return database.check("-U", user)
     first, *rest = command
