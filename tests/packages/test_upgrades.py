@@ -27,7 +27,8 @@ CLUSTER = """
     SELECT 'role ' || rolname FROM pg_roles UNION ALL SELECT 'schema ' || nspname FROM pg_namespace
     UNION ALL SELECT 'extension ' || extname FROM pg_extension
     UNION ALL SELECT concat('setting ', setrole::regrole, setconfig) FROM pg_db_role_setting
-    UNION ALL SELECT concat('database ', coalesce(datacl, acldefault('d', datdba))) FROM pg_database WHERE datname = current_database()
+    UNION ALL SELECT concat('database ', coalesce(datacl, acldefault('d', datdba)))
+                FROM pg_database WHERE datname = current_database()
 """
 
 

@@ -46,8 +46,8 @@ $$;
 COMMENT ON FUNCTION @schema@.job_log_new_id() IS
     'Trigger of job_log where that is partitioned: refuses a job_id that a run of any partition has.';
 
--- The run is locked as a foreign key would, so that job_log_clear() leaves it alone; the link's side has locked it already. A step without a run is not refused: a restore of
--- the data alone writes the steps first.
+-- The run is locked as a foreign key would, so that job_log_clear() leaves it alone; link_serve() has locked it already where the
+-- link writes. A step without a run is not refused: a restore of the data alone writes the steps first.
 CREATE OR REPLACE FUNCTION @schema@.job_detail_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
