@@ -137,7 +137,7 @@ class Soak:
         while not self.over.wait(10):
             with contextlib.suppress(psycopg.Error, IndexError):
                 if random.random() < 0.3:
-                    name = random.choice([name for name, one in self.shell_jobs.items() if one.poll() is None])
+                    name = random.choice([name for name, one in list(self.shell_jobs.items()) if one.poll() is None])
                     self.killed.add(name)
                     self.shell_jobs[name].kill()
                 else:
