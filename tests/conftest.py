@@ -40,6 +40,7 @@ for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(_number, lambda *_: None)
 _numbers = itertools.count(1)
 EXHAUSTIVE = (
+    "packages",
     "system",
     "connection/test_look_alikes.py::test_no_command_runs_a_look_alike",
     "connection/test_traps.py::test_the_owners_traps_gain_him_nothing",
@@ -199,6 +200,7 @@ SLOW = (
     "schema/test_sql_step.py",
     "schema/test_uninstall.py",
     "schema/test_upgrade.py",
+    "test_code_blocks.py",
     "test_readme.py",
     "test_tutorial.py",
 )

@@ -9,3 +9,29 @@ COMMENT ON TABLE @schema@.partitioning IS
     'How long the next partitions of job_log and job_detail are. No row: the tables are not partitioned, or somebody else makes the '
     'partitions. Written by jobmonctl bootstrap --partition and jobmonctl partition.';
 REVOKE ALL ON @schema@.partitioning FROM PUBLIC;
+
+COMMENT ON COLUMN @schema@.job_log.job_id IS 'the number of the run';
+COMMENT ON COLUMN @schema@.job_log.start_time IS 'when the run began';
+COMMENT ON COLUMN @schema@.job_detail.job_id IS 'the run that the step belongs to';
+COMMENT ON COLUMN @schema@.job_detail.step_id IS 'the number of the step';
+COMMENT ON COLUMN @schema@.job_detail.start_time IS 'when the step began';
+COMMENT ON COLUMN @schema@.job_detail.end_time IS 'NULL while the step is open';
+COMMENT ON COLUMN @schema@.job_detail.status IS 'NULL while the step is open, then what update_step() was given: usually a text in job_status_text';
+COMMENT ON COLUMN @schema@.job_check_log.job_id IS 'the run that failed';
+COMMENT ON COLUMN @schema@.job_check_log.job_name IS 'its job, as in job_log';
+COMMENT ON COLUMN @schema@.job_check_log.alert_code IS 'how it failed: 2 is a warning, 3 critical';
+COMMENT ON COLUMN @schema@.job_status_text.alert_code IS '1, 2 or 3';
+COMMENT ON COLUMN @schema@.job_status_text.alert_text IS 'the word for it: OK, WARNING or CRITICAL, unless somebody has changed it';
+COMMENT ON COLUMN @schema@.job_status_text.error_code IS 'the same as alert_code';
+COMMENT ON COLUMN @schema@.job_status_text.error_text IS 'the same as alert_text';
+COMMENT ON COLUMN @schema@.job_silence.silence_id IS 'the number of the silence';
+COMMENT ON COLUMN @schema@.job_silence.starts IS 'from when on it is in force';
+COMMENT ON COLUMN @schema@.job_silence.ends IS 'until when, at the latest';
+COMMENT ON COLUMN @schema@.job_silence.reason IS 'why, in the words of who asked for it';
+COMMENT ON COLUMN @schema@.job_silence.created IS 'when somebody asked for it';
+COMMENT ON COLUMN @schema@.job_silence.created_by IS 'the role that asked for it';
+COMMENT ON COLUMN @schema@.job_silence.ended_by IS 'the role that ended it before its time';
+COMMENT ON COLUMN @schema@.dblink_mapping.username IS 'the role to log in as';
+COMMENT ON COLUMN @schema@.dblink_mapping.port IS 'the port to connect to';
+COMMENT ON COLUMN @schema@.dblink_mapping.pwd IS 'the password of that role';
+COMMENT ON COLUMN @schema@.dblink_mapping.host IS 'the host to connect to. It is trusted without verification';
