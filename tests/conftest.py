@@ -203,6 +203,7 @@ SLOW = (
     "schema/test_sql_step.py",
     "schema/test_uninstall.py",
     "schema/test_upgrade.py",
+    "test_code_blocks.py",
     "test_readme.py",
     "test_tutorial.py",
 )

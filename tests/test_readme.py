@@ -4,7 +4,6 @@ import ast
 import asyncio
 import os
 import re
-import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ OUTPUT = re.compile("    (JOBMON|CRITICAL|WARNING|OK|UNKNOWN|!!|installed versio
 """The lines that may be long: what a program prints in one line."""
 PATH = re.compile(r"(?<![\w./-])(?:check_jobmon|tests|contrib|docs|\.ci)/[\w./-]*\w")
 """The name of a file or folder of this repository."""
-FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION @schema@\.(\w+)", re.MULTILINE)
 
 
 def text(page: str | Path) -> str:
@@ -49,25 +47,6 @@ def parsed(page: Path) -> docutils.nodes.document:
 def literal_blocks(page: Path) -> list[str]:
     """The page's literal blocks and code blocks, in their order."""
     return [block.astext() for block in parsed(page).findall(docutils.nodes.literal_block)]
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The words of each command line of check_jobmon or jobmonctl in the page's literal blocks."""
-    found = []
-    for block in literal_blocks(page):
-        for line in block.replace("\\\n", " ").splitlines():
-            if match := re.match(r"\s*(?:\$ )?((?:check_jobmon|jobmonctl) .*)", line):
-                for command in re.split(r"[|;] ", match[1]):
-                    words = shlex.split(command.replace("...", ""), comments=True)
-                    if words and words[0] in ("check_jobmon", "jobmonctl"):
-                        found.append(words)
-    return found
-
-
-def test_options_are_those_of_help() -> None:
-    output = run_module("check_jobmon", "--help", COLUMNS="80")
-    page = text("reference/check_jobmon.rst")
-    assert textwrap.indent(output.stdout, "    ") in page, "paste what check_jobmon --help prints into that page"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -109,81 +88,12 @@ def test_every_path_that_a_page_names_is_there(page: Path) -> None:
         assert len(paths) > 50
 
 
-def test_command_lines_have_commands_and_options_that_there_are() -> None:
-    helps: dict[tuple[str, ...], str] = {}
-    seen = 0
-    for page in PAGES:
-        for program, *words in commands(page):
-            # what comes after -- belongs to the command that jobmonctl runs
-            words = words[: words.index("--")] if "--" in words else words
-            command: tuple[str, ...] = ()
-            if program == "jobmonctl":
-                command = tuple(words[: 2 if words[0] == "config" else 1])
-            if "COMMAND" in command:
-                continue
-            of = (program, *command)
-            if of not in helps:
-                module = {"check_jobmon": "check_jobmon", "jobmonctl": "check_jobmon.ctl"}[program]
-                output = run_module(module, *command, "--help", COLUMNS="80")
-                assert output.stdout.startswith(f"usage: {program}"), f"{page}: {program} {' '.join(command)}"
-                helps[of] = output.stdout
-            for option in words:
-                if re.fullmatch("-[A-Za-z]|--[a-z-]+", option) and option != "-vv":
-                    assert re.search(rf"(?<![\w-]){option}\b", helps[of]), f"{page}: {program} {words}"
-            seen += 1
-    assert seen > 40
-
-
 def test_jobmonctl_s_commands_are_all_in_the_reference() -> None:
     help_text = run_module("check_jobmon.ctl", "--help", COLUMNS="80").stdout
     names = re.findall(r"^    ([a-z]+) ", help_text, re.MULTILINE)
     assert len(names) > 10
     page = text("reference/jobmonctl.rst")
     assert [name for name in names if not re.search(rf"^``{name}\b", page, re.MULTILINE)] == []
-
-
-def test_functions_are_all_in_the_reference() -> None:
-    page = text("reference/sql.rst")
-    scripts = [
-        script.read_text(encoding="utf-8")
-        for script in (Path(check_jobmon.__file__).parent / "schema" / "functions").rglob("*.sql")
-    ]
-    public = {
-        name
-        for script in scripts
-        if not re.search("'(Internal:|Trigger of)", script)
-        for name in FUNCTION.findall(script)
-    }
-    assert {"add_job", "sql_job", "show_job", "check_job_status"} <= public
-    assert {name for name in public if f"``{name}(" not in page} == set()
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        README,
-        DOCS / "calendar.rst",
-        DOCS / "guides/sql-jobs.rst",
-        DOCS / "guides/nagios-icinga.rst",
-        DOCS / "reference/sql.rst",
-    ],
-    ids=name_of,
-)
-def test_sql_of_the_pages_runs(page: Path, database: Database) -> None:
-    blocks = [
-        re.split("^[#$]", block, flags=re.MULTILINE)[0]
-        for block in literal_blocks(page)
-        if re.match("(GRANT|SELECT|INSERT|UPDATE|CREATE|SET) ", block)
-    ]
-    assert blocks
-    with database.connect(autocommit=False) as session:
-        if not any("CREATE ROLE nagios" in block for block in blocks):
-            session.execute("CREATE ROLE nagios")
-        session.execute("CREATE ROLE etl_owner; CREATE PROCEDURE load_facts() LANGUAGE sql AS ''")
-        for block in blocks:
-            # in a table of results, what psql prints below the query
-            session.execute(block.partition(";\n\n     ")[0].encode())
-        session.rollback()
 
 
 def test_the_plpgsql_block_runs(database: Database, session: psycopg.Connection) -> None:
@@ -209,20 +119,6 @@ def test_the_python_block_logs_what_the_page_shows(database: Database, session: 
     )
     line = re.sub(r"on \S+, pid \d+", "on db7, pid 4711", database.check().first_line)
     assert f"    {line}\n" in page.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_configuration_files_in_a_page_are_right(page: Path, tmp_path: Path) -> None:
-    files = [
-        block for block in literal_blocks(page) if re.match("(defaults|jobs|hosts):", block) and "wran" not in block
-    ]
-    if page.name in ("calendar.rst", "configuration-file.rst", "jobs-in-git.rst", "many-databases.rst"):
-        assert files
-    for content in files:
-        file = tmp_path / "jobs.yml"
-        file.write_text(content)
-        output = run_module("check_jobmon.ctl", "config", "check", os.fspath(file))
-        assert (output.status, output.stderr) == (0, "")
 
 
 def test_the_mistakes_in_a_configuration_file_are_reported_as_the_page_shows(tmp_path: Path) -> None:

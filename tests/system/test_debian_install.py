@@ -273,7 +273,8 @@ def test_the_user_of_the_daemons_checks_with_the_password_in_its_file(
     machine: Machine, debian_server: tuple[Server, Path]
 ) -> None:
     server, _ = debian_server
-    create, line = block(MONITORING, "The role and its password", "install ").split("\n\n")
+    create = block(MONITORING, "The role and its password", "install ")
+    line = block(MONITORING, "The role and its password", "db.example.com:")
     machine.succeed(f"{create} && echo '{line.replace('5432', str(server.port))}' > /var/lib/nagios/.pgpass")
     machine.succeed("echo 127.0.0.1 db.example.com >> /etc/hosts")
     answer = machine.run(f"export PGPORT={server.port} && {block(MONITORING, 'The role and its password', 'su ')}")

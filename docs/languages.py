@@ -1,0 +1,47 @@
+"""The language that a literal block is in, by how it begins. Those that nothing here knows need a `code-block`.
+
+tests/packages/test_site.py has a check for each of these languages.
+"""
+
+import re
+
+PROGRAMS = "apt(-get)?|check_jobmon|dpkg-[a-z]+|git|install|jobmonctl|ln|mkdir|pg_dump|pip|pipx|psql|python3?|rm|rpm[a-z]*|su|uv"
+LANGUAGES = {
+    "console": r"(?m)^\$ ",
+    "output": r"(JOBMON|usage:|STATE|job_id| job_id) ",
+    "cron": r"(#.*\n)?[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ",
+    "yaml": r"(defaults|jobs|hosts):",
+    "systemd": r"\[(Unit|Service|Timer)\]",
+    "sql": r"(ALTER|CREATE|DELETE|DROP|GRANT|INSERT|SELECT|SET|UPDATE) ",
+    "postgresql.conf": r"\w+ = ",
+    "json": r"\{",
+    "pgpass": r"[\w.*]+:[\d*]+:[\w*]+:\w+:",
+    "sh": rf"((sudo )?({PROGRAMS})|/\S+|\.?\w+/\S+) ",
+}
+LEXERS = {
+    **{
+        "output": "text",
+        "cron": "text",
+        "pgpass": "text",
+        "systemd": "ini",
+        "postgresql.conf": "ini",
+        "sql": "postgres",
+    },
+    "unknown": "text",
+}
+"""The names by which Pygments knows them, where these are others."""
+
+
+def language(block: str) -> str:
+    """The name of the language.
+
+    >>> language("$ jobmonctl status -d etl"), language("SELECT 1;"), language("to be or not to be")
+    ('console', 'sql', 'unknown')
+    """
+    return next(
+        (name for name, start in LANGUAGES.items() if re.match(start, block) or _anywhere(start, block)), "unknown"
+    )
+
+
+def _anywhere(start: str, block: str) -> bool:
+    return start.startswith("(?m)") and re.search(start, block) is not None
