@@ -8,7 +8,7 @@ import re
 PROGRAMS = r"apt(-get)?|check_jobmon|dnf|dpkg-\w+|git|install|jobmonctl|ln|mkdir|pg_dump|pip|pipx|psql|python3?|rm|rpm\w*|su|uv"
 LANGUAGES = {
     "console": r"(?m)^\$ ",
-    "output": r"(JOBMON|usage:|STATE|job_id| job_id) ",
+    "output": r"(JOBMON|STATE| job_id|schema \"\w+\") ",
     "cron": r"(#.*\n)?[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ",
     "yaml": r"(defaults|jobs|hosts):",
     "systemd": r"\[(Unit|Service|Timer)\]",

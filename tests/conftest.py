@@ -205,6 +205,7 @@ SLOW = (
     "schema/test_upgrade.py",
     "test_code_blocks.py",
     "test_readme.py",
+    "test_shown_sessions.py",
     "test_tutorial.py",
 )
 """The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or

@@ -25,7 +25,7 @@ import pytest
 from check_jobmon.ctl import dispatch
 from check_jobmon.plugin import cli
 from tests.database import Database, run_module, value
-from tests.test_readme import DOCS, PAGES, name_of, parsed
+from tests.test_readme import DOCS, PAGES, name_of, parsed, texts_of_the_code
 
 NOT_CHECKED = {
     "docs/architecture.rst: the monitoring server": "a picture",
@@ -160,12 +160,18 @@ def heads(output: str) -> list[list[str]]:
 
 
 def check_output(text: str, here: Here) -> None:
-    """That the plugin prints such a first line and such a table. (Of Python jobs, test_readme.py compares the output.)"""
-    if not text.startswith(" "):
+    """That the plugin prints such a first line and such a table, or that the code has such a message.
+
+    What psql prints, test_readme.py compares.
+    """
+    if re.match("JOBMON|STATE", text):
         printed = here.database.check("-v").stdout
         for line in (text.partition("\n")[0], printed.partition("\n")[0]):
             assert re.match(r"JOBMON (OK|WARNING|CRITICAL|UNKNOWN) - .+ \| (\w+=\S+ ?)+", line)
         assert heads(text) in ([], heads(printed))
+    elif not text.startswith(" "):
+        for part in re.split(r'"\w+"|\b\d[\d.]*', text):
+            assert any(part.strip() in literal for literal in texts_of_the_code()), part
 
 
 def check_yaml(text: str, here: Here) -> None:

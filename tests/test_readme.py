@@ -49,6 +49,18 @@ def literal_blocks(page: Path) -> list[str]:
     return [block.astext() for block in parsed(page).findall(docutils.nodes.literal_block)]
 
 
+def texts_of_the_code() -> list[str]:
+    """All texts in the package's Python and SQL."""
+    package = Path(check_jobmon.__file__).parent
+    constants = [
+        node.value
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return [*constants, *(file.read_text(encoding="utf-8").replace("''", "'") for file in package.rglob("*.sql"))]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_lines_fit_the_width_of_the_code(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -135,14 +147,7 @@ def test_the_crontab_is_the_one_in_contrib() -> None:
 
 
 def test_messages_that_are_explained_are_those_of_the_code() -> None:
-    package = Path(check_jobmon.__file__).parent
-    constants = [
-        node.value
-        for file in package.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    code = [*constants, *(file.read_text(encoding="utf-8").replace("''", "'") for file in package.rglob("*.sql"))]
+    code = texts_of_the_code()
     messages = re.findall("^``.*``$", text("reference/messages.rst"), re.MULTILINE)
     assert len(messages) > 15
     for message in re.findall("``(.*?)``", "\n".join(messages)):
