@@ -3,7 +3,7 @@
 --     psql -d DB -f central.sql
 --
 -- Then for each server that publish.sql has numbered: a row in jobmon_central.server, and a subscription, as docs/guides/central-log.rst
--- says.
+-- says. Said again, it changes nothing; say it again after an upgrade of the log (jobmonctl bootstrap).
 -- Needs PostgreSQL 16 or newer, where what is copied is written with the rights of the log's owner and no others.
 \set ON_ERROR_STOP on
 BEGIN;
@@ -43,6 +43,11 @@ BEGIN
     IF TG_ARGV[0] = 'job_log' THEN
         v_id := NEW.job_id;
         v_was := OLD.job_id;
+        IF TG_OP = 'UPDATE' THEN
+            IF NEW.start_time <> OLD.start_time AND NEW.job_id = OLD.job_id THEN
+                RETURN NULL; -- another run, to which a server that was restored from a backup has given the number again
+            END IF;
+        END IF;
         NEW.job_name := v_server.name || ': ' || NEW.job_name;
         NEW.pid := -abs(NEW.pid); -- a backend that can't be seen here
     ELSE
@@ -66,7 +71,7 @@ COMMENT ON FUNCTION jobmon_central.arriving() IS
 DO $$
 DECLARE
     v_table   text;
-    v_trigger name;
+    v_trigger record;
 BEGIN
     IF current_setting('server_version_num')::integer < 160000 THEN
         RAISE EXCEPTION 'the central log needs PostgreSQL 16 or newer';
@@ -82,13 +87,14 @@ BEGIN
     END LOOP;
     -- the log's own triggers, for what a subscription writes, too
     FOR v_trigger IN
-        SELECT t.tgname FROM pg_trigger AS t
-         WHERE t.tgrelid = 'jobmon.job_log'::regclass
+        SELECT t.tgrelid::regclass AS relation, t.tgname AS name
+          FROM pg_trigger AS t
+         WHERE t.tgrelid IN ('jobmon.job_log'::regclass, 'jobmon.job_detail'::regclass)
            AND NOT t.tgisinternal
            AND t.tgname NOT LIKE '1 arriving%'
            AND t.tgenabled = 'O'
     LOOP
-        EXECUTE format('ALTER TABLE jobmon.job_log ENABLE ALWAYS TRIGGER %I', v_trigger);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_trigger.relation, v_trigger.name);
     END LOOP;
 END
 $$;

@@ -5,19 +5,33 @@
 -- `number` (1 to 999) is the server's own. From now on the ids of its runs and steps have it as their last three digits, and only
 -- these runs and steps are published, so that no two servers give the same id. Needs wal_level = logical, PostgreSQL 15 or newer, and
 -- the job log in the schema `jobmon`. Said again with the same number, it changes nothing.
+--
+-- After a restore, so that ids which the central log has already are not given again: its largest ids of this server, too:
+--
+--     psql -d DB -v number=1 -v run=81001 -v step=164001 -f publish.sql
 \set ON_ERROR_STOP on
 \if :{?number}
 \else
     \set number ''
 \endif
+\if :{?run}
+\else
+    \set run 0
+\endif
+\if :{?step}
+\else
+    \set step 0
+\endif
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
-SELECT set_config('central.number', :'number', true) \g /dev/null
+SELECT set_config('central.number', :'number', true), set_config('central.run', :'run', true),
+       set_config('central.step', :'step', true) \g /dev/null
 DO $$
 DECLARE
     v_number integer;
     v_other  text;
     v_table  record;
+    v_used   bigint;
     v_next   bigint;
     v_first  bigint[];
 BEGIN
@@ -25,6 +39,9 @@ BEGIN
         RAISE EXCEPTION 'say which number this server has: psql -v number=1 -f publish.sql';
     END IF;
     v_number := current_setting('central.number');
+    IF current_setting('central.run') !~ '^[0-9]{1,18}$' OR current_setting('central.step') !~ '^[0-9]{1,18}$' THEN
+        RAISE EXCEPTION 'run and step are the largest ids of this server''s in the central log: psql -v run=81001 -v step=164001';
+    END IF;
     IF v_number NOT BETWEEN 1 AND 999 THEN
         RAISE EXCEPTION 'the number of a server is from 1 to 999, and this is %', v_number;
     ELSIF current_setting('server_version_num')::integer < 150000 THEN
@@ -39,23 +56,26 @@ BEGIN
       JOIN pg_publication_rel AS r ON r.prpubid = p.oid
      WHERE p.pubname = 'jobmon_central'
        AND r.prrelid = 'jobmon.job_log'::regclass;
-    IF v_other = v_number::text THEN
-        RETURN;
-    ELSIF v_other IS NOT NULL THEN
+    IF v_other <> v_number::text THEN
         RAISE EXCEPTION 'this server is published as number % already', v_other
             USING HINT = 'DROP PUBLICATION jobmon_central; first, and the subscription to it.';
     END IF;
-    FOR v_table IN SELECT * FROM (VALUES ('job_log', 'job_id'), ('job_detail', 'step_id')) AS t(name, id) LOOP
+    FOR v_table IN SELECT * FROM (VALUES ('job_log', 'job_id', 'run'), ('job_detail', 'step_id', 'step')) AS t(name, id, used) LOOP
+        v_used := current_setting('central.' || v_table.used);
+        CONTINUE WHEN v_other IS NOT NULL AND v_used = 0;
         -- nobody takes an id while the next one is chosen
         EXECUTE format('LOCK TABLE jobmon.%I IN SHARE ROW EXCLUSIVE MODE', v_table.name);
-        EXECUTE format('SELECT greatest(coalesce(max(%I), 0), coalesce(pg_sequence_last_value(%L::regclass), 0)) FROM jobmon.%I',
-                       v_table.id, pg_get_serial_sequence('jobmon.' || v_table.name, v_table.id), v_table.name)
+        EXECUTE format('SELECT greatest(max(%I), pg_sequence_last_value(%L::regclass), %s) FROM jobmon.%I',
+                       v_table.id, pg_get_serial_sequence('jobmon.' || v_table.name, v_table.id), v_used, v_table.name)
            INTO v_next;
         v_next := (v_next / 1000 + 1) * 1000 + v_number;
         v_first := v_first || v_next;
         EXECUTE format('ALTER TABLE jobmon.%I ALTER %I SET INCREMENT BY 1000 SET MINVALUE 1 RESTART WITH %s',
                        v_table.name, v_table.id, v_next);
     END LOOP;
+    IF v_other IS NOT NULL THEN
+        RETURN;
+    END IF;
     -- Deletions are not published: the central log keeps its runs as long as its own `jobmonctl clear` lets it.
     EXECUTE format('CREATE PUBLICATION jobmon_central FOR TABLE '
                    'jobmon.job_log (job_id, owner, job_name, start_time, end_time, status, pid) WHERE (job_id %% 1000 = %1$s AND job_id >= %2$s), '

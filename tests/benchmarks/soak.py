@@ -256,7 +256,7 @@ def run(soak: Soak, minutes: float) -> None:
         "MiB of each",
         "MiB of the database",
         "waiting",
-        "slowest check",
+        "slowest command",
     )
     print("  ".join(heads), flush=True)
     every = max(minutes / 12, 0.5)

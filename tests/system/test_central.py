@@ -1,6 +1,7 @@
 """contrib/central: the logs of three servers in one, by logical replication, and what one server may do there."""
 
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,9 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from check_jobmon.demo.server import Server
+from check_jobmon.demo.server import Server, wheel_binaries
 from tests import servers
-from tests.database import Database, Output, bootstrap, run_module, value
+from tests.database import Database, bootstrap, run_module, value
 from tests.system.conftest import log_run
 from tests.test_readme import literal_blocks
 
@@ -31,7 +32,7 @@ class Site(NamedTuple):
 def psql(database: Database, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """What a person would do with these files."""
     where = ["-h", str(database.server.folder), "-p", str(database.server.port), "-U", "postgres", "-d", database.name]
-    command = [str(database.server.binaries / "psql"), "-X", "-q", *where, *arguments]
+    command = [str(wheel_binaries() / "psql"), "-X", "-q", *where, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -60,17 +61,37 @@ def subscribe(session: psycopg.Connection, name: str, where: str, how: str) -> N
     session.execute(f"CREATE SUBSCRIPTION {name} CONNECTION '{where}' PUBLICATION jobmon_central WITH ({how})".encode())
 
 
+def guide(site: Site, number: int, words: str) -> str:
+    """What the guide's block with these words gives on the central server, said of the server of that number."""
+    (block,) = [block for block in literal_blocks(GUIDE) if words in block]
+    web, passfile = site.webs[number - 1], site.central.server.folder / f"pgpass{number}"
+    where = f"host=127.0.0.1 port={web.server.port} dbname=postgres user=jobmon_central passfile={passfile}"
+    said = re.sub("CONNECTION '.*'", f"CONNECTION '{where}'", block).replace("% 1000 = 1", f"% 1000 = {number}")
+    said = said.replace("(1, 'WEB1'", f"({number}, '{NAMES[number - 1]}'").replace("web1", f"web{number}")
+    # each by itself: DROP SUBSCRIPTION can't be in a transaction
+    done = psql(site.central, "-At", *(f"-c{one}" for one in said.split(";") if one.strip()))
+    assert "ERROR" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def enable(central: Database, number: int) -> None:
+    """As the guide has it."""
+    assert psql(central, "-v", f"subscription=web{number}", "-f", str(CENTRAL / "enable.sql")).stderr == ""
+
+
 @pytest.fixture(params=["plain", "partitioned"])
 def site(server: Server, request: pytest.FixtureRequest) -> Iterator[Site]:
     """Three servers whose runs are copied to a fourth. One has a partitioned log; so has the fourth if the test says so."""
     workers = {"max_logical_replication_workers": "12", "max_worker_processes": "20", "wal_level": "logical"}
     workers["wal_retrieve_retry_interval"] = "200ms"
     made = [Server(server.binaries, workers, tcp=True) for _ in range(4)]
+    made[1].settings = {**workers, "max_slot_wal_keep_size": "32MB"}
     try:
         for one in made:
             servers.create(one)
             one.start()
         webs, central = [Database(one, "postgres") for one in made[:3]], Database(made[3], "postgres")
+        site = Site(webs, central)
         for database in (*webs, central):
             if database == webs[1] or (database == central and request.param == "partitioned"):
                 assert database.ctl("bootstrap", "--partition", "month").status == 0
@@ -86,17 +107,11 @@ def site(server: Server, request: pytest.FixtureRequest) -> Iterator[Site]:
             assert psql(web, "-v", f"number={number}", "-f", str(CENTRAL / "publish.sql")).stderr == ""
             with web.connect() as session:
                 session.execute("CREATE ROLE jobmon_central LOGIN REPLICATION IN ROLE jobmon_read PASSWORD 'x'")
-            passfile = central.server.folder / f"pgpass{number}"
-            central.server._write(passfile, "*:*:*:*:x\n")
-            with central.connect() as session:
-                name = f"web{number}"
-                session.execute(
-                    "INSERT INTO jobmon_central.server VALUES (%s, %s, %s)", [number, NAMES[number - 1], name]
-                )
-                where = f"host=127.0.0.1 port={web.server.port} dbname=postgres user=jobmon_central passfile={passfile}"
-                subscribe(session, name, where, "enabled = false")
-            assert psql(central, "-v", f"subscription={name}", "-f", str(CENTRAL / "enable.sql")).stderr == ""
-        yield Site(webs, central)
+            central.server._write(central.server.folder / f"pgpass{number}", "*:*:*:*:x\n")
+            guide(site, number, "INSERT INTO")
+            guide(site, number, "(enabled = false)")
+            enable(central, number)
+        yield site
     finally:
         for one in made:
             one.remove()
@@ -111,6 +126,13 @@ def configure(central: Database, limit: str, folder: Path) -> None:
     file.write_text("jobs:\n" + "\n".join(dict.fromkeys(line for part in more for line in part.splitlines())))
     applied = run_module("check_jobmon.ctl", "config", "apply", str(file), *central.options)
     assert applied.status == 0, applied.stderr
+
+
+def silent(central: Database, number: int) -> None:
+    """As if nothing had come from this server for an hour."""
+    with central.connect() as session:
+        hour = "start_time = start_time - interval '1 hour', end_time = end_time - interval '1 hour'"
+        session.execute(f"UPDATE jobmon.job_log SET {hour} WHERE job_id % 1000 = {number}".encode())
 
 
 def beat(webs: list[Database]) -> None:
@@ -163,18 +185,16 @@ def test_three_servers_are_one_log_and_a_silent_server_is_one_alert(site: Site, 
     assert central.ctl("bootstrap").status == 0
 
     # one server is stopped, and the subscription to another is off: only these, and each alerts once
-    configure(central, "10s", tmp_path)
+    configure(central, "10m", tmp_path)
     webs[1].server.stop("immediate")
     with central.connect() as session:
         session.execute("ALTER SUBSCRIPTION web3 DISABLE")
-
-    def checked() -> Output:
-        beat([webs[0], webs[2]])
-        return central.check()
-
-    until(lambda: "waiting=6" in checked().perfdata)
-    until(lambda: checked().perfdata.startswith("critical=2 warning=0 ok=10"))
-    found = checked()
+    beat([webs[0], webs[2]])
+    silent(central, 2)
+    silent(central, 3)
+    found = central.check()
+    assert found.perfdata.startswith("critical=2 warning=0 ok=10")
+    assert "waiting=6" in found.perfdata
     assert found.status == 2
     assert "WEB2: HEARTBEAT" in found.first_line
     assert "WEB3: HEARTBEAT" in found.first_line
@@ -261,6 +281,100 @@ def test_a_server_writes_only_its_own_runs(site: Site) -> None:
             len(set(re.findall(rf"^(.*) ERROR:  WEB1 has the number 1, and may not write the id {number}", log, re.M)))
             >= times
         )
+
+
+def lost(web: Database) -> bool:
+    """Whether the server has thrown away what its subscriber hasn't fetched."""
+    with web.connect() as session:
+        for _ in range(3):
+            session.execute("SELECT pg_logical_emit_message(false, 'x', 'x'), pg_switch_wal()")
+        session.execute("CHECKPOINT")
+        return bool(value(session, "SELECT wal_status = 'lost' FROM pg_replication_slots"))
+
+
+@pytest.mark.parametrize("site", ["partitioned"], indirect=True)
+def test_a_lost_slot_and_a_restored_server_are_mended_as_the_guide_says(site: Site, tmp_path: Path) -> None:
+    webs, central = site
+    configure(central, "10m", tmp_path)
+
+    def all_well() -> bool:
+        beat(webs)
+        return central.check().status == 0
+
+    def alert(number: int, alive: list[Database]) -> None:
+        beat(alive)
+        silent(central, number)
+        found = central.check()
+        assert f"{NAMES[number - 1]}: HEARTBEAT missing" in found.first_line
+        assert found.perfdata.startswith("critical=1 warning=0 ")
+        assert "waiting=3" in found.perfdata
+
+    def mine(number: int) -> set[int]:
+        return {one for one in ids(central) if one % 1000 == number}
+
+    until(all_well)
+    assert central.ctl("bootstrap").status == 0
+    assert "ERROR" not in psql(central, "-f", str(CENTRAL / "central.sql")).stderr
+    with central.connect() as session:
+        # what comes in lies in partitions, whose triggers are those of the tables, also of partitions that are made later
+        tables = "SELECT count(*) FROM jobmon.job_log WHERE tableoid::regclass::text ~ 'job_log_2'"
+        assert value(session, tables) == len(names(central))
+        enabled = """SELECT string_agg(DISTINCT tgenabled::text, '') FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE %s
+                        AND tgrelid IN (SELECT relid FROM pg_partition_tree('jobmon.job_log')
+                                         UNION ALL SELECT relid FROM pg_partition_tree('jobmon.job_detail'))"""
+        session.execute("DROP TABLE jobmon.job_log_default, jobmon.job_detail_default")
+        for table, column in (("job_log", "job_id"), ("job_detail", "step_id")):
+            session.execute(
+                f"CREATE TABLE jobmon.{table}_default PARTITION OF jobmon.{table} (PRIMARY KEY ({column})) DEFAULT".encode()
+            )
+        assert value(session, enabled, "1 arriving%") == "R"
+        assert value(session, enabled, "job%") == "A"
+
+    # the backup of a server: what its data directory has while it is stopped, but for slots, as pg_basebackup has it
+    first = webs[0].server
+    first.stop()
+    backup = first.folder / "backup"
+    subprocess.run(["cp", "-a", first.data, backup], check=True)
+    first.start()
+    beat(webs)
+    with webs[0].connect() as session:
+        session.execute("SELECT jobmon.add_job('long')")
+    until(lambda: "WEB1: LONG" in names(central))
+    until(lambda: ids(webs[1]) <= ids(central))
+
+    # the central server is away until the second server can't keep its WAL any longer
+    central.server.stop()
+    beat(webs)
+    until(lambda: lost(webs[1]))
+    central.server.start()
+    alert(2, [webs[0], webs[2]])
+    guide(site, 2, "DELETE FROM")
+    guide(site, 2, "(enabled = false)")
+    enable(central, 2)
+    until(all_well)
+    until(lambda: ids(webs[1]) == mine(2))
+
+    # the first one is restored from its backup, in which it has neither the newest runs nor a slot
+    before, newest = mine(1), max(mine(1))
+    first.stop("immediate")
+    shutil.rmtree(first.data)
+    backup.rename(first.data)
+    for slot in (first.data / "pg_replslot").iterdir():
+        shutil.rmtree(slot)
+    first.start()
+    assert max(ids(webs[0])) < newest
+    alert(1, webs[1:])
+    run, step = guide(site, 1, "slot_name = NONE").splitlines()[-1].split("|")
+    where = ["-v", f"run={run}", "-v", f"step={step}", "-f", str(CENTRAL / "publish.sql")]
+    assert psql(webs[0], "-v", "number=1", *where).stderr == ""
+    guide(site, 1, "copy_data = false")
+    enable(central, 1)
+    until(all_well)
+    until(lambda: {one for one in ids(webs[0]) if one > newest} == mine(1) - before)
+    with central.connect() as session:
+        assert value(session, "SELECT status FROM jobmon.job_log WHERE job_name = 'WEB1: LONG'") == "CRITICAL"
+        assert value(session, "SELECT count(DISTINCT step_id) = count(*) FROM jobmon.job_detail")
+    assert before <= mine(1)
 
 
 @pytest.mark.parametrize(
