@@ -103,10 +103,10 @@ WITH home AS MATERIALIZED (
      WHERE t.contype <> 'n'
      UNION ALL
     SELECT c.home_table, format('trigger %%s of %%s', t.tgname, c.relname),
-           -- Those of both may also run for what a subscription writes. A site may have its own that run for that alone: bootstrap
-           -- sets session_replication_role, so that none of them runs for it.
+           -- Those of the log may also run for what a subscription writes; bootstrap has that of job_silence do so. A site may have its
+           -- own that run for that alone: bootstrap sets session_replication_role, so that none of them runs for it.
            format('%%s enabled %%s', pg_get_triggerdef(t.oid),
-                  CASE WHEN c.relname IN ('job_log', 'job_detail') AND t.tgenabled = 'A' THEN 'O' ELSE t.tgenabled END),
+                  CASE WHEN c.relname IN ('job_log', 'job_detail', 'job_silence') AND t.tgenabled = 'A' THEN 'O' ELSE t.tgenabled END),
            NULL, false, t.tgenabled = 'R'
       FROM relation AS c
       JOIN pg_trigger AS t ON t.tgrelid = c.oid

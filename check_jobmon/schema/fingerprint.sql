@@ -6,7 +6,7 @@ SELECT array_agg(t.state ORDER BY t.state)
          WHERE p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
            AND p.prokind IN ('f', 'p')
          UNION ALL
-        SELECT pg_get_triggerdef(g.oid)
+        SELECT concat_ws(' ', pg_get_triggerdef(g.oid), g.tgenabled)
           FROM pg_trigger AS g
           JOIN pg_class AS c ON c.oid = g.tgrelid
          WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)

@@ -1,5 +1,6 @@
 """pg_dump | psql: the copy of a database has a working job log, and a link of its own."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -44,8 +45,8 @@ def original(database: Database) -> Database:
     return database
 
 
-def copy(source: Database, target: Database, *options: str) -> str:
-    """pg_dump | psql; what psql said on stderr. The programs are the wheel's: a newer pg_dump reads an older server."""
+def copy(source: Database, target: Database, *options: str, settings: str = "") -> str:
+    """pg_dump | psql, with these PGOPTIONS; what psql said on stderr. The programs are the wheel's, for servers of any age."""
     where = ["-h", str(source.server.folder), "-p", str(source.server.port), "-U", "postgres"]
     dump = subprocess.run(
         [str(wheel_binaries() / "pg_dump"), *where, *options, source.name], capture_output=True, text=True, check=True
@@ -54,6 +55,7 @@ def copy(source: Database, target: Database, *options: str) -> str:
     return subprocess.run(
         [str(wheel_binaries() / "psql"), *where, "-X", "-q", "-d", target.name],
         input=dump,
+        env={**os.environ, "PGOPTIONS": settings},
         capture_output=True,
         text=True,
         check=True,
@@ -221,16 +223,32 @@ def test_a_database_made_from_another_as_its_template_gets_a_link_of_its_own(ori
             session.execute(f"DROP DATABASE {twin.name} WITH (FORCE)".encode())
 
 
-def test_the_data_alone_is_restored_as_the_guide_says(original: Database, empty_database: Database) -> None:
+@pytest.mark.parametrize("layout", [(), ("--partition", "month")], ids=["plain", "partitioned"])
+def test_the_data_alone_is_restored_as_the_guide_says(
+    original: Database, empty_database: Database, layout: tuple[str, ...]
+) -> None:
     guide = (Path(__file__).parent.parent.parent / "docs" / "guides" / "backup-and-restore.rst").read_text()
-    options = re.search(r"pg_dump (--data-only (?:.*\\\n)?.*) etl", guide)
+    options = re.search(r"pg_dump (--data-only (?:.*\\\n)?.*) etl >", guide)
+    settings = re.search("PGOPTIONS='(.*)' psql", guide)
     assert options
+    assert settings
     with original.connect() as session:
         session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_name = 'ETL'")
         session.execute("DELETE FROM jobmon.job_check_log WHERE job_name = 'SLOW'")
+    assert empty_database.ctl("bootstrap", *layout).status == 0
     with empty_database.connect() as session:
-        bootstrap(session, "jobmon")
         session.execute("UPDATE jobmon.job_status_text SET alert_text = 'FUBAR' WHERE alert_code = 3")
-    assert harmless(copy(original, empty_database, *shlex.split(options[1].replace("\\\n", " ")))) == []
+    words = shlex.split(options[1].replace("\\\n", " "))
+    assert harmless(copy(original, empty_database, *words, settings=settings[1])) == []
     assert tables(empty_database) == tables(original)
     logging_works(empty_database)
+
+
+def test_bootstrap_repairs_what_disable_triggers_leaves_behind(original: Database, empty_database: Database) -> None:
+    with empty_database.connect() as session:
+        bootstrap(session, "jobmon")
+        copy(original, empty_database, "--data-only", "--disable-triggers", "-n", "jobmon", "-t", "jobmon.job_silence")
+        assert empty_database.ctl("bootstrap").status == 0
+        always = "SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'job_silence_names'"
+        assert value(session, always) == "A"
+    assert "nothing changed" in empty_database.ctl("bootstrap").stdout

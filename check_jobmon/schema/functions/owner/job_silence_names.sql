@@ -60,7 +60,10 @@ BEGIN
         CREATE TRIGGER job_silence_names
             BEFORE INSERT OR UPDATE ON @schema@.job_silence
             FOR EACH ROW EXECUTE FUNCTION @schema@.job_silence_names();
-        -- in every session_replication_role
+    END IF;
+    -- in every session_replication_role; the restore of a dump that was made with --disable-triggers ends that
+    IF NOT EXISTS (SELECT FROM pg_trigger
+                    WHERE tgrelid = '@schema@.job_silence'::regclass AND tgname = 'job_silence_names' AND tgenabled = 'A') THEN
         ALTER TABLE @schema@.job_silence ENABLE ALWAYS TRIGGER job_silence_names;
     END IF;
 END
