@@ -50,7 +50,7 @@ newest_run AS (
      ORDER BY r.job_name, r.end_time DESC
 ),
 with_last_run AS (
-    -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 8 days ago.
+    -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 2 days ago.
     -- One of these runs may have ended later than the run found; that matters if the job would alert without it.
     SELECT m.*,
            coalesce(n.job_id, p.job_id, w.job_id) AS done_job_id,
@@ -67,8 +67,8 @@ with_last_run AS (
              CROSS JOIN LATERAL (
                     SELECT * FROM completed_run AS c
                      WHERE c.job_name = m.job_name
-                       AND c.end_time >= now() - interval '8 days'
-                       AND c.start_time BETWEEN now() - interval '8 days' AND now() + interval '1 hour'
+                       AND c.end_time >= now() - interval '2 days'
+                       AND c.start_time BETWEEN now() - interval '2 days' AND now() + interval '1 hour'
                      ORDER BY c.end_time DESC
                      LIMIT 1
                    ) AS q
