@@ -57,7 +57,7 @@ ALTER TABLE jobmon.job_detail ATTACH PARTITION jobmon.job_detail_{name} FOR VALU
 ANALYZE jobmon.job_log_{name}, jobmon.job_detail_{name}
 """
 BYTES = """
-SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c
+SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
  WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relname ~ '^job_(log|detail)' AND c.relkind = 'r'
 """
 OTHERS = """
@@ -100,7 +100,7 @@ def _sizes(small: Database, large: Database) -> list[Target]:
     for database in (small, large):
         with database.connect() as session:
             size, runs = value(session, BYTES), value(session, "SELECT max(job_id) FROM jobmon.job_log")
-        sizes.append(float(size / runs))
+        sizes.append(size / runs)
         print(f"{database.name}: {runs:,} runs, {size / 1e9:.1f} GB")
     return [
         ("bytes a run, two steps each", sizes[0], 630, False),
