@@ -50,18 +50,36 @@ newest_run AS (
      ORDER BY r.job_name, r.end_time DESC
 ),
 with_last_run AS (
+    -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 2 days ago.
+    -- One of these runs may have ended later than the run found; that matters if the job would alert without it.
     SELECT m.*,
-           coalesce(n.job_id, p.job_id) AS done_job_id,
-           coalesce(n.start_time, p.start_time) AS done_start,
-           coalesce(n.end_time, p.end_time) AS done_end,
-           coalesce(n.status, p.status) AS status,
-           coalesce(n.next_due, p.next_due) AS done_next_due
+           coalesce(n.job_id, p.job_id, w.job_id) AS done_job_id,
+           coalesce(n.start_time, p.start_time, w.start_time) AS done_start,
+           coalesce(n.end_time, p.end_time, w.end_time) AS done_end,
+           CASE WHEN n.job_id IS NOT NULL THEN n.status WHEN p.job_id IS NOT NULL THEN p.status ELSE w.status END AS status,
+           CASE WHEN n.job_id IS NOT NULL THEN n.next_due WHEN p.job_id IS NOT NULL THEN p.next_due ELSE w.next_due END AS done_next_due
       FROM monitored AS m
       LEFT JOIN newest_run AS n ON n.job_name = m.job_name
       LEFT JOIN LATERAL (
             SELECT q.*
               -- asked here, not once in each partition
               FROM (SELECT WHERE n.job_id IS NULL OFFSET 0) AS unfound
+             CROSS JOIN LATERAL (
+                    SELECT * FROM completed_run AS c
+                     WHERE c.job_name = m.job_name
+                       AND c.end_time >= now() - interval '2 days'
+                       AND c.start_time BETWEEN now() - interval '2 days' AND now() + interval '1 hour'
+                     ORDER BY c.end_time DESC
+                     LIMIT 1
+                   ) AS q
+           ) AS w ON true
+      LEFT JOIN LATERAL (
+            SELECT q.*
+              FROM (SELECT
+                     WHERE n.job_id IS NULL
+                       AND (w.job_id IS NULL OR m.lost_job_id IS NOT NULL OR m.schedule IS NOT NULL
+                            OR w.end_time + least(m.warn_limit, m.error_limit) < now())
+                    OFFSET 0) AS unfound
              CROSS JOIN LATERAL (
                     SELECT * FROM completed_run AS c
                      WHERE c.job_name = m.job_name

@@ -57,8 +57,12 @@ ALTER TABLE jobmon.job_detail ATTACH PARTITION jobmon.job_detail_{name} FOR VALU
 ANALYZE jobmon.job_log_{name}, jobmon.job_detail_{name}
 """
 BYTES = """
-SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c
+SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
  WHERE c.relnamespace = 'jobmon'::regnamespace AND c.relname ~ '^job_(log|detail)' AND c.relkind = 'r'
+"""
+OTHERS = """
+INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
+SELECT 'me', 'OTHER', now(), now(), 'OK', 1 FROM generate_series(1, 4000)
 """
 WITH_ROWS = "SELECT relname FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace AND reltuples > 0"
 MONTH = "SELECT now() - date_trunc('month', now(), 'UTC') - interval '1 second'"
@@ -96,7 +100,7 @@ def _sizes(small: Database, large: Database) -> list[Target]:
     for database in (small, large):
         with database.connect() as session:
             size, runs = value(session, BYTES), value(session, "SELECT max(job_id) FROM jobmon.job_log")
-        sizes.append(float(size / runs))
+        sizes.append(size / runs)
         print(f"{database.name}: {runs:,} runs, {size / 1e9:.1f} GB")
     return [
         ("bytes a run, two steps each", sizes[0], 630, False),
@@ -105,18 +109,25 @@ def _sizes(small: Database, large: Database) -> list[Target]:
 
 
 def _judging(unpartitioned: Database, small: Database, large: Database, rounds: int) -> list[Target]:
+    """Where each job is among the last to have run, and where others have run since, so that each is probed for."""
+    found: list[Target] = []
     with unpartitioned.connect() as first, small.connect() as second, large.connect() as third:
-        for session in (first, second, third):
-            session.execute("SET jit = off")
-        plain, parted = turns(rounds, lambda: fetch(first, OURS), lambda: fetch(second, OURS))
-        few, many = turns(rounds, lambda: fetch(second, OURS), lambda: fetch(third, OURS))
-    print(
-        f"judging: {plain * 1000:.1f} ms unpartitioned, {parted * 1000:.1f} ms partitioned, {many * 1000:.1f} ms large"
-    )
-    return [
-        ("judging, partitioned/unpartitioned", parted / plain, 1.5, False),
-        ("judging, large/small", many / few, 1.5, False),
-    ]
+        for which in ("", ", each probed for"):
+            for session in (first, second, third):
+                session.execute("SET jit = off")
+                if which:
+                    session.execute(OTHERS)
+            plain, parted = turns(rounds, lambda: fetch(first, OURS), lambda: fetch(second, OURS))
+            few, many = turns(rounds, lambda: fetch(second, OURS), lambda: fetch(third, OURS))
+            print(
+                f"judging{which}: {plain * 1000:.1f} ms unpartitioned, {parted * 1000:.1f} ms partitioned; "
+                f"{few * 1000:.1f} ms small, {many * 1000:.1f} ms large"
+            )
+            found += [
+                (f"judging, partitioned/unpartitioned{which}", parted / plain, 1.5, False),
+                (f"judging, large/small{which}", many / few, 1.5, False),
+            ]
+    return found
 
 
 def _logging(unpartitioned: Database, empty: Database, large: Database, rounds: int) -> list[Target]:
