@@ -1,5 +1,6 @@
 """Fixtures: one PostgreSQL server for all tests, one database for each."""
 
+import gc
 import itertools
 import os
 import signal
@@ -308,6 +309,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.exhaustive)
         if exhaustive or many_examples or not names.isdisjoint(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays: no collection of garbage looks at it again, and no fork copies it for that."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
