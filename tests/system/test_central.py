@@ -173,8 +173,14 @@ def test_three_servers_are_one_log_and_a_silent_server_is_one_alert(site: Site, 
         return central.check()
 
     until(lambda: "waiting=6" in checked().perfdata)
-    until(lambda: checked().perfdata.startswith("critical=2 warning=0 ok=10"))
-    found = checked()
+    seen = []
+
+    def both_alert() -> bool:
+        seen.append(checked())
+        return seen[-1].perfdata.startswith("critical=2 warning=0 ok=10")
+
+    until(both_alert)
+    found = seen[-1]
     assert found.status == 2
     assert "WEB2: HEARTBEAT" in found.first_line
     assert "WEB3: HEARTBEAT" in found.first_line
