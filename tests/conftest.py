@@ -1,5 +1,6 @@
 """Fixtures: one PostgreSQL server for all tests, one database for each."""
 
+import gc
 import itertools
 import os
 import signal
@@ -14,7 +15,7 @@ from check_jobmon.demo import server as demo_server
 from check_jobmon.demo.server import Server, wheel_binaries
 from check_jobmon.plugin import deadline
 from tests.database import Database, bootstrap
-from tests.servers import folder_of_this_process
+from tests.servers import folder_of_this_process, free_port
 from tests.strangers import gains
 
 # Tests that call the plugin's main() check in a fork of pytest, whose own memory would count too.
@@ -33,6 +34,7 @@ if os.path.ismount(MEMORY) and os.access(MEMORY, os.W_OK):
     _memory = os.statvfs(MEMORY)
     if _memory.f_bavail * _memory.f_frsize >= 2**32 and not _memory.f_flag & os.ST_NOEXEC:
         demo_server.FOLDERS = folder_of_this_process(MEMORY)
+demo_server._free_port = free_port
 # Signals that were ignored when pytest was started (nohup, & in a script) would be ignored by all programs that the tests start.
 # Those that pytest handles are not.
 for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
@@ -310,6 +312,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.exhaustive)
         if exhaustive or many_examples or not names.isdisjoint(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays: no collection of garbage looks at it again, and no fork copies it for that."""
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

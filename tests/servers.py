@@ -1,12 +1,14 @@
 """Servers of a test's own: their data directories are copies of one, because initdb takes three times as long as a copy.
 
-Also the folder in which all servers of a process of pytest's have theirs.
+Also the folder in which all servers of a process of pytest's have theirs, and the ports of all that listen.
 """
 
 import atexit
 import functools
 import os
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,6 +29,30 @@ def _made_by_initdb(binaries: Path) -> Server:
     atexit.register(server.remove)
     server.create()
     return server
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 for a server that is yet to be started: nobody listens on it, and no other test gets it.
+
+    The kernel gives ports below 32768 to no client and to no server that takes any port.
+    """
+    for port in random.SystemRandom().sample(range(10240, 32768), 1000):
+        taken = socket.socket(socket.AF_UNIX)
+        try:
+            taken.bind(
+                f"\0jobmon test port {port}"
+            )  # an abstract name, which is free again when this process has ended
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            taken.close()
+            continue
+        _taken.append(taken)
+        return port
+    raise AssertionError("no port is free")
+
+
+_taken: list[socket.socket] = []
 
 
 def folder_of_this_process(memory: str) -> str:

@@ -19,6 +19,7 @@ from typing import TypeVar
 import pytest
 
 from tests.database import Database, Output
+from tests.servers import free_port as free_port
 
 SOURCES = Path(__file__).parent.parent.parent
 CONTRIB = SOURCES / "contrib"
@@ -39,13 +40,6 @@ def program(name: str, package: str) -> str:
 def ordinary_user() -> pwd.struct_passwd:
     """Who runs the daemons: whoever runs the tests, or for root, whom some of them refuse, the user nobody."""
     return pwd.getpwuid(os.geteuid()) if os.geteuid() else pwd.getpwnam("nobody")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

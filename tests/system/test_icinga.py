@@ -1,13 +1,14 @@
 """Icinga 2: takes the configuration in contrib/, runs the plugin, and its API shows what it printed."""
 
 import base64
+import contextlib
 import fcntl
+import http.client
 import json
 import os
 import re
 import shutil
 import ssl
-import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
@@ -45,7 +46,10 @@ class Icinga:
         return ["env", f"ICINGA2_USER={self.place.user.pw_name}", self.path, *arguments, *self.options]
 
     def configuration(self, plugins: Path, objects: str) -> str:
-        """The path of an icinga2.conf with our file from contrib/ and the objects given."""
+        """The path of an icinga2.conf with our file from contrib/ and the objects given.
+
+        Services are checked only when `check_at_once` says so: what one shows is what the plugin printed or submitted last.
+        """
         return str(
             self.place.write(
                 "icinga2.conf",
@@ -58,6 +62,7 @@ include <itl>
 include <plugins>
 object Endpoint NodeName {{ }}
 object Zone ZoneName {{ endpoints = [ NodeName ] }}
+object IcingaApplication "app" {{ enable_service_checks = false }}
 object CheckerComponent "checker" {{ }}
 object ApiListener "api" {{
   bind_host = "127.0.0.1"
@@ -85,7 +90,7 @@ include "{self.place.write("check_jobmon.conf", (CONTRIB / "icinga2" / "check_jo
         )
         trusted = ssl.create_default_context(cafile=str(self.place.folder / "data/certs/ca.crt"))
         trusted.check_hostname = False  # the certificate is for the node's name
-        with urllib.request.urlopen(request, timeout=30, context=trusted) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=trusted) as answer:
             return json.load(answer)["results"]
 
 
@@ -259,12 +264,16 @@ object Host "database" {{
 
 
 def _answers(icinga: Icinga) -> bool:
-    """Whether the API is there; if so, have all services checked at once, and not some time in the next minute."""
-    try:
-        icinga.ask("actions/reschedule-check", {"type": "Service", "filter": "true", "force": True})
-    except (urllib.error.URLError, ConnectionError):
-        return False
-    return True
+    """Whether the API is there."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        icinga.ask("objects/endpoints")
+        return True
+    return False
+
+
+def check_at_once(icinga: Icinga, which: str = "true") -> None:
+    """Have the services that this filter finds checked now, and not some time in the next minute."""
+    icinga.ask("actions/reschedule-check", {"type": "Service", "filter": which, "force": True})
 
 
 def _checked(icinga: Icinga, number: int) -> dict[str, dict[str, Any]]:
@@ -308,6 +317,7 @@ def test_icinga_shows_what_the_plugin_printed(icinga: Icinga, plugin: Plugin, fo
     configuration = icinga.configuration(plugin.folder, _host(four_states))
     with icinga.place.daemon(*icinga.command("daemon", "-c", configuration)) as daemon:
         daemon.until(lambda: _answers(icinga), "the API answers")
+        check_at_once(icinga)
         shown = daemon.until(lambda: _checked(icinga, 5), "five services checked")
         figures = {
             name: _parsed(icinga, name)

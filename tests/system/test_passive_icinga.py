@@ -19,7 +19,7 @@ from tests.plugin.targets.conftest import ODD_HOST, Targets, ctl, services_of_ho
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
 from tests.system.daemons import Daemon, Plugin
-from tests.system.test_icinga import CLIENT, PASSWORD, Icinga, _answers
+from tests.system.test_icinga import CLIENT, PASSWORD, Icinga, _answers, check_at_once
 from tests.system.test_icinga import authority as authority
 from tests.system.test_icinga import icinga as icinga
 
@@ -273,6 +273,7 @@ object Service "submitter" {{
                 if "JOBMON" in str(service["last_check_result"])
             }
 
+        check_at_once(icinga, 'service.name == "submitter"')
         api.daemon.until(lambda: len(states()) == 3, "three results")
         assert states() == {"monitor!submitter": 0, "a!JOBMON": 0, "b!JOBMON": 2}
 

@@ -117,14 +117,14 @@ def prometheus(place: Place, copied: Path, more: str = "") -> Iterator[tuple[Dae
 
 def _ready(url: str) -> bool:
     """It listens a while before it answers anything but 503."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10):
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=60):
         return True
     return False
 
 
 def asked(url: str, **parameters: str) -> Any:
     """What Prometheus's API answers."""
-    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(parameters)}", timeout=60) as answer:
         return json.load(answer)["data"]
 
 
