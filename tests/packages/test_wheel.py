@@ -36,7 +36,7 @@ class Dist:
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Run it, and return what it printed. It finds no compiler on PATH, nor anything of this environment but where packages are."""
+    """What it prints. It finds no compiler on PATH, and nothing of this environment but where packages come from."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_", "LC_"))}
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     home = cwd / "home"
