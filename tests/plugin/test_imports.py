@@ -50,7 +50,7 @@ annotationlib argparse array ast asyncio.base_futures asyncio.base_tasks asyncio
 asyncio.exceptions asyncio.format_helpers asyncio.futures asyncio.locks asyncio.log asyncio.mixins asyncio.queues asyncio.tasks
 asyncio.threads asyncio.timeouts atexit base64 binascii bisect collections collections.abc concurrent concurrent.futures
 concurrent.futures._base contextlib contextvars copy copyreg ctypes ctypes._endian ctypes.util dataclasses datetime decimal dis
-enum errno fcntl functools gc gettext glob grp heapq importlib importlib._bootstrap importlib._bootstrap_external
+enum errno fcntl fnmatch functools gc gettext glob grp heapq importlib importlib._bootstrap importlib._bootstrap_external
 importlib.machinery inspect io ipaddress itertools json json.decoder json.encoder json.scanner keyword locale logging math
 ntpath numbers opcode operator pathlib pathlib._abc pathlib._local pathlib._os pwd queue random re re._casefix re._compiler
 re._constants re._parser reprlib resource select selectors signal socket sre_compile sre_constants sre_parse string
