@@ -19,7 +19,7 @@ from tests.database import Database, run_module, value
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.rst"
 DOCS = ROOT / "docs"
-PAGES = [README, ROOT / "CHANGELOG.rst", *sorted(DOCS.rglob("*.rst"))]
+PAGES = [README, ROOT / "CHANGELOG.rst", ROOT / "CONTRIBUTING.rst", *sorted(DOCS.rglob("*.rst"))]
 OUTPUT = re.compile("    (JOBMON|CRITICAL|WARNING|OK|UNKNOWN|!!|installed version|schema .jobmon. of database) ")
 """The lines that may be long: what a program prints in one line."""
 PATH = re.compile(r"(?<![\w./-])(?:check_jobmon|tests|contrib|docs|\.ci)/[\w./-]*\w")

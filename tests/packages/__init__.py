@@ -1,0 +1,1 @@
+"""Tests that build the packages and the pages, and install them as their users do."""

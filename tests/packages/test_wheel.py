@@ -1,0 +1,162 @@
+"""The sdist and the wheel: what is in them, that either way gives the same one, and that pip, pipx and uv install it."""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+
+import docutils.nodes
+import pytest
+
+from check_jobmon import __version__
+from tests.test_readme import DOCS, parsed
+
+SOURCES = Path(__file__).parent.parent.parent
+CHANGED = "1750000000"
+"""When the sources were last changed, as the release script tells it (SOURCE_DATE_EPOCH)."""
+
+
+@dataclass(frozen=True)
+class Dist:
+    """A copy of the checkout, of what git has, and what was built from it."""
+
+    checkout: Path
+    sdist: Path
+    wheel: Path
+    said: str
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """What it prints. It finds no compiler on PATH, and nothing of this environment but where packages come from."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_", "LC_"))}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    home = cwd / "home"
+    home.mkdir(exist_ok=True)
+    environment = {"PATH": str(home), "HOME": str(home), "SOURCE_DATE_EPOCH": CHANGED, **kept, **proxies, **environment}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, (command, done.stdout[-5000:])
+    return done.stdout
+
+
+def files(folder: str = ".") -> set[str]:
+    """The files below that folder which git has, or would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z", folder]
+    listed = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no checkout of git's")
+    return {name for name in listed.stdout.split("\0") if name and (SOURCES / name).exists()}
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
+    """Built once, by the first of pytest's processes that needs it."""
+    for tool in ("build", "twine", "pipx", "uv"):
+        if importlib.util.find_spec(tool) is None:
+            pytest.skip(f"{tool} is not installed: pip install build twine pipx uv, in the tests' environment")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dist"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = folder.with_suffix(".new")
+            for name in files():
+                (new / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(SOURCES / name, new / "checkout" / name)
+            said = run(sys.executable, "-m", "build", "-o", new / "built", new / "checkout", cwd=new)
+            (new / "said").write_text(said)
+            new.rename(folder)
+    (sdist,), (wheel,) = (folder / "built").glob("*.tar.gz"), (folder / "built").glob("*.whl")
+    return Dist(folder / "checkout", sdist, wheel, (folder / "said").read_text())
+
+
+def test_the_sdist_is_all_of_the_checkout(dist: Dist) -> None:
+    with tarfile.open(dist.sdist) as archive:
+        packed = {member.name.partition("/")[2]: member for member in archive if member.isfile()}
+        made = {name for name in packed if name in ("PKG-INFO", "setup.cfg") or ".egg-info/" in name}
+        assert packed.keys() - made == files() - {"setup.cfg"}
+        for name in packed.keys() - made:
+            content = archive.extractfile(packed[name])
+            assert content
+            assert content.read() == (SOURCES / name).read_bytes(), name
+            assert packed[name].mode & 0o111 == (SOURCES / name).stat().st_mode & 0o111, name
+
+
+def test_the_wheel_has_every_file_of_the_package_and_nothing_else(dist: Dist) -> None:
+    with zipfile.ZipFile(dist.wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert packed == files("check_jobmon")
+        assert {Path(name).suffix for name in packed} > {".sql", ".txt", ".j2", ".css", ".js", ".typed"}
+        for name in packed:
+            assert archive.read(name) == (SOURCES / name).read_bytes(), name
+        (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        assert f"\nVersion: {__version__}\n" in archive.read(metadata).decode()
+
+
+def test_the_checkout_gives_the_wheel_that_the_sdist_gives(dist: Dist, tmp_path: Path) -> None:
+    # another folder, newer files, another time zone; the wheel in `dist` was built from the sdist
+    checkout = shutil.copytree(dist.checkout, tmp_path / "elsewhere", copy_function=shutil.copy)
+    command = (sys.executable, "-m", "build", "--wheel", "--installer", "uv", "-o", "built", checkout)
+    run(*command, cwd=tmp_path, TZ="Asia/Tokyo")
+    (wheel,) = (tmp_path / "built").iterdir()
+    assert wheel.name == dist.wheel.name == f"check_jobmon-{__version__}-py3-none-any.whl"
+    assert hashlib.sha256(wheel.read_bytes()).hexdigest() == hashlib.sha256(dist.wheel.read_bytes()).hexdigest()
+
+
+def test_neither_setuptools_nor_twine_has_anything_to_say(dist: Dist, tmp_path: Path) -> None:
+    assert not re.search(r"deprecat|^!!", dist.said, re.I | re.M), dist.said
+    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", dist.sdist, dist.wheel, cwd=tmp_path)
+    assert (said.count("PASSED"), said.count("WARNING")) == (2, 0), said
+
+
+@pytest.mark.parametrize("installer", ["pipx", "uv tool"])
+def test_pipx_and_uv_install_the_programs_as_the_guide_says(dist: Dist, tmp_path: Path, installer: str) -> None:
+    (section,) = [
+        found
+        for found in parsed(DOCS / "guides/installing.rst").findall(docutils.nodes.section)
+        if found[0].astext() == "The programs"
+    ]
+    (command,) = [
+        line
+        for block in section.findall(docutils.nodes.literal_block)
+        for line in block.astext().splitlines()
+        if line.startswith(f"{installer} install")
+    ]
+    where = shutil.copytree(dist.checkout, tmp_path / "checkout")
+    words = [word.strip("'") for word in command.split()]
+    run(sys.executable, "-m", *words, cwd=where, UV_PYTHON=sys.executable, UV_PYTHON_DOWNLOADS="never")
+    programs = where / "home/.local/bin"
+    for program in ("check_jobmon", "jobmonctl"):
+        done = subprocess.run([programs / program, "--version"], capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == (f"{program} {__version__}\n", "")
+
+
+def test_the_wheel_shows_the_demo(dist: Dist, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "uv", "venv", "--python", sys.executable, "venv", cwd=tmp_path)
+    installed = (sys.executable, "-m", "uv", "pip", "install", "--python", "venv/bin/python", "--only-binary", ":all:")
+    run(*installed, f"{dist.wheel}[demo]", cwd=tmp_path)
+    said = run("venv/bin/jobmonctl", "demo", cwd=tmp_path, PATH="/usr/bin:/bin")
+    assert re.search(r"^JOBMON CRITICAL - \d+ critical, \d+ warning, \d+ ok: ", said, re.M), said
+
+
+def test_every_dependency_has_one_lower_bound() -> None:
+    """`.ci/run` tests on exactly these."""
+    parser = ConfigParser()
+    parser.read(SOURCES / "setup.cfg")
+    lists = [parser["options"]["install_requires"], *parser["options.extras_require"].values()]
+    bounds: dict[str, str] = {}
+    for line in "\n".join(lists).split("\n"):
+        if line and line != "tzdata":  # which is data, the newer the better
+            match = re.fullmatch(r"([\w-]+)(?:\[\w+\])? >= ([\d.]+)(?:, < \d+)?", line)
+            assert match, line
+            assert bounds.setdefault(match[1], match[2]) == match[2], line
