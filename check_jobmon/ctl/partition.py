@@ -25,6 +25,10 @@ from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean
 
 TABLES = ("job_detail", "job_log")
+UNLIMITED = (
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
+"""The database may give its sessions' statements less time than it takes to read a large table."""
 LOCK_SECONDS = 0.3
 """How long one attempt waits for a lock: meanwhile, loggers wait behind it."""
 
@@ -39,7 +43,6 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     """Partition the log, or change how long the next partitions are; then bootstrap, which verifies it and makes those."""
     refuse_untrusted(session, schema)
     _, owner = owned(session, schema)
-    session.seconds = None
     # first, so that the tables and functions are this version's
     bootstrap(session, schema)
     is_plain = "SELECT true FROM pg_class WHERE oid = %s::regclass AND relkind = 'r'"
@@ -65,8 +68,11 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
         for table in TABLES:
             check = fill(sql_file("ctl/partition_check.sql"), {**values, "table": table, "upto": literal(upto)})
             _soon(session, schema, until, partial(session.execute, check.encode()))
-            with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)):
+            with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)), session.transaction():
+                session.seconds = None
+                session.rows(UNLIMITED)
                 execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
+        session.seconds = arguments.timeout
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
     except BaseException as error:
         # This session may have been interrupted amid a statement, and hold locks. If it can't be done soon, bootstrap does it.
