@@ -14,6 +14,7 @@ DECLARE
     v_job_id  bigint;
     v_step_id bigint;
     v_kept    text[];
+    v_part    text[];
     v_dropped text;
     v_batch   bigint[] := ARRAY[NULL, 1, 0];
     v_old     bigint := 0;
@@ -33,7 +34,11 @@ BEGIN
                     v_job_id := add_job('JOB LOG CLEAR');
                     v_step_id := add_step(v_job_id, format('delete the runs older than %s, from before %s', p_interval, v_text));
                     v_kept := link_call('kept', ARRAY[v_text], true);
-                    v_dropped := link_call('drop', ARRAY[v_job_id::text, v_text], true);
+                    LOOP
+                        v_part := link_call('drop', ARRAY[v_job_id::text, v_text, v_part[2]], true);
+                        EXIT WHEN v_part IS NULL;
+                        v_dropped := concat_ws(', ', v_dropped, v_part[1]);
+                    END LOOP;
                 END IF;
                 v_batch := link_call('clear', ARRAY[v_job_id::text, v_text, v_batch[1]::text, v_step_id::text], true);
                 v_old := v_old + v_batch[2];

@@ -1,7 +1,8 @@
--- For job_log_clear(), whose run is [5]: drops each partition that ends at [6] or earlier, if none of its runs has to be kept; and makes
--- the partitions of the times to come. Returns the names of those dropped, NULL if the log is not partitioned.
--- To drop one takes a lock that every logger waits for, so it is held for milliseconds, and waited for no longer than lock_timeout: of
--- a partition that is in use, the runs are deleted in batches, as are those of a partition that has a run to keep.
+-- For job_log_clear(), whose run is [5]: drops the first partition that ends at [6] or earlier, and begins at [7] or later, of which no run
+-- has to be kept. Returns its name and end, NULL if there is none, or the log is not partitioned. The first call, where [7] is NULL, makes
+-- the partitions of the times to come.
+-- To drop one takes a lock that every logger waits for, so there is one in a transaction, and it is waited for no longer than lock_timeout:
+-- of a partition that is in use, the runs are deleted in batches, as are those of a partition that has a run to keep.
 CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -13,7 +14,6 @@ DECLARE
     v_part    record;
     v_keep    boolean;
     v_table   text;
-    v_dropped text[] := '{}';
 BEGIN
     IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
         RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[5]
@@ -21,11 +21,18 @@ BEGIN
     ELSIF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) <> 'p' THEN
         RETURN NULL;
     END IF;
-    PERFORM link_partition();
+    IF p_call[7] IS NULL THEN
+        PERFORM link_partition();
+    END IF;
     v_looked := clock_timestamp();
     v_kept := ARRAY(SELECT k.start_time FROM job_log_kept() AS k WHERE k.start_time < v_before);
     FOR v_part IN
-        SELECT p.*, p.runs::text AS name FROM partitions() AS p WHERE p.ends <= v_before AND p.steps IS NOT NULL ORDER BY p.begins
+        SELECT p.*, p.runs::text AS name
+          FROM partitions() AS p
+         WHERE p.ends <= v_before
+           AND p.begins >= coalesce(p_call[7]::timestamptz, '-infinity')
+           AND p.steps IS NOT NULL
+         ORDER BY p.begins
     LOOP
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         BEGIN
@@ -51,7 +58,7 @@ BEGIN
                                '   AND (SELECT true FROM %2$s AS l WHERE l.job_id = t.job_id)', v_table, v_part.runs);
             END LOOP;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
-            v_dropped := v_dropped || v_part.name;
+            RETURN ARRAY[v_part.name, to_char(v_part.ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
                 -- loggers have waited, too
@@ -60,8 +67,8 @@ BEGIN
                 NULL;
         END;
     END LOOP;
-    RETURN array_to_string(v_dropped, ', ');
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
-    'Internal: drops old partitions for job_log_clear(), and makes those of the times to come.';
+    'Internal: drops an old partition for job_log_clear(), and makes those of the times to come.';
