@@ -114,10 +114,13 @@ def new(server: Server, template: str, request: pytest.FixtureRequest) -> Iterat
 
 @pytest.mark.parametrize("number", OLDER)
 def test_what_an_older_version_has_logged_is_kept_and_the_rest_is_as_new(
-    empty_database: Database, new: New, number: int
+    empty_database: Database, new: New, number: int, tmp_path: Path
 ) -> None:
     as_owner = ("-U", new.owner)
     restore(empty_database, number, new.owner)
+    if new.owner == "postgres":
+        logged = empty_database.ctl("run", "--spool", str(tmp_path / "spool"), "shell", "--", "true")
+        assert (logged.status, logged.stderr) == (0, ""), "a newer program logs into an older schema"
     before = judged(empty_database)
     with empty_database.connect() as session:
         columns = tables(session)

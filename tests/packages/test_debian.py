@@ -5,12 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.parsers import commands
 from tests.system.daemons import SOURCES, program
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
@@ -61,38 +59,9 @@ def test_the_packages_are_the_same_each_time_and_right(tmp_path: Path) -> None:
     # where apt has a proxy or a mirror of its own, its configuration says so
     retries = '--aptopt=Acquire::Retries "3"'
     run(mmdebstrap, "--mode=root", "--variant=apt", retries, f"--include={IN_THE_ROOT}", "bookworm", str(root))
-    for file in (*packages, SOURCES / "tests/system/clean_root.sh"):
+    for file in (*packages, SOURCES / "tests/packages/clean_root.sh"):
         shutil.copy(file, root / "tmp")
     isolated = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc"]
     said = run(*isolated, "bash", "-c", ENTER, "bash", str(root))
     assert "plugin_output=JOBMON OK - All jobs run successfully" in said
     assert said.endswith("nothing is left\n")
-
-
-def test_the_manuals_are_whole_and_have_no_mistakes(tmp_path: Path) -> None:
-    run(
-        sys.executable,
-        str(SOURCES / "contrib/manuals/make.py"),
-        str(tmp_path),
-        environment=dict(os.environ),
-    )
-    pages = {page.name: page.read_text() for page in tmp_path.iterdir()}
-    assert {"check_jobmon.1", "jobmonctl.1", "jobs.yml.5"} < pages.keys()
-    for path in commands():
-        assert f"jobmonctl-{'-'.join(path)}.1" in pages
-    assert "\\-\\-output" in pages["check_jobmon.1"]
-    said = subprocess.run(
-        [program("mandoc", "mandoc"), "-T", "lint", "-W", "warning", *map(str, sorted(tmp_path.iterdir()))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert said.stdout == ""
-    for page in tmp_path.iterdir():
-        done = subprocess.run(
-            [program("groff", "groff"), "-ww", "-t", "-man", "-Tutf8", "-z", str(page)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), page.name
