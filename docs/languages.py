@@ -14,11 +14,14 @@ LANGUAGES = {
     "systemd": r"\[(Unit|Service|Timer)\]",
     "sql": r"(ALTER|CREATE|DELETE|DROP|GRANT|INSERT|SELECT|SET|UPDATE) ",
     "postgresql.conf": r"\w+ = ",
+    "nagios": r"define \w+ \{",
+    "icinga2": r"(object|template|apply) \w+ \"",
     "json": r"\{",
     "pgpass": r"[\w.*]+:[\d*]+:[\w*]+:\w+:",
     "sh": rf"((sudo )?({PROGRAMS})|/\S+|\.?\w+/\S+) ",
 }
 LEXERS = {
+    **{"nagios": "text", "icinga2": "text"},
     **{
         "output": "text",
         "cron": "text",

@@ -63,6 +63,11 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
         yield named[0] if named else language(block.astext()), block.astext()
 
 
+def in_language(page: Path, language: str) -> str:
+    """The blocks of a page that are in a language, together."""
+    return "\n".join(text for name, text in blocks(page) if name == language)
+
+
 def simple_commands(script: str) -> Iterator[list[str]]:
     """The words of each simple command in a script, without redirections and here-documents."""
     script = re.sub(r"<<'?(\w+)'?\n.*?\n\1$", "", script, flags=re.DOTALL | re.MULTILINE)
@@ -212,6 +217,11 @@ def check_json(text: str, here: Here) -> None:
     assert {*printed["results"][0], *printed["results"][0]["jobs"][0]} <= described
 
 
+def check_by_a_daemon(text: str, here: Here) -> None:
+    """Nothing. tests/system/test_nagios.py and test_icinga.py have the daemons read what is on this page."""
+    assert here.page.name == "nagios-icinga.rst"
+
+
 def check_pgpass(text: str, here: Here) -> None:
     assert all(len(line.split(":")) == 5 for line in text.splitlines())
 
@@ -226,6 +236,7 @@ CHECKS: dict[str, Callable[[str, Here], None]] = {
     },
     **{"sql": check_sql, "plpgsql": check_plpgsql, "python": check_python, "yaml": check_yaml, "json": check_json},
     **{"postgresql.conf": check_settings, "pgpass": check_pgpass},
+    **{"nagios": check_by_a_daemon, "icinga2": check_by_a_daemon},
 }
 """What checks a block of each language."""
 

@@ -20,6 +20,8 @@ import pytest
 from tests.database import run_module
 from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Place, Plugin, free_port, new_place, program
+from tests.test_code_blocks import in_language
+from tests.test_readme import DOCS
 
 PASSWORD = "only-for-this-test"
 CLIENT = "check_jobmon"
@@ -186,6 +188,15 @@ def test_icinga_takes_the_configuration_in_contrib_with_the_host_it_shows(icinga
     assert checked.status == 0, checked.stdout
     assert "Instantiated 5 Services." in checked.stdout
     assert "warning" not in checked.stdout.replace("warning threshold", ""), checked.stdout
+
+
+def test_icinga_takes_the_host_in_the_guide(icinga: Icinga, plugin: Plugin) -> None:
+    generic = 'template Host "generic-host" { check_command = "hostalive" }\n'
+    host = in_language(DOCS / "guides/nagios-icinga.rst", "icinga2")
+    configuration = icinga.configuration(plugin.folder, generic + host)
+    checked = icinga.place.run(*icinga.command("daemon", "-C", "-c", configuration))
+    assert checked.status == 0, checked.stdout
+    assert "Instantiated 2 Services." in checked.stdout
 
 
 def test_each_argument_in_contrib_has_a_description() -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.database import Database
 from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Daemon, Place, Plugin, program
+from tests.test_code_blocks import in_language
+from tests.test_readme import DOCS
 
 OBJECTS = Path("/etc/nagios4/objects")
 SAMPLES = ("commands", "contacts", "templates", "timeperiods")
@@ -76,6 +78,14 @@ def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place, pl
     assert "Checked 4 services" in verified.stdout, verified.stdout
     assert "Total Warnings: 0" in verified.stdout, verified.stdout
     assert "Total Errors:   0" in verified.stdout, verified.stdout
+    assert verified.status == 0
+
+
+def test_nagios_takes_the_definitions_in_the_guide(nagios: str, place: Place, plugin: Plugin) -> None:
+    services = in_language(DOCS / "guides/nagios-icinga.rst", "nagios")
+    verified = place.run(nagios, "-v", _configuration(place, plugin.folder, services))
+    assert "Checked 6 services" in verified.stdout, verified.stdout
+    assert "Total Warnings: 0" in verified.stdout, verified.stdout
     assert verified.status == 0
 
 
