@@ -43,7 +43,7 @@ def test_an_ended_run_keeps_its_end_and_can_only_become_worse(
     assert rows == failing
     text = value(session, "SELECT alert_text FROM jobmon.check_job_status()")
     assert f"FAILED_RUN - failed {len(failing)} time" in text
-    assert "MISSING - not run for 120:00:00" in text
+    assert "MISSING - not run for 120:0" in text
 
 
 def test_failing_an_old_run_again_is_no_newer_failure(session: psycopg.Connection) -> None:

@@ -149,11 +149,17 @@ def long_log(server: Server, template: str) -> Iterator[Database]:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_each_answers_from_an_index(long_log: Database, call: str) -> None:
-    """Counted by the transaction's own statistics: no sequential scan, and few rows read through the indexes."""
+    """Counted by the transaction's own statistics: no sequential scan, and few rows read through the indexes.
+
+    Of an empty partition a scan is the cheapest.
+    """
     counters = """
-        SELECT sum(seq_scan), sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))
-          FROM pg_stat_xact_user_tables
-         WHERE schemaname = 'jobmon' AND relname IN ('job_log', 'job_detail')
+        SELECT coalesce(sum(s.seq_scan) FILTER (WHERE NOT c.relispartition OR s.seq_tup_read > 0), 0),
+               sum(coalesce(s.seq_tup_read, 0) + coalesce(s.idx_tup_fetch, 0))
+          FROM unnest(ARRAY['jobmon.job_log', 'jobmon.job_detail']::regclass[]) AS t (name)
+         CROSS JOIN LATERAL (SELECT t.name UNION SELECT p.relid FROM pg_partition_tree(t.name) AS p) AS p (relid)
+          JOIN pg_class AS c ON c.oid = p.relid
+          JOIN pg_stat_xact_user_tables AS s ON s.relid = p.relid
     """
     with long_log.connect(autocommit=False) as session:
         session.execute(f"SELECT * FROM jobmon.{call}".encode()).fetchall()
