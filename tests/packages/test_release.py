@@ -86,6 +86,7 @@ def new_version(repository: Path, version: str) -> None:
     change(repository, "check_jobmon/__init__.py", f'"{__version__}"', f'"{version}"')
     change(repository, "CHANGELOG.rst", heading(__version__), f"{heading(version)}\n\n{heading(__version__)}")
     change(repository, "debian/changelog", f"({__version__})", f"({version})")
+    change(repository, "contrib/rpm/check_jobmon.spec", f"        {__version__}\n", f"        {version}\n")
     commit(repository)
 
 
@@ -98,6 +99,9 @@ def test_what_can_be_no_release_is_refused_in_one_sentence(repository: Path) -> 
         ),
         ("debian/changelog", f"({__version__})", "(0.0.9)"): (
             f"debian/changelog begins with version 0.0.9 instead of {__version__}: add an entry"
+        ),
+        ("contrib/rpm/check_jobmon.spec", f" {__version__}\n", " 0.0.9\n"): (
+            f"contrib/rpm/check_jobmon.spec has version 0.0.9 instead of {__version__}: change it"
         ),
         (where, f'"{__version__}"', '"1.0"'): f'{where} has the version "1.0": give it three numbers, as 1.2.3\n',
     }
@@ -172,15 +176,18 @@ def test_a_release_is_tagged_and_built_and_nothing_else(repository: Path) -> Non
     refused(release(repository, "--passed"), said)
 
 
-def test_the_version_is_in_one_place_and_debian_s_changelog_agrees() -> None:
+def test_the_version_is_in_one_place_and_the_packages_changelogs_agree() -> None:
     assert run_module("check_jobmon", "--version").stdout == f"check_jobmon {__version__}\n"
     assert run_module("check_jobmon.ctl", "--version").stdout == f"jobmonctl {__version__}\n"
     assert (SOURCES / "debian/changelog").read_text().startswith(f"check-jobmon ({__version__}) ")
+    spec = (SOURCES / "contrib/rpm/check_jobmon.spec").read_text()
+    assert re.findall(r"^Version: *(.*)", spec, re.M) == [__version__]
+    assert spec.partition("%changelog\n")[2].split("\n")[0].endswith(f" - {__version__}-1")
+    known = ("check_jobmon/__init__.py", "CHANGELOG.rst", "debian/changelog", "contrib/rpm/check_jobmon.spec")
     others = [
         name
         for name in files()
-        if name not in ("CHANGELOG.rst", "debian/changelog", "check_jobmon/__init__.py")
-        and not name.startswith("tests/")
+        if name not in known and not name.startswith(("tests/", "docs/"))
         if re.search(rf"check.jobmon\D{{1,3}}{re.escape(__version__)}", (SOURCES / name).read_text(errors="replace"))
     ]
     assert others == []
