@@ -39,7 +39,7 @@ BEGIN
         RAISE EXCEPTION 'say which number this server has: psql -v number=1 -f publish.sql';
     END IF;
     v_number := current_setting('central.number');
-    IF current_setting('central.run') !~ '^[0-9]{1,18}$' OR current_setting('central.step') !~ '^[0-9]{1,18}$' THEN
+    IF current_setting('central.run') !~ '^[0-9]{0,18}$' OR current_setting('central.step') !~ '^[0-9]{0,18}$' THEN
         RAISE EXCEPTION 'run and step are the largest ids of this server''s in the central log: psql -v run=81001 -v step=164001';
     END IF;
     IF v_number NOT BETWEEN 1 AND 999 THEN
@@ -61,7 +61,7 @@ BEGIN
             USING HINT = 'DROP PUBLICATION jobmon_central; first, and the subscription to it.';
     END IF;
     FOR v_table IN SELECT * FROM (VALUES ('job_log', 'job_id', 'run'), ('job_detail', 'step_id', 'step')) AS t(name, id, used) LOOP
-        v_used := current_setting('central.' || v_table.used);
+        v_used := '0' || current_setting('central.' || v_table.used); -- nothing where the central log has none
         CONTINUE WHEN v_other IS NOT NULL AND v_used = 0;
         -- nobody takes an id while the next one is chosen
         EXECUTE format('LOCK TABLE jobmon.%I IN SHARE ROW EXCLUSIVE MODE', v_table.name);

@@ -379,7 +379,12 @@ def test_a_lost_slot_and_a_restored_server_are_mended_as_the_guide_says(site: Si
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [([], "say which number"), (["-v", "number=0"], "is from 1 to 999"), (["-v", "number=x"], "say which number")],
+    [
+        ([], "say which number"),
+        (["-v", "number=0"], "is from 1 to 999"),
+        (["-v", "number=x"], "say which number"),
+        (["-v", "number=1", "-v", "run=81001", "-v", "step='x"], "run and step are the largest ids"),
+    ],
 )
 def test_publish_says_what_it_needs(database: Database, number: list[str], said: str) -> None:
     done = psql(database, *number, "-f", str(CENTRAL / "publish.sql"))
