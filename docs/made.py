@@ -46,7 +46,7 @@ def indented(text: str) -> str:
 def prose(text: str, markup: Callable[[str], str] = escaped) -> Iterator[str]:
     """Paragraphs; what is indented stays as it is."""
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
-        if re.match(r"\s", paragraph):
+        if re.search(r"(?m)^\s", paragraph):
             yield f"\n::\n\n{indented(paragraph)}\n"
         elif paragraph.strip():
             yield f"\n{markup(' '.join(paragraph.split()))}\n"
@@ -81,12 +81,12 @@ def parser_page(parser: argparse.ArgumentParser, short: str = "") -> Iterator[st
             names = ", ".join(f"``{action.option_strings[0]}``" for action in actions)
             yield f"\n.. rubric:: {short.capitalize()}\n\n{names}: see `above <#{short}>`__.\n"
         elif actions:
-            yield f"\n.. rubric:: {(group.title or '').capitalize()}\n"
+            yield f"\n.. rubric:: {(group.title or '').removeprefix('positional ').capitalize()}\n"
             yield from prose(group.description or "")
             yield from (entry for action in actions for entry in option(parser, action))
     for title, text in MANUALS["sections"](parser.epilog or ""):
         yield f"\n.. rubric:: {title.capitalize()}\n"
-        yield from [f"\n.. code-block:: sh\n\n{indented(text)}\n"] if title == "examples" else prose(text)
+        yield from [f"\n.. code-block:: sh\n\n{indented(text)}\n"] if title.startswith("example") else prose(text)
 
 
 def option(parser: argparse.ArgumentParser, action: argparse.Action) -> Iterator[str]:

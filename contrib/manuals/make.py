@@ -56,7 +56,7 @@ def of_parser(parser: argparse.ArgumentParser, see: list[str]) -> Iterator[str]:
             yield f".SH {escaped((group.title or '').upper())}\n" + prose(group.description or "")
             yield from (entry for action in actions for entry in of_action(parser, action))
     for title, text in sections(parser.epilog or ""):
-        yield f".SH {escaped(title.upper())}\n" + (examples(text) if title == "examples" else prose(text))
+        yield f".SH {escaped(title.upper())}\n" + (examples(text) if title.startswith("example") else prose(text))
     yield ".SH SEE ALSO\n" + ",\n".join(f"\\fB{escaped(name[:-3])}\\fR{name[-3:]}" for name in see) + "\n"
 
 
@@ -100,10 +100,10 @@ def sections(epilog: str) -> Iterator[tuple[str, str]]:
 
 
 def prose(text: str) -> str:
-    """Paragraphs, which are filled. Lines that are indented stay as they are."""
+    """Paragraphs, which are filled. One with lines that are indented stays as it is."""
     made = []
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
-        if re.match(r"\s", paragraph):
+        if re.search(r"(?m)^\s", paragraph):
             made.append(examples(paragraph))
         elif paragraph.strip():
             made.append(f".PP\n{escaped(' '.join(paragraph.split()))}\n")
