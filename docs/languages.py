@@ -18,7 +18,7 @@ LANGUAGES = {
     "icinga2": r"(object|template|apply) \w+ \"",
     "json": r"\{",
     "pgpass": r"[\w.*]+:[\d*]+:[\w*]+:\w+:",
-    "sh": rf"((sudo )?({PROGRAMS})|/\S+|\.?\w+/\S+) ",
+    "sh": rf"((sudo |[A-Z_]+='.*?' )?({PROGRAMS})|/\S+|\.?\w+/\S+) ",
 }
 LEXERS = {
     **{"nagios": "text", "icinga2": "text"},
