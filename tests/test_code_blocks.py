@@ -38,6 +38,8 @@ ONLY_PARSED = {
     "docs/guides/large-logs.rst: DELETE FROM jobmon.partitioning": "tests/system/test_partman.py",
     "docs/guides/central-log.rst: INSERT INTO jobmon_central": "tests/system/test_central.py",
     "docs/guides/central-log.rst: CREATE SUBSCRIPTION web1": "tests/system/test_central.py",
+    "docs/guides/central-log.rst: ALTER SUBSCRIPTION web1": "tests/system/test_central.py",
+    "docs/guides/central-log.rst: DROP SUBSCRIPTION web1": "tests/system/test_central.py",
 }
 """SQL that takes more than a bootstrapped database, and which test executes it."""
 PREPARED = """
