@@ -1,5 +1,6 @@
 """The page of jobmonctl report in Debian's Chromium: only what is ours runs, nothing is fetched, and everybody can read it."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -7,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
+from check_jobmon.demo.server import Server
 from check_jobmon.sql_files import sql_file
+from tests.conftest import _new_database
 from tests.ctl.prompt import a_run
 from tests.ctl.test_report import HOSTILE, configure
-from tests.database import Database
 from tests.system.daemons import SOURCES, program
 
 AXE = Path(os.environ.get("JOBMON_CI_CACHE", SOURCES / ".ci" / "cache"), "axe-core", "axe.min.js")
@@ -40,22 +41,23 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture
-def file(database: Database, session: psycopg.Connection, tmp_path: Path) -> Path:
-    """The page of jobs in every state, with a past, and of one whose texts are markup and script."""
-    session.execute(sql_file("demo/past_runs.sql").encode())
-    configure(session, "CUBE")
-    configure(
-        session, "NEVER", since="-infinity", runbook="https://wiki.example.com/never", description="It never ran."
-    )
-    configure(session, HOSTILE.upper(), owner=HOSTILE, description=HOSTILE, runbook=f"javascript:{HOSTILE}")
-    a_run(session, HOSTILE, (HOSTILE, "CRITICAL", HOSTILE), end="fail_job(%s)")
-    a_run(session, "warned", ("load", "WARNING", "few rows"), end="close_job(%s)")
-    with database.connect() as gone:
-        a_run(gone, "crashing", end="")
-    a_run(session, "going on", end="")
-    path = tmp_path / "jobs.html"
-    output = database.ctl("report", "-o", str(path), "--since", "14d")
+@pytest.fixture(scope="module")
+def file(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of jobs in every state, with a past, and of one whose texts are markup and script. No test changes it."""
+    path = tmp_path_factory.mktemp("page") / "jobs.html"
+    with contextlib.contextmanager(_new_database)(server, template) as database, database.connect() as session:
+        session.execute(sql_file("demo/past_runs.sql").encode())
+        configure(session, "CUBE")
+        configure(
+            session, "NEVER", since="-infinity", runbook="https://wiki.example.com/never", description="It never ran."
+        )
+        configure(session, HOSTILE.upper(), owner=HOSTILE, description=HOSTILE, runbook=f"javascript:{HOSTILE}")
+        a_run(session, HOSTILE, (HOSTILE, "CRITICAL", HOSTILE), end="fail_job(%s)")
+        a_run(session, "warned", ("load", "WARNING", "few rows"), end="close_job(%s)")
+        with database.connect() as gone:
+            a_run(gone, "crashing", end="")
+        a_run(session, "going on", end="")
+        output = database.ctl("report", "-o", str(path), "--since", "14d")
     assert (output.status, output.stderr) == (0, "")
     return path
 
