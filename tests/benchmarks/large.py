@@ -1,7 +1,7 @@
 """A log of a hundred million runs, partitioned by month: `python -m tests.benchmarks.judging --large 100000000`.
 
 Runs of 2,000 names, of which 1,000 are configured, over 24 months and the current one. Each tenth run has two steps, because with
-two for each the log would be twice as large: 32 GB instead of 60. It is compared with logs of a million runs, where each has two
+two for each the log would be twice as large: 27 GB instead of 54. It is compared with logs of a million runs, where each has two
 steps, with and without such partitions, and with one that is next to empty. What is measured: bytes a run; judging; logging; the
 check's plan; and clear of all months but the current one, while somebody logs.
 """
