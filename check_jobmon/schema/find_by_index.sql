@@ -51,7 +51,8 @@ newest_run AS (
 ),
 with_last_run AS (
     -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 2 days ago.
-    -- One of these runs may have ended later than the run found; that matters if the job would alert without it.
+    -- One of these runs may have ended later than the run found; that matters if the job is judged by how long it takes or by a schedule,
+    -- or would alert otherwise.
     SELECT m.*,
            coalesce(n.job_id, p.job_id, w.job_id) AS done_job_id,
            coalesce(n.start_time, p.start_time, w.start_time) AS done_start,
@@ -77,8 +78,9 @@ with_last_run AS (
             SELECT q.*
               FROM (SELECT
                      WHERE n.job_id IS NULL
-                       AND (w.job_id IS NULL OR m.lost_job_id IS NOT NULL OR m.schedule IS NOT NULL
-                            OR w.end_time + least(m.warn_limit, m.error_limit) < now())
+                       AND (w.job_id IS NULL OR m.lost_job_id IS NOT NULL
+                            OR w.end_time + least(m.warn_limit, m.error_limit) < now()
+                            OR NOT ROW(m.schedule, m.slow_factor, m.warn_duration, m.error_duration, m.min_duration) IS NULL)
                     OFFSET 0) AS unfound
              CROSS JOIN LATERAL (
                     SELECT * FROM completed_run AS c

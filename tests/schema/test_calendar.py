@@ -246,6 +246,20 @@ def test_slow_is_what_takes_several_times_as_long_as_usual(log: psycopg.Connecti
     assert judge(log).duration_code == 1
 
 
+@pytest.mark.parametrize("limit", [{"warn_duration": DAY}, {"error_duration": DAY}, {"slow_factor": 3}])
+def test_a_run_that_took_days_is_slow_whatever_else_has_run_meanwhile(
+    log: psycopg.Connection, limit: dict[str, object]
+) -> None:
+    configure(log, warn_threshold=10 * DAY, error_threshold=10 * DAY, **limit)
+    for number in range(8, 1, -1):
+        add_run(log, number * HOUR, took=20 * MINUTE)
+    assert judge(log).duration_code == 1
+    add_run(log, HOUR, took=4 * DAY)
+    for number in range(10):  # so that the log's newest runs are other jobs'
+        add_run(log, number * MINUTE, name=f"OTHER {number}")
+    assert judge(log).duration_code > 1
+
+
 def test_nothing_is_slow_that_takes_less_than_a_minute(log: psycopg.Connection) -> None:
     configure(log, slow_factor=2, warn_threshold=DAY, error_threshold=DAY)
     for number in range(6, 0, -1):
