@@ -631,3 +631,80 @@ def test_an_index_of_a_strangers_table_logs_nothing_as_the_superuser_who_analyze
         assert session.execute("SELECT status, pid FROM jobmon.job_log").fetchall() == [(None, victim.info.backend_pid)]
         assert value(session, "SELECT count(*) FROM jobmon.cancelled_job") == 0
         assert value(victim, "SELECT jobmon.close_job(%s)", job) is not None
+
+
+def stores(session: psycopg.Connection) -> set[tuple[object, ...]]:
+    """How and where the tables and indexes of the runs and the steps are stored."""
+    return set(
+        session.execute(
+            """
+            SELECT c.relkind, a.amname, c.reltablespace
+              FROM unnest(ARRAY['jobmon.job_log', 'jobmon.job_detail']::regclass[]) AS t(oid)
+             CROSS JOIN LATERAL pg_partition_tree(t.oid) AS p
+              JOIN pg_index AS i ON i.indrelid = p.relid
+              JOIN pg_class AS c ON c.oid IN (i.indexrelid, p.relid)
+              JOIN pg_am AS a ON a.oid = c.relam
+             WHERE p.isleaf
+            """
+        ).fetchall()
+    )
+
+
+def test_a_link_decides_neither_how_partitions_are_stored_nor_whether_ids_are_verified(own_database: Database) -> None:
+    folder = own_database.server.folder
+    with own_database.connect() as session:
+        session.execute(
+            f"CREATE EXTENSION dblink SCHEMA public; CREATE ROLE {LOGGER} LOGIN;"
+            "CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler".encode()
+        )
+        for place in ("fast", "slow"):
+            session.execute(f"COPY (SELECT 1) TO PROGRAM 'mkdir {folder}/{place}'".encode())
+            session.execute(f"CREATE TABLESPACE {place} LOCATION '{folder}/{place}'".encode())
+        assert own_database.ctl("bootstrap", "--partition", "month").status == 0
+        session.execute(f"GRANT jobmon_log TO {LOGGER}".encode())
+        session.execute(
+            "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid)"
+            " SELECT 'victim', 'VICTIM', now() - interval '99 days', 0 FROM generate_series(1, 9);"
+            "INSERT INTO jobmon.job_detail (job_id, action, start_time)"
+            " SELECT job_id, 'theirs', start_time FROM jobmon.job_log"
+        )
+
+        def again(setting: str = "") -> None:
+            """Have the link of a session with this setting make all partitions of now and later, and meet ids that there are."""
+            with own_database.connect(user=LOGGER) as attacker:
+                if setting.startswith("SET"):
+                    attacker.execute("SELECT jobmon.add_job('open')")
+                    over_the_link(attacker, setting)
+                for name, column, call in (
+                    ("job_log", "job_id", "add_job('mine')"),
+                    ("job_detail", "step_id", "add_step(jobmon.add_job('mine'), 'mine')"),
+                ):
+                    if column.replace("job", "run") in setting:
+                        session.execute(f"SELECT setval('jobmon.{name}_{column}_seq', 2)".encode())
+                        assert value(attacker, f"SELECT jobmon.{call}") > 9, setting
+                for names in session.execute(
+                    "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+                ):
+                    session.execute("DROP TABLE {}, {}".format(*names).encode())
+                attacker.execute("SELECT jobmon.add_job('new')")
+                assert value(session, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") == 3
+                if setting.startswith("SET default"):
+                    over_the_link(attacker, f"ALTER ROLE current_user {setting}")
+
+        for setting in (
+            "default_tablespace = slow",
+            "default_table_access_method = other",
+            "jobmon.run_ids = '1e300'",
+            "jobmon.step_ids = '1e300'",
+        ):
+            before = stores(session)
+            again(f"SET {setting}")
+            assert stores(session) == before, setting
+            again()
+            assert stores(session) == before, setting
+        # what the schema's owner wants counts
+        for table in ("job_log", "job_detail"):
+            session.execute(f"ALTER TABLE jobmon.{table}_default SET TABLESPACE fast".encode())
+        again()
+        fast = "SELECT array_agg(DISTINCT spcname) FROM jobmon.partitions() AS p JOIN pg_class AS c ON c.oid IN (p.runs, p.steps)"
+        assert value(session, f"{fast} JOIN pg_tablespace AS t ON t.oid = c.reltablespace") == ["fast"]

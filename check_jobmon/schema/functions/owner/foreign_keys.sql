@@ -22,21 +22,23 @@ COMMENT ON FUNCTION @schema@.job_log_deleted() IS
 
 -- To look for a number in all partitions takes as long as all the rest. A session of the link has its numbers from the sequence, so it looks
 -- once a minute whether that is ahead of all rows. A number that has been given meanwhile is in the new row's partition, whose primary key
--- refuses it.
+-- refuses it. Whoever has a link open can set what he likes there: so the session remembers the minute by a signature, which nobody else
+-- can make.
 CREATE OR REPLACE FUNCTION @schema@.job_log_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
+    v_signed  constant text := format('run_ids %s %s', pg_backend_pid(), floor(date_part('epoch', CURRENT_TIMESTAMP) / 60));
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND date_part('epoch', CURRENT_TIMESTAMP) < nullif(current_setting('@schema_name@.run_ids', true), '')::double precision THEN
+       AND current_setting('@schema_name@.run_ids', true) = encode(@signature@, 'hex') THEN
         RETURN NEW;
     END IF;
     SELECT max(job_id) INTO v_largest FROM job_log;
     IF (NEW.job_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.run_ids', (date_part('epoch', CURRENT_TIMESTAMP) + 60)::text, false);
+        PERFORM set_config('@schema_name@.run_ids', encode(@signature@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_log WHERE job_id = NEW.job_id) THEN
         RAISE unique_violation USING MESSAGE = format('job_id %s is another run''s already', NEW.job_id);
     END IF;
@@ -54,10 +56,11 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_day     constant timestamptz := NEW.start_time - interval '1 day';
+    v_signed  constant text := format('step_ids %s %s', pg_backend_pid(), floor(date_part('epoch', CURRENT_TIMESTAMP) / 60));
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND date_part('epoch', CURRENT_TIMESTAMP) < nullif(current_setting('@schema_name@.step_ids', true), '')::double precision THEN
+       AND current_setting('@schema_name@.step_ids', true) = encode(@signature@, 'hex') THEN
         RETURN NEW;
     END IF;
     PERFORM FROM job_log WHERE job_id = NEW.job_id AND start_time BETWEEN v_day AND NEW.start_time FOR KEY SHARE;
@@ -66,7 +69,7 @@ BEGIN
     END IF;
     SELECT max(step_id) INTO v_largest FROM job_detail;
     IF (NEW.step_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.step_ids', (date_part('epoch', CURRENT_TIMESTAMP) + 60)::text, false);
+        PERFORM set_config('@schema_name@.step_ids', encode(@signature@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_detail WHERE step_id = NEW.step_id) THEN
         RAISE unique_violation USING MESSAGE = format('step_id %s is another step''s already', NEW.step_id);
     END IF;

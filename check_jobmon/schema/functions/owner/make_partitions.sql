@@ -38,6 +38,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 SET datestyle = 'ISO, YMD'
 SET timezone = 'UTC'
+-- Whoever has a link open can set these there. Where and how rows are stored, the default partition says.
+SET default_tablespace = ''
+SET default_table_access_method = 'heap'
 AS $$
 DECLARE
     v_wanted constant text := p_table || to_char(p_begins, '_YYYYMMDD');
@@ -48,6 +51,12 @@ DECLARE
     v_text   text;
     v_others integer := 1;
 BEGIN
+    PERFORM set_config('default_tablespace', coalesce(t.spcname, ''), true),
+            set_config('default_table_access_method', a.amname, true)
+       FROM pg_class AS c
+       JOIN pg_am AS a ON a.oid = c.relam
+       LEFT JOIN pg_tablespace AS t ON t.oid = c.reltablespace
+      WHERE c.oid = ('@schema@.' || quote_ident(p_table || '_default'))::regclass;
     -- a partition that somebody has detached keeps its name
     WHILE to_regclass('@schema@.' || quote_ident(v_name)) IS NOT NULL LOOP
         v_others := v_others + 1;
