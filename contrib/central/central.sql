@@ -7,7 +7,33 @@
 -- Needs PostgreSQL 16 or newer, where what is copied is written with the rights of the log's owner and no others.
 \set ON_ERROR_STOP on
 BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE SCHEMA IF NOT EXISTS jobmon_central;
+-- whoever owns a part of it could replace the trigger, which subscriptions execute with the rights of the log's owner
+DO $$
+DECLARE
+    v_other record;
+BEGIN
+    SELECT pg_describe_object(o.class, o.oid, 0) AS what, r.rolname
+      INTO v_other
+      FROM pg_namespace AS n
+     CROSS JOIN LATERAL (SELECT 'pg_namespace'::regclass, n.oid, n.nspowner
+                          UNION ALL
+                         SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class AS c WHERE c.relnamespace = n.oid
+                          UNION ALL
+                         SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc AS p WHERE p.pronamespace = n.oid
+                       ) AS o(class, oid, owner)
+      JOIN pg_roles AS r ON r.oid = o.owner
+     WHERE n.nspname = 'jobmon_central'
+       AND NOT r.rolsuper
+       AND r.oid <> (SELECT l.nspowner FROM pg_namespace AS l WHERE l.nspname = 'jobmon')
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% belongs to role "%", not to the owner of the job log', v_other.what, v_other.rolname
+            USING HINT = 'Have the schema jobmon_central dropped, and say this again as the owner of the job log.';
+    END IF;
+END
+$$;
 COMMENT ON SCHEMA jobmon_central IS 'Which servers'' runs are copied to the job log here, and what is done with a run that comes in.';
 
 CREATE TABLE IF NOT EXISTS jobmon_central.server (

@@ -1,10 +1,10 @@
--- On each server whose job log is to be copied to a central one, once, as a superuser, in the database of the job log:
+-- On each server whose job log is to be copied to a central one, once, as the owner of the job log, in its database:
 --
 --     psql -d DB -v number=1 -f publish.sql
 --
 -- `number` (1 to 999) is the server's own. From now on the ids of its runs and steps have it as their last three digits, and only
--- these runs and steps are published, so that no two servers give the same id. Needs wal_level = logical, PostgreSQL 15 or newer, and
--- the job log in the schema `jobmon`. Said again with the same number, it changes nothing.
+-- these runs and steps are published, so that no two servers give the same id. Needs wal_level = logical, PostgreSQL 15 or newer,
+-- the job log in the schema `jobmon`, and the right to create in the database. Said again with the same number, it changes nothing.
 --
 -- After a restore, so that ids which the central log has already are not given again: its largest ids of this server, too:
 --
@@ -39,6 +39,20 @@ BEGIN
         RAISE EXCEPTION 'say which number this server has: psql -v number=1 -f publish.sql';
     END IF;
     v_number := current_setting('central.number');
+    -- what is executed when tables are read is the choice of whoever owns them
+    SELECT r.rolname
+      INTO v_other
+      FROM pg_namespace AS n
+      JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname IN ('job_log', 'job_detail')
+      JOIN pg_roles AS r ON r.oid IN (n.nspowner, c.relowner)
+     WHERE n.nspname = 'jobmon'
+       AND NOT r.rolsuper
+       AND r.rolname <> current_user
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the job log belongs to role "%", and this is role "%"', v_other, current_user
+            USING HINT = format('Connect as that role: psql -U %s', v_other);
+    END IF;
     IF current_setting('central.run') !~ '^[0-9]{0,18}$' OR current_setting('central.step') !~ '^[0-9]{0,18}$' THEN
         RAISE EXCEPTION 'run and step are the largest ids of this server''s in the central log: psql -v run=81001 -v step=164001';
     END IF;

@@ -396,3 +396,54 @@ def test_publish_needs_logical_replication(database: Database, session: psycopg.
     done = psql(database, "-v", "number=1", "-f", str(CENTRAL / "publish.sql"))
     assert "wal_level is replica, and has to be logical" in done.stderr
     assert value(session, "SELECT count(*) FROM pg_publication") == 0
+
+
+@pytest.fixture
+def stranger(session: psycopg.Connection) -> Iterator[str]:
+    """A role that may create in the database."""
+    session.execute("CREATE ROLE stranger LOGIN")
+    session.execute(f"GRANT CREATE ON DATABASE {session.info.dbname} TO stranger".encode())
+    yield "stranger"
+    session.execute("DROP OWNED BY stranger CASCADE; DROP ROLE stranger")
+
+
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        ("SET ROLE stranger; CREATE SCHEMA jobmon_central", "schema jobmon_central"),
+        (
+            "CREATE SCHEMA jobmon_central; GRANT ALL ON SCHEMA jobmon_central TO stranger; SET ROLE stranger;"
+            "CREATE FUNCTION jobmon_central.arriving() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+            "function jobmon_central.arriving()",
+        ),
+        (
+            "CREATE SCHEMA jobmon_central; GRANT ALL ON SCHEMA jobmon_central TO stranger; SET ROLE stranger;"
+            "CREATE TABLE jobmon_central.server (number integer, name text, subscription name)",
+            "table jobmon_central.server",
+        ),
+    ],
+)
+def test_central_uses_nothing_that_somebody_else_has_made(
+    database: Database, session: psycopg.Connection, stranger: str, made: str, what: str
+) -> None:
+    with database.connect() as before:
+        before.execute(made.encode())
+    done = psql(database, "-f", str(CENTRAL / "central.sql"))
+    assert done.returncode == 3
+    assert f'{what} belongs to role "{stranger}", not to the owner of the job log' in done.stderr
+    assert value(session, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '1 arriving%%'") == 0
+
+
+@pytest.mark.parametrize("owned", ["SCHEMA jobmon", "TABLE jobmon.job_log", "TABLE jobmon.job_detail"])
+def test_publish_executes_nothing_that_an_owner_has_made(
+    database: Database, session: psycopg.Connection, stranger: str, owned: str
+) -> None:
+    session.execute(f"ALTER {owned} OWNER TO {stranger}".encode())
+    done = psql(database, "-v", "number=1", "-f", str(CENTRAL / "publish.sql"))
+    assert done.returncode == 3
+    assert f'the job log belongs to role "{stranger}", and this is role "postgres"' in done.stderr
+    for table in ("job_log", "job_detail", "schema"):
+        which = "SCHEMA jobmon" if table == "schema" else f"TABLE jobmon.{table}"
+        session.execute(f"ALTER {which} OWNER TO {stranger}".encode())
+    done = psql(database, "-U", stranger, "-v", "number=1", "-f", str(CENTRAL / "publish.sql"))
+    assert "wal_level is replica" in done.stderr
