@@ -126,6 +126,25 @@ def test_a_run_that_finds_no_partition_has_it_made(log: psycopg.Connection) -> N
     assert value(log, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
 
 
+def test_a_role_without_rights_keeps_nobody_from_making_partitions(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    future = "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
+    log.execute("CREATE ROLE nobody_here LOGIN")
+    try:
+        with empty_database.connect(user="nobody_here") as nobody:
+            nobody.execute(
+                "SELECT pg_advisory_lock(oid::bigint) FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace"
+            )
+            for call in ("SELECT jobmon.add_job('etl')", CLEAR):
+                for runs, steps in log.execute(future.encode()).fetchall():
+                    log.execute(f"DELETE FROM jobmon.job_log; DROP TABLE {runs}, {steps}".encode())
+                log.execute(call.encode())
+                assert len(log.execute(future.encode()).fetchall()) == 3, call
+    finally:
+        log.execute("DROP ROLE nobody_here")
+
+
 def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
     empty_database: Database, log: psycopg.Connection
 ) -> None:
