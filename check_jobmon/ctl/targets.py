@@ -63,6 +63,7 @@ def over_job_logs(
         return 1
     silent = sum(isinstance(found, Unanswered) for _, found in answers)
     if silent:
+        print(end="", flush=True)  # where both streams are one, the answers come first
         print_error(arguments, f"{silent} of {counted(len(answers), 'target')} could not be asked")
     return 1 if silent else 0
 
