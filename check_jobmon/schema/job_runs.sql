@@ -34,13 +34,14 @@ SELECT runs.job_id
                  LIMIT @limit@
                ) AS r
         UNION ALL
-        -- ended without a status, which only a manual UPDATE does
+        -- ended without a status, which only a manual UPDATE does. An order by job_id alone has PostgreSQL 18 read each partition's
+        -- primary key.
         (SELECT l.job_id
            FROM @schema@.job_log AS l
           WHERE l.job_name = @job_name@
             AND l.status IS NULL
             AND l.end_time IS NOT NULL
-          ORDER BY l.job_id DESC
+          ORDER BY l.status DESC, l.job_id DESC
           LIMIT @limit@)
         UNION ALL
         SELECT l.job_id
