@@ -96,6 +96,19 @@ EXHAUSTIVE = (
     "schema/test_partitions.py::test_of_two_at_once_one_partitions_the_log_and_bootstrap_finds_no_fault_meanwhile",
     "schema/test_partitions.py::test_what_a_killed_partition_left_behind_refuses_no_run",
     "schema/test_partitions.py::test_whole_partitions_go_however_many_runs_they_have",
+    "ctl/test_config.py::test_a_reader_that_leaves_and_a_full_disk_make_no_traceback",
+    "ctl/test_config.py::test_export_apply_export_is_a_fixed_point",
+    "ctl/test_run.py::test_deliver_does_not_wait_for_ever",
+    "demo/test_demo.py::test_a_folder_that_isnt_there_is_told_by_the_demo",
+    "demo/test_demo.py::test_the_demos_report_has_its_jobs_and_their_past",
+    "plugin/targets/test_checks.py::test_a_resolver_that_never_answers_hinders_nobody_else",
+    "plugin/targets/test_checks.py::test_dead_targets_neither_delay_nor_hide_the_others",
+    "plugin/targets/test_checks.py::test_more_targets_than_the_soft_limit_of_open_files",
+    "plugin/targets/test_nagios.py::test_nobody_goes_on_reading",
+    "schema/test_locks.py::test_a_cancelled_clearing_logs_what_it_has_deleted",
+    "schema/test_logging.py::test_the_link_is_closed_with_the_job",
+    "test_code_blocks.py",
+    "test_shown_sessions.py",
 )
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
 network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
@@ -115,6 +128,7 @@ FIRST_OF_MANY = (
     "ctl/test_run.py::test_the_name_is_the_one_that_was_given",
     "ctl/test_run.py::test_wrong_arguments_run_nothing",
     "ctl/test_silence.py::test_nonsense_is_refused_in_one_line",
+    "ctl/test_targets.py::test_one_time_limit_holds_for_all",
     "plugin/output/test_limits.py::test_counts_are_right_and_what_is_left_out_is_told_exactly",
     "plugin/targets/test_icinga.py::test_answers_that_are_no_success_are_told_for_each",
     "plugin/targets/test_nagios.py::test_a_target_that_can_be_no_host_of_nagios_s_is_named_and_hinders_no_other",
@@ -205,9 +219,7 @@ SLOW = (
     "schema/test_sql_step.py",
     "schema/test_uninstall.py",
     "schema/test_upgrade.py",
-    "test_code_blocks.py",
     "test_readme.py",
-    "test_shown_sessions.py",
     "test_tutorial.py",
 )
 """The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or
