@@ -98,6 +98,7 @@ DO $$
 DECLARE
     v_table   text;
     v_trigger record;
+    v_own     record;
 BEGIN
     IF current_setting('server_version_num')::integer < 160000 THEN
         RAISE EXCEPTION 'the central log needs PostgreSQL 16 or newer';
@@ -110,6 +111,16 @@ BEGIN
                        'FOR EACH STATEMENT EXECUTE FUNCTION jobmon_central.arriving()', v_table);
         EXECUTE format('ALTER TABLE jobmon.%1$I ENABLE REPLICA TRIGGER "1 arriving", '
                        'ENABLE REPLICA TRIGGER "1 arriving truncate"', v_table);
+    END LOOP;
+    -- Ids of the runs of here (JOB LOG CLEAR, say) end with 000, as those of no server do: none of them can take the next one.
+    FOR v_own IN
+        SELECT t.name, t.id, (coalesce(pg_sequence_last_value(s.seqrelid), 0) / 1000 + 1) * 1000 AS next
+          FROM (VALUES ('job_log', 'job_id'), ('job_detail', 'step_id')) AS t(name, id)
+          JOIN pg_sequence AS s ON s.seqrelid = pg_get_serial_sequence('jobmon.' || t.name, t.id)::regclass
+         WHERE s.seqincrement <> 1000
+    LOOP
+        EXECUTE format('ALTER TABLE jobmon.%I ALTER %I SET INCREMENT BY 1000 SET MINVALUE 1 RESTART WITH %s',
+                       v_own.name, v_own.id, v_own.next);
     END LOOP;
     -- the log's own triggers, for what a subscription writes, too
     FOR v_trigger IN

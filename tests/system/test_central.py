@@ -398,6 +398,19 @@ def test_publish_needs_logical_replication(database: Database, session: psycopg.
     assert value(session, "SELECT count(*) FROM pg_publication") == 0
 
 
+def test_no_server_can_take_the_ids_of_the_central_servers_own_runs(
+    database: Database, session: psycopg.Connection
+) -> None:
+    log_run(session, "before")
+    for _ in range(2):
+        assert "ERROR" not in psql(database, "-f", str(CENTRAL / "central.sql")).stderr
+        session.execute("SELECT jobmon.job_log_clear('1 day')")
+    assert ids(database) == {1, 1000, 2000}
+    steps = "SELECT array_agg(DISTINCT step_id % 1000) FROM jobmon.job_detail WHERE job_id >= 1000"
+    assert session.execute(steps.encode()).fetchall() == [([0],)]
+    assert database.ctl("bootstrap").status == 0
+
+
 @pytest.fixture
 def stranger(session: psycopg.Connection) -> Iterator[str]:
     """A role that may create in the database."""
