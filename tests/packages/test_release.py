@@ -143,6 +143,15 @@ def test_only_a_greater_version_than_that_of_all_tags_is_released(repository: Pa
     change(repository, ".ci/run", "echo all tests run\n", "exit 3\n")
     new_version(repository, "9.11.0")
     refused(release(repository), ".ci/run has not passed: nothing is tagged or built\n")
+    said = "something was changed or committed during .ci/run: nothing is tagged or built\n"
+    last = "exit 3"
+    for meanwhile in ("echo >> README.rst", "git commit -q --allow-empty -m Meanwhile"):
+        change(repository, ".ci/run", last, meanwhile)
+        commit(repository)
+        last = meanwhile
+        refused(release(repository), said)
+        git(repository, "checkout", "--quiet", ".")
+    assert set(git(repository, "tag").split()) == {"v9.9.0", "v9.10.0"}
 
 
 def test_a_release_is_tagged_and_built_and_nothing_else(repository: Path) -> None:
