@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.daemons import SOURCES, program
 
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/dev/null"}
 IN_THE_ROOT = "postgresql-15,nagios4-core,python3-nagiosplugin,python3-psycopg,python3-yaml"
 ENTER = """
 set -e

@@ -24,7 +24,7 @@ TIMERS = "jobmonctl-bootstrap.timer jobmonctl-clear.timer"
 
 def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
     """What it printed."""
-    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **environment}
+    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/dev/null", **environment}
     done = subprocess.run(
         command, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

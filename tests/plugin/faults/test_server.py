@@ -270,7 +270,7 @@ def test_wrong_or_missing_password(guarded: Database) -> None:
     assert 'FATAL: password authentication failed for user "watchman": ' in output.stdout
     assert output.stdout.endswith(way_out)
     assert (output.status, output.stdout.count("\n")) == (2, 1)
-    output = alert(*guarded.tcp_options, "-U", "watchman", PGPASSFILE="/nonexistent")
+    output = alert(*guarded.tcp_options, "-U", "watchman", PGPASSFILE=f"{guarded.server.folder}/none")
     assert "no password supplied" in output.stdout
     assert output.stdout.endswith(way_out)
     assert (output.status, output.stdout.count("\n")) == (2, 1)
