@@ -1,6 +1,6 @@
 """The language that a literal block is in, by how it begins. Those that nothing here knows need a `code-block`.
 
-tests/packages/test_site.py has a check for each of these languages.
+tests/test_code_blocks.py has a check for each of these languages.
 """
 
 import re

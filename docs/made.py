@@ -75,12 +75,11 @@ def parser_page(parser: argparse.ArgumentParser, short: str = "") -> Iterator[st
     """What --help says. Of the group `short`, only the names of its options."""
     yield f"\n.. program:: {parser.prog}\n\n.. code-block:: text\n\n{indented(parser.format_usage())}\n"
     yield from prose(parser.description or "")
-    for group in parser._action_groups:
-        actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
-        if actions and group.title == short:
+    for group, actions in MANUALS["shown"](parser):
+        if group.title == short:
             names = ", ".join(f"``{action.option_strings[0]}``" for action in actions)
             yield f"\n.. rubric:: {short.capitalize()}\n\n{names}: see `above <#{short}>`__.\n"
-        elif actions:
+        else:
             yield f"\n.. rubric:: {(group.title or '').removeprefix('positional ').capitalize()}\n"
             yield from prose(group.description or "")
             yield from (entry for action in actions for entry in option(parser, action))
@@ -95,12 +94,9 @@ def option(parser: argparse.ArgumentParser, action: argparse.Action) -> Iterator
         for choice in action._choices_actions:
             yield f"\n``{parser.prog} {choice.dest}``\n    {escaped(choice.help or '')}\n"
         return
-    formatter = parser._get_formatter()
-    names = action.option_strings or [str(action.metavar or action.dest)]
-    if action.option_strings and action.nargs != 0:
-        metavar = formatter._format_args(action, action.metavar or action.dest.upper())  # type: ignore[arg-type]
-        names = [f"{name} {metavar}" for name in names]
-    yield f"\n.. option:: {', '.join(names)}\n\n    {escaped(' '.join(formatter._expand_help(action).split()))}\n"
+    options, value, text = MANUALS["named"](parser, action)
+    names = [f"{name} {value}".rstrip() for name in options] or [value]
+    yield f"\n.. option:: {', '.join(names)}\n\n    {escaped(text)}\n"
 
 
 def texts(sql: str, kind: str, name: str) -> Iterator[re.Match[str]]:

@@ -39,9 +39,8 @@ def free_port() -> int:
     for port in random.SystemRandom().sample(range(10240, 32768), 1000):
         taken = socket.socket(socket.AF_UNIX)
         try:
-            taken.bind(
-                f"\0jobmon test port {port}"
-            )  # an abstract name, which is free again when this process has ended
+            # an abstract name, which is free again when this process has ended
+            taken.bind(f"\0jobmon test port {port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:

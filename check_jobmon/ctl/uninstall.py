@@ -12,7 +12,7 @@ from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
 from check_jobmon.ctl.connecting import CommandFailed, in_session
-from check_jobmon.schema.install import refuse_newer
+from check_jobmon.schema.install import recorded_version, refuse_newer
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, own_backend, tables
@@ -122,8 +122,7 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
-    installed = f"SELECT coalesce(max(version), 0) FROM ONLY {quoted(schema)}.schema_version"
-    refuse_newer(schema, session.rows(installed)[0][0])
+    refuse_newer(schema, recorded_version(session, schema))
     return str(dbname), str(owner)
 
 

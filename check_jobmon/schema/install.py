@@ -91,6 +91,11 @@ def install(connection: Session, schema: str) -> None:
     _apply(connection, schema, with_roles=True)
 
 
+def recorded_version(connection: Session, schema: str) -> int:
+    """The version that is written in the schema's table schema_version, which has to be there and ours."""
+    return int(value(connection, "SELECT coalesce(max(version), 0) FROM ONLY {}.schema_version", schema))
+
+
 def refuse_newer(schema: str, found: int) -> None:
     """Raise BootstrapError for a schema that a newer program has upgraded: this one would change what it doesn't know."""
     if found > version():
@@ -236,7 +241,7 @@ def _installed_version(connection: Session, schema: str, home: int) -> int:
             refuse(schema, ["relation schema_version is not check_jobmon's"])
         # One bootstrap at a time: only the owner may lock this table in this mode.
         run(connection, "LOCK TABLE ONLY {}.schema_version IN SHARE ROW EXCLUSIVE MODE", schema)
-        return int(value(connection, "SELECT coalesce(max(version), 0) FROM ONLY {}.schema_version", schema))
+        return recorded_version(connection, schema)
     if found:
         names = [
             name for name, thing in found.items() if thing.relation is None or name == f"relation {thing.relation}"

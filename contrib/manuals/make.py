@@ -50,14 +50,32 @@ def of_parser(parser: argparse.ArgumentParser, see: list[str]) -> Iterator[str]:
     lines = re.split(rf" (?={re.escape(parser.prog)} )", usage)
     yield f".nf\n{''.join(line_filled(escaped(line)) for line in lines)}.fi\n"
     yield ".SH DESCRIPTION\n" + prose(parser.description or "")
-    for group in parser._action_groups:
-        actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
-        if actions:
-            yield f".SH {escaped((group.title or '').upper())}\n" + prose(group.description or "")
-            yield from (entry for action in actions for entry in of_action(parser, action))
+    for group, actions in shown(parser):
+        yield f".SH {escaped((group.title or '').upper())}\n" + prose(group.description or "")
+        yield from (entry for action in actions for entry in of_action(parser, action))
     for title, text in sections(parser.epilog or ""):
         yield f".SH {escaped(title.upper())}\n" + (examples(text) if title.startswith("example") else prose(text))
     yield ".SH SEE ALSO\n" + ",\n".join(f"\\fB{escaped(name[:-3])}\\fR{name[-3:]}" for name in see) + "\n"
+
+
+def shown(
+    parser: argparse.ArgumentParser,
+) -> Iterator[tuple[argparse._ArgumentGroup, list[argparse.Action]]]:
+    """The groups of options that --help shows, and their options. docs/made.py has the same."""
+    for group in parser._action_groups:
+        if actions := [action for action in group._group_actions if action.help != argparse.SUPPRESS]:
+            yield group, actions
+
+
+def named(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[list[str], str, str]:
+    """An option's names, none for an argument; what stands for its value, empty for a switch; and its help in one line."""
+    formatter = parser._get_formatter()
+    value = ""
+    if not action.option_strings:
+        value = str(action.metavar or action.dest)
+    elif action.nargs != 0:
+        value = formatter._format_args(action, action.metavar or action.dest.upper())  # type: ignore[arg-type]
+    return list(action.option_strings), value, " ".join(formatter._expand_help(action).split())
 
 
 def line_filled(line: str) -> str:
@@ -76,15 +94,10 @@ def of_action(parser: argparse.ArgumentParser, action: argparse.Action) -> Itera
         for choice in action._choices_actions:
             yield f".TP\n.B {escaped(str(choice.metavar or choice.dest))}\n{escaped(choice.help or '')}\n"
         return
-    formatter = parser._get_formatter()
-    if action.option_strings and action.nargs != 0:
-        metavar = formatter._format_args(action, action.metavar or action.dest.upper())  # type: ignore[arg-type]
-        names = ", ".join(f"\\fB{escaped(name)}\\fR \\fI{escaped(metavar)}\\fR" for name in action.option_strings)
-    elif action.option_strings:
-        names = ", ".join(f"\\fB{escaped(name)}\\fR" for name in action.option_strings)
-    else:
-        names = f"\\fI{escaped(str(action.metavar or action.dest))}\\fR"
-    yield f".TP\n{names}\n{escaped(' '.join(formatter._expand_help(action).split()))}\n"
+    options, value, text = named(parser, action)
+    italic = f"\\fI{escaped(value)}\\fR" if value else ""
+    heads = [f"\\fB{escaped(name)}\\fR {italic}".rstrip() for name in options] or [italic]
+    yield f".TP\n{', '.join(heads)}\n{escaped(text)}\n"
 
 
 def sections(epilog: str) -> Iterator[tuple[str, str]]:

@@ -27,9 +27,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from check_jobmon.demo.server import Server
-from tests.benchmarks.targets import Cost, launcher, median
-from tests.database import Database, bootstrap
+from tests.benchmarks.targets import Cost, launcher, median, prepare
+from tests.database import Database
 
 JOBS = 10
 RUNS = 50
@@ -82,7 +84,7 @@ def measure(servers: list[Server], folder: Path, number: int, rounds: int, with_
         server.settings["ssl"] = "on" if with_tls else "off"
         server.start()
     with ThreadPoolExecutor() as threads:
-        for made in threads.map(lambda server: prepare(server, number // len(servers)), servers):
+        for made in threads.map(lambda server: prepare(server, number // len(servers), _fill), servers):
             databases += made
     with databases[0].connect() as session:
         version = session.info.parameter_status("server_version")
@@ -150,23 +152,10 @@ def measure(servers: list[Server], folder: Path, number: int, rounds: int, with_
     print("CPU of the other ways, in that of the text:", *(f"{other.cpu / many.cpu:.2f}" for other in others))
 
 
-def prepare(server: Server, number: int) -> list[Database]:
-    """The server's databases, all alike."""
-    first = Database(server, "jobs")
-    with Database(server, "postgres").connect() as session:
-        session.execute("CREATE DATABASE jobs")
-    with first.connect() as session:
-        bootstrap(session, "jobmon")
-        session.execute("CREATE ROLE monitor LOGIN PASSWORD 'secret' IN ROLE jobmon_monitor")
-        session.execute(CONFIG.encode(), [JOBS])
-        session.execute(HISTORY.encode(), [JOBS, RUNS])
-        session.execute("VACUUM ANALYZE")
-    databases = [Database(server, f"jobs{i}") for i in range(number)]
-    with Database(server, "postgres").connect() as session:
-        for database in databases:
-            session.execute(f"CREATE DATABASE {database.name} TEMPLATE jobs STRATEGY file_copy".encode())
-        session.execute("CHECKPOINT")
-    return databases
+def _fill(session: psycopg.Connection) -> None:
+    """Configured jobs with some history."""
+    session.execute(CONFIG.encode(), [JOBS])
+    session.execute(HISTORY.encode(), [JOBS, RUNS])
 
 
 def certify(folder: Path) -> Path:

@@ -15,7 +15,7 @@ import time
 from check_jobmon.demo.server import Server
 from check_jobmon.schema.install import bootstrap
 from check_jobmon.schema.scripts import job_status
-from tests.benchmarks.judging import CONFIGURE, OURS, fetch, turns
+from tests.benchmarks.judging import CONFIGURE, OURS, Target, all_reached, fetch, turns
 from tests.benchmarks.judging import prepare as prepare_unpartitioned
 from tests.benchmarks.logging import OURS as AS_INSTALLED
 from tests.benchmarks.logging import pgbench
@@ -66,7 +66,6 @@ SELECT 'me', 'OTHER', now(), now(), 'OK', 1 FROM generate_series(1, 4000)
 """
 WITH_ROWS = "SELECT relname FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace AND reltuples > 0"
 MONTH = "SELECT now() - date_trunc('month', now(), 'UTC') - interval '1 second'"
-Target = tuple[str, float, float, bool]
 
 
 def main(runs: int, rounds: int) -> bool:
@@ -86,13 +85,7 @@ def measure(unpartitioned: Database, empty: Database, small: Database, large: Da
     """Measure and print; whether every target is reached."""
     found = [*_sizes(small, large), *_judging(unpartitioned, small, large, rounds)]
     found += [*_logging(unpartitioned, empty, large, rounds), *_plan(large), *_clear(large)]
-    print()
-    reached = True
-    for text, figure, bound, at_least in found:
-        good = figure >= bound if at_least else figure <= bound
-        reached = reached and good
-        print(f"{text:<62}{figure:>8.2f}  to reach {'>=' if at_least else '<='} {bound:<5} {'yes' if good else 'NO'}")
-    return reached
+    return all_reached(found)
 
 
 def _sizes(small: Database, large: Database) -> list[Target]:

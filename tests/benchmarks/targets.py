@@ -27,6 +27,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from check_jobmon.demo.server import Server
 from tests.database import Database, bootstrap
 
@@ -85,7 +87,7 @@ def main() -> int:
 
 def measure(server: Server, folder: Path, number: int, rounds: int) -> bool:
     """All of it; whether every target is reached."""
-    databases = prepare(server, number)
+    databases = prepare(server, number, _log_once)
     with databases[0].connect() as session:
         version = session.info.parameter_status("server_version")
     passwords = folder / "pgpass"
@@ -126,25 +128,29 @@ def measure(server: Server, folder: Path, number: int, rounds: int) -> bool:
     )
 
 
-def prepare(server: Server, number: int) -> list[Database]:
-    """The databases, all alike."""
+def _log_once(session: psycopg.Connection) -> None:
+    """Configured jobs, each of which has run."""
+    for job in range(JOBS):
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0)", [f"NIGHTLY LOAD {job}"]
+        )
+        session.execute("SELECT jobmon.close_job(jobmon.add_job(%s))", [f"nightly load {job}"])
+
+
+def prepare(server: Server, number: int, fill: Callable[[psycopg.Connection], None]) -> list[Database]:
+    """Databases of the server, all alike, with what `fill` writes, and the role that checks them."""
     first = Database(server, "jobs")
     with Database(server, "postgres").connect() as session:
         session.execute("CREATE DATABASE jobs")
     with first.connect() as session:
         bootstrap(session, "jobmon")
-        session.execute("CREATE ROLE monitor LOGIN PASSWORD 'secret'")
-        session.execute("GRANT jobmon_monitor TO monitor")
-        for job in range(JOBS):
-            session.execute(
-                "INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0)", [f"NIGHTLY LOAD {job}"]
-            )
-            session.execute("SELECT jobmon.close_job(jobmon.add_job(%s))", [f"nightly load {job}"])
+        session.execute("CREATE ROLE monitor LOGIN PASSWORD 'secret' IN ROLE jobmon_monitor")
+        fill(session)
         session.execute("VACUUM ANALYZE")
     databases = [Database(server, f"jobs{i}") for i in range(number)]
     with Database(server, "postgres").connect() as session:
         for database in databases:
-            session.execute(f"CREATE DATABASE {database.name} TEMPLATE jobs".encode())
+            session.execute(f"CREATE DATABASE {database.name} TEMPLATE jobs STRATEGY file_copy".encode())
         session.execute("CHECKPOINT")
     return databases
 

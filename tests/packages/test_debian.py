@@ -4,14 +4,13 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.packages.tools import run
 from tests.system.daemons import SOURCES, program
 
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/dev/null"}
 IN_THE_ROOT = "postgresql-15,nagios4-core,python3-nagiosplugin,python3-psycopg,python3-yaml"
 ENTER = """
 set -e
@@ -21,15 +20,6 @@ mkdir -p "$root/dev/shm"
 mount -t tmpfs tmpfs "$root/dev/shm"
 exec chroot "$root" bash /tmp/clean_root.sh
 """
-
-
-def run(*command: str, cwd: Path | None = None, environment: dict[str, str] = ENVIRONMENT) -> str:
-    """Run it; gives what it printed."""
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
 
 
 def built(folder: Path) -> Path:

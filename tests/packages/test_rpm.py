@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from check_jobmon import __version__
+from tests.packages.tools import run
 from tests.parsers import commands
 from tests.system.daemons import DEBIAN_PYTHON, SOURCES, program
 from tests.test_readme import DOCS, literal_blocks
@@ -20,16 +21,6 @@ SPEC = RPM / "check_jobmon.spec"
 INSTALLING = DOCS / "guides/installing.rst"
 NAMES = ("check_jobmon", "jobmonctl")
 TIMERS = "jobmonctl-bootstrap.timer jobmonctl-clear.timer"
-
-
-def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
-    """What it printed."""
-    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/dev/null", **environment}
-    done = subprocess.run(
-        command, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 SET datestyle = 'ISO, YMD'
 SET timezone = 'UTC'
--- Whoever has a link open can set these there. Where and how rows are stored, the default partition says.
+-- A session that has a link open can set these two on the link. They are replaced below by those of the default partition.
 SET default_tablespace = ''
 SET default_table_access_method = 'heap'
 AS $$
@@ -57,7 +57,7 @@ BEGIN
        JOIN pg_am AS a ON a.oid = c.relam
        LEFT JOIN pg_tablespace AS t ON t.oid = c.reltablespace
       WHERE c.oid = ('@schema@.' || quote_ident(p_table || '_default'))::regclass;
-    -- a partition that somebody has detached keeps its name
+    -- the name is taken, for example by a partition that somebody has detached
     WHILE to_regclass('@schema@.' || quote_ident(v_name)) IS NOT NULL LOOP
         v_others := v_others + 1;
         v_name := v_wanted || '_' || v_others;
@@ -105,7 +105,8 @@ DECLARE
     v_begins timestamptz;
     v_ends   timestamptz;
     v_ahead  timestamptz;
-    v_made   integer[] := '{0}';
+    v_made   integer;
+    v_most   integer := 0;
 BEGIN
     SELECT p.every INTO v_every
       FROM partitioning AS p
@@ -116,11 +117,11 @@ BEGIN
     -- two of them, and a week, in which somebody notices that no more are made
     v_ahead := greatest(now() + ('2 ' || v_every)::interval, now() + interval '8 days');
     FOREACH v_table IN ARRAY ARRAY['job_detail', 'job_log'] LOOP
-        v_made := 0 || v_made;
+        v_made := 0;
         -- of times before now, only those since the last partition
         SELECT max(p.ends) INTO v_begins FROM partitions_of(v_table) AS p WHERE p.begins <= now();
         v_begins := coalesce(v_begins, date_trunc(v_every, now()));
-        WHILE v_begins < v_ahead AND v_made[1] < v_limit LOOP
+        WHILE v_begins < v_ahead AND v_made < v_limit LOOP
             SELECT p.ends INTO v_ends FROM partitions_of(v_table) AS p WHERE p.begins <= v_begins AND p.ends > v_begins;
             IF NOT FOUND THEN
                 IF v_begins < now() THEN
@@ -133,12 +134,13 @@ BEGIN
                 v_ends := least(date_trunc(v_every, v_begins + ('1 ' || v_every)::interval),
                                 (SELECT min(p.begins) FROM partitions_of(v_table) AS p WHERE p.begins > v_begins));
                 PERFORM make_partition(v_table, v_begins, v_ends);
-                v_made[1] := v_made[1] + 1;
+                v_made := v_made + 1;
             END IF;
             v_begins := v_ends;
         END LOOP;
+        v_most := greatest(v_most, v_made);
     END LOOP;
-    RETURN (SELECT max(m.made) FROM unnest(v_made) AS m(made));
+    RETURN v_most;
 END
 $$;
 COMMENT ON FUNCTION @schema@.make_partitions() IS
