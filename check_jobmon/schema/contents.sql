@@ -103,8 +103,9 @@ WITH home AS MATERIALIZED (
      WHERE t.contype <> 'n'
      UNION ALL
     SELECT c.home_table, format('trigger %%s of %%s', t.tgname, c.relname),
-           -- Those of the log may also run for what a subscription writes; bootstrap has that of job_silence do so. A site may have its
-           -- own that run for that alone: bootstrap sets session_replication_role, so that none of them runs for it.
+           -- The triggers of job_log and job_detail may be ENABLE ALWAYS, as a central log has them, and that of job_silence always is,
+           -- so both count as enabled. A trigger that is ENABLE REPLICA is the site's own business: it runs only for what a subscription
+           -- writes, and never in bootstrap's session, which has set session_replication_role.
            format('%%s enabled %%s', pg_get_triggerdef(t.oid),
                   CASE WHEN c.relname IN ('job_log', 'job_detail', 'job_silence') AND t.tgenabled = 'A' THEN 'O' ELSE t.tgenabled END),
            NULL, false, t.tgenabled = 'R'

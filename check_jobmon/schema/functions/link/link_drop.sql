@@ -1,8 +1,8 @@
--- For job_log_clear(), whose run is [5]: drops the first partition that ends at [6] or earlier, and begins at [7] or later, of which no run
--- has to be kept. Returns its name and end, NULL if there is none, or the log is not partitioned. The first call, where [7] is NULL, makes
--- the partitions of the times to come.
--- To drop one takes a lock that every logger waits for, so there is one in a transaction, and it is waited for no longer than lock_timeout:
--- of a partition that is in use, the runs are deleted in batches, as are those of a partition that has a run to keep.
+-- For job_log_clear(): drops one partition, and returns its name and its end. It is the first partition that begins at p_call[7] or later,
+-- ends at p_call[6] or earlier, and has no run that must be kept. If there is none, or the log isn't partitioned, it returns NULL.
+-- p_call[5] is the run of job_log_clear() itself. In its first call p_call[7] is NULL: then it also makes the partitions to come.
+-- Every logger waits for the lock that a DROP takes. So each transaction drops only one partition, and waits for the lock no longer than
+-- lock_timeout. The runs of a partition that is in use, or has a run that must be kept, are deleted in batches by link_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp

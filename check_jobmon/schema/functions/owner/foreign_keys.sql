@@ -20,10 +20,10 @@ $$;
 COMMENT ON FUNCTION @schema@.job_log_deleted() IS
     'Trigger of job_log where that is partitioned: deletes what refers to a run, as foreign keys do elsewhere.';
 
--- To look for a number in all partitions takes as long as all the rest. A session of the link has its numbers from the sequence, so it looks
--- once a minute whether that is ahead of all rows. A number that has been given meanwhile is in the new row's partition, whose primary key
--- refuses it. Whoever has a link open can set what he likes there: so the session remembers the minute by a signature, which nobody else
--- can make.
+-- Looking for a job_id in all partitions takes as long as the rest of an INSERT. The link takes each job_id from the sequence, so it only
+-- has to verify, once a minute, that the sequence is ahead of all rows. If a job_id is given twice within that minute, both runs are
+-- usually in the same partition, whose primary key refuses the second one. That the link has verified it in this minute, it keeps in a
+-- setting. Because a session that has a link open can set anything on it, the setting is a signature, which only our functions can make.
 CREATE OR REPLACE FUNCTION @schema@.job_log_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
