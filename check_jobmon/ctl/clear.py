@@ -20,7 +20,7 @@ from check_jobmon.sql_files import sql_file
 from check_jobmon.text import clean, counted, heading
 
 COUNT = "SELECT count(*) FROM @schema@.job_log WHERE start_time < %s::timestamptz"
-KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept() WHERE start_time < %s::timestamptz ORDER BY job_name"
+KEPT = "SELECT left(job_name, 500) FROM @schema@.job_log_kept_before(%s::timestamptz) ORDER BY job_name"
 PROGRESS = 10.0
 """Seconds between two lines of progress where there is no bar."""
 RESEND = 10.0

@@ -5,7 +5,7 @@ SELECT i.i::text,
        to_char(b.before, 'YYYY-MM-DD HH24:MI:SS'),
        b.before::text,
        has_function_privilege(to_regprocedure('@schema@.job_log_clear(interval)'), 'EXECUTE'),
-       coalesce(has_function_privilege(to_regprocedure('@schema@.job_log_kept()'), 'EXECUTE'), false)
+       coalesce(has_function_privilege(to_regprocedure('@schema@.job_log_kept_before(timestamptz)'), 'EXECUTE'), false)
   FROM (SELECT %s::interval AS i) AS i
  CROSS JOIN LATERAL (
         -- beyond a thousand years the difference could leave the range of a timestamp

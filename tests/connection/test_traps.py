@@ -126,7 +126,7 @@ TRAPS = {
     "add_job": replaced("add_job(text)", "void"),
     "cancel_job": replaced("cancel_job(bigint)", "void"),
     "job_log_clear": replaced("job_log_clear(interval)", "void"),
-    "job_log_kept": replaced("job_log_kept()", "SETOF jobmon.job_log"),
+    "job_log_kept": replaced("job_log_kept_before(timestamptz)", "SETOF jobmon.job_log"),
     "status_text": replaced("status_text(integer)", "void"),
     "overload of show_job": replaced("show_job(character varying, bigint)", "SETOF jobmon.job_log"),
     "overload of upper": replaced("upper(character varying)", "void"),

@@ -57,7 +57,13 @@ MONITORING = (
 """What jobmon_monitor and jobmon_read may execute."""
 
 ADMINISTERING = (
-    *("ack_crash(bigint)", "cancel_job_as_owner(bigint)", "job_log_clear(interval)", "job_log_kept()"),
+    *(
+        "ack_crash(bigint)",
+        "cancel_job_as_owner(bigint)",
+        "job_log_clear(interval)",
+        "job_log_kept()",
+        "job_log_kept_before(timestamptz)",
+    ),
     "silence(text, timestamp with time zone, text, timestamp with time zone, boolean)",
     "unsilence(bigint)",
 )

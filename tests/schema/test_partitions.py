@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 
+from check_jobmon.schema.scripts import REFUSAL
 from tests.database import Database, until, value
 from tests.schema.test_dump import copy, harmless
 
@@ -270,6 +272,33 @@ def test_clear_keeps_last_runs_open_runs_and_their_steps(empty_database: Databas
     assert value(log, NAMES) is None
     assert value(log, LOOSE) == 0
     assert value(log, PARTS) == 0
+
+
+def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connection) -> None:
+    random = Random(19)
+    log.execute(
+        "INSERT INTO jobmon.job_check_config SELECT 'JOB ' || n, '150 days', '200 days', n % 7 > 0, 0, '-infinity'"
+        "  FROM generate_series(0, 59) AS n"
+    )
+    warning = value(log, "SELECT alert_text FROM jobmon.job_status_text WHERE alert_code = 2")
+    for n in range(60):
+        for months in range(4):
+            for _ in range(random.choice([0, 1, 2])):
+                status = random.choice(["OK", "CRITICAL", warning, ""])
+                job = old_run(
+                    log, f"JOB {n}", months, status, random.choice(["1 second", "1 minute", "40 days", "9000 years"])
+                )
+                if random.random() < 0.3:
+                    log.execute("UPDATE jobmon.job_detail SET action = %s WHERE job_id = %s", [REFUSAL, job])
+    every, kept = (
+        "SELECT * FROM jobmon.job_log_kept() WHERE start_time < %s",
+        "SELECT * FROM jobmon.job_log_kept_before(%s)",
+    )
+    for days in (0, 10, 31, 45, 75, 100):
+        before = value(log, "SELECT now() - make_interval(days => %s)", days)
+        expected = set(log.execute(every, [before]).fetchall())
+        assert set(log.execute(kept, [before]).fetchall()) == expected
+        assert expected
 
 
 def test_clear_deletes_in_batches_what_it_can_not_drop(empty_database: Database, log: psycopg.Connection) -> None:

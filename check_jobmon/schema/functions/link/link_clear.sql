@@ -47,7 +47,7 @@ BEGIN
          ORDER BY l.job_id
            FOR UPDATE SKIP LOCKED
     );
-    v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT k.job_id FROM job_log_kept() AS k);
+    v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT k.job_id FROM job_log_kept_before(p_call[6]::timestamptz) AS k);
     WITH step AS MATERIALIZED (
         SELECT d.step_id
           FROM job_detail AS d

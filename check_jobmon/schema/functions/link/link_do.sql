@@ -19,8 +19,7 @@ BEGIN
         WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[5]::bigint FOR UPDATE)
         WHEN 'kept' THEN (SELECT ARRAY[count(*)::text,
                                         coalesce(string_agg(k.job_name || ' (job ' || k.job_id || ')', ', ' ORDER BY k.job_name), '')]
-                            FROM job_log_kept() AS k
-                           WHERE k.start_time < p_call[5]::timestamptz)::text
+                            FROM job_log_kept_before(p_call[5]::timestamptz) AS k)::text
         WHEN 'ping' THEN 'pong'
         ELSE link_refuse()
     END;

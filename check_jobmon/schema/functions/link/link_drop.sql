@@ -1,8 +1,9 @@
--- For job_log_clear(): drops one partition, and returns its name and its end. It is the first partition that begins at p_call[7] or later,
--- ends at p_call[6] or earlier, and has no run that must be kept. If there is none, or the log isn't partitioned, it returns NULL.
+-- For job_log_clear(): drops the first partitions that begin at p_call[7] or later, end at p_call[6] or earlier, and have no run that
+-- must be kept. Returns their names, and the end of the last one; if there are none, or the log isn't partitioned, NULL.
 -- p_call[5] is the run of job_log_clear() itself. In its first call p_call[7] is NULL: then it also makes the partitions to come.
--- Every logger waits for the lock that a DROP takes. So each transaction drops only one partition, and waits for the lock no longer than
--- lock_timeout. The runs of a partition that is in use, or has a run that must be kept, are deleted in batches by link_clear().
+-- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than lock_timeout, and drops no more
+-- partitions once it has had the lock for a fifth of a second. The runs of a partition that is in use, or has a run that must be kept,
+-- are deleted in batches by link_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -14,6 +15,9 @@ DECLARE
     v_part    record;
     v_keep    boolean;
     v_table   text;
+    v_locked  timestamptz;
+    v_names   text;
+    v_ends    timestamptz;
 BEGIN
     IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
         RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[5]
@@ -25,7 +29,7 @@ BEGIN
         PERFORM link_partition();
     END IF;
     v_looked := clock_timestamp();
-    v_kept := ARRAY(SELECT k.start_time FROM job_log_kept() AS k WHERE k.start_time < v_before);
+    v_kept := ARRAY(SELECT k.start_time FROM job_log_kept_before(v_before) AS k);
     FOR v_part IN
         SELECT p.*, p.runs::text AS name
           FROM partitions() AS p
@@ -37,7 +41,9 @@ BEGIN
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         BEGIN
             -- in the order in which a logger locks them
-            EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE', v_part.steps, v_part.runs);
+            EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE%s', v_part.steps, v_part.runs,
+                           CASE WHEN v_names <> '' THEN ' NOWAIT' END);
+            v_locked := coalesce(v_locked, clock_timestamp());
             EXECUTE format($query$
                 SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL AND may_be_alive(l::job_log))
                        -- one that has just ended
@@ -58,7 +64,9 @@ BEGIN
                                '   AND (SELECT true FROM %2$s AS l WHERE l.job_id = t.job_id)', v_table, v_part.runs);
             END LOOP;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
-            RETURN ARRAY[v_part.name, to_char(v_part.ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
+            v_names := concat_ws(', ', v_names, v_part.name);
+            v_ends := v_part.ends;
+            EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
                 -- loggers have waited, too
@@ -67,8 +75,11 @@ BEGIN
                 NULL;
         END;
     END LOOP;
+    IF v_names <> '' THEN
+        RETURN ARRAY[v_names, to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
+    END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
-    'Internal: drops an old partition for job_log_clear(), and makes those of the times to come.';
+    'Internal: drops old partitions for job_log_clear(), and makes those of the times to come.';
