@@ -29,12 +29,15 @@ SELECT done.job_id, c.job_name, done.start_time
        ) AS done
  WHERE c.active
    AND done.start_time < p_before
-   AND (NOT EXISTS (SELECT
-                      FROM job_log AS r
-                     WHERE r.job_name = c.job_name
-                       AND r.start_time >= (SELECT before FROM partitioned)
-                       AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-                       AND r.status <> (SELECT text FROM warning))
+   -- sorted, so that the index (job_name, end_time) finds it
+   AND ((SELECT true
+           FROM job_log AS r
+          WHERE r.job_name = c.job_name
+            AND r.start_time >= (SELECT before FROM partitioned)
+            AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+            AND r.status <> (SELECT text FROM warning)
+          ORDER BY r.end_time DESC
+          LIMIT 1) IS NULL
         -- an old run may have ended after that one
         OR c.job_name IN (SELECT l.job_name
                             FROM job_log AS l
