@@ -6,6 +6,7 @@ memory start programs by themselves; that each command has all modules that it n
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import importlib
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ LIBRARIES = (
 )
 PADDING = "JOBMON_PADDING"
 """A variable that the parent is started with, so that the kernel has room for any fork's environment."""
-HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR")
+HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR", "TERM")
 """How the variables begin that neither Python nor the libraries look at while they are loaded."""
 
 
@@ -54,14 +56,9 @@ def run(
     `closed`: the streams, 0 to 2, that are closed when it starts.
     """
     stdout, stderr = os.pipe(), os.pipe()
-    ours, theirs = socket.socketpair()
-    with ours:
-        socket.send_fds(_parent(python)[0], [b"."], [stdout[1], stderr[1], theirs.fileno()])
-        theirs.close()
+    with _start(python, module, arguments, environment, (stdout[1], stderr[1]), closed) as ours:
         os.close(stdout[1])
         os.close(stderr[1])
-        ours.sendall("\n".join(map(json.dumps, ([module, *arguments], dict(environment), [*closed]))).encode())
-        ours.shutdown(socket.SHUT_WR)
         said = {stdout[0]: b"", stderr[0]: b"", ours.fileno(): b""}
         poll, end = select.poll(), time.monotonic() + seconds
         for file in said:
@@ -82,6 +79,53 @@ def run(
     os.close(stdout[0])
     os.close(stderr[0])
     return int(status), said[stdout[0]], said[stderr[0]]
+
+
+class OnTerminal:
+    """The same, under way on a terminal of its own, whose file is given: what subprocess.Popen has of a process."""
+
+    def __init__(
+        self, python: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], terminal: int
+    ) -> None:
+        self._told = _start(python, module, arguments, environment, (terminal, terminal), on_terminal=True)
+        self._pid = self._status = b""
+        while not self._pid.endswith(b" "):
+            self._pid += self._told.recv(1)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit status, once it has ended."""
+        if not self._status:
+            ended, _, _ = select.select([self._told], [], [], seconds)
+            if not ended:
+                raise subprocess.TimeoutExpired("on a terminal", seconds)
+            self._status = self._told.recv(10)
+            self._told.close()
+        return int(self._status)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        if not self._status:
+            os.kill(int(self._pid), number)
+
+
+def _start(
+    python: str,
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    streams: tuple[int, int],
+    closed: Sequence[int] = (),
+    on_terminal: bool = False,
+) -> socket.socket:
+    """Start it with these two files as stdout and stderr: a socket that says its pid, a space and, at its end, its status."""
+    ours, theirs = socket.socketpair()
+    socket.send_fds(_parent(python)[0], [b"."], [*streams, theirs.fileno()])
+    theirs.close()
+    ours.sendall("\n".join(map(json.dumps, ([module, *arguments], dict(environment), [*closed], on_terminal))).encode())
+    ours.shutdown(socket.SHUT_WR)
+    return ours
 
 
 @functools.cache
@@ -143,7 +187,7 @@ def _forks(requests: socket.socket) -> str | None:
             os.close(file)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client = socket.socket(fileno=files[2])
-    argv, environment, closed = (json.loads(line) for line in client.makefile("rb"))
+    argv, environment, closed, on_terminal = (json.loads(line) for line in client.makefile("rb"))
     program = os.fork()
     if program:
         os.close(files[0])
@@ -153,6 +197,8 @@ def _forks(requests: socket.socket) -> str | None:
         os._exit(0)
     os.dup2(files[0], 1)
     os.dup2(files[1], 2)
+    if on_terminal:
+        _take_terminal()
     client.detach()
     requests.detach()
     os.closerange(3, 100)
@@ -168,6 +214,19 @@ def _forks(requests: socket.socket) -> str | None:
         setattr(sys, f"__{name}__", None)
     sys.argv = argv
     return str(argv[0])
+
+
+def _take_terminal() -> None:
+    """Lead a session on the terminal that is stdout, with streams as Python has them at its start there."""
+    os.setsid()
+    fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+    os.dup2(1, 0)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        mode = "w" if number else "r"
+        stream = open(number, mode, encoding=stream.encoding, errors=stream.errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _end_at_once(status: object) -> None:

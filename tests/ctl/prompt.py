@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from tests import warm
 from tests.database import Database, Output, value
 
 SCRIPT = Path(sys.executable).parent / "jobmonctl"
@@ -27,10 +29,6 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     left_out = ("NO_COLOR", "COLUMNS", "LINES")
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("PG") and name not in left_out}
     return {**inherited, **more}
-
-
-def _command(database: Database, command: str, *arguments: str) -> list[str]:
-    return [str(SCRIPT), command, *database.options, *arguments]
 
 
 def jobmonctl(database: Database, command: str, *arguments: str, **environment: str) -> Output:
@@ -47,7 +45,7 @@ def refusal(output: Output) -> str:
 class Terminal:
     """A command under way on a terminal of its own."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes] | warm.OnTerminal", master: int) -> None:
         self.process = process
         self.raw = ""
         self._master = master
@@ -115,20 +113,21 @@ def on_terminal(database: Database, command: str, *arguments: str, **environment
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    process = subprocess.Popen(
-        _command(database, command, *arguments),
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=_environment({"TERM": "xterm-256color", **environment}),
-        preexec_fn=take_terminal,
-    )
+    words = [command, *database.options, *arguments]
+    variables = _environment({"TERM": "xterm-256color", **environment})
+    process: subprocess.Popen[bytes] | warm.OnTerminal
+    if os.getcwd() == str(warm.ROOT) and warm.same_in_a_fork(sys.executable, words, variables):
+        process = warm.OnTerminal(sys.executable, "check_jobmon.ctl", words, variables, slave)
+    else:
+        process = subprocess.Popen(
+            [str(SCRIPT), *words], stdin=slave, stdout=slave, stderr=slave, env=variables, preexec_fn=take_terminal
+        )
     os.close(slave)
     try:
         yield Terminal(process, master)
     finally:
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
         os.close(master)
 
 
