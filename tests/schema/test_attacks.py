@@ -62,7 +62,7 @@ ADMINISTERING = (
         "cancel_job_as_owner(bigint)",
         "job_log_clear(interval)",
         "job_log_kept()",
-        "job_log_kept_before(timestamptz)",
+        "job_log_kept_before(timestamp with time zone)",
     ),
     "silence(text, timestamp with time zone, text, timestamp with time zone, boolean)",
     "unsilence(bigint)",
