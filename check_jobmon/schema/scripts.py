@@ -122,22 +122,30 @@ def job_runs(job_name: str, limit: str) -> str:
     return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
 
 
-def _fill(text: str, schema: str, dblink: str) -> str:
+@functools.cache
+def _placeholders(schema: str, dblink: str) -> tuple[tuple[str, str], ...]:
+    """What stands for each placeholder in the files of the schema, in the order of replacing."""
     return (
-        text.replace("@job_status@", job_status(schema))
-        .replace("@job_runs@", job_runs("p_job_name", "p_limit"))
-        .replace("@uncounted@", str(UNCOUNTED))
-        .replace("@refusal@", REFUSAL)
-        .replace("@powerful@", POWERFUL)
-        .replace("@own_backend@", own_backend())
-        .replace("@member@", MEMBER)
-        .replace("@writable_since@", _writable_since())
-        .replace("@signature@", sql_file("schema/signature.sql").rstrip())
-        .replace("@link_settings@", sql_file("schema/link_settings.sql").rstrip())
-        .replace("@schema@", quoted(schema))
-        .replace("@schema_name@", schema)
-        .replace("@dblink@", quoted(dblink))
+        ("@job_status@", job_status(schema)),
+        ("@job_runs@", job_runs("p_job_name", "p_limit")),
+        ("@uncounted@", str(UNCOUNTED)),
+        ("@refusal@", REFUSAL),
+        ("@powerful@", POWERFUL),
+        ("@own_backend@", own_backend()),
+        ("@member@", MEMBER),
+        ("@writable_since@", _writable_since()),
+        ("@signature@", sql_file("schema/signature.sql").rstrip()),
+        ("@link_settings@", sql_file("schema/link_settings.sql").rstrip()),
+        ("@schema@", quoted(schema)),
+        ("@schema_name@", schema),
+        ("@dblink@", quoted(dblink)),
     )
+
+
+def _fill(text: str, schema: str, dblink: str) -> str:
+    for placeholder, value in _placeholders(schema, dblink):
+        text = text.replace(placeholder, value)
+    return text
 
 
 @functools.cache
