@@ -16,7 +16,7 @@ DECLARE
     v_kept    text[];
     v_part    text[];
     v_dropped text;
-    v_batch   bigint[] := ARRAY[NULL, 1, 0];
+    v_batch   bigint[] := ARRAY[NULL, 0, 0, 1];
     v_old     bigint := 0;
     v_state   text;
     v_message text;
@@ -28,7 +28,7 @@ BEGIN
     END IF;
     BEGIN
         -- in the order of job_id, so that no batch looks again at the runs that an earlier one has kept
-        WHILE v_batch[2] > 0 LOOP
+        WHILE v_batch[4] > 0 LOOP
             BEGIN
                 IF v_kept IS NULL THEN
                     v_job_id := add_job('JOB LOG CLEAR');

@@ -1,6 +1,7 @@
 -- The link's side of job_log_clear(): deletes a batch of the runs after job_id [7] (NULL for the first batch) that started before
 -- [6]. [5] is the run of job_log_clear() itself, [8] its step, whose message always has the number of runs deleted so far, even if
--- this call's answer is lost. Returns the batch's last job_id, how many runs it looked at, and how many have been deleted in all.
+-- this call's answer is lost. Returns the batch's last job_id, how many runs it looked at, how many have been deleted in all, and
+-- whether there may be more (1, else 0): to find that there are none, the rest of the log is read.
 -- Never waits for a logger: rows that are being written are left for the next time.
 CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
 LANGUAGE plpgsql
@@ -78,7 +79,7 @@ BEGIN
     v_total := v_total + v_deleted;
     UPDATE job_detail SET message = format('runs deleted: %s', v_total) WHERE step_id = p_call[8]::bigint;
     -- without NULL, because the caller's array_nulls may be off
-    RETURN ARRAY[coalesce(v_upto, 0), v_found, v_total];
+    RETURN ARRAY[coalesce(v_upto, 0), v_found, v_total, (v_found = v_batch)::integer];
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_clear(text[]) IS 'Internal: the link''s side of job_log_clear().';
