@@ -6,6 +6,7 @@ AS $$
 DECLARE
     v_time constant timestamptz := to_timestamp(p_call[4]::double precision);
     v_code constant integer := p_call[6];
+    v_run  job_log%ROWTYPE;
 BEGIN
     IF NOT EXISTS (SELECT FROM job_status_text WHERE alert_code = v_code) THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[6]
@@ -14,7 +15,7 @@ BEGIN
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
     END IF;
-    PERFORM link_own_run(p_call[5]::bigint, p_call);
+    v_run := link_own_run(p_call[5]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[5]::bigint;
     IF NOT FOUND THEN
         -- A run that has ended keeps its end, and its status can only become worse. An end in the future came from a wrong clock.
@@ -22,7 +23,9 @@ BEGIN
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
                -- read here, because the word may have been changed while this waited for a lock
                status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = v_code)
-         WHERE job_id = p_call[5]::bigint
+         WHERE job_id = v_run.job_id
+           -- names its partition; the row is locked, so nobody changes it
+           AND start_time = v_run.start_time
            AND ((end_time <= clock_timestamp()) IS NOT TRUE
                 OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));
     END IF;
