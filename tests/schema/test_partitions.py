@@ -286,7 +286,11 @@ def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connect
             for _ in range(random.choice([0, 1, 2])):
                 status = random.choice(["OK", "CRITICAL", warning, ""])
                 job = old_run(
-                    log, f"JOB {n}", months, status, random.choice(["1 second", "1 minute", "40 days", "9000 years"])
+                    log,
+                    f"JOB {n}",
+                    months,
+                    status,
+                    random.choice(["1 second", "1 minute", "40 days", "-80 days", "9000 years"]),
                 )
                 if random.random() < 0.3:
                     log.execute("UPDATE jobmon.job_detail SET action = %s WHERE job_id = %s", [REFUSAL, job])
@@ -299,6 +303,30 @@ def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connect
         expected = set(log.execute(every, [before]).fetchall())
         assert set(log.execute(kept, [before]).fetchall()) == expected
         assert expected
+
+
+def test_clear_holds_the_lock_no_longer_for_partitions_that_it_keeps(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    for n in (3, 2, 1):
+        old_run(log, "OPEN", n, "", pid=-1)
+    log.execute(
+        "CREATE OR REPLACE FUNCTION jobmon.may_be_alive(p_run jobmon.job_log) RETURNS boolean LANGUAGE sql"
+        " AS 'SELECT true FROM pg_sleep(0.3)'"
+    )
+    locked = """
+        SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+         WHERE c.relname ~ '^job_log_[0-9]+$' AND l.mode = 'AccessExclusiveLock' AND l.granted
+    """
+    with ThreadPoolExecutor(1) as pool, empty_database.connect() as clearer:
+        clear = pool.submit(clearer.execute, CLEAR)
+        most = 0
+        while not clear.done():
+            most = max(most, value(log, locked))
+        clear.result()
+    assert most == 1
+    assert value(log, PARTS) == 3
+    assert log.execute(DROPPED).fetchall() == []
 
 
 def test_clear_deletes_in_batches_what_it_can_not_drop(empty_database: Database, log: psycopg.Connection) -> None:

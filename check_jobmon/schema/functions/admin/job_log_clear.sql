@@ -37,7 +37,7 @@ BEGIN
                     LOOP
                         v_part := link_call('drop', ARRAY[v_job_id::text, v_text, v_part[2]], true);
                         EXIT WHEN v_part IS NULL;
-                        v_dropped := concat_ws(', ', v_dropped, v_part[1]);
+                        v_dropped := concat_ws(', ', v_dropped, nullif(v_part[1], ''));
                     END LOOP;
                 END IF;
                 v_batch := link_call('clear', ARRAY[v_job_id::text, v_text, v_batch[1]::text, v_step_id::text], true);

@@ -35,6 +35,8 @@ SELECT done.job_id, c.job_name, done.start_time
           WHERE r.job_name = c.job_name
             AND r.start_time >= (SELECT before FROM partitioned)
             AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+            -- one that ended before it began, when a clock was set back, may have ended before an old run
+            AND r.end_time >= (SELECT before FROM partitioned)
             AND r.status <> (SELECT text FROM warning)
           ORDER BY r.end_time DESC
           LIMIT 1) IS NULL

@@ -1,5 +1,6 @@
 -- For job_log_clear(): drops the first partitions that begin at p_call[7] or later, end at p_call[6] or earlier, and have no run that
--- must be kept. Returns their names, and the end of the last one; if there are none, or the log isn't partitioned, NULL.
+-- must be kept. Returns their names, which may be '', and the end of the last one that it has locked; if it has locked none, or the log
+-- isn't partitioned, NULL.
 -- p_call[5] is the run of job_log_clear() itself. In its first call p_call[7] is NULL: then it also makes the partitions to come.
 -- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than lock_timeout, and drops no more
 -- partitions once it has had the lock for a fifth of a second. The runs of a partition that is in use, or has a run that must be kept,
@@ -38,12 +39,15 @@ BEGIN
            AND p.steps IS NOT NULL
          ORDER BY p.begins
     LOOP
+        -- the partitions that it looks at and keeps count, too: the lock is held until the end of the transaction
+        EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         BEGIN
             -- in the order in which a logger locks them
             EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE%s', v_part.steps, v_part.runs,
-                           CASE WHEN v_names <> '' THEN ' NOWAIT' END);
+                           CASE WHEN v_locked IS NOT NULL THEN ' NOWAIT' END);
             v_locked := coalesce(v_locked, clock_timestamp());
+            v_ends := v_part.ends;
             EXECUTE format($query$
                 SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL AND may_be_alive(l::job_log))
                        -- one that has just ended
@@ -65,8 +69,6 @@ BEGIN
             END LOOP;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
             v_names := concat_ws(', ', v_names, v_part.name);
-            v_ends := v_part.ends;
-            EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
                 -- loggers have waited, too
@@ -75,8 +77,8 @@ BEGIN
                 NULL;
         END;
     END LOOP;
-    IF v_names <> '' THEN
-        RETURN ARRAY[v_names, to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
+    IF v_ends IS NOT NULL THEN
+        RETURN ARRAY[coalesce(v_names, ''), to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
     END IF;
     RETURN NULL;
 END
