@@ -1,69 +1,12 @@
--- The runs that job_log_clear() keeps however old they are: without them the check would find their jobs MISSING. Of a job that has run
--- since p_before no run is kept that started before. In a partitioned log this is seen in the newest partitions: without that condition,
--- each job would be looked up in all partitions.
-CREATE OR REPLACE FUNCTION @schema@.job_log_kept_before(p_before timestamptz, OUT job_id bigint, OUT job_name text,
-                                                        OUT start_time timestamptz)
-RETURNS SETOF record
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, @schema@, pg_temp
-AS $$
-WITH partitioned AS (
-    SELECT p_before AS before FROM pg_class AS c WHERE c.oid = 'job_log'::regclass AND c.relkind = 'p'
-), warning AS (
-    SELECT t.alert_text AS text FROM job_status_text AS t WHERE t.alert_code = 2
-)
-SELECT done.job_id, c.job_name, done.start_time
-  FROM job_check_config AS c
- CROSS JOIN LATERAL (
-        SELECT r.job_id, r.start_time, r.end_time
-          FROM job_log AS r
-         WHERE r.job_name = c.job_name
-           -- the check ignores runs with other times
-           AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-           -- as in the check, a run that was refused because the job was under way doesn't count
-           AND (r.status IS DISTINCT FROM (SELECT text FROM warning)
-                OR (SELECT d.action FROM job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
-                   IS DISTINCT FROM '@refusal@')
-         ORDER BY r.end_time DESC
-         LIMIT 1
-       ) AS done
- WHERE c.active
-   AND done.start_time < p_before
-   -- sorted, so that the index (job_name, end_time) finds it
-   AND ((SELECT true
-           FROM job_log AS r
-          WHERE r.job_name = c.job_name
-            AND r.start_time >= (SELECT before FROM partitioned)
-            AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-            -- one that ended before it began, when a clock was set back, may have ended before an old run
-            AND r.end_time >= (SELECT before FROM partitioned)
-            AND r.status <> (SELECT text FROM warning)
-          ORDER BY r.end_time DESC
-          LIMIT 1) IS NULL
-        -- an old run may have ended after that one
-        OR c.job_name IN (SELECT l.job_name
-                            FROM job_log AS l
-                           WHERE l.start_time < (SELECT before FROM partitioned)
-                             AND l.end_time >= (SELECT before FROM partitioned)))
-   -- beyond a thousand years a sum could leave the range of a timestamp
-   AND CASE WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
-            WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false
-            -- without any run, the thresholds would count from `since`: a job that is missing would then be OK
-            ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
-                 >= clock_timestamp()
-       END
-$$;
-COMMENT ON FUNCTION @schema@.job_log_kept_before(timestamptz) IS
-    'Internal: the last completed run of each active configured job, if it started before the parameter, and as long as the job''s '
-    'thresholds reach back to it or to `since`.';
-
 -- All runs that job_log_clear() would keep, whatever its interval.
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept(OUT job_id bigint, OUT job_name text, OUT start_time timestamptz)
 RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
-SELECT * FROM job_log_kept_before('infinity')
+BEGIN
+    RETURN QUERY SELECT * FROM job_log_kept_before('infinity');
+END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept() IS
     'Internal: the last completed run of each active configured job, as long as its thresholds reach back to it or to `since`.';
