@@ -1,10 +1,10 @@
--- On the central server, once, as the owner of the job log there (in the schema `jobmon`):
+-- Run this on the central server, as the owner of the job log there (schema `jobmon`), who needs the right CREATE on the database:
 --
 --     psql -d DB -f central.sql
 --
--- Then for each server that publish.sql has numbered: a row in jobmon_central.server, and a subscription, as docs/guides/central-log.rst
--- says. Said again, it changes nothing; say it again after an upgrade of the log (jobmonctl bootstrap).
--- Needs PostgreSQL 16 or newer, where what is copied is written with the rights of the log's owner and no others.
+-- Then, for each server that publish.sql has numbered, insert a row into jobmon_central.server and create a subscription: see
+-- docs/guides/central-log.rst. Run this file again after each upgrade of the log (jobmonctl bootstrap).
+-- Needs PostgreSQL 16 or newer, where a subscription writes with the rights of the tables' owner and no others.
 \set ON_ERROR_STOP on
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;

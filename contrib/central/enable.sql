@@ -1,10 +1,11 @@
--- On the central server, as the superuser who has made a subscription WITH (enabled = false), in the central log's database:
+-- Run this on the central server, in the central log's database, as the superuser who has created the subscription WITH (enabled = false):
 --
 --     psql -d DB -v subscription=web1 -f enable.sql
 --
--- Enables it, unless it would write other tables than job_log and job_detail. What a server publishes is its administrator's choice:
--- each table that it names, and that there is here, is written, with the rights of that table's owner. Only those two have a trigger
--- that refuses what isn't the server's. The tables are chosen when the subscription is made, and by REFRESH PUBLICATION: so don't use that.
+-- Enables the subscription, unless it would write other tables than job_log and job_detail. A server's administrator chooses what the
+-- server publishes. A subscription writes each published table that exists here, with the rights of that table's owner, but only
+-- job_log and job_detail have a trigger that refuses rows of other servers. CREATE SUBSCRIPTION chooses the tables, and so does REFRESH
+-- PUBLICATION: never use the latter, because it would bypass this file.
 \set ON_ERROR_STOP on
 \if :{?subscription}
 \else

@@ -1,12 +1,12 @@
--- On each server whose job log is to be copied to a central one, once, as the owner of the job log, in its database:
+-- Run this once on each server whose job log is to be copied to a central one, as the owner of the job log, in the log's database:
 --
 --     psql -d DB -v number=1 -f publish.sql
 --
--- `number` (1 to 999) is the server's own. From now on the ids of its runs and steps have it as their last three digits, and only
--- these runs and steps are published, so that no two servers give the same id. Needs wal_level = logical, PostgreSQL 15 or newer,
--- the job log in the schema `jobmon`, and the right to create in the database. Said again with the same number, it changes nothing.
+-- `number` (1 to 999) has to be different on each server. From now on, the ids of new runs and steps have it as their last three digits,
+-- so that no two servers use the same id; only these runs and steps are published. Needs PostgreSQL 15 or newer, wal_level = logical, the
+-- job log in the schema `jobmon`, and the right CREATE on the database. Run again with the same number, it changes nothing.
 --
--- After a restore, so that ids which the central log has already are not given again: its largest ids of this server, too:
+-- After a restore, also give the largest ids of this server's runs and steps in the central log, so that they are not used twice:
 --
 --     psql -d DB -v number=1 -v run=81001 -v step=164001 -f publish.sql
 \set ON_ERROR_STOP on
