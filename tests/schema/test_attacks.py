@@ -664,7 +664,7 @@ def test_a_link_decides_neither_how_partitions_are_stored_nor_whether_ids_are_ve
             "CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler".encode()
         )
         for place in ("fast", "slow"):
-            session.execute(f"COPY (SELECT 1) TO PROGRAM 'mkdir {folder}/{place}'".encode())
+            session.execute(f"COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir {folder}/{place}'".encode())
             session.execute(f"CREATE TABLESPACE {place} LOCATION '{folder}/{place}'".encode())
         assert own_database.ctl("bootstrap", "--partition", "month").status == 0
         session.execute(f"GRANT jobmon_log TO {LOGGER}".encode())
