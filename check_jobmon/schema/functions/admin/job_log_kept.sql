@@ -1,4 +1,5 @@
--- All runs that job_log_clear() would keep, whatever its interval.
+-- All runs that job_log_clear() would keep, whatever its interval. job_log_clear() calls job_log_kept_before(). This function stays because
+-- schemas of version 10 have it, and bootstrap would refuse it there as a function that is not check_jobmon's.
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept(OUT job_id bigint, OUT job_name text, OUT start_time timestamptz)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE

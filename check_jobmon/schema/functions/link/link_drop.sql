@@ -29,8 +29,6 @@ BEGIN
     IF p_call[7] IS NULL THEN
         PERFORM link_partition();
     END IF;
-    v_looked := clock_timestamp();
-    v_kept := ARRAY(SELECT k.start_time FROM job_log_kept_before(v_before) AS k);
     FOR v_part IN
         SELECT p.*, p.runs::text AS name
           FROM partitions() AS p
@@ -41,6 +39,11 @@ BEGIN
     LOOP
         -- the partitions that it looks at and keeps count, too: the lock is held until the end of the transaction
         EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
+        -- not in the last call, which finds no partition
+        IF v_kept IS NULL THEN
+            v_looked := clock_timestamp();
+            v_kept := ARRAY(SELECT k.start_time FROM job_log_kept_before(v_before) AS k);
+        END IF;
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         BEGIN
             -- in the order in which a logger locks them

@@ -24,7 +24,7 @@ BEGIN
                -- read here, because the word may have been changed while this waited for a lock
                status = (SELECT t.alert_text FROM job_status_text AS t WHERE t.alert_code = v_code)
          WHERE job_id = v_run.job_id
-           -- names its partition; the row is locked, so nobody changes it
+           -- so that only the partition of the run is looked into. link_own_run() has locked the run: its start_time can't change.
            AND start_time = v_run.start_time
            AND ((end_time <= clock_timestamp()) IS NOT TRUE
                 OR v_code > coalesce((SELECT t.alert_code FROM job_status_text AS t WHERE t.alert_text = status), 0));
