@@ -445,7 +445,7 @@ def test_an_interrupt_at_any_moment_of_ours_leaves_no_traceback(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_soon_after_the_start_leaves_no_traceback_of_ours(tmp_path: Path, number: signal.Signals) -> None:
-    """Before the first line of ours Python may have one of its own."""
+    """Before the first line of ours Python may have one of its own, and any status with it; then nothing is run."""
     where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--", "sh", "-c", "echo run; exec sleep 0.1"]
     for moment in range(0, 80, 4):
         with subprocess.Popen(
@@ -456,7 +456,7 @@ def test_a_signal_soon_after_the_start_leaves_no_traceback_of_ours(tmp_path: Pat
             stdout, stderr = process.communicate(timeout=60)
         assert b"check_jobmon/" not in stderr
         assert stdout in (b"", b"run\n")
-        assert process.returncode == -number or b"Fatal Python error" in stderr
+        assert process.returncode == -number or (stderr and not stdout)
 
 
 RAW = "import os, termios, tty; tty.setcbreak(0); print('ready', flush=True); print(os.read(0, 1)); "
