@@ -176,25 +176,35 @@ def _show_environment() -> None:
 
 def _forks(requests: socket.socket) -> str | None:
     """In each fork returns the module that it is to run; where there are no more requests, nothing."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the programs
+    ended, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, int] = {}
     while True:
-        data, files, _, _ = socket.recv_fds(requests, 1, 3)
-        if not data:
-            return None
-        if os.fork() == 0:
-            break
-        for file in files:
-            os.close(file)
+        ready, _, _ = select.select([requests.fileno(), ended], [], [])
+        if ended in ready:
+            os.read(ended, 100)
+            for program in [*running]:
+                gone, status = os.waitpid(program, os.WNOHANG)
+                if gone:
+                    _tell(running[program], os.waitstatus_to_exitcode(status), b"")
+                    os.close(running.pop(program))
+        if requests.fileno() in ready:
+            data, files, _, _ = socket.recv_fds(requests, 1, 3)
+            if not data:
+                return None
+            program = os.fork()
+            if program == 0:
+                break
+            os.close(files[0])
+            os.close(files[1])
+            running[program] = files[2]
+            _tell(files[2], program, b" ")
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client = socket.socket(fileno=files[2])
     argv, environment, closed, on_terminal = (json.loads(line) for line in client.makefile("rb"))
-    program = os.fork()
-    if program:
-        os.close(files[0])
-        os.close(files[1])
-        client.sendall(b"%d " % program)
-        client.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]))
-        os._exit(0)
     os.dup2(files[0], 1)
     os.dup2(files[1], 2)
     if on_terminal:
@@ -214,6 +224,12 @@ def _forks(requests: socket.socket) -> str | None:
         setattr(sys, f"__{name}__", None)
     sys.argv = argv
     return str(argv[0])
+
+
+def _tell(client: int, number: int, end: bytes) -> None:
+    """Tell the test, if it is still waiting."""
+    with contextlib.suppress(OSError):
+        os.write(client, b"%d%s" % (number, end))
 
 
 def _take_terminal() -> None:
