@@ -1,5 +1,6 @@
 """The times of an output are all in one zone, the session's or that of --utc or --local, and the zone is named once."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 
 from check_jobmon.config import ConfigFileError, hosts
+from check_jobmon.demo.server import Server
 from tests.ctl.prompt import a_run
 from tests.database import Database, Output, run_module, until, value
 from tests.parsers import commands
@@ -43,10 +45,37 @@ NO_SESSION = {("run",), ("config", "check")}
 OFFSET = r"\d\d:\d\d(:\d\d(\.\d+)?)? ?[+-]\d\d"
 
 
-@pytest.fixture
-def log(database: Database, session: psycopg.Connection) -> Iterator[dict[str, str]]:
-    """Jobs with all the reasons that tell a time: one is due, one waits for it, one has crashed, one is silenced, one runs."""
-    session.execute(f"ALTER DATABASE {database.name} SET timezone = 'America/New_York'".encode())
+UNCHANGING = {
+    *(
+        ("status",),
+        ("show",),
+        ("like",),
+        ("failed",),
+        ("running",),
+        ("detail",),
+        ("history",),
+        ("report",),
+        ("silences",),
+    ),
+    *(("config", "diff"), ("config", "export"), ("config", "services"), ("config", "suggest")),
+    *(("cancel",), ("ack",), ("clear",)),
+}
+"""The commands that leave everything as it is, three of them because nobody confirms. The others have a log of their own."""
+
+
+@pytest.fixture(scope="module")
+def past(server: Server, template: str) -> Iterator[Database]:
+    """Jobs with all the reasons that tell a time: one is due, one waits for it, one has crashed, one is silenced."""
+    database = Database(server, "zone_past")
+    with Database(server, "postgres").connect() as admin:
+        admin.execute(f"CREATE DATABASE {database.name} TEMPLATE {template}".encode())
+        with database.connect() as session:
+            _log_the_past(database, session)
+        yield database
+        admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)".encode())
+
+
+def _log_the_past(database: Database, session: psycopg.Connection) -> None:
     for name, columns, values in (
         ("DUE", "schedule, timezone, since", "'0 2 * * *', 'Europe/Berlin', '2024-01-01'"),
         ("WAITS", "depends_on", "'DUE'"),
@@ -67,22 +96,40 @@ def log(database: Database, session: psycopg.Connection) -> Iterator[dict[str, s
     for name in ("ETL", "LOST", "STUCK"):
         with database.connect() as other:
             a_run(other, name, end="")
-        until(
-            lambda: (
-                not value(
-                    session,
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-                    database.name,
-                )
-            )
-        )
+    # the links of those sessions would stay for ten seconds
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    session.execute(f"SELECT pg_terminate_backend(pid) {others}".encode())
+    until(lambda: not value(session, f"SELECT count(*) {others}"))
     session.execute(
         "INSERT INTO jobmon.job_silence (pattern, ends, created_by, reason)"
         " VALUES ('QUIET', now() + interval '1 day', 'me', 'known')"
     )
-    with database.connect() as other:
-        alive = a_run(other, "ALIVE", end="")
-        yield {"alive": str(alive)}
+
+
+@contextlib.contextmanager
+def _copy(past: Database, name: str) -> Iterator[tuple[Database, str]]:
+    """A copy of it, with a run that is under way; and that run's id. Its sessions are in New York's time zone."""
+    database = Database(past.server, name)
+    with Database(past.server, "postgres").connect() as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {past.name}".encode())
+        admin.execute(f"ALTER DATABASE {name} SET timezone = 'America/New_York'".encode())
+        with database.connect() as session:
+            yield database, str(a_run(session, "ALIVE", end=""))
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="module")
+def log(past: Database) -> Iterator[tuple[Database, str]]:
+    """The log and the run that is under way, for whatever changes nothing."""
+    with _copy(past, "zone_log") as copied:
+        yield copied
+
+
+@pytest.fixture
+def own_log(past: Database) -> Iterator[tuple[Database, str]]:
+    """The same for one test, which may change it."""
+    with _copy(past, "zone_own_log") as copied:
+        yield copied
 
 
 def one_zone(output: Output, zone: str, abbreviation: str) -> None:
@@ -99,11 +146,12 @@ def one_zone(output: Output, zone: str, abbreviation: str) -> None:
 
 @pytest.mark.parametrize("command", [path for path in commands() if path not in NO_SESSION], ids=" ".join)
 def test_every_command_names_one_zone_once(
-    database: Database, log: dict[str, str], tmp_path: Path, command: tuple[str, ...]
+    request: pytest.FixtureRequest, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
+    database, alive = request.getfixturevalue("log" if command in UNCHANGING else "own_log")
     file = tmp_path / "jobs.yml"
     file.write_text("jobs: {ETL: {warn: 2h, error: 3h}}\n")
-    given = [word.format(file=file, **log) for word in ARGUMENTS.get(command, [])]
+    given = [word.format(file=file, alive=alive) for word in ARGUMENTS.get(command, [])]
     for options, zone, abbreviation, two in ZONES.values():
         output = run_module("check_jobmon.ctl", *command, *database.options, *given, *options, TZ="Asia/Kolkata")
         assert output.status != 2, output
@@ -114,19 +162,25 @@ def test_every_command_names_one_zone_once(
             assert f" {zone})\n" in output.stdout
 
 
-@pytest.mark.parametrize("verbosity", [[], ["-v"], ["-vv"]], ids=["", "v", "vv"])
-@pytest.mark.parametrize("jobs", [[], ["-j", "due"], ["-j", "waits"], ["-j", "lost"], ["-j", "quiet"]], ids=str)
-def test_the_plugin_names_one_zone_once(
-    database: Database, log: dict[str, str], verbosity: list[str], jobs: list[str]
-) -> None:
-    for options, zone, abbreviation, _ in ZONES.values():
-        output = database.check(*verbosity, *jobs, *options, TZ="Asia/Kolkata")
-        one_zone(output, zone, abbreviation)
-        if verbosity:
-            assert f"LAST RUN ({zone})" in output.stdout
+SELECTIONS: tuple[list[str], ...] = ([], ["-j", "due"], ["-j", "waits"], ["-j", "lost"], ["-j", "quiet"])
 
 
-def test_json_keeps_the_offset_of_each_time(database: Database, log: dict[str, str]) -> None:
+@pytest.mark.parametrize("selection", range(len(SELECTIONS)), ids=lambda number: str(SELECTIONS[number]))
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_plugin_names_one_zone_once(log: tuple[Database, str], zone: str, selection: int) -> None:
+    """Each selection of jobs in each zone, with another verbosity in each zone."""
+    database, _ = log
+    jobs = SELECTIONS[selection]
+    options, name, abbreviation, _ = ZONES[zone]
+    verbosity = ([], ["-v"], ["-vv"])[([*ZONES].index(zone) + selection) % 3]
+    output = database.check(*verbosity, *jobs, *options, TZ="Asia/Kolkata")
+    one_zone(output, name, abbreviation)
+    if verbosity:
+        assert f"LAST RUN ({name})" in output.stdout
+
+
+def test_json_keeps_the_offset_of_each_time(log: tuple[Database, str]) -> None:
+    database, _ = log
     for options, offset in ((["--utc"], "+00:00"), (["--local"], "+05:30"), ([], "-05:00")):
         runs = json.loads(database.ctl("show", "due", "--json", *options, TZ="Asia/Kolkata").stdout)
         assert [run["start_time"][26:] for run in runs] == [offset]
@@ -211,7 +265,8 @@ def test_a_zone_file_without_a_name_is_refused(monkeypatch: pytest.MonkeyPatch, 
         hosts.local_zone()
 
 
-def test_each_of_many_targets_names_the_zone_once(database: Database, log: dict[str, str], targets: Targets) -> None:
+def test_each_of_many_targets_names_the_zone_once(log: tuple[Database, str], targets: Targets) -> None:
+    database, _ = log
     for options, zone, abbreviation, _ in ZONES.values():
         output = check("--targets", targets({"one": database.parameters}), *options, "-v", TZ="Asia/Kolkata")
         one_zone(output, zone, abbreviation)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from tests.parsers import leaves
 
 NAME = "evil\x1b[31m\nLINE\r\u202e\x9b"
 BYTES = os.fsdecode(b"caf\xe9\xff")
+OVER = "\n= this one is over =\n"
 COMMAND = ["--", "true"]
 """What `jobmonctl run` is given to run."""
 Main = Callable[[list[str]], int]
@@ -28,6 +30,25 @@ PROGRAMS = [(dispatch.main if path else cli.main, path) for path in PARSERS]
 every_command = pytest.mark.parametrize(
     ("main", "path"), PROGRAMS, ids=[" ".join(path) or "check" for _, path in PROGRAMS]
 )
+
+
+def _with_a_value(path: tuple[str, ...]) -> list[str]:
+    """The long names of a command's options that take a value."""
+    actions = [action for action in PARSERS[path]._actions if action.option_strings and action.nargs in (None, "?")]
+    return [action.option_strings[-1] for action in actions]
+
+
+def _options(path: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The options with a value that only some commands have, and two of those that nearly all have, in turn.
+
+    What all have, all read by the same code: the next command has the next two.
+    """
+    all_of_them = [name for each in PARSERS for name in _with_a_value(each)]
+    shared = sorted({name for name in all_of_them if all_of_them.count(name) > 0.7 * len(PARSERS)})
+    number = 2 * [*PARSERS].index(path)
+    turn = {shared[place % len(shared)] for place in (number, number + 1)}
+    known = _with_a_value(path)
+    return [name for name in known if name not in shared], [name for name in known if name in turn]
 
 
 def _accepts(action: argparse.Action) -> bool:
@@ -43,26 +64,39 @@ def _positional(path: tuple[str, ...], text: str) -> list[str]:
     return [text if _accepts(action) or action.type is None else "1" for action in actions]
 
 
-def _silent(main: Main, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    """What is printed does nothing to a terminal. In a process of its own, which may end as it likes."""
-    process = os.fork()
-    if process == 0:
-        try:
-            main(arguments)
-        except SystemExit:
-            pass
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.waitpid(process, 0)
-    for text in capfd.readouterr():
-        raw = [character for character in text if unicodedata.category(character).startswith("C") and character != "\n"]
-        assert not raw, (arguments, text)
-        assert "\nLINE" not in text, (arguments, text)
-        assert "Traceback" not in text
-        assert " a bug " not in text, (arguments, text)
-        assert r"\udc" not in text, (arguments, text)
+def _silent(main: Main, lines: list[list[str]], capfd: pytest.CaptureFixture[str]) -> None:
+    """What these command lines print does nothing to a terminal.
+
+    In a process of their own, which may end as it likes: those that are left then have another one.
+    """
+    while lines:
+        process = os.fork()
+        if process == 0:
+            try:
+                for arguments in lines:
+                    try:
+                        main(arguments)
+                    except SystemExit:
+                        pass
+                    except BaseException:
+                        traceback.print_exc()
+                    for stream in (sys.stdout, sys.stderr):
+                        stream.write(OVER)
+                        stream.flush()
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+        printed = [text.split(OVER) for text in capfd.readouterr()]
+        done = min(len(printed[1]), len(lines))
+        for arguments, *texts in zip(lines[:done], *printed, strict=False):
+            for text in texts:
+                raw = [c for c in text if unicodedata.category(c).startswith("C") and c != "\n"]
+                assert not raw, (arguments, text)
+                assert "\nLINE" not in text, (arguments, text)
+                assert "Traceback" not in text
+                assert " a bug " not in text, (arguments, text)
+                assert r"\udc" not in text, (arguments, text)
+        lines = lines[done:]
 
 
 @every_command
@@ -78,10 +112,9 @@ def test_no_argument_is_printed_raw(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = COMMAND if path == ("run",) else []
     given = [*path, *database.options, *_positional(path, NAME)]
-    _silent(main, [*given, *tail], capfd)
-    for action in PARSERS[path]._actions:
-        if action.option_strings and action.nargs in (None, "?") and action.option_strings[0] != "-h":
-            _silent(main, [*given, action.option_strings[-1], NAME, *tail], capfd)
+    own, shared = _options(path)
+    more: list[list[str]] = [[], *([option, NAME] for option in (*own, *shared))]
+    _silent(main, [[*given, *words, *tail] for words in more], capfd)
 
 
 @every_command
@@ -96,17 +129,24 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_argument(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = ["--", "true", BYTES] if path == ("run",) else []
-    options = [a for a in PARSERS[path]._actions if a.option_strings and a.nargs in (None, "?")]
+    own, shared = _options(path)
+    lines: list[list[str]] = []
+    wrong = [[BYTES], [f"--{BYTES}"], *([option, BYTES] for option in shared)]
     for word in (BYTES, f"1{BYTES}", f"nagios:{BYTES}"):
-        for wrong in ([], [BYTES], [f"--{BYTES}"], *([option.option_strings[-1], word] for option in options)):
-            _silent(main, [*path, *database.options, *_positional(path, word), *wrong, *tail], capfd)
+        for more in ([], *([option, word] for option in own), *wrong):
+            lines.append([*path, *database.options, *_positional(path, word), *more, *tail])
+        wrong = []  # what says that they are wrong looks at no value
+    _silent(main, lines, capfd)
 
 
 VARIABLES = [default.envvar.decode() for default in pq.Conninfo.get_defaults() if default.envvar]
 OTHER_VARIABLES = ["CHECK_JOBMON_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME", "PGPASSFILE", "PGSERVICEFILE"]
 
 
-@pytest.mark.parametrize("path", [(), ("show",), ("run",), ("bootstrap",)], ids=["check", "show", "run", "bootstrap"])
+COMMANDS: list[tuple[str, ...]] = [("show",), ("run",), ("bootstrap",)]
+
+
+@pytest.mark.parametrize("path", [(), *COMMANDS], ids=["check", "show", "run", "bootstrap"])
 def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
     database: Database,
     tmp_path: os.PathLike[str],
@@ -114,10 +154,12 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
     capfd: pytest.CaptureFixture[str],
     path: tuple[str, ...],
 ) -> None:
+    """Each variable for the plugin, and for one of the commands, which all read them by the same code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    names = sorted({*VARIABLES, *OTHER_VARIABLES})
     said = {"PGHOST": "-H", "PGPORT": "-p", "PGDATABASE": "-d", "PGUSER": "-U"}
-    for name in {*VARIABLES, *OTHER_VARIABLES}:
+    for name in names[COMMANDS.index(path) :: len(COMMANDS)] if path else names:
         options = database.options
         if name in said:
             at = options.index(said[name])
@@ -125,7 +167,7 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(name, BYTES)
             given = [*path, *options, *(["etl", "--", "true"] if path == ("run",) else [])]
-            _silent(dispatch.main if path else cli.main, given, capfd)
+            _silent(dispatch.main if path else cli.main, [given], capfd)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +203,9 @@ def test_no_name_of_a_role_schema_or_database_is_printed_raw(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = COMMAND if path == ("run",) else []
     given = [*path, *hostile.options, *_positional(path, "etl")]
-    for more in ([], ["-U", f"{NAME}role"], ["-U", NAME], ["-d", "postgres"]):
-        for schema in ([], ["--schema", NAME]):
-            _silent(main, [*given, *schema, *more, *tail], capfd)
+    turn, lines = [*PARSERS].index(path), []
+    for number, more in enumerate(([], ["-U", f"{NAME}role"], ["-U", NAME], ["-d", "postgres"])):
+        # the hostile schema for each role and database by every other command, and by each for two of them
+        schema = ["--schema", NAME] if (turn + number // 2 + number) % 2 else []
+        lines.append([*given, *schema, *more, *tail])
+    _silent(main, lines, capfd)
