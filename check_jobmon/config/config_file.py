@@ -19,7 +19,7 @@ SECTIONS = ("defaults", "jobs", "hosts")
 NAME_LENGTH = 500
 """Characters of a job's name, the limit of add_job()."""
 _SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
-_ELSEWHERE = "it belongs into ~/.pgpass (mode 600) of the user that connects, or into the file that passfile names"
+_ELSEWHERE = "it belongs in ~/.pgpass (mode 600) of the user that connects, or in the file that passfile names"
 
 Upper = Callable[[Sequence[str]], Sequence[str]]
 """Capitalizes names."""

@@ -320,8 +320,8 @@ def test_mistakes_of_every_kind_are_said_at_once_and_exit_1(tmp_path: Path) -> N
         f"{file}:4:15: warn: \"1 fortnight\" is not a duration: there is no unit 'fortnight'",
         f'{file}:5:3: duplicate job "etl": "ETL" is in line 3 already',
         f'{file}:5:22: sensitivity is a number of failures, 0 to 32767, and this is "-1"',
-        f"{file}:7:8: no password here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user that "
-        "connects, or into the file that passfile names",
+        f"{file}:7:8: no password here, where everybody can read it: it belongs in ~/.pgpass (mode 600) of the user that "
+        "connects, or in the file that passfile names",
     ]
 
 
@@ -352,8 +352,8 @@ def test_a_schedule_that_lacks_its_quotes_says_so(schedule: str) -> None:
 def test_a_password_is_refused_without_being_repeated(key: str) -> None:
     (mistake,) = mistakes(f"hosts: {{db: {{host: db, {key}: geheim}}}}")
     assert mistake == (
-        f"f:1:24: no {key} here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user that "
-        "connects, or into the file that passfile names"
+        f"f:1:24: no {key} here, where everybody can read it: it belongs in ~/.pgpass (mode 600) of the user that "
+        "connects, or in the file that passfile names"
     )
 
 

@@ -142,8 +142,8 @@ BROKEN = [
     ("hosts: {db: {hots: x}}", '{file}:1:14: unknown key "hots": did you mean "host"?'),
     (
         "hosts: {db: {password: geheim, hots: x}}",
-        "{file}:1:14: no password here, where everybody can read it: it belongs into ~/.pgpass (mode 600) of the user "
-        "that connects, or into the file that passfile names (and 1 more)",
+        "{file}:1:14: no password here, where everybody can read it: it belongs in ~/.pgpass (mode 600) of the user "
+        "that connects, or in the file that passfile names (and 1 more)",
     ),
     (
         "hosts: {db: 'postgresql://x:geheim@y/z'}",

@@ -82,7 +82,7 @@ failed_code: the code that its failures have
 missing_code: the code that it has because it has not run, even if it waits for another job
 duration_code: the code that it has because a run was too slow or too fast
 missing_status: if missing_code is not 1: MISSING, RUNNING (for too long), BLOCKED, or UNKNOWN if its schedule can''t be read
-failures: how many times it has failed in a row; counted no further than sensitivity + @uncounted@
+failures: how many times it has failed in a row; counting stops more than @uncounted@ beyond sensitivity, or escalate if that is more
 sensitivity: how many failures in a row are tolerated
 age: seconds since the end of the last completed run, or the start of one that is alive
 warn_after: seconds after which a job that has not run is a warning
