@@ -12,8 +12,9 @@ import pytest
 from rich.cells import cell_len
 
 from check_jobmon.ctl import dispatch
+from check_jobmon.ctl.waiting import ERASE
 from check_jobmon.demo.server import Server
-from tests.ctl.prompt import a_run, jobmonctl, on_terminal
+from tests.ctl.prompt import ESCAPES, a_run, jobmonctl, on_terminal
 from tests.ctl.test_commands import without_rich
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
 from tests.database import Database
@@ -64,7 +65,9 @@ def table(database: Database, command: str, *arguments: str, width: int, **envir
     """The head and the rows of the table that a command prints on a terminal of this width."""
     with on_terminal(database, command, *arguments, TERMINAL_WIDTH=str(width), **environment) as terminal:
         assert terminal.end() == 0, terminal.text
-    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    # where the server takes its time, the command says that it waits for it, in a line that is erased
+    printed = [line.rpartition(ERASE)[2] for line in terminal.raw.split("\n")]
+    lines = [ESCAPES.sub("", line).rstrip() for line in printed]
     first = next(number for number, line in enumerate(lines) if HEADS & set(line.split()))
     return [line for line in lines[first:] if line and not line.startswith("removed")]
 
