@@ -456,7 +456,7 @@ JOBS = st.builds(
 
 
 @given(st.lists(JOBS, unique_by=lambda job: job.name))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_written_is_read_as_the_same(jobs: list[JobConfig]) -> None:
     text = write(jobs)
     assert read("f", text.encode()).jobs == tuple(sorted(jobs, key=lambda job: job.name))
@@ -467,7 +467,7 @@ def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
 
 
 @given(st.lists(JOBS, unique_by=lambda job: job.name))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_other_readers_of_yaml_find_the_same_names_in_what_is_written(jobs: list[JobConfig]) -> None:
     class Loader(yaml.SafeLoader):
         pass

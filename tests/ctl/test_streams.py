@@ -12,9 +12,10 @@ from tests.database import Database
 from tests.parsers import commands
 
 CLOSE = ("<&-", ">&-", "2>&-")
-CLOSED = [(0,), (1,), (2,), (0, 1), (0, 1, 2)]
-AS_PROCESSES = ("status", "run")
-"""The commands that are started by a shell, because a fork takes a fifth of the CPU but closes the streams by itself."""
+STDOUT = (1,)
+CLOSED = [(0,), STDOUT, (2,), (0, 1), (0, 1, 2)]
+WITH_ALL = ("status", "run")
+"""The commands that a shell starts with each of them: a fork takes a fifth of the CPU, but closes the streams by itself."""
 ARGUMENTS = {
     "like": ["e"],
     "detail": ["etl"],
@@ -53,17 +54,25 @@ def _process(closed: tuple[int, ...], *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", [" ".join(words) for words in commands() if words not in (("demo",), ("bootstrap",))]
-)
+COMMANDS = [" ".join(words) for words in commands() if words not in (("demo",), ("bootstrap",))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_closed_streams_change_no_exit_status(database: Database, command: str) -> None:
+    """Each with a closed stdout, and as a process, which needs all its modules, with other streams in turn; two with all.
+
+    Whatever a command prints, and however it ends, goes through code that all of them share.
+    """
     at = [] if command == "config check" else database.options
     given = [*command.split(), *at, *ARGUMENTS.get(command, [])]
     # a file that is read from a stdin which is closed is another matter
     those = [closed for closed in CLOSED if "-" not in given or 0 not in closed]
-    start = _process if command in AS_PROCESSES else _fork
-    open_status, _ = _process((), *given)
-    for closed in those:
+    as_processes = those
+    if command not in WITH_ALL:
+        others = [closed for closed in those if closed != STDOUT]
+        as_processes = [others[COMMANDS.index(command) % len(others)]]
+    open_status, _ = _fork((), *given)
+    for start, closed in [(_fork, STDOUT), *((_process, closed) for closed in as_processes)]:
         status, stderr = start(closed, *given)
         assert (status, "bug" in stderr) == (open_status, False), (closed, stderr)
 

@@ -1,5 +1,6 @@
 """Tables on a terminal: no row is wider than it, what matters most is shown, and -w shows all; in a pipe nothing is cut."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 from rich.cells import cell_len
 
 from check_jobmon.ctl import dispatch
-from tests.ctl.prompt import a_run, jobmonctl, on_terminal
+from check_jobmon.ctl.waiting import ERASE
+from check_jobmon.demo.server import Server
+from tests.ctl.prompt import ESCAPES, a_run, jobmonctl, on_terminal
 from tests.ctl.test_commands import without_rich
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
 from tests.database import Database
@@ -34,23 +37,37 @@ COMMANDS: dict[tuple[str, ...], list[str]] = {
 HEADS = {"JOB", "ACTION", "DURATION", "PATTERN"}
 
 
-@pytest.fixture
-def busy(database: Database, session: psycopg.Connection) -> Iterator[Database]:
-    """A database in which each command's table has a long row."""
-    a_run(session, NAME, ("short", "OK", ""))
-    a_run(session, NAME, (REASON, "CRITICAL", REASON), end="fail_job(%s)")
-    session.execute("INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0, '-infinity')", [NAME])
-    session.execute("SELECT jobmon.silence(%s, now() + interval '1 day', %s)", [NAME, REASON])
+@contextlib.contextmanager
+def _busy(database: Database) -> Iterator[Database]:
+    with database.connect() as session:
+        a_run(session, NAME, ("short", "OK", ""))
+        a_run(session, NAME, (REASON, "CRITICAL", REASON), end="fail_job(%s)")
+        session.execute(
+            "INSERT INTO jobmon.job_check_config VALUES (%s, '1 day', '2 days', true, 0, '-infinity')", [NAME]
+        )
+        session.execute("SELECT jobmon.silence(%s, now() + interval '1 day', %s)", [NAME, REASON])
     with database.connect() as other:
         a_run(other, NAME, (REASON, "OK", REASON), end="")
         yield database
+
+
+@pytest.fixture(scope="module")
+def busy(server: Server, template: str) -> Iterator[Database]:
+    """A database in which each command's table has a long row. All read it; none changes it but ack."""
+    with Database(server, "postgres").connect() as admin:
+        admin.execute(f"CREATE DATABASE busy TEMPLATE {template}".encode())
+        with _busy(Database(server, "busy")) as database:
+            yield database
+        admin.execute("DROP DATABASE busy WITH (FORCE)")
 
 
 def table(database: Database, command: str, *arguments: str, width: int, **environment: str) -> list[str]:
     """The head and the rows of the table that a command prints on a terminal of this width."""
     with on_terminal(database, command, *arguments, TERMINAL_WIDTH=str(width), **environment) as terminal:
         assert terminal.end() == 0, terminal.text
-    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    # where the server takes its time, the command says that it waits for it, in a line that is erased
+    printed = [line.rpartition(ERASE)[2] for line in terminal.raw.split("\n")]
+    lines = [ESCAPES.sub("", line).rstrip() for line in printed]
     first = next(number for number, line in enumerate(lines) if HEADS & set(line.split()))
     return [line for line in lines[first:] if line and not line.startswith("removed")]
 
@@ -68,28 +85,44 @@ def test_every_command_that_prints_a_table_is_known() -> None:
     assert wide == set(COMMANDS)
 
 
-@pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
+READING = [path for path in COMMANDS if path != ("ack",)]
+
+
+@pytest.fixture
+def own_busy(database: Database) -> Iterator[Database]:
+    """The same for one test."""
+    with _busy(database):
+        yield database
+
+
+def heads(database: Database, path: tuple[str, ...], width: int, environment: dict[str, str]) -> list[str]:
+    """Those of the command's table, of which no row is wider than the terminal, and the names are whole."""
+    if path not in READING:
+        with database.connect() as session:
+            a_run(session, NAME, (REASON, "CRITICAL", REASON), end="fail_job(%s)")
+    head, *rows = table(database, *path, *COMMANDS[path], width=width, **environment)
+    assert rows
+    assert [line for line in (head, *rows) if cell_len(line) > width] == []
+    assert not {"JOB", "PATTERN"} & set(head.split()) or all(NAME in row for row in rows), rows
+    return head.split()
+
+
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_no_row_is_wider_than_the_terminal_and_names_are_whole(
-    busy: Database, session: psycopg.Connection, tmp_path: Path, path: tuple[str, ...], rich: bool
+    request: pytest.FixtureRequest, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
+    """The narrowest and the widest, and one between them in turn; without rich, which tables don't need, one in turn."""
+    database = request.getfixturevalue("busy" if path in READING else "own_busy")
     environment = spooling(tmp_path) if path == ("run",) else {}
-    environment |= {} if rich else without_rich(tmp_path)
-    heads = []
-    for width in (60, 80, 120, 200):
-        if path == ("ack",):
-            a_run(session, NAME, (REASON, "CRITICAL", REASON), end="fail_job(%s)")
-        head, *rows = table(busy, *path, *COMMANDS[path], width=width, **environment)
-        assert rows
-        assert [line for line in (head, *rows) if cell_len(line) > width] == []
-        assert not {"JOB", "PATTERN"} & set(head.split()) or all(NAME in row for row in rows), rows
-        heads.append(head.split())
-    shown = [*map(len, heads)]
+    number = [*COMMANDS].index(path)
+    widths = (60, (80, 120)[number % 2], 200)
+    shown = [len(heads(database, path, width, environment)) for width in widths]
     assert shown == sorted(shown)
     assert shown[0] < shown[-1]
+    assert heads(database, path, (60, 80, 120, 200)[number % 4], environment | without_rich(tmp_path))
 
 
-@pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("ack",)], ids=" ".join)
+@pytest.mark.parametrize("path", READING, ids=" ".join)
 def test_wide_on_a_terminal_is_what_a_pipe_has(busy: Database, tmp_path: Path, path: tuple[str, ...]) -> None:
     environment = {**spooling(tmp_path), "PGTZ": "UTC"} if path == ("run",) else {"PGTZ": "UTC"}
 

@@ -45,8 +45,13 @@ tell(f"ended with {os.waitstatus_to_exitcode(status)}")
 """As much of a shell as has to do with its jobs: on a line of input, the stopped one goes on."""
 
 
-@pytest.mark.parametrize("rich", [True, False], ids=["rich", "no rich"])
-@pytest.mark.parametrize("how", ["q", "Q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+WAYS: tuple[str | signal.Signals, ...] = ("q", "Q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+# Without rich, a key, the interrupt and a signal stand for all.
+@pytest.mark.parametrize(
+    ("how", "rich"), [*((how, True) for how in WAYS), *((how, False) for how in WAYS[:4:2]), (signal.SIGTERM, False)]
+)
 def test_whatever_ends_it_the_terminal_is_as_before(
     database: Database, session: psycopg.Connection, tmp_path: Path, how: str | signal.Signals, rich: bool
 ) -> None:

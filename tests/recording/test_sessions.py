@@ -1,6 +1,7 @@
 """A run whose session is lost, or that another session cancels: jobmonctl run and check_jobmon.job()."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ PYTHON = """
 import sys, time, check_jobmon
 with check_jobmon.job("etl", sys.argv[1]) as job:
     print("ready", flush=True)
-    for _ in range(1200):
+    for _ in range(6000):
         time.sleep(0.05)
 """
 CLAIMED = """
@@ -41,16 +42,18 @@ def shell(database: Database, tmp_path: Path) -> Shell:
 
 
 @pytest.fixture
-def own_database(server: Server) -> Iterator[Database]:
-    """A database on a server that the test may restart."""
+def own_databases(server: Server) -> Iterator[list[Database]]:
+    """A database for each kind of run, on a server that the test may restart."""
     own = Server(server.binaries, {"fsync": "off"})
     try:
         create(own)
         own.start()
-        database = Database(own, "postgres")
-        with database.connect() as session:
+        with Database(own, "template1").connect() as session:
             bootstrap(session, "jobmon")
-        yield database
+        with Database(own, "postgres").connect() as session:
+            for number in range(len(KINDS)):
+                session.execute(f"CREATE DATABASE kind_{number}".encode())
+        yield [Database(own, f"kind_{number}") for number in range(len(KINDS))]
     finally:
         own.remove()
 
@@ -90,33 +93,38 @@ def _options(kind: str) -> tuple[str, ...]:
     return ("--lock",) if "lock" in kind else ()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_restart_of_the_database_leaves_a_run_alive(
-    own_database: Database, tmp_path: Path, kind: str, mode: str
-) -> None:
-    shell = Shell(tmp_path / "check_jobmon" / "spool", own_database.options)
-    process = _started(shell, own_database, kind, *_options(kind))
-    try:
-        own_database.server.stop(mode)
-        own_database.server.start()
-        with own_database.connect() as session:
-            until(lambda: value(session, CLAIMED))
-            assert own_database.check("--crashed", "critical").status == 0
-            assert "running for" in own_database.ctl("detail", "1").stdout
-            assert own_database.ctl("running").stdout.count("ETL") == 1
-            assert value(session, "SELECT count(*) FROM jobmon.show_running()") == 1
-            assert value(session, "SELECT alert_text FROM jobmon.check_job_status()") == "(All jobs run successfully)"
-            session.execute("SELECT jobmon.job_log_clear('0')")
-            assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'ETL'") == 1
-            process.send_signal(signal.SIGTERM if kind != "python" else signal.SIGINT)
-            process.communicate(timeout=60)
-            until(lambda: value(session, "SELECT end_time IS NOT NULL FROM jobmon.job_log WHERE job_name = 'ETL'"))
-            # the one run, and nothing in the spool
-            assert session.execute("SELECT job_id FROM jobmon.job_log WHERE job_name = 'ETL'").fetchall() == [(1,)]
-            assert shell.spooled == []
-    finally:
-        process.kill()
+def test_a_restart_of_the_database_leaves_a_run_alive(own_databases: list[Database], tmp_path: Path, mode: str) -> None:
+    """A run of each kind, each logged in another database of the server that is restarted."""
+    shells = [Shell(tmp_path / f"{database.name}/spool", database.options) for database in own_databases]
+    with contextlib.ExitStack() as ends:
+        processes = []
+        for kind, shell, database in zip(KINDS, shells, own_databases, strict=True):
+            processes.append(_started(shell, database, kind, *_options(kind)))
+            ends.callback(processes[-1].kill)
+        server = own_databases[0].server
+        server.stop(mode)
+        server.start()
+        for kind, shell, database, process in zip(KINDS, shells, own_databases, processes, strict=True):
+            _is_alive_and_ends_well(kind, shell, database, process)
+
+
+def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process: "subprocess.Popen[bytes]") -> None:
+    with database.connect() as session:
+        until(lambda: value(session, CLAIMED))
+        assert database.check("--crashed", "critical").status == 0, kind
+        assert "running for" in database.ctl("detail", "1").stdout, kind
+        assert database.ctl("running").stdout.count("ETL") == 1, kind
+        assert value(session, "SELECT count(*) FROM jobmon.show_running()") == 1, kind
+        assert value(session, "SELECT alert_text FROM jobmon.check_job_status()") == "(All jobs run successfully)", kind
+        session.execute("SELECT jobmon.job_log_clear('0')")
+        assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'ETL'") == 1, kind
+        process.send_signal(signal.SIGTERM if kind != "python" else signal.SIGINT)
+        process.communicate(timeout=60)
+        until(lambda: value(session, "SELECT end_time IS NOT NULL FROM jobmon.job_log WHERE job_name = 'ETL'"))
+        # the one run, and nothing in the spool
+        assert session.execute("SELECT job_id FROM jobmon.job_log WHERE job_name = 'ETL'").fetchall() == [(1,)], kind
+        assert shell.spooled == [], kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -234,11 +242,12 @@ def test_only_who_may_write_to_a_run_may_claim_it(database: Database, session: p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("by", ["jobmonctl", "sql"])
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_cancelled_run_ends(
-    database: Database, session: psycopg.Connection, shell: Shell, kind: str, by: str, lost: bool
+    database: Database, session: psycopg.Connection, shell: Shell, kind: str, lost: bool
 ) -> None:
+    """By turns with the command and in SQL, either of which calls the same function."""
+    by = ("jobmonctl", "sql")[(KINDS.index(kind) + lost) % 2]
     process = _started(shell, database, kind, *_options(kind))
     if lost:
         session.execute("SELECT pg_terminate_backend(pid) FROM jobmon.job_log")
