@@ -352,7 +352,7 @@ def test_export_apply_export_is_a_fixed_point(
 
 
 @given(st.lists(st.tuples(NAMES, DURATIONS, DURATIONS), unique_by=lambda job: job[0], max_size=5))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_interval_is_stored_and_fetched_whole(
     session: psycopg.Connection, jobs: list[tuple[str, Duration, Duration]]
 ) -> None:

@@ -265,7 +265,7 @@ def test_a_cancelled_call_leaves_the_link_usable(database: Database, session: ps
     assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE status = 'OK'") == 1
 
 
-SESSIONS, JOBS = 200, 3
+SESSIONS, JOBS = 200, 2
 
 LOAD = """
 \\set n :n + 1

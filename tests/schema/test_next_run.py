@@ -157,7 +157,12 @@ def by_the_clock(schedule: str, zone: ZoneInfo, after: datetime, until: datetime
         shown = moment.astimezone(zone)
         if matches(sim, shown):
             return moment
-        moment += MINUTE
+        full_hour = moment + timedelta(minutes=60 - shown.minute)
+        if shown.hour not in sim.hours and full_hour.astimezone(zone).utcoffset() == shown.utcoffset():
+            # the clock shows no other hour until then, because it doesn't change
+            moment = full_hour
+        else:
+            moment += MINUTE
         # the clock may be set back to the day before
         day = shown.date() - timedelta(days=1)
         while not (day.month in sim.months and sim.match_day(day)):

@@ -358,6 +358,7 @@ PREPARED = {
 def test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right(
     empty_database: Database, prepared: str
 ) -> None:
+    """By every second with --check, too, which refuses the same; that all is right then, a second bootstrap says of the first."""
     with empty_database.connect() as session:
         if prepared == "who made it" and session.info.server_version < 160000:
             pytest.skip("before PostgreSQL 16, who makes a role has no more rights over it than any CREATEROLE")
@@ -365,17 +366,18 @@ def test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right(
         session.execute("CREATE ROLE roles_intruder CREATEROLE")
         statement = PREPARED[prepared].replace("DATABASE {}", f"DATABASE {empty_database.name}").format(oid)
         session.execute(statement.encode())
+        number = [*PREPARED].index(prepared)
         try:
-            for check in (True, False):
-                with pytest.raises(BootstrapError) as refused:
-                    bootstrap(session, "taken", check=check)
-                assert 'role "taken_' in str(refused.value)
-                assert " exists already and " in str(refused.value)
-                assert "\n" not in str(refused.value)
+            with pytest.raises(BootstrapError) as refused:
+                bootstrap(session, "taken", check=number % 2 == 1)
+            assert 'role "taken_' in str(refused.value)
+            assert " exists already and " in str(refused.value)
+            assert "\n" not in str(refused.value)
             assert value(session, "SELECT to_regnamespace('taken')") is None
             session.execute(str(refused.value).partition("superuser run ")[2].partition("; or do without")[0].encode())
             assert bootstrap(session, "taken").changed is True
-            assert bootstrap(session, "taken").changed is False
+            if not number:
+                assert bootstrap(session, "taken").changed is False
         finally:
             drop(session, "taken_log", "taken_monitor", f"taken_link_{oid}", "roles_intruder")
 

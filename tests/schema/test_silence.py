@@ -33,7 +33,7 @@ def names(server: Server, template: str) -> Iterator[psycopg.Connection]:
         session.execute("DROP DATABASE silenced_names WITH (FORCE)")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(patterns=st.lists(PATTERNS, min_size=1, max_size=8), logged=st.lists(NAMES, min_size=1, max_size=12))
 @example(
     patterns=["[z-a]", "[!z-a]", "[z-a!b]", "[b-a!-x]", "[]-a]", "[!]]", "[a-]", "[^a]", "[[a]"], logged=[*"ab!-x]^[z"]

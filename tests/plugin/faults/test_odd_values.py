@@ -21,7 +21,9 @@ ODD = {
 }
 TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config")
 READERS = (["status"], ["show"], ["like", "odd"], ["failed"], ["running"])
-READERS_OF_ONE = (["show", "{odd}"], ["detail", "{odd}"], ["detail", "{open}"], ["history", "{odd}"])
+READERS_OF_RUNS = (["show", "{odd}"], ["history", "{odd}"])
+"""Which show of one job's runs what the former show of all."""
+READERS_OF_STEPS = (["detail", "{odd}"], ["detail", "{open}"])
 CONFIGURATION = """
     INSERT INTO jobmon.job_check_config
     SELECT name, '1 hour', '2 hours', true, 0, '-infinity' FROM unnest(%s::text[]) AS name
@@ -106,9 +108,17 @@ def test_odd_rows_hide_no_other_job(
     assert states[frozenset({("job", "VICTIM"), ("target", "here")})] == 2, metrics
     assert "VICTIM" in answers(database, capfd, ["status"])[0]
     assert "VICTIM" in answers(database, capfd, ["report", "-o", "-"])[0]
-    of_one = [[word.format(**names) for word in line] for names in jobs.values() for line in READERS_OF_ONE]
-    for line in (*READERS, *of_one):
-        answers(database, capfd, line)
+    in_text, in_json = list(READERS), list(READERS)
+    for number, names in enumerate(jobs.values()):
+        runs, steps = (
+            [[word.format(**names) for word in line] for line in lines] for lines in (READERS_OF_RUNS, READERS_OF_STEPS)
+        )
+        # what is shown of other tables' values, text and JSON show in turn
+        shown = table in ("job_log", "job_detail")
+        in_text += runs[number % 2 :: 2] + (steps if shown else steps[number % 2 :: 2])
+        in_json += runs[1 - number % 2 :: 2] + (steps if shown else steps[1 - number % 2 :: 2])
+    answers(database, capfd, *in_text)
+    for line in in_json:
         (text,) = answers(database, capfd, [*line, "--json"])
         json.loads(text, parse_constant=no_json)
     assert "VICTIM: MISSING" in value(session, "SELECT alert_text FROM jobmon.check_job_status()")

@@ -109,13 +109,19 @@ STAGES = [connecting, between, querying, reading]
 Stage = Callable[[Database, psycopg.Connection], "contextlib.AbstractContextManager[Running]"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-@pytest.mark.parametrize("target", ["process", "group"])
+SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"]
+STOPS = [
+    pytest.param(stage, name, "process" if (turn + others) % 2 else "group", id=f"{stage.__name__}-{name}")
+    for turn, stage in enumerate(STAGES)
+    for others, name in enumerate(SIGNALS)
+]
+
+
+@pytest.mark.parametrize(("stage", "name", "target"), STOPS)
 def test_stopped_by_the_scheduler(
     database: Database, session: psycopg.Connection, stage: Stage, name: str, target: str
 ) -> None:
-    """Nagios and timeout(1) stop the whole group, NRPE the process."""
+    """Nagios and timeout(1) stop the whole group, NRPE the process. Each stage and each signal meets both."""
     with stage(database, session) as plugin:
         (os.killpg if target == "group" else os.kill)(plugin.pid, signal.Signals[name])
         output = plugin.output()

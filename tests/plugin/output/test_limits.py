@@ -1,4 +1,4 @@
-"""5,000 configured jobs: the output stays within --max-output, and what it counts is what there is."""
+"""2,000 configured jobs: the output stays within --max-output, and what it counts is what there is."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from check_jobmon.text import label
 from tests.database import Database, value
 from tests.plugin.output.guidelines import Parsed, parse
 
-JOBS = 5000
+JOBS = 2000
 # By number: every 10th has failed, every 7th (not failed) is late, of these every other is past the error threshold,
 # and every 50th is not active. The names are of every length and many alphabets.
 GENERATE = f"""

@@ -281,12 +281,12 @@ def test_output_is_cut_to_max_output_at_a_label(
     database: Database, session: psycopg.Connection, targets: Targets
 ) -> None:
     run_job(session, "etl", "boom")
-    file = targets({f"target {number}": database.parameters for number in range(100)})
+    file = targets({f"target {number}": database.parameters for number in range(30)})
     output = check("--targets", file, "--max-output", "2000", "--failures", "1")
     found = parse(output.stdout)
     assert len(output.stdout.encode()) <= 2000
-    assert found.text.startswith("JOBMON CRITICAL - 100 critical, 0 ok: target 0: 1 critical, 0 ok: ETL failed 1 time")
-    assert found.values["critical"] == 100
+    assert found.text.startswith("JOBMON CRITICAL - 30 critical, 0 ok: target 0: 1 critical, 0 ok: ETL failed 1 time")
+    assert found.values["critical"] == 30
     assert re.fullmatch(
         r"left out \(--max-output 2000\): \d+ of the lines, perfdata of \d+ of the targets", found.long_output[-1]
     )

@@ -86,14 +86,14 @@ def test_commands_of_several_at_once_are_whole_and_short_enough_not_to_mix(
     database: Database, session: psycopg.Connection, targets: Targets, pipe: str
 ) -> None:
     session.cursor().executemany(HOURLY, [(f"JOB \\{number}", 0) for number in range(100)])
-    file = targets({f"db{number}": database.parameters for number in range(40)})
+    file = targets({f"db{number}": database.parameters for number in range(15)})
     with reading(pipe) as reader, contextlib.ExitStack() as stack:
         plugins = [
             stack.enter_context(Running("--targets", file, "--submit", f"nagios:{pipe}", timeout=50)) for _ in range(3)
         ]
         outputs = [plugin.output() for plugin in plugins]
     assert [output.status for output in outputs] == [0, 0, 0]
-    assert len(reader.lines) == 3 * 40
+    assert len(reader.lines) == 3 * 15
     for line in reader.lines:
         command = COMMAND.fullmatch(line)
         assert command, line
