@@ -172,7 +172,6 @@ FIRST_OF_MANY = (
     "schema/test_uninstall.py::test_nothing_goes_where_something_else_depends_on_it",
     "schema/test_upgrade.py::test_every_earlier_version_is_upgraded_in_place",
     "schema/test_upgrade.py::test_what_a_site_may_drop_keeps_no_version_from_being_upgraded",
-    "ctl/test_migrate.py::test_a_roles_name_is_quoted_in_the_grants",
     "ctl/test_migrate.py::test_all_is_taken_over_and_judged_as_before_whatever_the_version",
     "ctl/test_migrate.py::test_what_can_not_be_migrated_is_refused_in_one_sentence",
     "schema/test_bridge_attacks.py::test_no_name_stops_the_bridge_or_the_plugin",

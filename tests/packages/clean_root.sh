@@ -37,9 +37,9 @@ sed -i "s|^\(use_syslog\|check_for_updates\)=1|\1=0|; s|^service_inter_check_del
 nagios4 -v /etc/nagios4/nagios.cfg > /tmp/verified || { cat /tmp/verified; exit 1; }
 install -d -o nagios -g nagios /run/nagios4
 nagios4 -d /etc/nagios4/nagios.cfg
-for _ in $(seq 120); do
+for _ in $(seq 1200); do
     ! grep -qs 'plugin_output=JOBMON OK - All jobs run successfully' /var/lib/nagios4/status.dat /var/cache/nagios4/status.dat || break
-    sleep 1
+    sleep 0.1
 done
 grep -h 'plugin_output=JOBMON' /var/lib/nagios4/status.dat /var/cache/nagios4/status.dat 2> /dev/null | head -1
 kill "$(cat /run/nagios4/nagios4.pid)"

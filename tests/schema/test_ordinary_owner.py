@@ -128,12 +128,23 @@ def test_what_a_superuser_has_to_give_is_said_at_once_and_bootstrap_succeeds_aft
         assert value(logger, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
 
 
-@pytest.mark.parametrize("attributes", ["", "CREATEROLE"])
-@pytest.mark.parametrize("owner", [False, True], ids=["not the owner", "the database's owner"])
-@pytest.mark.parametrize("options", [(), ("--no-roles", "--schema", "other")], ids=["plain", "other schema, no roles"])
+NO_ROLES = ("--no-roles", "--schema", "other")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "owner", "options"),
+    [
+        ("", False, ()),
+        ("CREATEROLE", True, ()),
+        ("", True, NO_ROLES),
+        ("CREATEROLE", False, NO_ROLES),
+    ],
+    ids=["plain", "may make roles, owner of the database", "owner, no roles", "may make roles, but makes none"],
+)
 def test_whatever_rights_the_role_has_already_the_rest_is_printed(
     new_server: NewServer, attributes: str, owner: bool, options: tuple[str, ...]
 ) -> None:
+    """Of the three, any two meet in every way."""
     dbname = 'it\'s "ours"; --'
     database = fresh_owner(new_server, attributes=attributes, dbname=dbname)
     with database.connect() as dba:

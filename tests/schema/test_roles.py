@@ -152,7 +152,7 @@ def test_lost_rights_are_noticed_and_given_back(database: Database, session: psy
     ):
         session.execute(loss.encode())
         assert bootstrap(session, "jobmon").changed is True, loss
-        assert bootstrap(session, "jobmon").changed is False, loss
+    assert bootstrap(session, "jobmon").changed is False
     assert value(session, "SELECT has_function_privilege('public', 'jobmon.link_do(text[])', 'EXECUTE')") is False
 
 
