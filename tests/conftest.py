@@ -114,6 +114,7 @@ EXHAUSTIVE = (
     "schema/test_partitions.py::test_of_two_at_once_one_partitions_the_log_and_bootstrap_finds_no_fault_meanwhile",
     "schema/test_partitions.py::test_what_a_killed_partition_left_behind_refuses_no_run",
     "schema/test_partitions.py::test_whole_partitions_go_however_many_runs_they_have",
+    "schema/test_partitions.py::test_years_without_a_run_take_no_partition_for_each_of_their_days",
     "schema/test_roles.py::test_lost_rights_are_noticed_and_given_back",
     "schema/test_roles.py::test_two_databases_of_a_cluster_do_not_disturb_each_other",
     "schema/test_settings.py::test_whatever_a_database_has_set_the_answers_are_the_same",
@@ -126,6 +127,7 @@ EXHAUSTIVE = (
 """The folders, files and tests that pytest leaves out unless it is called with -m: they drive real daemons, break the plugin's
 network, server or process, or go through every command, option, signal, setting or lock. They take two thirds of the time."""
 FIRST_OF_MANY = (
+    "connection/test_look_alikes.py::test_no_function_of_the_schema_runs_a_look_alike_on_either_side_of_the_link",
     "ctl/test_as_logged.py::test_every_list_shows_names_and_messages_as_they_were_logged",
     "ctl/test_commands.py::test_a_missing_schema_is_one_line",
     "ctl/test_commands.py::test_a_refused_connection_is_one_line",
@@ -141,6 +143,7 @@ FIRST_OF_MANY = (
     "ctl/test_run.py::test_the_name_is_the_one_that_was_given",
     "ctl/test_run.py::test_wrong_arguments_run_nothing",
     "ctl/test_silence.py::test_nonsense_is_refused_in_one_line",
+    "ctl/test_watch.py::test_whatever_ends_it_the_terminal_is_as_before",
     "plugin/output/test_limits.py::test_counts_are_right_and_what_is_left_out_is_told_exactly",
     "plugin/targets/test_icinga.py::test_answers_that_are_no_success_are_told_for_each",
     "plugin/targets/test_nagios.py::test_a_target_that_can_be_no_host_of_nagios_s_is_named_and_hinders_no_other",
@@ -155,6 +158,7 @@ FIRST_OF_MANY = (
     "schema/test_attacks.py::test_sql_step_and_sql_job_run_nothing_with_more_rights_than_the_callers",
     "schema/test_compare.py::test_a_schema_of_any_name_is_compared_without_its_name",
     "schema/test_compare.py::test_what_a_site_may_reasonably_add_is_left_alone",
+    "schema/test_dump.py::test_the_data_alone_is_restored_as_the_guide_says",
     "schema/test_hardened.py::test_names_that_differ_stay_different_in_any_encoding",
     "schema/test_hardened.py::test_the_trial_takes_no_number_that_is_in_use",
     "schema/test_job_status.py::test_odd_since_breaks_no_check",
@@ -162,6 +166,9 @@ FIRST_OF_MANY = (
     "schema/test_link_stays.py::test_what_a_site_has_set_stays",
     "schema/test_link_way.py::test_every_way_of_pg_hba_that_needs_no_password_in_clear_works",
     "schema/test_link_way.py::test_where_the_server_does_not_listen_no_tcp_is_tried",
+    "schema/test_link_way.py::test_who_sits_at_an_address_that_the_server_could_not_have_gets_nothing",
+    "schema/test_link_way.py::test_who_took_the_place_of_the_socket_gets_nothing",
+    "schema/test_newer_package.py::test_the_plugin_and_what_only_reads_work_with_every_earlier_version",
     "schema/test_ordinary_owner.py::test_a_second_bootstrap_leaves_no_error_in_the_servers_log",
     "schema/test_ordinary_owner.py::test_whatever_rights_the_role_has_already_the_rest_is_printed",
     "schema/test_partitions.py::test_an_interrupted_partition_has_changed_nothing_and_can_be_called_again",

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
+from tests import warm
 from tests.database import Database, Output, run_module, until, value
 
 TIMEOUT = 4
@@ -107,33 +109,17 @@ class Running:
         self.process.communicate()
 
 
-PEAK = """
-import os, resource, sys
-status = os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, file=sys.stderr)
-sys.exit(status)
-"""
-"""Runs a command, and says on stderr how much memory the largest of its processes had: bytes."""
-
-
 def bounded(*arguments: str, timeout: float = 6, **environment: str) -> Output:
     """As `at_once`, of a plugin that stays below 200 MiB."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    command = [os.environ.get("JOBMON_TEST_PYTHON", sys.executable), "-m", "check_jobmon", *arguments]
-    # from a small process: the peak of a child is at least what its parent had when it began
-    done = subprocess.run(
-        [sys.executable, "-IS", "-c", PEAK, *command, "-t", f"{timeout:g}"],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=timeout + MARGIN,
-        env={**inherited, **environment},
-        cwd=Path(__file__).parents[3],
-        check=False,
-    )
-    said, _, peak = done.stderr.strip().rpartition("\n")
-    assert int(peak) < 200 * 2**20
-    assert said == ""
-    assert "Traceback" not in done.stdout
-    assert "a bug" not in done.stdout
-    return Output(done.returncode, done.stdout, "")
+    python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable)
+    with tempfile.NamedTemporaryFile() as peak:
+        command = [peak.name, "check_jobmon", *arguments, "-t", f"{timeout:g}"]
+        measured = "tests.plugin.faults.measured"
+        status, said, errors = warm.run(python, measured, command, {**inherited, **environment}, timeout + MARGIN)
+        assert int(Path(peak.name).read_text()) < 200 * 2**10
+    output = Output(status, said.decode(), errors.decode())
+    assert output.stderr == ""
+    assert "Traceback" not in output.stdout
+    assert "a bug" not in output.stdout
+    return output
