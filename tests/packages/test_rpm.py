@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from check_jobmon import __version__
-from tests.packages.tools import run
+from tests.packages.tools import once, run
 from tests.parsers import commands
 from tests.system.daemons import DEBIAN_PYTHON, SOURCES, program
 from tests.test_readme import DOCS, literal_blocks
@@ -43,7 +43,12 @@ class Packages:
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     """Built from what is in the work tree, and from the wheels that the spec names."""
     program("rpmbuild", "rpm")
-    folder = tmp_path_factory.mktemp("rpm")
+    folder = once(tmp_path_factory, "rpm", fill)
+    return Packages(folder, folder / "root")
+
+
+def fill(folder: Path) -> None:
+    """Fill that folder with both."""
     sources = folder / "SOURCES"
     sources.mkdir()
     tree = folder / f"check_jobmon-{__version__}"
@@ -62,7 +67,6 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     built.root.mkdir()
     for name in NAMES:
         run("sh", "-c", 'rpm2cpio "$1" | cpio -idm --quiet', "sh", built.file(name), cwd=built.root)
-    return built
 
 
 def test_rpmlint_has_nothing_to_say(packages: Packages) -> None:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from check_jobmon.schema.roles import TABLES
+from tests.packages.tools import once
 from tests.parsers import commands
 from tests.system.test_report import AXE, browser  # noqa: F401
 from tests.test_readme import DOCS, README, ROOT
@@ -51,11 +52,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("furo", reason="pip install '.[docs]'")
     text = (DOCS / "contributing.rst").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    \.venv/bin/sphinx-build (.*) build/site$", text, re.MULTILINE)
-    folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "sphinx", *command.split(), os.fspath(folder)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return folder
+
+    def build(folder: Path) -> None:
+        words = [sys.executable, "-m", "sphinx", *command.split(), os.fspath(folder)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    return once(tmp_path_factory, "site", build)
 
 
 @pytest.fixture(scope="module")

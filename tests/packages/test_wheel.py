@@ -1,7 +1,6 @@
 """The sdist and the wheel: what is in them, that either way gives the same one, and that pip, pipx and uv install it."""
 
 import ast
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -19,6 +18,7 @@ import docutils.nodes
 import pytest
 
 from check_jobmon import __version__
+from tests.packages.tools import once
 from tests.test_readme import DOCS, parsed
 
 SOURCES = Path(__file__).parent.parent.parent
@@ -71,22 +71,19 @@ def files(folder: str = ".") -> set[str]:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
-    """Built once, by the first of pytest's processes that needs it."""
+    """Built from the files of the checkout."""
     for tool in ("build", "twine", "pipx", "uv"):
         if importlib.util.find_spec(tool) is None:
             pytest.skip(f"{tool} is not installed: pip install build twine pipx uv, in the tests' environment")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dist"
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            new = folder.with_suffix(".new")
-            for name in files():
-                (new / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(SOURCES / name, new / "checkout" / name)
-            said = run(sys.executable, "-m", "build", "-o", new / "built", new / "checkout", cwd=new)
-            (new / "said").write_text(said)
-            new.rename(folder)
+
+    def build(folder: Path) -> None:
+        for name in files():
+            (folder / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCES / name, folder / "checkout" / name)
+        said = run(sys.executable, "-m", "build", "-o", folder / "built", folder / "checkout", cwd=folder)
+        (folder / "said").write_text(said)
+
+    folder = once(tmp_path_factory, "dist", build)
     (sdist,), (wheel,) = (folder / "built").glob("*.tar.gz"), (folder / "built").glob("*.whl")
     return Dist(folder / "checkout", sdist, wheel, (folder / "said").read_text())
 
