@@ -94,6 +94,26 @@ def test_the_last_completed_run_is_kept_while_its_jobs_thresholds_reach_back(ses
     )
 
 
+def test_the_last_completed_run_of_a_job_with_a_schedule_is_kept_until_the_next_one(
+    session: psycopg.Connection,
+) -> None:
+    """However short its thresholds are: they count from when it is due, which may be a year later."""
+    session.execute(
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since, schedule)"
+        " SELECT 'YEARLY', '1 hour', '2 hours', true, now() - interval '3 years',"
+        "        to_char(now() - interval '100 days', '\"0 0\" FMDD FMMM \"*\"')"
+    )
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'me', 'YEARLY', t, t, 'OK', 0 FROM (VALUES (now() - interval '465 days'), (now() - interval '99 days')) AS t(t)"
+    )
+    state = "SELECT alert_code FROM jobmon.check_job_status()"
+    assert value(session, state) == 1
+    session.execute("SELECT jobmon.job_log_clear('90 days')")
+    assert value(session, state) == 1
+    assert value(session, OTHERS) == ["YEARLY"]
+
+
 def test_a_run_under_way_is_kept_and_a_crashed_one_goes(database: Database, session: psycopg.Connection) -> None:
     with database.connect() as gone:
         pid = gone.info.backend_pid

@@ -76,5 +76,5 @@ $$;
 COMMENT ON FUNCTION @schema@.job_log_clear(interval) IS
     'Deletes the runs that started longer ago than the interval, with their steps, and logs this as the job JOB LOG CLEAR. '
     'Partitions of which no run has to be kept are dropped. Keeps runs under way, and the last completed run of an active configured '
-    'job while its thresholds reach back to it. '
+    'job that has a schedule, or whose thresholds reach back to it. '
     'Deleted runs stay deleted even if the transaction rolls back.';

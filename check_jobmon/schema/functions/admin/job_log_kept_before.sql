@@ -46,7 +46,9 @@ SELECT done.job_id, c.job_name, done.start_time
                            WHERE l.start_time < (SELECT before FROM partitioned)
                              AND l.end_time >= (SELECT before FROM partitioned)))
    -- beyond a thousand years a sum could leave the range of a timestamp
-   AND CASE WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
+   AND CASE -- is due again by its schedule, which may be much later than its thresholds reach from the end of this run
+            WHEN c.schedule IS NOT NULL THEN true
+            WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
             WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false
             -- without any run, the thresholds would count from `since`: a job that is missing would then be OK
             ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
@@ -54,5 +56,5 @@ SELECT done.job_id, c.job_name, done.start_time
        END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept_before(timestamptz) IS
-    'Internal: the last completed run of each active configured job, if it started before the parameter, and as long as the job''s '
-    'thresholds reach back to it or to `since`.';
+    'Internal: the last completed run of each active configured job, if it started before the parameter, and, unless the job has a '
+    'schedule, as long as its thresholds reach back to it or to `since`.';
