@@ -252,6 +252,32 @@ def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Dat
     assert "would" not in empty_database.ctl("bootstrap", "--check").stdout
 
 
+@pytest.mark.parametrize("what", ["DETACH PARTITION {0}", "DETACH PARTITION {0}; DROP TABLE {0}"])
+def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
+    empty_database: Database, log: psycopg.Connection, what: str
+) -> None:
+    """Its runs stay, too, and the other partitions are dropped. The link's function is called directly, so that it waits."""
+    for n in (3, 2, 1):
+        old_run(log, "ETL", n)
+    query = "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE runs IS NOT NULL ORDER BY begins LIMIT 1"
+    row = log.execute(query.encode()).fetchone()
+    assert row
+    runs, steps = row
+    clearing = value(log, "SELECT jobmon.add_job('job log clear')")
+    drop = "SELECT jobmon.link_drop(ARRAY['', '', '', '', %s, now()::text, '-infinity'])"
+    with empty_database.connect(autocommit=False) as other, empty_database.connect() as link:
+        other.execute(f"ALTER TABLE jobmon.job_detail {what.format(steps)}".encode())
+        with ThreadPoolExecutor(1) as thread:
+            dropped = thread.submit(value, link, drop, str(clearing))
+            until(lambda: value(log, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+            other.commit()
+            assert runs.rpartition(".")[2] not in dropped.result()
+    assert value(log, PARTS) == 1
+    assert value(log, f"SELECT count(*) FROM {runs}") == 1
+    if "DROP" not in what:
+        assert value(log, f"SELECT count(*) FROM {steps}") == 2
+
+
 def test_clear_keeps_last_runs_open_runs_and_their_steps(empty_database: Database, log: psycopg.Connection) -> None:
     log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
     old_run(log, "YEARLY", 3)
