@@ -1,5 +1,6 @@
 """A log whose tables are partitioned: where runs go, what clear drops, and how an existing log becomes one."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -250,6 +251,24 @@ def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Dat
     # a failure alerts although its run is gone
     assert value(log, "SELECT array_agg(job_name) FROM jobmon.job_check_log") == ["FAILED"]
     assert "would" not in empty_database.ctl("bootstrap", "--check").stdout
+
+
+def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Connection) -> None:
+    for n in (3, 2):
+        old_run(log, "ETL", n)
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
+    old_run(log, "YEARLY", 2)
+    log.execute(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+    )
+    with pytest.raises(psycopg.errors.RaiseException, match="not this one"):
+        log.execute(CLEAR)
+    message = "SELECT message FROM jobmon.job_detail WHERE status = 'CRITICAL' ORDER BY step_id DESC LIMIT 1"
+    assert re.fullmatch(
+        r"runs deleted: 0; partitions dropped: job_log_\d{8}(, job_log_\d{8})*, then: not this one \[P0001\]",
+        value(log, message),
+    )
 
 
 @pytest.mark.parametrize("what", ["DETACH PARTITION {0}", "DETACH PARTITION {0}; DROP TABLE {0}"])

@@ -52,8 +52,9 @@ BEGIN
         IF v_step_id IS NOT NULL THEN
             -- a batch may have been committed although its answer did not arrive
             PERFORM update_step(v_step_id, status_text(3),
-                                format('%s, then: %s [%s]',
+                                format('%s%s, then: %s [%s]',
                                        coalesce(link_call('cleared', ARRAY[v_step_id::text], true), 'runs deleted: 0'),
+                                       '; partitions dropped: ' || nullif(v_dropped, ''),
                                        v_message, v_state));
         END IF;
         IF v_job_id IS NOT NULL THEN
