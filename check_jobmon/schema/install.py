@@ -10,7 +10,7 @@ from check_jobmon import __version__
 from check_jobmon.connection.errors import BootstrapError
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.schema.compare import NAMED, Thing, contents, differences, refuse
+from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.extension import ensure_extension
 from check_jobmon.schema.layout import is_partitioned, make_partitions, set_partitioning
 from check_jobmon.schema.link import Dblink, ensure_dblink, ensure_link_role
@@ -170,12 +170,11 @@ def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str
     owner, home = _home(connection, schema, with_roles)
     # again, because somebody else could have made it just now
     refuse_untrusted(connection, schema)
-    found = _locked(connection, schema, home)
-    before = _installed_version(connection, schema, found)
+    before = _installed_version(connection, schema, home)
     refuse_newer(schema, before)
     has_partitions = is_partitioned(connection, home)
     if before:
-        _compare(connection, schema, found, before, has_partitions)
+        _compare(connection, schema, home, before, has_partitions)
     if before and partition and not has_partitions:
         raise BootstrapError(
             f'schema "{schema}" has a log that is not partitioned: run "jobmonctl partition --every {partition}"'
@@ -231,22 +230,17 @@ def _home(connection: Session, schema: str, with_roles: bool) -> tuple[str, int]
     return str(owner), int(home)
 
 
-def _locked(connection: Session, schema: str, home: int) -> dict[str, Thing]:
-    """What is in that schema, from which other bootstraps are locked out: only the owner may lock this table in this mode."""
-    kind = "SELECT relkind = 'r' FROM pg_class WHERE relnamespace = %(home)s::oid AND relname = 'schema_version'"
-    if value(connection, kind, home=home):
-        run(connection, "LOCK TABLE ONLY {}.schema_version IN SHARE ROW EXCLUSIVE MODE", schema)
-    return contents(connection, home)
-
-
-def _installed_version(connection: Session, schema: str, found: dict[str, Thing]) -> int:
-    """The version in that schema, or 0 if it is empty. Refuses objects that are not ours."""
+def _installed_version(connection: Session, schema: str, home: int) -> int:
+    """The version in that schema, or 0 if it is empty. Locks out other bootstraps; refuses objects that are not ours."""
+    found = contents(connection, home)
     # before anything in the schema is read: a view could run code
     if "relation schema_version" in found:
         expected = {"relation": "table", "column version of": "integer NOT NULL at position 1"}
         facts = {kind: found[name].facts for kind in expected if (name := f"{kind} schema_version") in found}
         if facts != expected:
             refuse(schema, ["relation schema_version is not check_jobmon's"])
+        # One bootstrap at a time: only the owner may lock this table in this mode.
+        run(connection, "LOCK TABLE ONLY {}.schema_version IN SHARE ROW EXCLUSIVE MODE", schema)
         return recorded_version(connection, schema)
     if found:
         names = [
@@ -261,7 +255,7 @@ def _installed_version(connection: Session, schema: str, found: dict[str, Thing]
     return 0
 
 
-def _compare(connection: Session, schema: str, found: dict[str, Thing], before: int, has_partitions: bool) -> None:
+def _compare(connection: Session, schema: str, home: int, before: int, has_partitions: bool) -> None:
     """Refuse a schema that is not as bootstrap made it, by making it again as the session's temporary schema."""
     with connection.transaction():
         run(connection, "DISCARD TEMP")
@@ -277,7 +271,7 @@ def _compare(connection: Session, schema: str, found: dict[str, Thing], before: 
         made = contents(connection, temporary)
         raise Rollback
     due = "".join(script.sql for script in tables(schema, "pg_temp") if script.number > before)
-    refuse(schema, differences(found, scripts, made, due))
+    refuse(schema, differences(contents(connection, home), scripts, made, due))
 
 
 def _apply_tables(connection: Session, schema: str, dblink: str, after: int, upto: int) -> None:
