@@ -1,7 +1,6 @@
 """Fixtures: one PostgreSQL server for all tests, one database for each."""
 
 import gc
-import itertools
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ import pytest
 from check_jobmon.demo import server as demo_server
 from check_jobmon.demo.server import Server, wheel_binaries
 from check_jobmon.plugin import deadline
-from tests.database import Database, bootstrap
+from tests.database import Database, bootstrap, new_database
 from tests.servers import folder_of_this_process, free_port
 from tests.strangers import gains
 
@@ -40,7 +39,6 @@ demo_server._free_port = free_port
 for _number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
-_numbers = itertools.count(1)
 EXHAUSTIVE = (
     "packages",
     "plugin/faults",
@@ -294,26 +292,18 @@ def template(server: Server) -> str:
     return "jobmon_template"
 
 
-def _new_database(server: Server, template: str) -> Iterator[Database]:
-    name = f"test_{next(_numbers)}"
-    with Database(server, "postgres").connect() as session:
-        # copies files; the newer way writes all of it to the WAL as well
-        way = "STRATEGY file_copy" if session.info.server_version >= 150000 else ""
-        session.execute(f"CREATE DATABASE {name} TEMPLATE {template} {way}".encode())
-        yield Database(server, name)
-        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
 @pytest.fixture
 def database(server: Server, template: str) -> Iterator[Database]:
     """A database with the schema, for one test."""
-    yield from _new_database(server, template)
+    with new_database(server, template) as database:
+        yield database
 
 
 @pytest.fixture
 def empty_database(server: Server) -> Iterator[Database]:
     """A database without the schema, for one test."""
-    yield from _new_database(server, "template0")
+    with new_database(server, "template0") as database:
+        yield database
 
 
 @pytest.fixture

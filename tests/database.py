@@ -1,10 +1,12 @@
 """What the tests use of PostgreSQL: a database of its own for each test, cloned from a bootstrapped one."""
 
+import contextlib
+import itertools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from check_jobmon.demo.server import Server
 from check_jobmon.schema.install import bootstrap as bootstrap_session
 from check_jobmon.schema.outcome import Report
 from tests import warm
+
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class Database:
     def ctl(self, command: str, *arguments: str, **environment: str) -> Output:
         """Run a jobmonctl command on this database."""
         return run_module("check_jobmon.ctl", command, *self.options, *arguments, **environment)
+
+
+@contextlib.contextmanager
+def new_database(server: Server, template: str) -> Iterator[Database]:
+    """A copy of another database, with a name of its own."""
+    name = f"test_{next(_numbers)}"
+    with Database(server, "postgres").connect() as session:
+        # copies files; the newer way writes all of it to the WAL as well
+        way = "STRATEGY file_copy" if session.info.server_version >= 150000 else ""
+        session.execute(f"CREATE DATABASE {name} TEMPLATE {template} {way}".encode())
+        yield Database(server, name)
+        session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def pinned(like: psycopg.Connection) -> Session:

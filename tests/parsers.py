@@ -1,7 +1,7 @@
 """Every command line of both programs, as their parsers have them: each command with each of its options."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from check_jobmon.ctl import dispatch
 from check_jobmon.plugin import cli
@@ -25,6 +25,12 @@ def leaves(parser: argparse.ArgumentParser, *path: str) -> Iterator[tuple[tuple[
         for name, below in group.choices.items():
             if name not in NOT_TRIED:
                 yield from leaves(below, *path, name)
+
+
+def nearly_all_have(options: Collection[Collection[str]]) -> list[str]:
+    """The names that at least seven in ten of the commands have, of each of which `options` are the options: sorted."""
+    names = {name for each in options for name in each}
+    return sorted(name for name in names if sum(name in each for each in options) > 0.7 * len(options))
 
 
 def commands() -> list[tuple[str, ...]]:

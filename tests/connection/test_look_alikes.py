@@ -17,7 +17,7 @@ from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, pinned, run_module, value
-from tests.parsers import command_lines, commands, leaves
+from tests.parsers import command_lines, commands, leaves, nearly_all_have
 
 NEARBY = {
     "bigint": ("integer", "smallint", "numeric", "text"),
@@ -228,7 +228,7 @@ def lines_in_turn(
     """
     trapped: Database = request.getfixturevalue("trapped")
     found = [{action.option_strings[-1] for action in parser._actions if action.option_strings} for parser in PARSERS]
-    shared = sorted({name for names in found for name in names if sum(name in n for n in found) > 0.7 * len(found)})
+    shared = nearly_all_have(found)
     turn = commands().index(command)
     left_out = {name for name in shared if name != shared[turn % len(shared)]}
     lines = [line for line in command_lines("jobmonctl", trapped.options, values, command) if not left_out & {*line}]

@@ -17,7 +17,7 @@ from check_jobmon.demo.server import Server
 from tests.ctl.prompt import ESCAPES, a_run, jobmonctl, on_terminal
 from tests.ctl.test_commands import without_rich
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
-from tests.database import Database
+from tests.database import Database, new_database
 from tests.parsers import leaves
 
 NAME = "夜間 BÃTCH LOAD OF E\u0301TATS"
@@ -54,11 +54,8 @@ def _busy(database: Database) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def busy(server: Server, template: str) -> Iterator[Database]:
     """A database in which each command's table has a long row. All read it; none changes it but ack."""
-    with Database(server, "postgres").connect() as admin:
-        admin.execute(f"CREATE DATABASE busy TEMPLATE {template}".encode())
-        with _busy(Database(server, "busy")) as database:
-            yield database
-        admin.execute("DROP DATABASE busy WITH (FORCE)")
+    with new_database(server, template) as database, _busy(database):
+        yield database
 
 
 def table(database: Database, command: str, *arguments: str, width: int, **environment: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from check_jobmon.config import ConfigFileError, hosts
 from check_jobmon.demo.server import Server
 from tests.ctl.prompt import a_run
-from tests.database import Database, Output, run_module, until, value
+from tests.database import Database, Output, new_database, run_module, until, value
 from tests.parsers import commands
 from tests.plugin.targets.conftest import Targets
 from tests.plugin.targets.conftest import targets as targets
@@ -66,13 +66,10 @@ UNCHANGING = {
 @pytest.fixture(scope="module")
 def past(server: Server, template: str) -> Iterator[Database]:
     """Jobs with all the reasons that tell a time: one is due, one waits for it, one has crashed, one is silenced."""
-    database = Database(server, "zone_past")
-    with Database(server, "postgres").connect() as admin:
-        admin.execute(f"CREATE DATABASE {database.name} TEMPLATE {template}".encode())
+    with new_database(server, template) as database:
         with database.connect() as session:
             _log_the_past(database, session)
         yield database
-        admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)".encode())
 
 
 def _log_the_past(database: Database, session: psycopg.Connection) -> None:
@@ -107,28 +104,26 @@ def _log_the_past(database: Database, session: psycopg.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _copy(past: Database, name: str) -> Iterator[tuple[Database, str]]:
+def _copy(past: Database) -> Iterator[tuple[Database, str]]:
     """A copy of it, with a run that is under way; and that run's id. Its sessions are in New York's time zone."""
-    database = Database(past.server, name)
-    with Database(past.server, "postgres").connect() as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {past.name}".encode())
-        admin.execute(f"ALTER DATABASE {name} SET timezone = 'America/New_York'".encode())
+    with new_database(past.server, past.name) as database:
+        with database.connect() as session:
+            session.execute(f"ALTER DATABASE {database.name} SET timezone = 'America/New_York'".encode())
         with database.connect() as session:
             yield database, str(a_run(session, "ALIVE", end=""))
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture(scope="module")
 def log(past: Database) -> Iterator[tuple[Database, str]]:
     """The log and the run that is under way, for whatever changes nothing."""
-    with _copy(past, "zone_log") as copied:
+    with _copy(past) as copied:
         yield copied
 
 
 @pytest.fixture
 def own_log(past: Database) -> Iterator[tuple[Database, str]]:
     """The same for one test, which may change it."""
-    with _copy(past, "zone_own_log") as copied:
+    with _copy(past) as copied:
         yield copied
 
 

@@ -48,7 +48,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 
 
 def fill(folder: Path) -> None:
-    """Fill that folder with both."""
+    """Build both packages in that folder, and unpack them into its folder root."""
     sources = folder / "SOURCES"
     sources.mkdir()
     tree = folder / f"check_jobmon-{__version__}"

@@ -358,7 +358,7 @@ PREPARED = {
 def test_a_role_that_somebody_made_beforehand_is_refused_until_it_is_put_right(
     empty_database: Database, prepared: str
 ) -> None:
-    """By every second with --check, too, which refuses the same; that all is right then, a second bootstrap says of the first."""
+    """Every second role is refused with --check instead. For the first, another bootstrap then finds nothing to change."""
     with empty_database.connect() as session:
         if prepared == "who made it" and session.info.server_version < 160000:
             pytest.skip("before PostgreSQL 16, who makes a role has no more rights over it than any CREATEROLE")

@@ -218,7 +218,7 @@ def culprit(server: Server, expected: dict[str, Any], settings: dict[str, str], 
 def test_whatever_a_database_has_set_the_answers_are_the_same(
     server: Server, expected: dict[str, Any], number: int | None, installed: bool
 ) -> None:
-    """The functions, too, are made with all of these settings; what they do with those set later is tried with half of them."""
+    """Bootstrap runs with the first values and with the second; what is set after it, is by turns one or the other."""
     with Database(server, "postgres").connect() as session:
         values = hostile(session)
     assert len(values) > 100

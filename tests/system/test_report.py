@@ -1,6 +1,5 @@
 """The page of jobmonctl report in Debian's Chromium: only what is ours runs, nothing is fetched, and everybody can read it."""
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from check_jobmon.sql_files import sql_file
-from tests.conftest import _new_database
 from tests.ctl.prompt import a_run
 from tests.ctl.test_report import HOSTILE, configure
+from tests.database import new_database
 from tests.system.daemons import SOURCES, program
 
 AXE = Path(os.environ.get("JOBMON_CI_CACHE", SOURCES / ".ci" / "cache"), "axe-core", "axe.min.js")
@@ -45,7 +44,7 @@ def browser() -> Iterator[Any]:
 def file(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of jobs in every state, with a past, and of one whose texts are markup and script. No test changes it."""
     path = tmp_path_factory.mktemp("page") / "jobs.html"
-    with contextlib.contextmanager(_new_database)(server, template) as database, database.connect() as session:
+    with new_database(server, template) as database, database.connect() as session:
         session.execute(sql_file("demo/past_runs.sql").encode())
         configure(session, "CUBE")
         configure(

@@ -109,16 +109,22 @@ class Running:
         self.process.communicate()
 
 
+def measured(module: str, *arguments: str, seconds: float = 60, **environment: str) -> tuple[Output, int]:
+    """`python -m module arguments` within these seconds, and the most memory that it or a process of its had: KiB."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable) if module == "check_jobmon" else sys.executable
+    with tempfile.NamedTemporaryFile() as peak:
+        command = [peak.name, module, *arguments]
+        ended = warm.run(python, "tests.plugin.faults.measured", command, {**inherited, **environment}, seconds)
+        status, stdout, stderr = ended
+        return Output(status, stdout.decode(), stderr.decode()), int(Path(peak.name).read_text())
+
+
 def bounded(*arguments: str, timeout: float = 6, **environment: str) -> Output:
     """As `at_once`, of a plugin that stays below 200 MiB."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    python = os.environ.get("JOBMON_TEST_PYTHON", sys.executable)
-    with tempfile.NamedTemporaryFile() as peak:
-        command = [peak.name, "check_jobmon", *arguments, "-t", f"{timeout:g}"]
-        measured = "tests.plugin.faults.measured"
-        status, said, errors = warm.run(python, measured, command, {**inherited, **environment}, timeout + MARGIN)
-        assert int(Path(peak.name).read_text()) < 200 * 2**10
-    output = Output(status, said.decode(), errors.decode())
+    words = (*arguments, "-t", f"{timeout:g}")
+    output, peak = measured("check_jobmon", *words, seconds=timeout + MARGIN, **environment)
+    assert peak < 200 * 2**10
     assert output.stderr == ""
     assert "Traceback" not in output.stdout
     assert "a bug" not in output.stdout

@@ -1,15 +1,12 @@
 """One logger, or the owner of the tables, writes so much that nobody else's failure would be seen: everything answers."""
 
-import os
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 import pytest
 
-from tests import warm
 from tests.database import Database, value
+from tests.plugin.faults.plugin import measured
 
 VICTIM = "INSERT INTO jobmon.job_check_config VALUES ('VICTIM', '1 day', '2 days', true, 0, '-infinity')"
 LOG = "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
@@ -61,23 +58,6 @@ MOST = 120 * 1024
 """KiB that a program may take: the libraries are a third of it, and all that has been written would be more."""
 
 
-class Ended(NamedTuple):
-    """How a program ended, and the most memory that it or a process of its had, in KiB."""
-
-    status: int
-    output: str
-    errors: str
-    peak: int
-
-
-def run(folder: Path, *arguments: str) -> Ended:
-    """`python -m arguments`, and what it took."""
-    peak = folder / "peak"
-    measured = ("tests.plugin.faults.measured", [str(peak), *arguments])
-    status, output, errors = warm.run(sys.executable, *measured, os.environ, 60)
-    return Ended(status, output.decode(), errors.decode(), int(peak.read_text()))
-
-
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_every_program_answers_in_bounded_memory(
     database: Database, session: psycopg.Connection, tmp_path: Path, attack: str
@@ -89,22 +69,22 @@ def test_every_program_answers_in_bounded_memory(
     for module, *texts in PROGRAMS:
         arguments = [text.format(job_id=job_id) for text in texts]
         command = arguments[:1] if module == "check_jobmon.ctl" else []
-        ended = run(tmp_path, module, *command, *database.options, *arguments[len(command) :])
-        assert (ended.errors, ended.peak < MOST) == ("", True), (arguments, ended.peak)
+        ended, peak = measured(module, *command, *database.options, *arguments[len(command) :])
+        assert (ended.stderr, peak < MOST) == ("", True), (arguments, peak)
         if module == "check_jobmon":
-            assert ended.status == 2, ended.output[:300]
-            assert "VICTIM missing" in ended.output or "VICTIM" in ended.output or "more" in ended.output
+            assert ended.status == 2, ended.stdout[:300]
+            assert "VICTIM missing" in ended.stdout or "VICTIM" in ended.stdout or "more" in ended.stdout
         else:
             assert ended.status == 0, arguments
     targets = tmp_path / "targets.yml"
     place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
     targets.write_text(f"hosts: {{here: {{{place}}}}}\n")
-    ended = run(tmp_path, "check_jobmon", "--targets", str(targets), "--per-job", "--output", "json")
-    assert (ended.status, ended.errors, ended.peak < MOST) == (2, "", True), (ended.peak, ended.output[:300])
-    ended = run(tmp_path, "check_jobmon", "--targets", str(targets), "--output", "openmetrics")
-    assert (ended.status, ended.errors, ended.peak < MOST) == (0, "", True), (ended.peak, ended.output[:300])
+    ended, peak = measured("check_jobmon", "--targets", str(targets), "--per-job", "--output", "json")
+    assert (ended.status, ended.stderr, peak < MOST) == (2, "", True), (peak, ended.stdout[:300])
+    ended, peak = measured("check_jobmon", "--targets", str(targets), "--output", "openmetrics")
+    assert (ended.status, ended.stderr, peak < MOST) == (0, "", True), (peak, ended.stdout[:300])
     alerting = ('jobmon_job_state{job="VICTIM",target="here"} 2\n', 'jobmon_up{target="here"} 0\n')
-    assert any(line in ended.output for line in alerting)
+    assert any(line in ended.stdout for line in alerting)
     code, text = session.execute(
         "SELECT alert_code, left(alert_text, 20000000) FROM jobmon.check_job_status()"
     ).fetchone() or (0, "")

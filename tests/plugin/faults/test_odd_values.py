@@ -22,7 +22,7 @@ ODD = {
 TABLES = ("job_log", "job_detail", "job_check_log", "job_check_config")
 READERS = (["status"], ["show"], ["like", "odd"], ["failed"], ["running"])
 READERS_OF_RUNS = (["show", "{odd}"], ["history", "{odd}"])
-"""Which show of one job's runs what the former show of all."""
+"""They show of one job what READERS show of all jobs."""
 READERS_OF_STEPS = (["detail", "{odd}"], ["detail", "{open}"])
 CONFIGURATION = """
     INSERT INTO jobmon.job_check_config

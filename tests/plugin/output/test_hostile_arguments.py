@@ -14,7 +14,7 @@ from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, bootstrap
-from tests.parsers import leaves
+from tests.parsers import leaves, nearly_all_have
 
 NAME = "evil\x1b[31m\nLINE\r\u202e\x9b"
 BYTES = os.fsdecode(b"caf\xe9\xff")
@@ -41,10 +41,9 @@ def _with_a_value(path: tuple[str, ...]) -> list[str]:
 def _options(path: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The options with a value that only some commands have, and two of those that nearly all have, in turn.
 
-    What all have, all read by the same code: the next command has the next two.
+    An option that nearly all have is read by the same code in each: the next command has the next two.
     """
-    all_of_them = [name for each in PARSERS for name in _with_a_value(each)]
-    shared = sorted({name for name in all_of_them if all_of_them.count(name) > 0.7 * len(PARSERS)})
+    shared = nearly_all_have([_with_a_value(each) for each in PARSERS])
     number = 2 * [*PARSERS].index(path)
     turn = {shared[place % len(shared)] for place in (number, number + 1)}
     known = _with_a_value(path)

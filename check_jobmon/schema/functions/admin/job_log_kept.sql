@@ -10,5 +10,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept() IS
-    'Internal: the last completed run of each active configured job, unless it has a schedule as long as its thresholds reach back to it or '
-    'to `since`.';
+    'Internal: the last completed run of each active configured job, and, unless the job has a schedule, as long as its thresholds reach '
+    'back to it or to `since`.';

@@ -46,7 +46,7 @@ SELECT done.job_id, c.job_name, done.start_time
                            WHERE l.start_time < (SELECT before FROM partitioned)
                              AND l.end_time >= (SELECT before FROM partitioned)))
    -- beyond a thousand years a sum could leave the range of a timestamp
-   AND CASE -- is due again by its schedule, which may be much later than its thresholds reach from the end of this run
+   AND CASE -- the thresholds of a job with a schedule count from when it is due next, which may be a year after this run
             WHEN c.schedule IS NOT NULL THEN true
             WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
             WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false

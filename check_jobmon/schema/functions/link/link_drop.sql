@@ -50,7 +50,7 @@ BEGIN
             EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE%s', v_part.steps, v_part.runs,
                            CASE WHEN v_locked IS NOT NULL THEN ' NOWAIT' END);
             v_locked := coalesce(v_locked, clock_timestamp());
-            -- one that somebody has detached while this waited for the lock is no longer part of the log
+            -- While this waited for the lock, somebody may have detached a partition. Then it isn't the log's any more.
             CONTINUE WHEN (SELECT count(*) FROM pg_inherits AS i
                             WHERE i.inhrelid = v_part.runs AND i.inhparent = 'job_log'::regclass
                                OR i.inhrelid = v_part.steps AND i.inhparent = 'job_detail'::regclass) < 2;
