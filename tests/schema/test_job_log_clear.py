@@ -50,7 +50,7 @@ def test_what_is_older_goes_with_its_steps_and_the_rest_stays(session: psycopg.C
     deleting, keeping = session.execute(STEPS).fetchall()
     assert deleting[0].startswith("delete the runs older than 10 days, from before ")
     assert deleting[1:] == ("OK", "runs deleted: 2")
-    assert keeping[1:] == ("OK", "last completed runs kept: 0; runs under way or in use kept: 0")
+    assert keeping[1:] == ("OK", "runs kept for the check: 0; runs under way or in use kept: 0")
 
 
 def test_clearing_hides_no_job_that_is_missing_by_letting_its_thresholds_count_from_since(
@@ -90,7 +90,7 @@ def test_the_last_completed_run_is_kept_while_its_jobs_thresholds_reach_back(ses
     assert value(session, OTHERS) == ["MONTHLY", "ENDLESS"]
     assert value(session, "SELECT min(job_id) FROM jobmon.job_log") == last
     assert session.execute(STEPS).fetchall()[1][2] == (
-        f"last completed runs kept: 2, ENDLESS (job {endless}), MONTHLY (job {last}); runs under way or in use kept: 0"
+        f"runs kept for the check: 2, ENDLESS (job {endless}), MONTHLY (job {last}); runs under way or in use kept: 0"
     )
 
 
@@ -112,6 +112,43 @@ def test_the_last_completed_run_of_a_job_with_a_schedule_is_kept_until_the_next_
     session.execute("SELECT jobmon.job_log_clear('90 days')")
     assert value(session, state) == 1
     assert value(session, OTHERS) == ["YEARLY"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "configured", "end"),
+    [("ETL", True, "close_job(%s)"), ("ET*", True, "fail_job(%s)"), ("[DE]T?", False, "fail_job(%s)"), ("*", True, "")],
+)
+def test_a_silence_that_a_run_has_ended_silences_nothing_again(
+    session: psycopg.Connection, pattern: str, configured: bool, end: str
+) -> None:
+    """The run stays that has ended it: completed, failed or crashed, of a configured job or of one that is watched because it failed."""
+    if configured:
+        configure(session, "ETL", "5 days", "6 days")
+    session.execute(
+        "INSERT INTO jobmon.job_silence (pattern, starts, ends, until_next_run, reason, created_by)"
+        " VALUES (%s, now() - interval '40 days', now() + interval '1 day', true, 'x', 'me')",
+        [pattern],
+    )
+    failed = a_run(session, "etl", 41, "fail_job(%s)")
+    a_run(session, "cube", 30)
+    judged = "SELECT alert_code FROM jobmon.check_job_status()"
+    if not configured:
+        session.execute(
+            "INSERT INTO jobmon.job_check_log SELECT %s + n, 'ETL', 3 FROM generate_series(1000, 1010) AS n", [failed]
+        )
+    assert value(session, judged) == 1
+    for days in (30, 20):
+        run = a_run(session, "etl", days, end)
+    session.execute("UPDATE jobmon.job_log SET pid = 0")
+    assert value(session, judged) == 3
+    session.execute("SELECT jobmon.job_log_clear('10 days')")
+    assert value(session, judged) == 3
+    assert value(session, "SELECT array_agg(job_id) FROM jobmon.job_log WHERE job_name <> 'JOB LOG CLEAR'") == [run]
+    # one after the interval's beginning ends it, too
+    last = a_run(session, "etl", 2, end)
+    session.execute("UPDATE jobmon.job_log SET pid = 0")
+    session.execute("SELECT jobmon.job_log_clear('10 days')")
+    assert value(session, "SELECT array_agg(job_id) FROM jobmon.job_log WHERE job_name <> 'JOB LOG CLEAR'") == [last]
 
 
 def test_a_run_under_way_is_kept_and_a_crashed_one_goes(database: Database, session: psycopg.Connection) -> None:
@@ -238,4 +275,4 @@ def test_runs_that_a_foreign_key_of_the_site_s_refers_to_are_in_use(session: psy
     assert value(session, "SELECT count(*) FROM jobmon.job_detail WHERE action = 'load'") == 3
     deleting, keeping = session.execute(STEPS).fetchall()
     assert deleting[1:] == ("OK", "runs deleted: 3")
-    assert keeping[1:] == ("OK", "last completed runs kept: 0; runs under way or in use kept: 3")
+    assert keeping[1:] == ("OK", "runs kept for the check: 0; runs under way or in use kept: 3")

@@ -36,7 +36,10 @@ OLD_RUN = """
  RETURNING job_id
 """
 CLEAR = "SELECT jobmon.job_log_clear('1 day')"
-DROPPED = "SELECT message FROM jobmon.job_detail WHERE starts_with(action, 'drop the partitions') ORDER BY step_id DESC"
+DROPPED = """
+    SELECT substring(message FROM 'partitions dropped: .*') FROM jobmon.job_detail
+     WHERE starts_with(action, 'delete the runs') AND message ~ 'partitions dropped' ORDER BY step_id DESC
+"""
 PARTS = "SELECT count(*) FROM jobmon.partitions() WHERE ends < now()"
 NAMES = "SELECT array_agg(job_name ORDER BY job_id) FROM jobmon.job_log WHERE job_name <> 'JOB LOG CLEAR'"
 LOOSE = "SELECT count(*) FROM jobmon.job_detail AS d WHERE NOT EXISTS (SELECT FROM jobmon.job_log AS l WHERE l.job_id = d.job_id)"
@@ -271,6 +274,66 @@ def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Co
     )
 
 
+def test_a_clear_that_is_killed_has_said_which_partitions_it_has_dropped(
+    empty_database: Database, log: psycopg.Connection
+) -> None:
+    for n in (3, 2):
+        old_run(log, "ETL", n)
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
+    old_run(log, "YEARLY", 2)
+    log.execute(
+        "CREATE FUNCTION public.kill() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " PERFORM pg_terminate_backend(pid) FROM jobmon.job_log WHERE job_name = 'JOB LOG CLEAR'; RETURN OLD; END$$;"
+        "CREATE TRIGGER kill BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.kill()"
+    )
+    first = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1").rpartition(".")[2]
+    with pytest.raises(psycopg.errors.AdminShutdown), empty_database.connect() as clearing:
+        clearing.execute(CLEAR)
+    assert re.fullmatch(rf"partitions dropped: {first}(, job_log_\d{{8}})*", value(log, DROPPED))
+
+
+def test_loggers_do_not_wait_while_runs_are_deleted_one_by_one(log: psycopg.Connection) -> None:
+    """Those that have rows outside of their partition are deleted before it is locked, in portions; then it is dropped."""
+    insert = """
+        INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)
+        SELECT 'me', %s, t + n * interval '1 second', t + n * interval '1 second' + %s::interval, 'OK', 0
+          FROM generate_series(1, %s) AS n, (SELECT date_trunc('month', now(), 'UTC') - interval '3 months') AS t(t)
+    """
+    for name, took, runs in (
+        ("ETL", "1 s", 3000),
+        ("CRASHED", None, 1500),
+        ("LONG", "35 days", 50),
+        ("PAST", "1 s", 50),
+    ):
+        log.execute(insert, [name, took, runs])
+    log.execute(
+        "INSERT INTO jobmon.past_run SELECT gen_random_uuid(), job_id FROM jobmon.job_log WHERE job_name = 'PAST'"
+    )
+    log.execute("CREATE TABLE public.deleted (name text, from_table text, locked boolean)")
+    log.execute(
+        "CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " INSERT INTO public.deleted SELECT to_jsonb(OLD) ->> 'job_name', TG_TABLE_NAME, EXISTS ("
+        "   SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'jobmon.job_log'::regclass);"
+        " RETURN NULL; END$$;"
+        "CREATE TRIGGER note AFTER DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.note();"
+        "CREATE TRIGGER note AFTER DELETE ON jobmon.past_run FOR EACH ROW EXECUTE FUNCTION public.note()"
+    )
+    log.execute("SELECT jobmon.job_log_clear(now() - date_trunc('month', now(), 'UTC') + interval '40 days')")
+    assert value(log, NAMES) is None
+    month = value(log, "SELECT to_char(date_trunc('month', now(), 'UTC') - interval '3 months', 'YYYYMM01')")
+    assert value(log, "SELECT message FROM jobmon.job_detail WHERE message ~ 'dropped'") == (
+        f"runs deleted: 1600; partitions dropped: job_log_{month}"
+    )
+    assert log.execute(
+        "SELECT from_table = 'past_run', name, locked, count(*) FROM public.deleted GROUP BY 1, 2, 3 ORDER BY 1, 2"
+    ).fetchall() == [
+        (False, "CRASHED", False, 1500),
+        (False, "LONG", False, 50),
+        (False, "PAST", False, 50),
+        (True, None, False, 50),
+    ]
+
+
 @pytest.mark.parametrize("what", ["DETACH PARTITION {0}", "DETACH PARTITION {0}; DROP TABLE {0}"])
 def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
     empty_database: Database, log: psycopg.Connection, what: str
@@ -283,14 +346,16 @@ def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
     assert row
     runs, steps = row
     clearing = value(log, "SELECT jobmon.add_job('job log clear')")
-    drop = "SELECT jobmon.link_drop(ARRAY['', '', '', '', %s, now()::text, '-infinity'])"
+    step = value(log, "SELECT jobmon.add_step(%s, 'delete the runs')", clearing)
+    drop = "SELECT jobmon.link_drop(ARRAY['', '', '', '', %s, now()::text, '-infinity', %s])"
     with empty_database.connect(autocommit=False) as other, empty_database.connect() as link:
         other.execute(f"ALTER TABLE jobmon.job_detail {what.format(steps)}".encode())
         with ThreadPoolExecutor(1) as thread:
-            dropped = thread.submit(value, link, drop, str(clearing))
+            dropped = thread.submit(value, link, drop, str(clearing), str(step))
             until(lambda: value(log, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
             other.commit()
-            assert runs.rpartition(".")[2] not in dropped.result()
+            dropped.result()
+    assert runs.rpartition(".")[2] not in value(log, DROPPED)
     assert value(log, PARTS) == 1
     assert value(log, f"SELECT count(*) FROM {runs}") == 1
     if "DROP" not in what:

@@ -14,10 +14,10 @@ DECLARE
     v_job_id  bigint;
     v_step_id bigint;
     v_kept    text[];
-    v_part    text[];
-    v_dropped text;
+    v_next    text;
     v_batch   bigint[] := ARRAY[NULL, 0, 0, 1];
-    v_old     bigint := 0;
+    v_found   bigint := 0;
+    v_deleted bigint := 0;
     v_state   text;
     v_message text;
 BEGIN
@@ -35,13 +35,13 @@ BEGIN
                     v_step_id := add_step(v_job_id, format('delete the runs older than %s, from before %s', p_interval, v_text));
                     v_kept := link_call('kept', ARRAY[v_text], true);
                     LOOP
-                        v_part := link_call('drop', ARRAY[v_job_id::text, v_text, v_part[2]], true);
-                        EXIT WHEN v_part IS NULL;
-                        v_dropped := concat_ws(', ', v_dropped, nullif(v_part[1], ''));
+                        v_next := link_call('drop', ARRAY[v_job_id::text, v_text, v_next, v_step_id::text], true);
+                        EXIT WHEN v_next IS NULL;
                     END LOOP;
                 END IF;
                 v_batch := link_call('clear', ARRAY[v_job_id::text, v_text, v_batch[1]::text, v_step_id::text], true);
-                v_old := v_old + v_batch[2];
+                v_found := v_found + v_batch[2];
+                v_deleted := v_deleted + v_batch[3];
                 RAISE EXCEPTION USING ERRCODE = 'JM000';
             EXCEPTION WHEN SQLSTATE 'JM000' THEN
                 NULL;
@@ -52,9 +52,8 @@ BEGIN
         IF v_step_id IS NOT NULL THEN
             -- a batch may have been committed although its answer did not arrive
             PERFORM update_step(v_step_id, status_text(3),
-                                format('%s%s, then: %s [%s]',
+                                format('%s, then: %s [%s]',
                                        coalesce(link_call('cleared', ARRAY[v_step_id::text], true), 'runs deleted: 0'),
-                                       '; partitions dropped: ' || nullif(v_dropped, ''),
                                        v_message, v_state));
         END IF;
         IF v_job_id IS NOT NULL THEN
@@ -62,20 +61,16 @@ BEGIN
         END IF;
         RAISE;
     END;
-    PERFORM update_step(v_step_id, status_text(1), format('runs deleted: %s', v_batch[3]));
-    IF v_dropped <> '' THEN
-        v_step_id := add_step(v_job_id, 'drop the partitions of which no run is kept');
-        PERFORM update_step(v_step_id, status_text(1), 'partitions dropped: ' || v_dropped);
-    END IF;
-    v_step_id := add_step(v_job_id, 'keep the last completed run of a job whose thresholds reach back to it, and runs in use');
+    PERFORM update_step(v_step_id, status_text(1), link_call('cleared', ARRAY[v_step_id::text], true));
+    v_step_id := add_step(v_job_id, 'keep the runs that the check needs, and runs in use');
     PERFORM update_step(v_step_id, status_text(1),
-                        format('last completed runs kept: %s; runs under way or in use kept: %s',
-                               concat_ws(', ', v_kept[1], nullif(v_kept[2], '')), greatest(v_old - v_batch[3] - v_kept[1]::bigint, 0)));
+                        format('runs kept for the check: %s; runs under way or in use kept: %s',
+                               concat_ws(', ', v_kept[1], nullif(v_kept[2], '')), greatest(v_found - v_deleted - v_kept[1]::bigint, 0)));
     PERFORM close_job(v_job_id);
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_clear(interval) IS
     'Deletes the runs that started longer ago than the interval, with their steps, and logs this as the job JOB LOG CLEAR. '
-    'Partitions of which no run has to be kept are dropped. Keeps runs under way, and the last completed run of an active configured '
-    'job that has a schedule, or whose thresholds reach back to it. '
+    'Partitions of which no run has to be kept are dropped. Keeps runs under way, the last completed run of an active configured '
+    'job that has a schedule, or whose thresholds reach back to it, and a run that has ended a silence until the next run. '
     'Deleted runs stay deleted even if the transaction rolls back.';

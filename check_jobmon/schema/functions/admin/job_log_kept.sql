@@ -11,4 +11,4 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept() IS
     'Internal: the last completed run of each active configured job, and, unless the job has a schedule, as long as its thresholds reach '
-    'back to it or to `since`.';
+    'back to it or to `since`; and the last run that has ended a silence until the next run.';

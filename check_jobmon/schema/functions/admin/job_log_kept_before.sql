@@ -1,5 +1,5 @@
--- The runs that job_log_clear() keeps however old they are: without them the check would find their jobs MISSING. Of a job that has run
--- since p_before no run is kept that started before. In a partitioned log this is seen in the newest partitions: without that condition,
+-- The runs that job_log_clear() keeps however old they are: without the first ones, the check would find their jobs MISSING, and without
+-- the others, a silence until the next run would silence again. Of a job that has run since p_before no run is kept that started before. In a partitioned log this is seen in the newest partitions: without that condition,
 -- each job would be looked up in all partitions.
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept_before(p_before timestamptz, OUT job_id bigint, OUT job_name text,
                                                         OUT start_time timestamptz)
@@ -54,7 +54,29 @@ SELECT done.job_id, c.job_name, done.start_time
             ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
                  >= clock_timestamp()
        END
+ UNION
+-- The last run since the beginning of a silence until the next run that would still be in force without it. Silenced are active jobs and
+-- those that have failed. A run ends such a silence if it has ended, or has crashed: so an open one is kept, too.
+SELECT over.job_id, n.job_name, over.start_time
+  FROM job_silence AS s
+  JOIN (SELECT c.job_name, upper(c.job_name) AS upper_name FROM job_check_config AS c WHERE c.active
+         UNION SELECT f.job_name, upper(f.job_name) FROM job_check_log AS f) AS n
+    ON n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex)
+ CROSS JOIN LATERAL (
+        SELECT DISTINCT ON (r.end_time IS NULL) r.job_id, r.start_time
+          FROM job_log AS r
+         WHERE r.job_name = n.job_name
+           AND r.start_time >= s.starts
+           AND r.start_time <= '9999-12-31'
+           AND (r.end_time >= s.starts OR r.end_time IS NULL)
+         ORDER BY r.end_time IS NULL, r.start_time DESC
+       ) AS over
+ WHERE s.until_next_run
+   AND s.ended IS NULL
+   AND s.ends > clock_timestamp()
+   AND s.starts < p_before
+   AND over.start_time < p_before
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept_before(timestamptz) IS
     'Internal: the last completed run of each active configured job, if it started before the parameter, and, unless the job has a '
-    'schedule, as long as its thresholds reach back to it or to `since`.';
+    'schedule, as long as its thresholds reach back to it or to `since`; and the last run that has ended a silence until the next run.';

@@ -1,9 +1,10 @@
 -- For job_log_clear(): drops the first partitions that begin at p_call[7] or later, end at p_call[6] or earlier, and have no run that
--- must be kept. Returns their names, which may be '', and the end of the last one that it has locked; if it has locked none, or the log
--- isn't partitioned, NULL.
--- p_call[5] is the run of job_log_clear() itself. In its first call p_call[7] is NULL: then it also makes the partitions to come.
--- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than lock_timeout, and drops no more
--- partitions once it has had the lock for a fifth of a second. The runs of a partition that is in use, or has a run that must be kept,
+-- must be kept. Returns where the next call has to go on, or, if there is nothing more to drop or the log isn't partitioned, NULL.
+-- p_call[5] is the run of job_log_clear() itself, p_call[8] its step, whose message names the dropped partitions. In its first call,
+-- in which p_call[7] is NULL, the function makes the partitions to come instead, and drops none.
+-- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than 0.3 s, and drops no more
+-- partitions once it has had the lock for a fifth of a second. Before that, without the lock, it deletes the runs that would take longer
+-- than a DROP: those to which rows outside of the partition belong. The runs of a partition that is in use, or has a run that must be kept,
 -- are deleted in batches by link_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_drop(p_call text[]) RETURNS text
 LANGUAGE plpgsql
@@ -11,29 +12,42 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
     v_before  constant timestamptz := p_call[6];
+    -- the crashed runs, whose steps may be anywhere, those that ended in a later partition, and those in other tables
+    v_apart   constant text := $query$
+        SELECT l.job_id FROM %1$s AS l WHERE l.end_time IS NULL AND NOT may_be_alive(l::job_log)
+         UNION ALL
+        SELECT l.job_id FROM %1$s AS l WHERE l.end_time >= %2$L
+         UNION ALL
+        SELECT t.job_id
+          FROM (SELECT p.job_id FROM past_run AS p
+                 UNION ALL SELECT c.job_id FROM cancelled_job AS c
+                 UNION ALL SELECT j.job_id FROM job_lock AS j) AS t
+         WHERE t.job_id BETWEEN (SELECT min(l.job_id) FROM %1$s AS l) AND (SELECT max(l.job_id) FROM %1$s AS l)
+           AND (SELECT true FROM %1$s AS l WHERE l.job_id = t.job_id)
+    $query$;
     v_looked  timestamptz;
     v_kept    timestamptz[];
     v_part    record;
     v_keep    boolean;
-    v_table   text;
+    v_find    text;
+    v_runs    bigint[];
     v_locked  timestamptz;
-    v_names   text;
     v_ends    timestamptz;
 BEGIN
-    IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
-        RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[5]
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call job_log_clear() again.';
-    ELSIF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) <> 'p' THEN
+    PERFORM link_clearing(p_call);
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = 'job_log'::regclass) <> 'p' THEN
         RETURN NULL;
-    END IF;
-    IF p_call[7] IS NULL THEN
+    ELSIF p_call[7] IS NULL THEN
         PERFORM link_partition();
+        RETURN '-infinity';
     END IF;
+    -- for each of the four tables
+    PERFORM set_config('lock_timeout', '75ms', true);
     FOR v_part IN
         SELECT p.*, p.runs::text AS name
           FROM partitions() AS p
          WHERE p.ends <= v_before
-           AND p.begins >= coalesce(p_call[7]::timestamptz, '-infinity')
+           AND p.begins >= p_call[7]::timestamptz
            AND p.steps IS NOT NULL
          ORDER BY p.begins
     LOOP
@@ -45,6 +59,15 @@ BEGIN
             v_kept := ARRAY(SELECT k.start_time FROM job_log_kept_before(v_before) AS k);
         END IF;
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_kept) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
+        v_find := format(v_apart, v_part.runs, v_part.ends);
+        EXECUTE format('SELECT ARRAY(SELECT l.job_id FROM %s AS l WHERE l.job_id = ANY (ARRAY(%s LIMIT 1000)) FOR UPDATE SKIP LOCKED)',
+                       v_part.runs, v_find) INTO v_runs;
+        IF v_runs <> '{}' THEN
+            EXIT WHEN v_locked IS NOT NULL;
+            CONTINUE WHEN link_delete(v_runs, p_call[8]::bigint) = 0;
+            v_ends := v_part.begins;
+            EXIT;
+        END IF;
         BEGIN
             -- in the order in which a logger locks them
             EXECUTE format('LOCK TABLE ONLY job_detail, %s, ONLY job_log, %s IN ACCESS EXCLUSIVE MODE%s', v_part.steps, v_part.runs,
@@ -56,26 +79,22 @@ BEGIN
                                OR i.inhrelid = v_part.steps AND i.inhparent = 'job_detail'::regclass) < 2;
             v_ends := v_part.ends;
             EXECUTE format($query$
-                SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL AND may_be_alive(l::job_log))
+                SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL)
                        -- one that has just ended
                        OR EXISTS (SELECT FROM %1$s AS l WHERE l.end_time >= $2)
+                       OR EXISTS (%3$s)
                        -- steps of an earlier run that has been kept
                        OR EXISTS (SELECT FROM job_log AS l
                                    WHERE l.start_time < $1
                                      AND (l.end_time IS NULL OR l.end_time >= $1)
                                      AND EXISTS (SELECT FROM %2$s AS d WHERE d.job_id = l.job_id))
-            $query$, v_part.runs, v_part.steps) INTO v_keep USING v_part.begins, v_looked;
+            $query$, v_part.runs, v_part.steps, v_find) INTO v_keep USING v_part.begins, v_looked;
             CONTINUE WHEN v_keep;
-            -- their steps may be in later partitions, too; the trigger deletes them
-            EXECUTE format('DELETE FROM %s WHERE end_time >= $1', v_part.runs) USING v_part.ends;
-            EXECUTE format('DELETE FROM %s WHERE end_time IS NULL', v_part.runs);
-            FOREACH v_table IN ARRAY ARRAY['past_run', 'cancelled_job', 'job_lock'] LOOP
-                EXECUTE format('DELETE FROM %1$I AS t'
-                               ' WHERE t.job_id BETWEEN (SELECT min(job_id) FROM %2$s) AND (SELECT max(job_id) FROM %2$s)'
-                               '   AND (SELECT true FROM %2$s AS l WHERE l.job_id = t.job_id)', v_table, v_part.runs);
-            END LOOP;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
-            v_names := concat_ws(', ', v_names, v_part.name);
+            UPDATE job_detail
+               SET message = concat(coalesce(message, 'runs deleted: 0'),
+                                    CASE WHEN message ~ 'partitions' THEN ', ' ELSE '; partitions dropped: ' END, v_part.name)
+             WHERE step_id = p_call[8]::bigint;
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
                 -- loggers have waited, too
@@ -84,10 +103,8 @@ BEGIN
                 NULL;
         END;
     END LOOP;
-    IF v_ends IS NOT NULL THEN
-        RETURN ARRAY[coalesce(v_names, ''), to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')];
-    END IF;
-    RETURN NULL;
+    -- the same in any session, whatever its time zone and date style
+    RETURN to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00');
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
