@@ -121,7 +121,7 @@ def test_the_last_completed_run_of_a_job_with_a_schedule_is_kept_until_the_next_
 def test_a_silence_that_a_run_has_ended_silences_nothing_again(
     session: psycopg.Connection, pattern: str, configured: bool, end: str
 ) -> None:
-    """The run stays that has ended it: completed, failed or crashed, of a configured job or of one that is watched because it failed."""
+    """The run that has ended it stays: completed, failed or crashed, of a configured job or of one that has only failed."""
     if configured:
         configure(session, "ETL", "5 days", "6 days")
     session.execute(
