@@ -14,7 +14,7 @@ import pytest
 
 from check_jobmon import __version__
 from tests.database import run_module
-from tests.packages.test_wheel import SOURCES, files
+from tests.packages.test_wheel import SOURCES, as_pip, files
 
 DATE = "2026-11-27"
 TESTS = "#!/bin/sh\necho all tests run\n"
@@ -26,6 +26,19 @@ ENVIRONMENT = {
     "PYTHON": sys.executable,
 }
 """With no configuration of git's but the repository's."""
+QUICK_PYTHON = f"""#!/bin/sh
+python={sys.executable}
+case "$*" in
+    "-m build "*) shift 2; exec $python -m build --installer uv "$@" ;;
+    "-m cyclonedx_py "*) exec $python "$@" --no-validate ;;
+    "-m venv "*)
+        $python -m venv --without-pip "$3"
+        printf '#!/bin/sh\\nexec %s -m uv pip "$@" --python "%s"\\n' $python "$3" > "$3/bin/pip"
+        exec chmod +x "$3/bin/pip" ;;
+esac
+exec $python "$@"
+"""
+"""This Python, for which uv does what pip would: in a tenth of the time. CycloneDX doesn't verify what it has written."""
 
 
 def git(repository: Path, *command: str) -> str:
@@ -75,10 +88,11 @@ def change(repository: Path, name: str, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
-def release(repository: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def release(repository: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the script."""
     command = [str(repository / "contrib/release"), *options]
-    return subprocess.run(command, cwd="/", capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    environment = {**ENVIRONMENT, **variables}
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, env=environment, check=False)
 
 
 def new_version(repository: Path, version: str) -> None:
@@ -161,7 +175,10 @@ def test_a_release_is_tagged_and_built_and_nothing_else(repository: Path) -> Non
     git(repository, "config", "user.signingkey", str(key))
     git(repository, "init", "--quiet", "--bare", str(repository.parent / "origin"))
     git(repository, "remote", "add", "origin", str(repository.parent / "origin"))
-    done = release(repository)
+    python = repository.parent / "python"
+    python.write_text(QUICK_PYTHON)
+    python.chmod(0o755)
+    done = release(repository, PYTHON=str(python), **as_pip())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
         f"all tests run\nrelease: this commit has the tag v{__version__}, which is signed; dist/ has\n"

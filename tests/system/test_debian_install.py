@@ -4,10 +4,12 @@ They run as root in a mount namespace of their own. What they write below /etc, 
 gone afterwards, and /usr/local is empty before.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 from check_jobmon.demo.server import Server
 from tests.database import Database, Output
+from tests.packages.tools import once
 from tests.system.conftest import log_run
 from tests.system.daemons import SOURCES, program
 from tests.test_readme import DOCS, README, parsed
@@ -126,12 +129,11 @@ def follow(machine: Machine, commands: str) -> str:
     return printed
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """The machine after the commands of "The programs", which have run with the umask of a cautious root."""
+@contextlib.contextmanager
+def new_machine(folder: Path) -> Iterator[Machine]:
+    """A machine that is gone afterwards."""
     if os.geteuid() != 0:
         pytest.skip("only root can install the programs for all users")
-    folder = tmp_path_factory.mktemp("machine")
     checkout = folder / "check_jobmon"
     shutil.copytree(SOURCES, checkout, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__"))
     with subprocess.Popen(
@@ -146,10 +148,25 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         assert process.stderr
         if process.stdout.readline() != "ready\n":
             pytest.skip(f"root can't mount anything here: {process.stderr.read().strip()}")
-        machine = Machine(process.pid, checkout)
-        follow(machine, f"umask 077\n{block(INSTALLING, 'The programs')}")
-        yield machine
+        yield Machine(process.pid, checkout)
         process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """The machine after the commands of "The programs", which have run with the umask of a cautious root.
+
+    They run once for all of pytest's processes. Each of those has a machine of its own, and copies what they have written.
+    """
+    with new_machine(tmp_path_factory.mktemp("machine")) as machine:
+
+        def install(folder: Path) -> None:
+            follow(machine, f"umask 077\n{block(INSTALLING, 'The programs')}")
+            machine.succeed(f"cp -a /opt/check_jobmon /usr/local/bin {folder}")
+
+        installed = once(tmp_path_factory, "programs", install)
+        machine.succeed(f"cp -a {installed}/check_jobmon /opt/ && cp -a {installed}/bin /usr/local/")
+        yield machine
 
 
 def as_nagios(command: str) -> str:
@@ -239,15 +256,15 @@ def test_icinga_takes_the_file_and_its_command_names_the_plugin(linked: Machine)
     assert linked.run(as_nagios(f"{command} --help")).stdout.startswith("usage: check_jobmon")
 
 
-@pytest.fixture
-def debian_server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
+@pytest.fixture(scope="module")
+def debian_server() -> Iterator[tuple[Server, Path]]:
     """A server with the pg_hba.conf of Debian's packages, the check's role and a failed job in its database etl; and the folder
-    of its socket, which everybody can reach."""
-    sockets = Path("/tmp") / f"{tmp_path.name}-sockets"
+    of its socket, which everybody can reach. No test changes them."""
+    sockets = Path(tempfile.mkdtemp(dir="/tmp"))
     server = Server(tcp=True)
     server.settings["unix_socket_directories"] = f"{server.folder},{sockets}"
     try:
-        sockets.mkdir()
+        sockets.chmod(0o755)
         shutil.chown(sockets, "nobody")
         server.create()
         (server.data / "pg_hba.conf").write_text(
