@@ -224,7 +224,7 @@ def lines_in_turn(
     """A command as it is, with each option that only some commands have, and with one of those that nearly all have.
 
     These say where to connect to and how times are shown, in code that all commands share: each command has another one in
-    turn. With the default settings, where fewer traps are in the way, it has every other line.
+    turn. With the default settings, where fewer traps are in the way, it has every fourth line, each command others.
     """
     trapped: Database = request.getfixturevalue("trapped")
     found = [{action.option_strings[-1] for action in parser._actions if action.option_strings} for parser in PARSERS]
@@ -232,7 +232,7 @@ def lines_in_turn(
     turn = commands().index(command)
     left_out = {name for name in shared if name != shared[turn % len(shared)]}
     lines = [line for line in command_lines("jobmonctl", trapped.options, values, command) if not left_out & {*line}]
-    for line in lines if "hostile" in request.node.name else [lines[0], *lines[1 + turn % 2 :: 2]]:
+    for line in lines if "hostile" in request.node.name else [lines[0], *lines[1 + turn % 4 :: 4]]:
         yield ["here" if before == "--service" else word for before, word in zip(["", *line], line, strict=False)]
 
 

@@ -1,7 +1,7 @@
 """Locks: the caller and its own link never wait for each other, and for others no longer than the caller's timeouts say."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import psycopg
 import pytest
@@ -87,9 +87,9 @@ class Calls:
         self._arguments = {name: arguments or [] for name, arguments in session.execute(CALLS).fetchall()}
         self.names = set(self._arguments)
 
-    def prepared(self) -> dict[str, list[object]]:
-        """What to call with what, so that it goes well if there is no lock."""
-        found = {name: [self._value(name, argument) for argument in self._arguments[name]] for name in self.names}
+    def prepared(self, names: Iterable[str]) -> dict[str, list[object]]:
+        """What to call these with, so that it goes well if there is no lock."""
+        found = {name: [self._value(name, argument) for argument in self._arguments[name]] for name in names}
         self._caller.commit()
         return found
 
@@ -147,31 +147,33 @@ def test_no_lock_on_any_table_makes_any_call_wait_for_ever(
     caller: psycopg.Connection,
     holding: Callable[[Database, psycopg.Connection, str], Iterator[type[psycopg.Error]]],
 ) -> None:
+    """Each call on each table with the strongest mode, and those that it refuses with one of the weaker ones.
+
+    Which one, is in a fixed rotation: the bound is one for all calls, and the strongest mode shows which of them meet it.
+    """
     refused = set()
+    strongest, *weaker = HELD if holding is queued_between else MODES
     with database.connect() as other:
         other.execute("SET jobmon.keep_link = on")
         calls = Calls(session, caller, other)
-        for name, arguments in calls.prepared().items():
+        for name, arguments in calls.prepared(calls.names).items():
             assert call(caller, name, arguments) is None
         caller.commit()
-        for (table,) in session.execute(TABLES).fetchall():
-            left = set(calls.names)
-            for mode in HELD if holding is queued_between else MODES:
-                if not left:
-                    break
-                prepared = calls.prepared()
+        for turn, (table,) in enumerate(session.execute(TABLES).fetchall()):
+            waits: set[str] = set()
+            for number, mode in enumerate((strongest, *weaker)):
+                names = sorted(waits)[(number + turn) % len(weaker) :: len(weaker)] if number else sorted(calls.names)
+                prepared = calls.prepared(names)
                 with contextlib.contextmanager(holding)(
                     database, caller, f"LOCK TABLE jobmon.{table} IN {mode} MODE"
                 ) as expected:
-                    for name in sorted(left):
+                    for name in names:
                         error = call(caller, name, prepared[name])
-                        if error is None:
-                            # nor does it wait for any weaker mode
-                            left.remove(name)
-                        else:
+                        if error is not None:
                             assert isinstance(error, expected), (name, table, mode, error)
-                            refused.add(name)
+                            waits.add(name)
                     caller.rollback()
+            refused |= waits
     # each of them writes something, so that one that is never refused wasn't tried
     assert refused >= calls.names - {"jobmon.status_text", "jobmon.check_schedule", "jobmon.next_run"}
 

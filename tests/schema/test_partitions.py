@@ -5,17 +5,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 
+from check_jobmon.demo.server import Server
 from check_jobmon.schema.scripts import REFUSAL
-from tests.database import Database, until, value
+from tests.database import Database, bootstrap, new_database, until, value
 from tests.schema.test_dump import copy, harmless
 
 PAST = """
@@ -45,13 +46,28 @@ NAMES = "SELECT array_agg(job_name ORDER BY job_id) FROM jobmon.job_log WHERE jo
 LOOSE = "SELECT count(*) FROM jobmon.job_detail AS d WHERE NOT EXISTS (SELECT FROM jobmon.job_log AS l WHERE l.job_id = d.job_id)"
 
 
+@pytest.fixture(scope="module")
+def partitioned(server: Server) -> Iterator[Database]:
+    """A database to copy, whose log is partitioned by month, with partitions of the three months before this one."""
+    with new_database(server, "template0") as database:
+        assert database.ctl("bootstrap", "--partition", "month").status == 0
+        with database.connect() as session:
+            for n in (3, 2, 1):
+                session.execute(PAST, {"n": n})
+        yield database
+
+
 @pytest.fixture
-def log(empty_database: Database) -> Iterator[psycopg.Connection]:
-    """A session in a database whose log is partitioned by month, with partitions of the three months before this one."""
-    assert empty_database.ctl("bootstrap", "--partition", "month").status == 0
-    with empty_database.connect() as session:
-        for n in (3, 2, 1):
-            session.execute(PAST, {"n": n})
+def monthly(server: Server, partitioned: Database) -> Iterator[Database]:
+    """A copy of it, for one test."""
+    with new_database(server, partitioned.name) as database:
+        yield database
+
+
+@pytest.fixture
+def log(monthly: Database) -> Iterator[psycopg.Connection]:
+    """A session in that copy."""
+    with monthly.connect() as session:
         yield session
 
 
@@ -69,16 +85,15 @@ def place(log: psycopg.Connection, table: str = "job_log") -> list[tuple[Any, ..
     return log.execute(f"SELECT DISTINCT tableoid::regclass::text FROM jobmon.{table} ORDER BY 1".encode()).fetchall()
 
 
-def test_a_run_goes_to_the_partition_of_its_time_and_is_judged(
-    empty_database: Database, log: psycopg.Connection
-) -> None:
+def test_a_run_goes_to_the_partition_of_its_time_and_is_judged(monthly: Database, log: psycopg.Connection) -> None:
     log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
     month = value(log, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMM01')")
     assert place(log) == [(f"jobmon.job_log_{month}",)]
     assert place(log, "job_detail") == [(f"jobmon.job_detail_{month}",)]
     log.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true)")
-    assert "ETL failed" in empty_database.check().stdout
-    assert empty_database.ctl("bootstrap", "--check").status == 0
+    assert "ETL failed" in monthly.check().stdout
+    bootstrap(log, "jobmon")  # a copy has no link's role of its own yet
+    assert bootstrap(log, "jobmon", check=True).changed is False
 
 
 @pytest.mark.parametrize("every", ["day", "week", "month"])
@@ -98,7 +113,7 @@ def test_partitions_follow_each_other_and_reach_into_the_future(empty_database: 
 
 
 def test_a_run_without_a_partition_is_kept_and_moves_to_its_own_once_that_is_made(
-    empty_database: Database, log: psycopg.Connection
+    monthly: Database, log: psycopg.Connection
 ) -> None:
     for runs, steps in log.execute(
         "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
@@ -111,7 +126,7 @@ def test_a_run_without_a_partition_is_kept_and_moves_to_its_own_once_that_is_mad
     assert place(log) == [("jobmon.job_log_default",)]
     before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
     log.execute("DELETE FROM jobmon.job_check_log")
-    assert empty_database.ctl("bootstrap").status == 0
+    assert monthly.ctl("bootstrap").status == 0
     assert "default" not in str(place(log) + place(log, "job_detail"))
     assert log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
     # what was acknowledged stays so
@@ -132,13 +147,11 @@ def test_a_run_that_finds_no_partition_has_it_made(log: psycopg.Connection) -> N
     assert value(log, "SELECT status FROM jobmon.job_log WHERE job_id = %s", job) == "OK"
 
 
-def test_a_role_without_rights_keeps_nobody_from_making_partitions(
-    empty_database: Database, log: psycopg.Connection
-) -> None:
+def test_a_role_without_rights_keeps_nobody_from_making_partitions(monthly: Database, log: psycopg.Connection) -> None:
     future = "SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()"
     log.execute("CREATE ROLE nobody_here LOGIN")
     try:
-        with empty_database.connect(user="nobody_here") as nobody:
+        with monthly.connect(user="nobody_here") as nobody:
             nobody.execute(
                 "SELECT pg_advisory_lock(oid::bigint) FROM pg_class WHERE relnamespace = 'jobmon'::regnamespace"
             )
@@ -151,9 +164,7 @@ def test_a_role_without_rights_keeps_nobody_from_making_partitions(
         log.execute("DROP ROLE nobody_here")
 
 
-def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
-    empty_database: Database, log: psycopg.Connection
-) -> None:
+def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(monthly: Database, log: psycopg.Connection) -> None:
     bounds = log.execute("SELECT begins, ends FROM jobmon.partitions() ORDER BY begins").fetchall()
     future = log.execute("SELECT runs::text, steps::text FROM jobmon.partitions() WHERE ends > now()").fetchall()
     for number, (runs, steps) in enumerate(future):
@@ -162,13 +173,13 @@ def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
         if number:
             log.execute(f"ALTER TABLE jobmon.job_detail DETACH PARTITION {steps}".encode())
     # whatever the link's session has, in which the partitions are made
-    log.execute(f"ALTER DATABASE {empty_database.name} SET standard_conforming_strings = off".encode())
-    log.execute(f"ALTER DATABASE {empty_database.name} SET datestyle = 'SQL, DMY'".encode())
-    log.execute(f"ALTER DATABASE {empty_database.name} SET timezone = 'America/Sao_Paulo'".encode())
+    log.execute(f"ALTER DATABASE {monthly.name} SET standard_conforming_strings = off".encode())
+    log.execute(f"ALTER DATABASE {monthly.name} SET datestyle = 'SQL, DMY'".encode())
+    log.execute(f"ALTER DATABASE {monthly.name} SET timezone = 'America/Sao_Paulo'".encode())
     value(log, "SELECT jobmon.sql_job('etl', 'SELECT 1')")
-    assert empty_database.ctl("clear", "-y", "1 year").status == 0
+    assert monthly.ctl("clear", "-y", "1 year").status == 0
     assert "default" not in str(place(log) + place(log, "job_detail"))
-    assert empty_database.ctl("bootstrap").status == 0
+    assert monthly.ctl("bootstrap").status == 0
     assert (
         log.execute("SELECT begins, ends FROM jobmon.partitions() WHERE steps IS NOT NULL ORDER BY begins").fetchall()
         == bounds
@@ -176,9 +187,9 @@ def test_a_partition_that_somebody_has_detached_is_in_nobodys_way(
 
 
 def test_years_without_a_run_take_no_partition_for_each_of_their_days(
-    empty_database: Database, log: psycopg.Connection
+    monthly: Database, log: psycopg.Connection
 ) -> None:
-    assert empty_database.ctl("partition", "--every", "day").status == 0
+    assert monthly.ctl("partition", "--every", "day").status == 0
     for runs, steps in log.execute("SELECT runs::text, steps::text FROM jobmon.partitions()").fetchall():
         log.execute(f"DROP TABLE {runs}, {steps}".encode())
     log.execute(PAST, {"n": 36})
@@ -194,7 +205,7 @@ def test_years_without_a_run_take_no_partition_for_each_of_their_days(
         "  FROM generate_series(1, 30) AS i WHERE i <> 7"
     )
     assert place(log) == [("jobmon.job_log_default",)]
-    assert "made 38 partitions" in empty_database.ctl("bootstrap").stdout
+    assert "made 38 partitions" in monthly.ctl("bootstrap").stdout
     assert "default" not in str(place(log))
     assert len(place(log)) == 29
 
@@ -232,7 +243,7 @@ def test_a_run_whose_start_is_corrected_keeps_what_refers_to_it(log: psycopg.Con
     assert value(log, "SELECT count(*) FROM jobmon.past_run") == 1
 
 
-def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Database, log: psycopg.Connection) -> None:
+def test_clear_drops_the_partitions_of_which_nothing_is_kept(monthly: Database, log: psycopg.Connection) -> None:
     for n in (3, 3, 2, 1):
         old_run(log, "ETL", n)
     # its second step is in the next partition
@@ -253,7 +264,8 @@ def test_clear_drops_the_partitions_of_which_nothing_is_kept(empty_database: Dat
     assert value(log, LOOSE) == 0
     # a failure alerts although its run is gone
     assert value(log, "SELECT array_agg(job_name) FROM jobmon.job_check_log") == ["FAILED"]
-    assert "would" not in empty_database.ctl("bootstrap", "--check").stdout
+    bootstrap(log, "jobmon")
+    assert bootstrap(log, "jobmon", check=True).changed is False
 
 
 def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Connection) -> None:
@@ -275,7 +287,7 @@ def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Co
 
 
 def test_a_clear_that_is_killed_has_said_which_partitions_it_has_dropped(
-    empty_database: Database, log: psycopg.Connection
+    monthly: Database, log: psycopg.Connection
 ) -> None:
     for n in (3, 2):
         old_run(log, "ETL", n)
@@ -287,7 +299,7 @@ def test_a_clear_that_is_killed_has_said_which_partitions_it_has_dropped(
         "CREATE TRIGGER kill BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.kill()"
     )
     first = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1").rpartition(".")[2]
-    with pytest.raises(psycopg.errors.AdminShutdown), empty_database.connect() as clearing:
+    with pytest.raises(psycopg.errors.AdminShutdown), monthly.connect() as clearing:
         clearing.execute(CLEAR)
     assert re.fullmatch(rf"partitions dropped: {first}(, job_log_\d{{8}})*", value(log, DROPPED))
 
@@ -335,7 +347,7 @@ def test_loggers_do_not_wait_while_rows_are_deleted_one_by_one(log: psycopg.Conn
 
 @pytest.mark.parametrize("what", ["DETACH PARTITION {0}", "DETACH PARTITION {0}; DROP TABLE {0}"])
 def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
-    empty_database: Database, log: psycopg.Connection, what: str
+    monthly: Database, log: psycopg.Connection, what: str
 ) -> None:
     """Its runs stay, too, and the other partitions are dropped. The link's function is called directly, so that it waits."""
     for n in (3, 2, 1):
@@ -347,7 +359,7 @@ def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
     clearing = value(log, "SELECT jobmon.add_job('job log clear')")
     step = value(log, "SELECT jobmon.add_step(%s, 'delete the runs')", clearing)
     drop = "SELECT jobmon.link_drop(ARRAY['', '', '', '', %s, now()::text, '-infinity', %s])"
-    with empty_database.connect(autocommit=False) as other, empty_database.connect() as link:
+    with monthly.connect(autocommit=False) as other, monthly.connect() as link:
         other.execute(f"ALTER TABLE jobmon.job_detail {what.format(steps)}".encode())
         with ThreadPoolExecutor(1) as thread:
             dropped = thread.submit(value, link, drop, str(clearing), str(step))
@@ -361,7 +373,7 @@ def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
         assert value(log, f"SELECT count(*) FROM {steps}") == 2
 
 
-def test_clear_keeps_last_runs_open_runs_and_their_steps(empty_database: Database, log: psycopg.Connection) -> None:
+def test_clear_keeps_last_runs_open_runs_and_their_steps(monthly: Database, log: psycopg.Connection) -> None:
     log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
     old_run(log, "YEARLY", 3)
     old_run(log, "ETL", 3)
@@ -416,7 +428,7 @@ def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connect
 
 
 def test_clear_holds_the_lock_no_longer_for_partitions_that_it_keeps(
-    empty_database: Database, log: psycopg.Connection
+    monthly: Database, log: psycopg.Connection
 ) -> None:
     for n in (3, 2, 1):
         old_run(log, "OPEN", n, "", pid=-1)
@@ -428,21 +440,22 @@ def test_clear_holds_the_lock_no_longer_for_partitions_that_it_keeps(
         SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
          WHERE c.relname ~ '^job_log_[0-9]+$' AND l.mode = 'AccessExclusiveLock' AND l.granted
     """
-    with ThreadPoolExecutor(1) as pool, empty_database.connect() as clearer:
+    with ThreadPoolExecutor(1) as pool, monthly.connect() as clearer:
         clear = pool.submit(clearer.execute, CLEAR)
         most = 0
         while not clear.done():
             most = max(most, value(log, locked))
+            time.sleep(0.02)
         clear.result()
     assert most == 1
     assert value(log, PARTS) == 3
     assert log.execute(DROPPED).fetchall() == []
 
 
-def test_clear_deletes_in_batches_what_it_can_not_drop(empty_database: Database, log: psycopg.Connection) -> None:
+def test_clear_deletes_in_batches_what_it_can_not_drop(monthly: Database, log: psycopg.Connection) -> None:
     old_run(log, "ETL", 2)
     part = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins OFFSET 1 LIMIT 1")
-    with empty_database.connect(autocommit=False) as reader:
+    with monthly.connect(autocommit=False) as reader:
         reader.execute(f"SELECT FROM {part}".encode())
         log.execute(CLEAR)
         assert value(log, NAMES) is None
@@ -486,20 +499,20 @@ def test_whole_partitions_go_however_many_runs_they_have(log: psycopg.Connection
     ],
 )
 def test_what_bootstrap_refuses_on_a_table_it_refuses_on_a_partition(
-    empty_database: Database, log: psycopg.Connection, change: str, said: str
+    monthly: Database, log: psycopg.Connection, change: str, said: str
 ) -> None:
     log.execute("CREATE ROLE stranger")
     try:
         part = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1")
         log.execute(change.format(part).encode())
-        done = empty_database.ctl("bootstrap")
+        done = monthly.ctl("bootstrap")
         assert done.status == 1
         assert said in done.stderr
     finally:
         log.execute("DROP OWNED BY stranger CASCADE; DROP ROLE stranger")
 
 
-def test_partitions_that_somebody_else_makes_are_as_good(empty_database: Database, log: psycopg.Connection) -> None:
+def test_partitions_that_somebody_else_makes_are_as_good(monthly: Database, log: psycopg.Connection) -> None:
     log.execute("DELETE FROM jobmon.partitioning")
     log.execute(
         "CREATE TABLE jobmon.job_log_p2001 PARTITION OF jobmon.job_log (PRIMARY KEY (job_id))"
@@ -508,100 +521,127 @@ def test_partitions_that_somebody_else_makes_are_as_good(empty_database: Databas
     log.execute(
         "ALTER TABLE jobmon.job_log_p2001 ADD CHECK (start_time > '2000-01-01'); CREATE INDEX ON jobmon.job_log_p2001 (owner)"
     )
-    assert empty_database.ctl("bootstrap").status == 0
+    assert monthly.ctl("bootstrap").status == 0
     log.execute(CLEAR)
-    assert empty_database.ctl("bootstrap", "--check").status == 0
+    assert monthly.ctl("bootstrap", "--check").status == 0
 
 
-def test_a_dump_of_a_partitioned_log_is_one_again(database: Database, empty_database: Database, tmp_path: Path) -> None:
-    if database.ctl("uninstall", "-y").status or database.ctl("bootstrap", "--partition", "week").status:
-        pytest.fail("no partitioned log")
-    with database.connect() as log:
-        log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
-        before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
-        assert harmless(copy(database, empty_database)) == []
+def test_a_dump_of_a_partitioned_log_is_one_again(
+    monthly: Database, log: psycopg.Connection, empty_database: Database
+) -> None:
+    log.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+    before = log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall()
+    assert harmless(copy(monthly, empty_database)) == []
     assert empty_database.ctl("bootstrap").status == 0
-    with empty_database.connect() as log:
-        assert log.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
-        assert value(log, "SELECT jobmon.add_job('new')") == before[0][0] + 1
-        assert value(log, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") > 2
+    with empty_database.connect() as restored:
+        assert restored.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail").fetchall() == before
+        assert value(restored, "SELECT jobmon.add_job('new')") == before[0][0] + 1
+        assert value(restored, "SELECT count(*) FROM jobmon.partitions() WHERE ends > now()") > 2
     assert "up to date" in empty_database.ctl("bootstrap").stdout
 
 
+@pytest.fixture(scope="module")
+def with_runs(server: Server) -> Iterator[Database]:
+    """A database to copy, whose log is not partitioned and has a few runs."""
+    with new_database(server, "template0") as database:
+        assert database.ctl("bootstrap").status == 0
+        with database.connect() as session:
+            for _ in range(3):
+                session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+        yield database
+
+
 @pytest.fixture
-def plain(empty_database: Database) -> Iterator[psycopg.Connection]:
-    """A session in a database whose log is not partitioned and has a few runs."""
-    assert empty_database.ctl("bootstrap").status == 0
-    with empty_database.connect() as session:
-        for _ in range(3):
-            session.execute("SELECT jobmon.sql_job('etl', 'SELECT 1/0')")
+def whole(server: Server, with_runs: Database) -> Iterator[Database]:
+    """A copy of it, for one test."""
+    with new_database(server, with_runs.name) as database:
+        yield database
+
+
+@pytest.fixture
+def complete(plain: psycopg.Connection) -> psycopg.Connection:
+    """The same, where bootstrap has nothing left to do: a copy has no link's role of its own yet."""
+    bootstrap(plain, "jobmon")
+    return plain
+
+
+@pytest.fixture
+def plain(whole: Database) -> Iterator[psycopg.Connection]:
+    """A session in that copy."""
+    with whole.connect() as session:
         yield session
 
 
 def test_an_existing_log_becomes_partitioned_while_jobs_are_logged(
-    empty_database: Database, plain: psycopg.Connection
+    whole: Database, complete: psycopg.Connection
 ) -> None:
-    plain.execute("CREATE ROLE part_reader; GRANT SELECT ON jobmon.job_log TO part_reader WITH GRANT OPTION")
-    plain.execute("GRANT EXECUTE ON FUNCTION jobmon.show_job(text, integer), jobmon.add_job(text) TO part_reader")
-    plain.execute("ALTER TABLE jobmon.job_log ADD team text; CREATE INDEX mine ON jobmon.job_log (owner)")
-    plain.execute("ALTER SEQUENCE jobmon.job_detail_step_id_seq INCREMENT 7")
+    complete.execute("CREATE ROLE part_reader; GRANT SELECT ON jobmon.job_log TO part_reader WITH GRANT OPTION")
+    complete.execute("GRANT EXECUTE ON FUNCTION jobmon.show_job(text, integer), jobmon.add_job(text) TO part_reader")
+    complete.execute("ALTER TABLE jobmon.job_log ADD team text; CREATE INDEX mine ON jobmon.job_log (owner)")
+    complete.execute("ALTER SEQUENCE jobmon.job_detail_step_id_seq INCREMENT 7")
     try:
-        before = plain.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail ORDER BY 1").fetchall()
+        before = complete.execute("SELECT * FROM jobmon.job_log, jobmon.job_detail ORDER BY 1").fetchall()
         over = threading.Event()
 
         def jobs(number: int) -> int:
             done = 0
-            with empty_database.connect() as caller:
+            with whole.connect() as caller:
                 while not over.is_set():
                     caller.execute("SELECT jobmon.sql_job(%s, 'SELECT 1')", [f"job {number}"])
                     done += 1
+                    over.wait(0.03)
             return done
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(3) as pool:
             try:
-                loggers = [pool.submit(jobs, number) for number in range(4)]
-                done = empty_database.ctl("partition", "--every", "week")
-                seen = value(plain, "SELECT count(*) FROM jobmon.job_log")
-                until(lambda: value(plain, "SELECT count(*) FROM jobmon.job_log") > seen + 8)
+                loggers = [pool.submit(jobs, number) for number in range(3)]
+                done = whole.ctl("partition", "--every", "week")
+                seen = value(complete, "SELECT count(*) FROM jobmon.job_log")
+                until(lambda: value(complete, "SELECT count(*) FROM jobmon.job_log") > seen + 8)
             finally:
                 over.set()
             logged = sum(logger.result() for logger in loggers)
         assert (done.status, done.stderr) == (0, "")
         assert done.stdout == (
-            f'partitioned schema "jobmon" of database "{empty_database.name}" by week; what was logged so far is in job_log_old '
+            f'partitioned schema "jobmon" of database "{whole.name}" by week; what was logged so far is in job_log_old '
             "and job_detail_old\n"
         )
-        assert value(plain, "SELECT count(*) FROM jobmon.job_log WHERE job_name LIKE 'JOB %%'") == logged
-        assert value(plain, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0
-        assert value(plain, "SELECT count(*) = count(DISTINCT job_id) FROM jobmon.job_log")
-        kept = plain.execute(
+        assert value(complete, "SELECT count(*) FROM jobmon.job_log WHERE job_name LIKE 'JOB %%'") == logged
+        assert value(complete, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NULL") == 0
+        assert value(complete, "SELECT count(*) = count(DISTINCT job_id) FROM jobmon.job_log")
+        kept = complete.execute(
             "SELECT * FROM jobmon.job_log AS l, jobmon.job_detail WHERE l.job_id <= 3 ORDER BY 1"
         ).fetchall()
         assert [row for row in kept if row in before] == before
-        assert value(plain, "SELECT has_table_privilege('part_reader', 'jobmon.job_log', 'SELECT WITH GRANT OPTION')")
-        assert value(plain, "SELECT has_function_privilege('part_reader', 'jobmon.show_job(text, integer)', 'EXECUTE')")
-        assert value(plain, "SELECT to_regclass('jobmon.mine') IS NOT NULL")
+        assert value(
+            complete, "SELECT has_table_privilege('part_reader', 'jobmon.job_log', 'SELECT WITH GRANT OPTION')"
+        )
+        assert value(
+            complete, "SELECT has_function_privilege('part_reader', 'jobmon.show_job(text, integer)', 'EXECUTE')"
+        )
+        assert value(complete, "SELECT to_regclass('jobmon.mine') IS NOT NULL")
         assert (
             value(
-                plain, "SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'jobmon.job_detail_step_id_seq'::regclass"
+                complete,
+                "SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'jobmon.job_detail_step_id_seq'::regclass",
             )
             == 7
         )
-        assert "ETL failed 3 times" in empty_database.check().stdout
-        assert "up to date" in empty_database.ctl("bootstrap").stdout
+        assert "ETL failed 3 times" in whole.check().stdout
+        assert "up to date" in whole.ctl("bootstrap").stdout
         # then, how long the next ones are can be changed
-        assert "are made by month" in empty_database.ctl("partition", "--every", "month").stdout
-        assert value(plain, "SELECT every FROM jobmon.partitioning") == "month"
+        assert "are made by month" in whole.ctl("partition", "--every", "month").stdout
+        assert value(complete, "SELECT every FROM jobmon.partitioning") == "month"
     finally:
-        plain.execute("DROP OWNED BY part_reader; DROP ROLE part_reader")
+        complete.execute("DROP OWNED BY part_reader; DROP ROLE part_reader")
 
 
-def test_what_would_go_on_using_the_old_tables_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
+def test_what_would_go_on_using_the_old_tables_is_named(whole: Database, plain: psycopg.Connection) -> None:
     plain.execute("CREATE VIEW public.mine AS SELECT job_id FROM jobmon.job_log")
     plain.execute("CREATE PUBLICATION log FOR TABLE jobmon.job_log")
     plain.execute("CREATE TABLE public.theirs (job_id bigint REFERENCES jobmon.job_log)")
     plain.execute("CREATE FUNCTION public.f() RETURNS SETOF jobmon.job_log LANGUAGE sql AS 'TABLE jobmon.job_log'")
-    done = empty_database.ctl("partition", "--every", "month")
+    done = whole.ctl("partition", "--every", "month")
     assert (done.status, done.stdout) == (1, "")
     for name in (
         "view public.mine",
@@ -613,97 +653,89 @@ def test_what_would_go_on_using_the_old_tables_is_named(empty_database: Database
     assert value(plain, "SELECT relkind::text FROM pg_class WHERE oid = 'jobmon.job_log'::regclass") == "r"
 
 
-def test_a_transaction_that_has_logged_is_waited_for_and_named(
-    empty_database: Database, plain: psycopg.Connection
-) -> None:
-    with empty_database.connect(autocommit=False, application_name="nightly") as caller:
+def test_a_transaction_that_has_logged_is_waited_for_and_named(whole: Database, complete: psycopg.Connection) -> None:
+    with whole.connect(autocommit=False, application_name="nightly") as caller:
         caller.execute("SELECT jobmon.add_job('long')")
-        done = empty_database.ctl("partition", "--every", "month", "--timeout", "1")
+        done = whole.ctl("partition", "--every", "month", "--timeout", "1")
         assert done.status == 1
         assert 'application "nightly"' in done.stderr
         assert "nothing was changed" in done.stderr
         caller.execute("SELECT jobmon.close_job(4)")
-    assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
-    assert empty_database.ctl("partition", "--every", "month").status == 0
-    assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 4
+    assert value(complete, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
+    assert whole.ctl("partition", "--every", "month").status == 0
+    assert value(complete, "SELECT count(*) FROM jobmon.job_log_old") == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_partition_has_changed_nothing_and_can_be_called_again(
-    empty_database: Database, plain: psycopg.Connection, number: int
+    whole: Database, complete: psycopg.Connection
 ) -> None:
     upto = "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'"
-    command = [sys.executable, "-m", "check_jobmon.ctl", "partition", *empty_database.options, "--every", "month"]
-    with empty_database.connect(autocommit=False) as caller:
-        caller.execute("SELECT jobmon.add_job('long')")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            # then it waits for the caller's transaction
-            until(lambda: value(plain, upto) == 2)
-            process.send_signal(number)
-            said = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert (process.returncode, *said) == (1, "", "jobmonctl: interrupted\n")
-        assert value(plain, upto) == 0
-    assert value(plain, "SELECT jobmon.sql_job('etl', 'SELECT 1')") == "job 5 (ETL) was successful"
-    assert empty_database.ctl("partition", "--every", "month").status == 0
-    assert value(plain, upto) == 0
-    assert value(plain, "SELECT count(*) FROM jobmon.job_log_old") == 5
+    command = [sys.executable, "-m", "check_jobmon.ctl", "partition", *whole.options, "--every", "month"]
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with whole.connect(autocommit=False) as caller:
+            job = value(caller, "SELECT jobmon.add_job('long')")
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                # then it waits for the caller's transaction
+                until(lambda: value(complete, upto) == 2)
+                process.send_signal(number)
+                said = process.communicate(timeout=60)
+        if number == signal.SIGINT:
+            assert (process.returncode, *said) == (1, "", "jobmonctl: interrupted\n")
+            assert value(complete, upto) == 0
+        assert value(complete, "SELECT jobmon.sql_job('etl', 'SELECT 1')") == f"job {job + 1} (ETL) was successful"
+    assert whole.ctl("partition", "--every", "month").status == 0
+    assert value(complete, upto) == 0
+    assert value(complete, "SELECT count(*) FROM jobmon.job_log_old") == job + 1
 
 
 def test_of_two_at_once_one_partitions_the_log_and_bootstrap_finds_no_fault_meanwhile(
-    empty_database: Database, plain: psycopg.Connection
+    whole: Database, complete: psycopg.Connection
 ) -> None:
-    command = [sys.executable, "-m", "check_jobmon.ctl", "partition", *empty_database.options, "--every"]
     # as a database may have it that lies in a tablespace of its own
-    plain.execute(f"ALTER DATABASE {empty_database.name} SET default_tablespace = pg_default".encode())
+    complete.execute(f"ALTER DATABASE {whole.name} SET default_tablespace = pg_default".encode())
     waiting = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%%job_id_seq NO CYCLE%%' AND pid <> pg_backend_pid()"
     seen = set()
-    with empty_database.connect(autocommit=False) as caller, ThreadPoolExecutor() as pool:
+    with whole.connect(autocommit=False) as caller, ThreadPoolExecutor() as pool:
         caller.execute("SELECT jobmon.add_job('long')")
-        both = [
-            pool.submit(subprocess.run, [*command, every], capture_output=True, text=True, check=False)
-            for every in ("month", "week")
-        ]
+        both = [pool.submit(whole.ctl, "partition", "--every", every) for every in ("month", "week")]
 
         def both_wait() -> bool:
-            seen.update(plain.execute(waiting.encode()).fetchall())
+            seen.update(complete.execute(waiting.encode()).fetchall())
             return len(seen) == 2
 
         until(both_wait)
         caller.execute("SELECT jobmon.close_job(4)")
         caller.commit()
         for _ in range(3):
-            assert empty_database.ctl("bootstrap").status == 0
-        done = sorted((one.result() for one in both), key=lambda one: one.returncode)
-    assert [one.returncode for one in done] == [0, 1]
+            bootstrap(complete, "jobmon")
+        done = sorted((one.result() for one in both), key=lambda one: one.status)
+    assert [one.status for one in done] == [0, 1]
     assert done[0].stdout.startswith("partitioned schema")
     assert (
         done[1].stderr == "jobmonctl partition: nothing was changed, because another jobmonctl partition was faster\n"
     )
-    assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
-    assert "made" not in empty_database.ctl("bootstrap").stdout
+    assert value(complete, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
+    assert "made" not in whole.ctl("bootstrap").stdout
 
 
-def test_a_run_in_the_future_is_named(empty_database: Database, plain: psycopg.Connection) -> None:
+def test_a_run_in_the_future_is_named(whole: Database, plain: psycopg.Connection) -> None:
     plain.execute("UPDATE jobmon.job_log SET start_time = now() + interval '90 days' WHERE job_id = 2")
-    done = empty_database.ctl("partition", "--every", "week")
+    done = whole.ctl("partition", "--every", "week")
     assert done.status == 1
     assert "jobmon.job_log has rows whose start_time is after " in done.stderr
     assert value(plain, "SELECT count(*) FROM pg_constraint WHERE conname LIKE '%%_upto'") == 0
 
 
-def test_what_a_killed_partition_left_behind_refuses_no_run(
-    empty_database: Database, plain: psycopg.Connection
-) -> None:
+def test_what_a_killed_partition_left_behind_refuses_no_run(whole: Database, plain: psycopg.Connection) -> None:
     for table in ("job_log", "job_detail"):
         plain.execute(
             f"ALTER TABLE jobmon.{table} ADD CONSTRAINT {table}_upto CHECK (start_time < '2001-01-01') NOT VALID".encode()
         )
-    assert empty_database.ctl("bootstrap").status == 0
+    assert whole.ctl("bootstrap").status == 0
     assert value(plain, "SELECT jobmon.sql_job('etl', 'SELECT 1')") == "job 4 (ETL) was successful"
 
 
-def test_bootstrap_says_how_to_partition_an_existing_log(empty_database: Database, plain: psycopg.Connection) -> None:
-    done = empty_database.ctl("bootstrap", "--partition", "day")
+def test_bootstrap_says_how_to_partition_an_existing_log(whole: Database, plain: psycopg.Connection) -> None:
+    done = whole.ctl("bootstrap", "--partition", "day")
     assert (done.status, done.stdout) == (1, "")
     assert 'has a log that is not partitioned: run "jobmonctl partition --every day"' in done.stderr

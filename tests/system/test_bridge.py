@@ -11,12 +11,14 @@ import psycopg
 import pytest
 
 from check_jobmon.demo.server import Server
-from tests.database import Database, Output, run_module, until, value
+from tests.database import Database, Output, bootstrap, run_module, until, value
 from tests.servers import create
 from tests.system.daemons import Place, program
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWN = "JOBMON BRIDGE PG_CRON"
+TEMPLATE = "contrib_regression"
+"""The one name of a database that pg_cron can be created in besides that which cron.database_name says."""
 RUN = """
     INSERT INTO cron.job_run_details
            (jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time)
@@ -44,13 +46,19 @@ def server_with_pg_cron() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def cron_server() -> Iterator[Server]:
-    """A server with pg_cron."""
-    yield from server_with_pg_cron()
+    """A server with pg_cron, and with a database to copy that has pg_cron and an empty job log."""
+    for server in server_with_pg_cron():
+        with Database(server, "template1").connect() as session:
+            session.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+        with Database(server, TEMPLATE).connect() as session:
+            session.execute("CREATE EXTENSION pg_cron")
+            bootstrap(session, "jobmon")
+        yield server
 
 
 @pytest.fixture
-def running(cron_server: Server) -> Iterator[Server]:
-    """The server, for one test with jobs that log in, over the socket."""
+def running(cron_server: Server, database: Database) -> Iterator[Server]:
+    """The server, for one test with jobs that log in, over the socket. pg_cron begins with a database that stays from then on."""
     for folder in (cron_server.folder, cron_server.folder / "nowhere"):
         cron_server.stop()
         cron_server.settings["cron.host"] = str(folder)
@@ -60,17 +68,17 @@ def running(cron_server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def database(cron_server: Server) -> Iterator[Database]:
+def database(cron_server: Server) -> Database:
     """The database of pg_cron, with an empty job log and without a job."""
-    database = Database(cron_server, "postgres")
-    with database.connect() as session:
-        session.execute(
-            "DROP EXTENSION IF EXISTS pg_cron; DROP SCHEMA IF EXISTS jobmon CASCADE; CREATE EXTENSION pg_cron"
-        )
-    assert database.ctl("bootstrap").status == 0
-    yield database
-    with database.connect() as session:
-        session.execute("DROP EXTENSION IF EXISTS pg_cron; DROP EXTENSION IF EXISTS pgagent")
+    return new_postgres(cron_server, TEMPLATE)
+
+
+def new_postgres(server: Server, template: str) -> Database:
+    """The database of that name, which pg_cron looks at, anew. pg_cron's own session there ends with it."""
+    with Database(server, "template1").connect() as session:
+        session.execute("DROP DATABASE postgres WITH (FORCE)")
+        session.execute(f"CREATE DATABASE postgres TEMPLATE {template} STRATEGY file_copy".encode())
+    return Database(server, "postgres")
 
 
 @pytest.fixture
@@ -124,17 +132,20 @@ def refused(done: Output, said_before: str = "") -> str:
 
 
 def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
-    running: Server, database: Database
+    database: Database, running: Server
 ) -> None:
     with database.connect() as session:
         # all of them begin in the same minute
-        until(lambda: value(session, "SELECT extract(second FROM clock_timestamp()) < 40"))
+        next_minute = "SELECT pg_sleep_until(date_trunc('minute', clock_timestamp()) + interval '1 minute')"
+        if value(session, "SELECT extract(second FROM clock_timestamp()) > 40"):
+            session.execute(next_minute.encode())
         schedule(session, "good", "* * * * *")
         schedule(session, "bad", "* * * * *", "SELECT 1 / 0")
         schedule(session, "raising", "* * * * *", "SELECT jobmon.sql_job('inner', 'SELECT 1 / 0', p_raise => true)")
         schedule(session, "killed", "* * * * *", "SELECT 'killed', pg_sleep(600)")
         schedule(session, "interrupted", "* * * * *", "SELECT 'interrupted', pg_sleep(600)")
         bridge(database)
+        session.execute(next_minute.encode())
         kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''killed''%'"
         until(lambda: session.execute(kill.encode()).fetchall() == [(True,)], 90)
         # the bridge's own job has run, too
@@ -581,9 +592,8 @@ def test_a_restored_bridge_goes_on(
     assert copy(session) == 2
     ran(session, "one")
     dump = dumped(database, database.server, "pg_dump", *(["-Fc"] if custom else []), "postgres")
-    other = Database(second_server, "postgres")
+    other = new_postgres(second_server, "template0")
     with other.connect() as copied:
-        copied.execute("DROP EXTENSION IF EXISTS pg_cron; DROP SCHEMA IF EXISTS jobmon, jobmon_dblink CASCADE")
         program = ["pg_restore", "-d", "postgres"] if custom else ["psql", "-d", "postgres"]
         dumped(other, second_server, *program, dump=dump)
         assert other.ctl("bootstrap").status == 0

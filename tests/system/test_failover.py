@@ -94,6 +94,7 @@ class Logger:
                     while not self.stop.is_set():
                         runs += 1
                         self._log(session, f"LOGGER {self.number} RUN {runs}")
+                        self.stop.wait(0.02)
             except psycopg.OperationalError:
                 time.sleep(0.05)
             except Exception as error:
@@ -183,11 +184,11 @@ def test_no_acknowledged_run_is_lost_and_the_jobs_go_on(pair: Pair, replication:
             thread.start()
         until(lambda: value(dba, "SELECT count(*) FROM jobmon.job_log WHERE job_name IN ('THROUGH', 'MEANWHILE')") == 2)
         pair.standby.of(old)
-        until(lambda: all(len(logger.done) > 20 for logger in loggers))
+        until(lambda: all(len(logger.done) > 10 for logger in loggers))
         if replication == "asynchronous":
             os.kill(value(dba, "SELECT pid FROM pg_stat_replication"), signal.SIGSTOP)
             so_far = [len(logger.done) for logger in loggers]
-            until(lambda: all(len(logger.done) > count + 20 for logger, count in zip(loggers, so_far, strict=True)))
+            until(lambda: all(len(logger.done) > count + 10 for logger, count in zip(loggers, so_far, strict=True)))
 
         pair.kill()
         files["meanwhile"].touch()
@@ -202,7 +203,7 @@ def test_no_acknowledged_run_is_lost_and_the_jobs_go_on(pair: Pair, replication:
         assert value(reader, "SELECT jobmon.sql_job('dead', 'SELECT')").endswith("was successful")
         until(lambda: all(logger.done[-1].port == pair.standby.port for logger in loggers))
         so_far = [len(logger.done) for logger in loggers]
-        until(lambda: all(len(logger.done) > count + 20 for logger, count in zip(loggers, so_far, strict=True)))
+        until(lambda: all(len(logger.done) > count + 10 for logger, count in zip(loggers, so_far, strict=True)))
         stop.set()
         for thread in threads:
             thread.join(60)

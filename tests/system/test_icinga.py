@@ -2,13 +2,12 @@
 
 import base64
 import contextlib
-import fcntl
 import http.client
 import json
-import os
 import re
 import shutil
 import ssl
+import subprocess
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pytest
 
 from tests.database import run_module
 from tests.system.conftest import FourStates
-from tests.system.daemons import CONTRIB, Place, Plugin, free_port, new_place, program
+from tests.system.daemons import CONTRIB, Place, Plugin, free_port, program
 from tests.test_code_blocks import in_language
 from tests.test_readme import DOCS
 
@@ -118,17 +117,22 @@ FOLDERS = {
 }
 
 
-def certified(icinga: Icinga, name: str, file: str) -> None:
-    """A key and a certificate of its authority's for a common name, in data/certs."""
-    key, request, certificate = (
-        str(icinga.place.folder / "data" / "certs" / f"{file}.{kind}") for kind in ("key", "csr", "crt")
-    )
-    for command in (
-        ["pki", "new-cert", "--cn", name, "--key", key, "--csr", request],
-        ["pki", "sign-csr", "--csr", request, "--cert", certificate],
-    ):
-        done = icinga.place.run(*icinga.command(*command))
-        assert done.status == 0, done
+CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+"""Keys that are made at once: Icinga's own are RSA keys of 4096 bits, which take seconds."""
+
+
+def certified(data: Path, ca: Path, common_name: str, file: str, *names: str) -> None:
+    """A key and a certificate of that authority's for a common name and these host names, in data/certs."""
+    key, request, extensions, certificate = (data / "certs" / f"{file}.{end}" for end in ("key", "csr", "ext", "crt"))
+    extensions.write_text(f"subjectAltName = {', '.join(f'DNS:{name}' for name in (common_name, *names))}\n")
+    openssl("req", "-new", *CURVE, "-subj", f"/CN={common_name}", "-keyout", str(key), "-out", str(request))
+    authority = ("-CA", f"{ca}/ca.crt", "-CAkey", f"{ca}/ca.key", "-extfile", str(extensions))
+    openssl("x509", "-req", "-in", str(request), *authority, "-days", "400", "-out", str(certificate))
+
+
+def openssl(*arguments: str) -> None:
+    """Run it."""
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 def _new_icinga(place: Place) -> Icinga:
@@ -141,26 +145,17 @@ def _new_icinga(place: Place) -> Icinga:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An Icinga's data folder with a certificate authority and certificates for the node, for localhost and for a client.
-
-    Their RSA keys take seconds to make, so that all workers of pytest share them.
-    """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    made = shared / "icinga" / "data"
-    with open(shared / "icinga.lock", "w") as lock, new_place() as place:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            icinga = _new_icinga(place)
-            done = place.run(*icinga.command("pki", "new-ca"))
-            assert done.status == 0, done
-            place.write("data/certs/ca.crt", (place.folder / "data/ca/ca.crt").read_text())
-            for name, file in (("master", "master"), ("localhost", "localhost"), (CLIENT, "client")):
-                certified(icinga, name, file)
-            shutil.copytree(place.folder / "data", made.with_name("new"))
-            made.with_name("new").rename(made)
-    return made
+    """An Icinga's data folder with a certificate authority and certificates for the node, for localhost and for a client."""
+    data = tmp_path_factory.mktemp("icinga")
+    ca, certs = data / "ca", data / "certs"
+    ca.mkdir()
+    certs.mkdir()
+    subject = ("-subj", "/CN=Icinga CA", "-days", "400")
+    openssl("req", "-x509", *CURVE, *subject, "-keyout", f"{ca}/ca.key", "-out", f"{ca}/ca.crt")
+    shutil.copy(ca / "ca.crt", certs)
+    for name, file in (("master", "master"), ("localhost", "localhost"), (CLIENT, "client")):
+        certified(data, ca, name, file)
+    return data
 
 
 @pytest.fixture

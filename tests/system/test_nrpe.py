@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
-
 from tests.database import Database, Output
 from tests.system.conftest import FourStates
 from tests.system.daemons import CONTRIB, Place, Plugin, free_port, listens, program
@@ -62,18 +60,21 @@ include_dir={place.folder}/nrpe.d
         yield nrpe
 
 
-@pytest.mark.parametrize("state", range(4), ids=["OK", "WARNING", "CRITICAL", "UNKNOWN"])
 def test_check_nrpe_gets_the_whole_output_and_the_exit_status(
-    place: Place, plugin: Plugin, four_states: FourStates, state: int
+    place: Place, plugin: Plugin, four_states: FourStates
 ) -> None:
-    database = tuple(four_states)[state]
-    with running(place, _adapted(CONTRIB_FILE.read_text(), plugin, database)) as nrpe:
-        for command in ("check_jobmon", "check_jobmon_verbose"):
-            got = nrpe.ask(command)
-            printed = plugin.printed(database)
-            assert got == Output(state, printed.stdout, "")
-            if database is four_states.critical:
-                assert len(got.stdout.encode()) > 8000  # all that the plugin prints at most
+    contrib = CONTRIB_FILE.read_text()
+    adapted = [
+        _adapted(contrib, plugin, database).replace("command[", f"command[{database.name}_") for database in four_states
+    ]
+    with running(place, "\n".join(adapted)) as nrpe:
+        for state, database in enumerate(four_states):
+            for command in ("check_jobmon", "check_jobmon_verbose"):
+                got = nrpe.ask(f"{database.name}_{command}")
+                printed = plugin.printed(database)
+                assert got == Output(state, printed.stdout, ""), (database.name, command)
+                if database is four_states.critical:
+                    assert len(got.stdout.encode()) > 8000  # all that the plugin prints at most
 
 
 def test_what_nrpe_2_cuts_can_be_made_to_fit(place: Place, plugin: Plugin, four_states: FourStates) -> None:
