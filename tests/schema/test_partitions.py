@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -427,29 +426,22 @@ def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connect
         assert expected
 
 
-def test_clear_holds_the_lock_no_longer_for_partitions_that_it_keeps(
-    monthly: Database, log: psycopg.Connection
-) -> None:
+def test_clear_gives_back_the_lock_on_partitions_that_it_keeps(monthly: Database, log: psycopg.Connection) -> None:
+    """The link's function is called directly, so that its transaction stays open."""
     for n in (3, 2, 1):
         old_run(log, "OPEN", n, "", pid=-1)
-    log.execute(
-        "CREATE OR REPLACE FUNCTION jobmon.may_be_alive(p_run jobmon.job_log) RETURNS boolean LANGUAGE sql"
-        " AS 'SELECT true FROM pg_sleep(0.3)'"
-    )
-    locked = """
-        SELECT count(*) FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
-         WHERE c.relname ~ '^job_log_[0-9]+$' AND l.mode = 'AccessExclusiveLock' AND l.granted
-    """
-    with ThreadPoolExecutor(1) as pool, monthly.connect() as clearer:
-        clear = pool.submit(clearer.execute, CLEAR)
-        most = 0
-        while not clear.done():
-            most = max(most, value(log, locked))
-            time.sleep(0.02)
-        clear.result()
-    assert most == 1
-    assert value(log, PARTS) == 3
-    assert log.execute(DROPPED).fetchall() == []
+    clearing = value(log, "SELECT jobmon.add_job('job log clear')")
+    locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation'"
+    drop = "SELECT jobmon.link_drop(ARRAY['', '', '', '', %s, now()::text, %s])"
+    with monthly.connect(autocommit=False) as link:
+        last = value(link, drop, str(clearing), "-infinity")
+        assert value(link, f"SELECT max(ends) = %s FROM ({PARTS.replace('count(*)', '*')}) AS p", last)
+        assert value(link, locked) == 0
+    log.execute("DELETE FROM jobmon.job_log WHERE job_name = 'OPEN'")
+    with monthly.connect(autocommit=False) as link:
+        value(link, drop, str(clearing), "-infinity")
+        assert value(link, locked) > 0
+    assert value(log, PARTS) < 3
 
 
 def test_clear_deletes_in_batches_what_it_can_not_drop(monthly: Database, log: psycopg.Connection) -> None:
