@@ -138,6 +138,18 @@ def test_a_schema_with_something_else_in_it_is_refused_and_untouched(empty_datab
     assert catalog(empty_database) == before
 
 
+def test_a_locked_table_that_is_not_check_jobmons_is_refused_without_waiting_for_it(empty_database: Database) -> None:
+    """As long as its lock is held: whoever owns the table could hold bootstrap up."""
+    with empty_database.connect(autocommit=False) as other:
+        other.execute("CREATE SCHEMA jobmon")
+        other.execute("CREATE TABLE jobmon.schema_version (version text)")
+        other.commit()
+        other.execute("LOCK TABLE jobmon.schema_version")
+        done = empty_database.ctl("bootstrap")
+        assert "(relation schema_version is not check_jobmon's)" in done.stderr
+        assert (done.stdout, done.status) == ("", 1)
+
+
 def test_the_extension_pg_jobmon_is_left_alone(empty_database: Database) -> None:
     with empty_database.connect() as session:
         if session.info.server_version < 180000:
