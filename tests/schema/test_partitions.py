@@ -344,6 +344,21 @@ def test_loggers_do_not_wait_while_rows_are_deleted_one_by_one(log: psycopg.Conn
     ]
 
 
+def test_the_first_partition_of_an_existing_log_is_dropped_with_its_crashed_runs(log: psycopg.Connection) -> None:
+    """It has no beginning."""
+    for table, key in (("job_detail", "step_id"), ("job_log", "job_id")):
+        log.execute(
+            f"CREATE TABLE jobmon.{table}_old PARTITION OF jobmon.{table} (PRIMARY KEY ({key}))"
+            " FOR VALUES FROM (MINVALUE) TO ('2001-01-01')".encode()
+        )
+    log.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, pid)"
+        " SELECT 'me', 'CRASHED', '2000-01-01'::timestamptz + n * interval '1 s', 0 FROM generate_series(1, 1001) AS n"
+    )
+    log.execute(CLEAR)
+    assert value(log, DROPPED).startswith("partitions dropped: job_log_old")
+
+
 @pytest.mark.parametrize("what", ["DETACH PARTITION {0}", "DETACH PARTITION {0}; DROP TABLE {0}"])
 def test_a_partition_that_is_detached_meanwhile_is_not_dropped_with_the_log(
     monthly: Database, log: psycopg.Connection, what: str

@@ -111,7 +111,7 @@ BEGIN
         END;
     END LOOP;
     -- the same in any session, whatever its time zone and date style
-    RETURN to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00');
+    RETURN CASE WHEN isfinite(v_ends) THEN to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') ELSE v_ends::text END;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
