@@ -7,6 +7,7 @@ system/test_questions.py, test_debian_install.py, test_other_schedulers.py, test
 
 import argparse
 import ast
+import functools
 import itertools
 import json
 import os
@@ -58,12 +59,21 @@ class Here(NamedTuple):
     folder: Path
 
 
-def blocks(page: Path) -> Iterator[tuple[str, str]]:
+@functools.cache
+def blocks(page: Path) -> list[tuple[str, str]]:
     """All code blocks of a page: their languages and texts."""
     language = runpy.run_path(os.fspath(DOCS / "languages.py"))["language"]
+    found = []
     for block in parsed(page).findall(docutils.nodes.literal_block):
         named = [name for name in block.get("classes", []) if name != "code"]
-        yield named[0] if named else language(block.astext()), block.astext()
+        found.append((named[0] if named else language(block.astext()), block.astext()))
+    return found
+
+
+@functools.cache
+def texts() -> list[str]:
+    """Those of the code, which is read once."""
+    return texts_of_the_code()
 
 
 def in_language(page: Path, language: str) -> str:
@@ -179,7 +189,7 @@ def check_output(text: str, here: Here) -> None:
         assert heads(text) in ([], heads(printed))
     elif not text.startswith(" "):
         for part in re.split(r'"\w+"|\b\d[\d.]*', text):
-            assert any(part.strip() in literal for literal in texts_of_the_code()), part
+            assert any(part.strip() in literal for literal in texts()), part
 
 
 def check_yaml(text: str, here: Here) -> None:

@@ -60,7 +60,9 @@ def fill(folder: Path) -> None:
     python = download[0].replace("python3.12", sys.executable, 1).replace("~/rpmbuild/SOURCES", str(sources))
     subprocess.run(["bash", "-euc", python], cwd=SOURCES, check=True, capture_output=True)
     assert len(list(sources.glob("*.whl"))) == 5
-    defined = {"_topdir": folder, "_dbpath": folder / "db", "jobmon_python": DEBIAN_PYTHON}
+    # not compressed: nobody sends these packages anywhere
+    places = {"_topdir": folder, "_dbpath": folder / "db"}
+    defined = {**places, "jobmon_python": DEBIAN_PYTHON, "_binary_payload": "w0.ufdio"}
     options = [word for name, value in defined.items() for word in ("-D", f"{name} {value}")]
     run("rpmbuild", "-bb", "--nodeps", "--load", str(RPM / "macros.el9"), *options, str(SPEC))
     built = Packages(folder, folder / "root")

@@ -60,13 +60,14 @@ def cluster(database: Database) -> set[str]:
         return {row[0] for row in session.execute(CLUSTER.encode())}
 
 
-def with_roles(server: Server) -> None:
-    """Start it, with a database of today's, from which its roles are, and two that are empty."""
+def with_roles(server: Server, *databases: str) -> None:
+    """Start it, with the roles of a database of today's, and with these databases, which are empty."""
     server.start()
     with Database(server, "postgres").connect() as session:
-        for name in ("today", "etl", AGAIN):
+        for name in ("today", *databases):
             session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    assert Database(server, "today").ctl("bootstrap").status == 0
+        assert Database(server, "today").ctl("bootstrap").status == 0
+        session.execute("DROP DATABASE today WITH (FORCE)")
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def server() -> Iterator[Server]:
     server = Server(wheel_binaries(), {"fsync": "off"}, tcp=True)
     try:
         create(server)
-        with_roles(server)
+        with_roles(server, "etl", AGAIN)
         yield server
     finally:
         server.remove()
@@ -140,7 +141,7 @@ def test_pg_upgrade_takes_over_the_log_and_jobs_are_logged_at_once() -> None:
     old, new = (Server(programs, {"fsync": "off"}, tcp=True) for programs in (DEBIAN, wheel_binaries()))
     try:
         old.create()
-        with_roles(old)
+        with_roles(old, "etl")
         restore(Database(old, "etl"), BEFORE)
         old.stop()
         create(new)
