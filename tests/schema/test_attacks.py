@@ -11,7 +11,7 @@ from psycopg import errors, sql
 
 from check_jobmon.demo.server import Server
 from check_jobmon.schema.roles import TABLES
-from tests.database import Database, bootstrap, value
+from tests.database import Database, bootstrap, new_database, value
 from tests.schema.sessions import until
 
 LOGGER, MONITOR, NOBODY = "attacker_log", "attacker_monitor", "attacker_nobody"
@@ -136,10 +136,28 @@ def _roles(server: Server, template: str) -> Iterator[None]:
         session.execute(f"DROP ROLE {NOBODY}, {LOGGER}, {MONITOR}, {READER}, {ADMIN}".encode())
 
 
+@pytest.fixture(scope="module")
+def open_to_all(server: Server) -> Iterator[Database]:
+    """A bootstrapped database to copy, where dblink is everybody's, and where everybody may call a function that logs."""
+    with new_database(server, "template0") as database:
+        yield _opened(database)
+
+
 @pytest.fixture
-def public_dblink(empty_database: Database) -> Database:
-    """A bootstrapped database where dblink is everybody's, and where everybody may call a function that logs."""
-    with empty_database.connect() as session:
+def public_dblink(server: Server, open_to_all: Database) -> Iterator[Database]:
+    """A copy of it, for one test. The role of its link is the original's."""
+    with new_database(server, open_to_all.name) as database:
+        yield database
+
+
+@pytest.fixture
+def own_link(empty_database: Database) -> Database:
+    """The same, whose link has a role of its own that a test may spoil."""
+    return _opened(empty_database)
+
+
+def _opened(database: Database) -> Database:
+    with database.connect() as session:
         session.execute("CREATE EXTENSION dblink SCHEMA public")
         bootstrap(session, "jobmon")
         session.execute(
@@ -148,7 +166,7 @@ def public_dblink(empty_database: Database) -> Database:
             AS 'SELECT jobmon.add_job(''report'')'
             """
         )
-    return empty_database
+    return database
 
 
 def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:
@@ -369,21 +387,21 @@ def test_a_link_does_not_show_what_others_log(public_dblink: Database) -> None:
 
 
 @pytest.fixture
-def link_needs_password(public_dblink: Database) -> Iterator[Database]:
-    """`public_dblink`, where the link's role has to give its password, unlike others of the test server."""
-    hba = public_dblink.server.data / "pg_hba.conf"
+def link_needs_password(own_link: Database) -> Iterator[Database]:
+    """`own_link`, where the link's role has to give its password, unlike others of the test server."""
+    hba = own_link.server.data / "pg_hba.conf"
     before = hba.read_text()
-    with public_dblink.connect() as session:
+    with own_link.connect() as session:
         role = value(session, "SELECT role_name::text FROM jobmon.link")
-        where = f"{public_dblink.name} {role}"
+        where = f"{own_link.name} {role}"
         hba.write_text(f"local {where} scram-sha-256\nhost {where} 127.0.0.1/32 scram-sha-256\n{before}")
         session.execute("SELECT pg_reload_conf()")
         end = time.monotonic() + 20
         with contextlib.suppress(psycopg.OperationalError):
             while time.monotonic() < end:
-                public_dblink.connect(user=role, password="wrong").close()
+                own_link.connect(user=role, password="wrong").close()
                 time.sleep(0.02)
-        yield public_dblink
+        yield own_link
         hba.write_text(before)
         session.execute("SELECT pg_reload_conf()")
 
@@ -409,8 +427,8 @@ def test_bootstrap_repairs_what_a_link_did_to_its_own_role(link_needs_password: 
         assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")
 
 
-def test_a_link_can_not_take_away_the_rights_of_its_role(public_dblink: Database) -> None:
-    with public_dblink.connect(user=NOBODY) as attacker, public_dblink.connect() as session:
+def test_a_link_can_not_take_away_the_rights_of_its_role(own_link: Database) -> None:
+    with own_link.connect(user=NOBODY) as attacker, own_link.connect() as session:
         value(attacker, "SELECT public.report()")
         over_the_link(attacker, "DROP OWNED BY current_user")
         assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')").endswith("was successful")

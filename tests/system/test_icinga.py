@@ -172,23 +172,23 @@ def icinga(place: Place, authority: Path) -> Icinga:
 EXAMPLE = re.compile(r"^ \*        (object Host .*?^ \*        \})$", re.M | re.S)
 
 
-def test_icinga_takes_the_configuration_in_contrib_with_the_host_it_shows(icinga: Icinga, plugin: Plugin) -> None:
+def test_icinga_takes_the_configuration_in_contrib_with_the_host_it_shows(icinga: Icinga) -> None:
     contrib = (CONTRIB / "icinga2" / "check_jobmon.conf").read_text()
     example = EXAMPLE.search(contrib)
     assert example
     host = "\n".join(text.replace(" *        ", "") for text in EXAMPLE.findall(contrib))
     generic = 'template Host "generic-host" { check_command = "hostalive" }\n'
-    configuration = icinga.configuration(plugin.folder, generic + host)
+    configuration = icinga.configuration(icinga.place.folder, generic + host)
     checked = icinga.place.run(*icinga.command("daemon", "-C", "-c", configuration))
     assert checked.status == 0, checked.stdout
     assert "Instantiated 5 Services." in checked.stdout
     assert "warning" not in checked.stdout.replace("warning threshold", ""), checked.stdout
 
 
-def test_icinga_takes_the_host_in_the_guide(icinga: Icinga, plugin: Plugin) -> None:
+def test_icinga_takes_the_host_in_the_guide(icinga: Icinga) -> None:
     generic = 'template Host "generic-host" { check_command = "hostalive" }\n'
     host = in_language(DOCS / "guides/nagios-icinga.rst", "icinga2")
-    configuration = icinga.configuration(plugin.folder, generic + host)
+    configuration = icinga.configuration(icinga.place.folder, generic + host)
     checked = icinga.place.run(*icinga.command("daemon", "-C", "-c", configuration))
     assert checked.status == 0, checked.stdout
     assert "Instantiated 2 Services." in checked.stdout

@@ -73,17 +73,17 @@ def _configuration(place: Place, plugins: Path, objects: str) -> str:
     return str(place.write("nagios.cfg", "\n".join(lines) + "\n"))
 
 
-def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place, plugin: Plugin) -> None:
-    verified = place.run(nagios, "-v", _configuration(place, plugin.folder, ""))
+def test_nagios_takes_the_configuration_in_contrib(nagios: str, place: Place) -> None:
+    verified = place.run(nagios, "-v", _configuration(place, place.folder, ""))
     assert "Checked 4 services" in verified.stdout, verified.stdout
     assert "Total Warnings: 0" in verified.stdout, verified.stdout
     assert "Total Errors:   0" in verified.stdout, verified.stdout
     assert verified.status == 0
 
 
-def test_nagios_takes_the_definitions_in_the_guide(nagios: str, place: Place, plugin: Plugin) -> None:
+def test_nagios_takes_the_definitions_in_the_guide(nagios: str, place: Place) -> None:
     services = in_language(DOCS / "guides/nagios-icinga.rst", "nagios")
-    verified = place.run(nagios, "-v", _configuration(place, plugin.folder, services))
+    verified = place.run(nagios, "-v", _configuration(place, place.folder, services))
     assert "Checked 6 services" in verified.stdout, verified.stdout
     assert "Total Warnings: 0" in verified.stdout, verified.stdout
     assert verified.status == 0

@@ -1,5 +1,6 @@
 """Debian's pg_partman and mimeo log into the schema, by an extension of pg_jobmon's name without objects: so all is dumped."""
 
+import contextlib
 import subprocess
 import tempfile
 import textwrap
@@ -43,26 +44,59 @@ def debian() -> Iterator[Server]:
 @pytest.fixture
 def extensions(debian: Server) -> Iterator[Path]:
     """The folder of that server's extensions; without pg_jobmon's afterwards."""
-    folder = debian.binaries.parents[4] / HERE[1] / "extension"
-    yield folder
-    for file in folder.glob("pg_jobmon*"):
+    yield extension_folder(debian)
+    without_pg_jobmon(debian)
+
+
+def extension_folder(debian: Server) -> Path:
+    """Where that server has its extensions."""
+    return debian.binaries.parents[4] / HERE[1] / "extension"
+
+
+def without_pg_jobmon(debian: Server) -> None:
+    """Delete pg_jobmon's files."""
+    for file in extension_folder(debian).glob("pg_jobmon*"):
         file.unlink()
 
 
-@pytest.fixture
-def etl(debian: Server) -> Iterator[Database]:
-    """An empty database; its copy, if there is one, is dropped with it."""
+@contextlib.contextmanager
+def database_etl(debian: Server, template: str) -> Iterator[Database]:
+    """A copy of a database; `other`, if there is one, is dropped with it."""
     with Database(debian, "postgres").connect() as session:
-        session.execute("CREATE DATABASE etl")
+        session.execute(f"CREATE DATABASE etl TEMPLATE {template} STRATEGY file_copy".encode())
         yield Database(debian, "etl")
         for name in ("etl", "other"):
             session.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
-def install(etl: Database, *arguments: str) -> None:
+@pytest.fixture
+def etl(debian: Server) -> Iterator[Database]:
+    """An empty database."""
+    with database_etl(debian, "template0") as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def installed(debian: Server) -> str:
+    """The name of a database to copy, which has the job log and the extension."""
+    with Database(debian, "postgres").connect() as session:
+        session.execute("CREATE DATABASE installed")
+    install(Database(debian, "installed"))
+    without_pg_jobmon(debian)
+    return "installed"
+
+
+@pytest.fixture
+def logged(debian: Server, installed: str) -> Iterator[Database]:
+    """A copy of it."""
+    with database_etl(debian, installed) as database:
+        yield database
+
+
+def install(etl: Database) -> None:
     """Let programs that look for pg_jobmon log into the database's job log."""
     assert etl.ctl("extension", "--install").status == 0
-    output = etl.ctl("bootstrap", "--as-extension", *arguments)
+    output = etl.ctl("bootstrap", "--as-extension")
     assert output.status == 0, output
     assert "; programs that look for the extension pg_jobmon log into it; " in output.stdout
 
@@ -76,9 +110,8 @@ def watch(session: psycopg.Connection, name: str) -> None:
     )
 
 
-def test_pg_partmans_maintenance_by_a_role_that_may_log_is_watched(etl: Database, extensions: Path) -> None:
-    install(etl)
-    with etl.connect() as session:
+def test_pg_partmans_maintenance_by_a_role_that_may_log_is_watched(logged: Database) -> None:
+    with logged.connect() as session:
         session.execute("CREATE ROLE keeper LOGIN")
         try:
             session.execute(
@@ -91,7 +124,7 @@ def test_pg_partmans_maintenance_by_a_role_that_may_log_is_watched(etl: Database
                 """
             )
             watch(session, "PARTMAN RUN MAINTENANCE")
-            with etl.connect(user="keeper") as keeper:
+            with logged.connect(user="keeper") as keeper:
                 keeper.execute(
                     """
                     CREATE TABLE public.events (at timestamptz NOT NULL) PARTITION BY RANGE (at);
@@ -99,7 +132,7 @@ def test_pg_partmans_maintenance_by_a_role_that_may_log_is_watched(etl: Database
                     SELECT partman.run_maintenance()
                     """
                 )
-                assert etl.check().first_line == "JOBMON OK - 1 ok: all jobs run successfully"
+                assert logged.check().first_line == "JOBMON OK - 1 ok: all jobs run successfully"
                 # a row that is in the way of a partition to be made
                 keeper.execute("INSERT INTO public.events VALUES (now() + interval '7 days')")
                 keeper.execute("UPDATE partman.part_config SET premake = 10")
@@ -115,41 +148,40 @@ def test_pg_partmans_maintenance_by_a_role_that_may_log_is_watched(etl: Database
                 ("PARTMAN CREATE TABLE: PUBLIC.EVENTS", "OK"),
                 ("PARTMAN CREATE TABLE: PUBLIC.EVENTS", "CRITICAL"),
             ]
-            assert etl.check().first_line.startswith(
+            assert logged.check().first_line.startswith(
                 "JOBMON CRITICAL - 1 critical, 1 ok: PARTMAN RUN MAINTENANCE failed 1 time (Running maintenance loop: ERROR: "
             )
         finally:
             session.execute("DROP OWNED BY keeper CASCADE; DROP ROLE keeper")
 
 
-def test_mimeos_snapshots_are_watched(etl: Database, extensions: Path) -> None:
-    install(etl)
-    with etl.connect() as session:
+def test_mimeos_snapshots_are_watched(logged: Database) -> None:
+    with logged.connect() as session:
         session.execute("CREATE DATABASE other")
         session.execute("CREATE SCHEMA mimeo; CREATE EXTENSION mimeo SCHEMA mimeo")
         session.execute(
             "INSERT INTO mimeo.dblink_mapping_mimeo (data_source, username, pwd) VALUES (%s, 'postgres', '')",
-            [f"host={etl.server.folder} port={etl.server.port} dbname=other"],
+            [f"host={logged.server.folder} port={logged.server.port} dbname=other"],
         )
         watch(session, "REFRESH SNAP: PUBLIC.T")
-        with Database(etl.server, "other").connect() as source, etl.connect() as mirror:
+        with Database(logged.server, "other").connect() as source, logged.connect() as mirror:
             source.execute("CREATE TABLE public.t AS SELECT generate_series(1, 10) AS i")
             mirror.execute("SELECT mimeo.snapshot_maker('public.t', 1)")
-            assert etl.check().first_line == "JOBMON OK - 1 ok: all jobs run successfully"
+            assert logged.check().first_line == "JOBMON OK - 1 ok: all jobs run successfully"
             source.execute("DROP TABLE public.t")
             with pytest.raises(psycopg.errors.RaiseException, match=r"Source table public\.t not found"):
                 mirror.execute("SELECT mimeo.refresh_snap('public.t')")
-        assert etl.check().first_line == (
+        assert logged.check().first_line == (
             "JOBMON CRITICAL - 1 critical, 0 ok: REFRESH SNAP: PUBLIC.T failed 1 time "
             "(Truncate non-active snap table: ERROR: Source table public.t not found for dblink id 1)"
         )
 
 
-def test_a_dump_has_everything_and_the_extension(etl: Database, extensions: Path) -> None:
-    install(etl)
-    where = ["-h", str(etl.server.folder), "-p", str(etl.server.port), "-U", "postgres"]
-    programs = etl.server.binaries
-    with etl.connect() as session:
+def test_a_dump_has_everything_and_the_extension(logged: Database, extensions: Path) -> None:
+    assert logged.ctl("extension", "--install").status == 0
+    where = ["-h", str(logged.server.folder), "-p", str(logged.server.port), "-U", "postgres"]
+    programs = logged.server.binaries
+    with logged.connect() as session:
         session.execute("SELECT jobmon.fail_job(jobmon.add_job('load')); SELECT jobmon.sql_job('etl', 'SELECT 1')")
         session.execute("CREATE DATABASE other")
         tables = [
@@ -160,7 +192,7 @@ def test_a_dump_has_everything_and_the_extension(etl: Database, extensions: Path
         ]
         dump = subprocess.run([programs / "pg_dump", *where, "-Fc", "etl"], capture_output=True, check=True).stdout
         subprocess.run([programs / "pg_restore", *where, "-d", "other", "-e"], input=dump, check=True)
-        other = Database(etl.server, "other")
+        other = Database(logged.server, "other")
         with other.connect() as copy:
             for name in tables:
                 query = f"SELECT t::text FROM jobmon.{name} AS t ORDER BY 1".encode()
@@ -178,6 +210,7 @@ def test_a_dump_has_everything_and_the_extension(etl: Database, extensions: Path
 
 
 def test_as_extension_is_added_and_kept_and_uninstalled_in_any_schema(etl: Database, extensions: Path) -> None:
+    """And pg_partman logs into the extension's schema, whatever its name."""
     assert etl.ctl("bootstrap", "--schema", "joblog").status == 0
     assert etl.ctl("extension", "--install").stdout == (
         f"wrote {FILES[0]} and {FILES[1]} in {extensions}; next: jobmonctl bootstrap --as-extension\n"
@@ -195,19 +228,14 @@ def test_as_extension_is_added_and_kept_and_uninstalled_in_any_schema(etl: Datab
     with etl.connect() as session:
         extension = "SELECT count(*) FROM pg_extension WHERE extname = 'pg_jobmon'"
         assert value(session, extension) == 1
-        assert etl.ctl("uninstall", "--schema", "joblog", "-y").status == 0
-        assert value(session, extension) == 0
-
-
-def test_pg_partman_logs_into_the_extensions_schema_whatever_its_name(etl: Database, extensions: Path) -> None:
-    install(etl, "--schema", "joblog")
-    with etl.connect() as session:
         session.execute(
             "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman; SELECT partman.run_maintenance()"
         )
         assert session.execute("SELECT job_name, status FROM joblog.job_log").fetchall() == [
             ("PARTMAN RUN MAINTENANCE", "OK")
         ]
+        assert etl.ctl("uninstall", "--schema", "joblog", "-y").status == 0
+        assert value(session, extension) == 0
 
 
 @pytest.mark.parametrize("marked", [False, True])

@@ -64,8 +64,10 @@ def _literal(text: str) -> str:
 
 
 @contextlib.contextmanager
-def running(icinga: Icinga, plugin: Plugin, services: Iterable[tuple[str, str]], more: str = "") -> Iterator[Api]:
-    """Icinga with these hosts' services, made of contrib's template."""
+def running(
+    icinga: Icinga, services: Iterable[tuple[str, str]], more: str = "", plugin: Plugin | None = None
+) -> Iterator[Api]:
+    """Icinga with these hosts' services, made of contrib's template. It needs the plugin only to run it by itself."""
     certificates = icinga.place.folder / "data" / "certs"
     named = list(services)
     hosts = "".join(
@@ -90,7 +92,9 @@ object ApiUser "reader" {{
   permissions = [ "objects/query/*" ]
 }}
 """
-    configuration = Path(icinga.configuration(plugin.folder, hosts + objects + users + more))
+    configuration = Path(
+        icinga.configuration(plugin.folder if plugin else icinga.place.folder, hosts + objects + users + more)
+    )
     configuration.write_text(configuration.read_text().replace('NodeName = "master"', 'NodeName = "localhost"'))
     with icinga.place.daemon(*icinga.command("daemon", "-c", str(configuration))) as daemon:
         daemon.until(lambda: _answers(icinga), "the API answers")
@@ -98,9 +102,9 @@ object ApiUser "reader" {{
 
 
 @pytest.fixture
-def api(icinga: Icinga, plugin: Plugin, four_states: FourStates) -> Iterator[Api]:
+def api(icinga: Icinga, four_states: FourStates) -> Iterator[Api]:
     """With a passive service for each of the four databases."""
-    with running(icinga, plugin, [(database.name, "JOBMON") for database in four_states]) as api:
+    with running(icinga, [(database.name, "JOBMON") for database in four_states]) as api:
         yield api
 
 
@@ -216,14 +220,14 @@ def test_credentials_that_icinga_refuses_or_that_are_not_there(
 
 
 def test_the_services_that_jobmonctl_writes_get_the_result_of_each_job_whatever_its_name(
-    icinga: Icinga, plugin: Plugin, database: Database, session: psycopg.Connection, targets: Targets
+    icinga: Icinga, database: Database, session: psycopg.Connection, targets: Targets
 ) -> None:
     file = targets({ODD_HOST: database.parameters})
     services = services_of_hostile_names(session, file)
     written = ctl("config", "services", "--icinga2", "--targets", file)
     assert (written.status, written.stderr) == (0, "")
     host = f'object Host {_literal(ODD_HOST)} {{ check_command = "dummy" }}\n'
-    with running(icinga, plugin, [], host + written.stdout) as api:
+    with running(icinga, [], host + written.stdout) as api:
         verified = icinga.place.run(*icinga.command("daemon", "-C", "-c", str(icinga.place.folder / "icinga2.conf")))
         assert (verified.status, f"{len(services)} Services" in verified.stdout) == (0, True), verified.stdout
         output = api.submit(file, *api.ca, *api.certificate, "--per-job")
@@ -263,7 +267,7 @@ object Service "submitter" {{
   vars.jobmon_timeout = 40
 }}
 """
-    with running(icinga, plugin, [("a", "JOBMON"), ("b", "JOBMON")], service) as api:
+    with running(icinga, [("a", "JOBMON"), ("b", "JOBMON")], service, plugin) as api:
 
         def states() -> dict[str, object]:
             """Of the results that the plugin gave, not of what Icinga says before there is one."""

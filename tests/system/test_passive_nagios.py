@@ -12,7 +12,7 @@ from tests.database import Database, run_module
 from tests.plugin.targets.conftest import Targets, ctl, services_of_hostile_names
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
-from tests.system.daemons import Daemon, Place, Plugin
+from tests.system.daemons import Daemon, Place
 from tests.system.test_nagios import _configuration, _unescaped
 from tests.system.test_nagios import nagios as nagios
 
@@ -20,10 +20,11 @@ SUBMITTED = ["-t", "40", "-x", "LOAD [1-9]*"]
 """Options for results that fit whole into one command."""
 
 
-def configuration(
-    place: Place, plugin: Plugin, services: Iterable[tuple[str, str]], hosts: Iterable[str] = (), more: str = ""
-) -> str:
-    """A nagios.cfg with these hosts' services, made of contrib's template, and commands allowed; with `hosts` and `more`."""
+def configuration(place: Place, services: Iterable[tuple[str, str]], hosts: Iterable[str] = (), more: str = "") -> str:
+    """A nagios.cfg with these hosts' services, made of contrib's template, and commands allowed; with `hosts` and `more`.
+
+    Nagios itself has no plugin: all results are submitted.
+    """
     named = list(services)
     defined = {*hosts, *(host for host, _ in named)}
     host_objects = "".join(
@@ -47,7 +48,7 @@ define service {{
 """
         for host, service in named
     )
-    path = Path(_configuration(place, plugin.folder, host_objects + objects + more))
+    path = Path(_configuration(place, place.folder, host_objects + objects + more))
     path.write_text(path.read_text() + "check_external_commands=1\nlog_passive_checks=1\n")
     return str(path)
 
@@ -80,11 +81,11 @@ def started(place: Place, daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("way", ["nagios.cmd", "spool"])
 def test_nagios_shows_what_was_submitted(
-    nagios: str, place: Place, plugin: Plugin, four_states: FourStates, targets: Targets, way: str
+    nagios: str, place: Place, four_states: FourStates, targets: Targets, way: str
 ) -> None:
     file = targets({database.name: database.parameters for database in four_states})
     services = [(database.name, "JOBMON") for database in four_states]
-    with place.daemon(nagios, configuration(place, plugin, services)) as daemon:
+    with place.daemon(nagios, configuration(place, services)) as daemon:
         started(place, daemon)
         output = run_module("check_jobmon", "--targets", file, "--submit", f"nagios:{place.folder / way}", *SUBMITTED)
         assert (output.status, output.stderr) == (0, ""), output.stdout
@@ -104,7 +105,6 @@ def test_nagios_shows_what_was_submitted(
 def test_the_services_that_jobmonctl_writes_get_the_result_of_each_job_whatever_its_name(
     nagios: str,
     place: Place,
-    plugin: Plugin,
     database: Database,
     session: psycopg.Connection,
     targets: Targets,
@@ -115,7 +115,7 @@ def test_the_services_that_jobmonctl_writes_get_the_result_of_each_job_whatever_
     services = services_of_hostile_names(session, file)
     written = ctl("config", "services", "--nagios", "--targets", file)
     assert (written.status, written.stderr) == (0, "")
-    path = configuration(place, plugin, [], [host], written.stdout)
+    path = configuration(place, [], [host], written.stdout)
     verified = place.run(nagios, "-v", path)
     assert "Total Errors:   0" in verified.stdout, verified.stdout
     assert f"Checked {len(services) + 4} services" in verified.stdout, verified.stdout  # and contrib's examples
