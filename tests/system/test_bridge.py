@@ -136,18 +136,22 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
 ) -> None:
     with database.connect() as session:
         # all of them begin in the same minute
-        next_minute = "SELECT pg_sleep_until(date_trunc('minute', clock_timestamp()) + interval '1 minute')"
         if value(session, "SELECT extract(second FROM clock_timestamp()) > 40"):
-            session.execute(next_minute.encode())
+            session.execute("SELECT pg_sleep_until(date_trunc('minute', clock_timestamp()) + interval '1 minute')")
         schedule(session, "good", "* * * * *")
         schedule(session, "bad", "* * * * *", "SELECT 1 / 0")
         schedule(session, "raising", "* * * * *", "SELECT jobmon.sql_job('inner', 'SELECT 1 / 0', p_raise => true)")
         schedule(session, "killed", "* * * * *", "SELECT 'killed', pg_sleep(600)")
         schedule(session, "interrupted", "* * * * *", "SELECT 'interrupted', pg_sleep(600)")
         bridge(database)
-        session.execute(next_minute.encode())
         kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''killed''%'"
-        until(lambda: session.execute(kill.encode()).fetchall() == [(True,)], 90)
+
+        def killed() -> bool:
+            """Whether it was there to be killed. That may take a minute, so this asks less often than until() does."""
+            session.execute("SELECT pg_sleep(0.5)")
+            return session.execute(kill.encode()).fetchall() == [(True,)]
+
+        until(killed, 90)
         # the bridge's own job has run, too
         until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0)
         ended = """
@@ -155,6 +159,11 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
              WHERE status IN ('succeeded', 'failed') AND jobname <> 'jobmon bridge'
         """
         until(lambda: value(session, ended) == 4)
+        under_way = """
+            SELECT count(*) FROM cron.job_run_details JOIN cron.job USING (jobid)
+             WHERE status = 'running' AND jobname = 'interrupted'
+        """
+        until(lambda: value(session, under_way) == 1)
         session.execute("UPDATE jobmon.bridge SET last_read = now()")
         copy(session)
         assert states(session) == {

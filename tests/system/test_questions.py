@@ -14,6 +14,7 @@ import pytest
 from check_jobmon.demo.server import Server
 from tests.database import Database
 from tests.judging.test_pg_jobmon import VARIANTS
+from tests.servers import create
 from tests.system.conftest import log_run
 from tests.system.daemons import Place, free_port, listens, program
 from tests.system.test_standby import Standby
@@ -64,7 +65,7 @@ def site(tmp_path: Path, place: Place) -> Iterator[Site]:
     with contextlib.ExitStack() as cleanup:
         server = Server(settings={"fsync": "off"}, tcp=True)
         cleanup.callback(server.remove)
-        server.create()
+        create(server)
         server.start()
         site = Site(server, place, tmp_path, cleanup)
         with Database(server, "postgres").connect() as session:
