@@ -12,13 +12,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests import warm
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
 from tests.database import Database, until, value
 
@@ -328,32 +329,62 @@ def test_the_command_gets_every_signal_that_it_would_get(through: list[str]) -> 
         assert process.returncode == 0
 
 
-def _ends(before: list[str], many: list[list[int]]) -> list[int]:
-    """How a shell ends, behind these words, that is sent the signals: one shell for each list, eight at once."""
+class _Fork:
+    """jobmonctl in a fork: what `_ends` has of a process."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        reading, writing = os.pipe()
+        self.stdout = open(reading, "rb")  # noqa: SIM115
+        with open(os.devnull, "wb") as null, open(writing, "wb"):
+            streams = (writing, null.fileno())
+            self._told = warm._start(sys.executable, "check_jobmon.ctl", arguments, os.environ, streams)
+        self._pid = int(self._read_until(b" "))
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._pid, number)
+
+    def wait(self, seconds: float) -> int:
+        self._told.settimeout(seconds)
+        status = int(self._read_until(b""))
+        self._told.close()
+        self.stdout.close()
+        return status
+
+    def _read_until(self, end: bytes) -> bytes:
+        said = b""
+        while not end or not said.endswith(end):
+            byte = self._told.recv(1)
+            if not byte:
+                break
+            said += byte
+        return said
+
+
+def _bare(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _behind_us(command: list[str], spool: Path) -> "subprocess.Popen[bytes] | _Fork":
+    arguments = ["run", "etl", *NOWHERE, "--spool", str(spool), "--", *command]
+    if warm.same_in_a_fork(sys.executable, arguments, os.environ):
+        return _Fork(arguments)
+    return _bare([JOBMONCTL, *arguments])
+
+
+def _ends(start: "Callable[[list[str]], subprocess.Popen[bytes] | _Fork]", numbers: Sequence[int]) -> list[int]:
+    """How a shell ends that is sent each of the signals: one shell for each, eight at once."""
     ends = []
-    for first in range(0, len(many), 8):
-        some = many[first : first + 8]
-        started = [
-            subprocess.Popen(
-                [*before, "sh", "-c", "echo ready; read x; exit 5"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            for _ in some
-        ]
-        for numbers, process in zip(some, started, strict=True):
+    for first in range(0, len(numbers), 8):
+        some = numbers[first : first + 8]
+        started = [start(["sh", "-c", "echo ready; exec sleep 60"]) for _ in some]
+        for number, process in zip(some, started, strict=True):
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
-            for number in numbers:
-                process.send_signal(number)
-        for numbers, process in zip(some, started, strict=True):
-            if not SURVIVED.isdisjoint(numbers):
-                with contextlib.suppress(BrokenPipeError):
-                    process.communicate(b"over\n", timeout=60)
-            with process:
-                ends.append(process.wait(60))
+            process.send_signal(number)
+        for process in started:
+            ends.append(process.wait(60))
+            assert process.stdout is not None
+            process.stdout.close()
     return ends
 
 
@@ -366,18 +397,30 @@ SURVIVED = {
 
 
 def test_every_signal_ends_what_it_ends_without_us_and_nothing_else(tmp_path: Path) -> None:
-    """Without a log, for whose sake so many programs would wait for each other.
+    """Without a log, for whose sake so many programs would wait for each other; and in forks, which end as processes would.
 
     Of the realtime signals, which are all alike, the first and the last; that each is passed on, the test before this one shows.
     """
     deadly = [number for number in CATCHABLE if number <= signal.SIGRTMIN or number == signal.SIGRTMAX]
     deadly = [number for number in deadly if number not in SURVIVED]
-    many: list[list[int]] = [[number] for number in deadly]
-    many.append(sorted(SURVIVED))
-    bare = _ends([], many)
+    bare = _ends(_bare, deadly)
+    assert bare == [-number for number in deadly]
+    assert _ends(lambda command: _behind_us(command, tmp_path / "spool"), deadly) == bare
     where = [*NOWHERE, "--spool", str(tmp_path / "spool"), "--"]
-    assert _ends([JOBMONCTL, "run", "etl", *where], many) == bare
-    assert bare == [*(-number for number in deadly), 5]
+    for before in ([], [JOBMONCTL, "run", "etl", *where]):
+        with subprocess.Popen(
+            [*before, "sh", "-c", "echo ready; read x; exit 5"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            for number in sorted(SURVIVED):
+                process.send_signal(number)
+            process.communicate(b"over\n", timeout=60)
+        assert process.returncode == 5, before
 
 
 def test_a_stopped_command_is_continued(through: list[str]) -> None:

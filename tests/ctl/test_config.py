@@ -421,7 +421,8 @@ def test_without_schema_or_right_or_server_it_is_said_in_one_line(
 def test_a_reader_that_leaves_and_a_full_disk_make_no_traceback(
     database: Database, session: psycopg.Connection
 ) -> None:
-    fill(session, *(JobConfig(f"JOB {number}", parse("1h"), parse("2h")) for number in range(5000)))
+    """Of more than Python keeps before it writes."""
+    fill(session, *(JobConfig(f"JOB {number}", parse("1h"), parse("2h")) for number in range(1000)))
     command = [sys.executable, "-m", "check_jobmon.ctl", "config", "export", *database.options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as export:
         assert export.stdout is not None

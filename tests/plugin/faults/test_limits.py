@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from check_jobmon.plugin import cli
@@ -37,20 +36,26 @@ def limited(files: int, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.fixture
-def hosts(database: Database, session: psycopg.Connection, tmp_path: Path) -> str:
-    """A file of thirty targets that answer, and one that is named so that it can be seen."""
+def targets_of(database: Database, folder: Path, count: int) -> str:
+    """A file of so many targets that answer."""
     place = ", ".join(f"{name}: {text}" for name, text in database.parameters.items())
-    file = tmp_path / "targets.yml"
-    file.write_text("hosts:\n" + "".join(f"  db{number}: {{{place}}}\n" for number in range(30)))
+    file = folder / f"{count} targets.yml"
+    file.write_text("hosts:\n" + "".join(f"  db{number}: {{{place}}}\n" for number in range(count)))
     return str(file)
 
 
-def test_too_few_files_are_told_in_one_line(database: Database, hosts: str) -> None:
+@pytest.fixture
+def hosts(database: Database, tmp_path: Path) -> str:
+    """A file of thirty."""
+    return targets_of(database, tmp_path, 30)
+
+
+def test_too_few_files_are_told_in_one_line(database: Database, tmp_path: Path) -> None:
     """However few they are, as long as Python itself can start."""
+    twelve = targets_of(database, tmp_path, 12)
     fine = set()
     for files in range(5, ENOUGH):
-        runs = [(3, database.options), (6, ["--targets", hosts])]
+        runs = [(3, database.options), (6, ["--targets", twelve])]
         for arguments in (arguments for every, arguments in runs if files % every == 0 or files < 8):
             status, out, err = limited(files, *arguments)
             assert (out.count("\n") > 0, out.startswith("JOBMON "), err) == (True, True, ""), (files, status, out, err)

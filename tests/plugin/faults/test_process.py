@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests import warm
 from tests.database import Database, until, value
 from tests.plugin.faults.plugin import MARGIN, TIMEOUT, WAITING, Running, alert, at_once, gone, locked
 from tests.plugin.faults.proxy import Proxy
@@ -34,20 +35,31 @@ def _shell(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-REDIRECTIONS = {
-    "stdout closed": '"$@" >&-',
-    "stdout and stderr closed": '"$@" >&- 2>&-',
-    "all three closed": '"$@" <&- >&- 2>&-',
-    "stdout full": '"$@" >/dev/full',
-    "stdout read-only": '"$@" 1</dev/null',
+REDIRECTIONS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "stdout closed": ('"$@" >&-', (1,)),
+    "stdout and stderr closed": ('"$@" >&- 2>&-', (1, 2)),
+    "all three closed": ('"$@" <&- >&- 2>&-', (0, 1, 2)),
+    "stdout full": ('"$@" >/dev/full', ()),
+    "stdout read-only": ('"$@" 1</dev/null', ()),
 }
+"""What a shell does, and the streams that a fork has closed then, if that is all."""
+ARGUMENTS: dict[str, list[str]] = {"check": [], "help": ["--help"], "usage error": ["--nonsense"]}
 
 
 @pytest.mark.parametrize("redirection", REDIRECTIONS)
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--nonsense"]], ids=["check", "help", "usage error"])
-def test_nowhere_to_print_to_is_unknown(database: Database, redirection: str, arguments: list[str]) -> None:
-    done = _shell(REDIRECTIONS[redirection], *database.options, *arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_nowhere_to_print_to_is_unknown(database: Database, redirection: str, arguments: str) -> None:
+    """What is closed is so for a process with one of the arguments in turn, and for forks with the others."""
+    shell, closed = REDIRECTIONS[redirection]
+    given = [*database.options, *ARGUMENTS[arguments]]
+    turn = [*REDIRECTIONS].index(redirection) + [*ARGUMENTS].index(arguments)
+    if closed and turn % len(ARGUMENTS):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        ended = warm.run(sys.executable, "check_jobmon", given, environment, 60, closed)
+        assert ended == (3, b"", b"")
+    else:
+        done = _shell(shell, *given)
+        assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
 def test_stderr_and_stdin_closed_is_no_hindrance(database: Database, missing: str) -> None:
