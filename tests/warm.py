@@ -32,7 +32,7 @@ LIBRARIES = (
 )
 PADDING = "JOBMON_PADDING"
 """A variable that the parent is started with, so that the kernel has room for any fork's environment."""
-HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "NO_COLOR", "TERM")
+HARMLESS = ("PG", "TZ", "XDG_", "CHECK_JOBMON_", "JOBMON_", "PYTEST_", "HOME", "COLUMNS", "LINES", "NO_COLOR", "TERM")
 """How the variables begin that neither Python nor the libraries look at while they are loaded."""
 
 
