@@ -50,6 +50,8 @@ newest_run AS (
      ORDER BY r.job_name, r.end_time DESC
 ),
 with_last_run AS (
+    -- The limit of the pair in a probe makes PostgreSQL use the index (job_name, end_time) even where there are hardly any names: in that of
+    -- end_time alone, it would read all that other jobs have done since.
     -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 2 days ago.
     -- One of these runs may have ended later than the run found; that matters if the job is judged by how long it takes or by a schedule,
     -- or would alert otherwise.
@@ -69,6 +71,7 @@ with_last_run AS (
                     SELECT * FROM completed_run AS c
                      WHERE c.job_name = m.job_name
                        AND c.end_time >= now() - interval '2 days'
+                       AND (c.job_name, c.end_time) <= (m.job_name, '9999-12-31'::timestamptz)
                        AND c.start_time BETWEEN now() - interval '2 days' AND now() + interval '1 hour'
                      ORDER BY c.end_time DESC
                      LIMIT 1
@@ -85,6 +88,7 @@ with_last_run AS (
              CROSS JOIN LATERAL (
                     SELECT * FROM completed_run AS c
                      WHERE c.job_name = m.job_name
+                       AND (c.job_name, c.end_time) <= (m.job_name, '9999-12-31'::timestamptz)
                      ORDER BY c.end_time DESC
                      LIMIT 1
                    ) AS q
