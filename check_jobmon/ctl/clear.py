@@ -55,7 +55,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         clearing = JobLog(session, schema)
         session.seconds = None  # it may take hours; a signal stops it
         pid = session.info.backend_pid
-        _clear(log, clearing, arguments.interval, before, arguments.quiet)
+        _clear(log, clearing, arguments.interval, before, old, arguments.quiet)
     if not arguments.quiet:
         for (message,) in log.rows(sql_file("ctl/clear_messages.sql"), pid):
             print(clean(message or ""))
@@ -85,31 +85,28 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
     return before, old, preview + (f"; of these stay {' and '.join(stay)}" if old and stay else "")
 
 
-def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, quiet: bool) -> None:
+def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, total: int, quiet: bool) -> None:
     """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
     # because the database may give its sessions' statements less time
     limits = "SET LOCAL statement_timeout = 0;"
     if clearing.session.info.server_version >= 170000:
         limits += "SET LOCAL transaction_timeout = 0;"
     call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
-    total = log.rows(COUNT, before)[0][0]
+    pid = clearing.session.info.backend_pid
     with _stopped_by_signals() as stop, silently(), progress(total, "deleted", quiet) as show_progress:
         with ThreadPoolExecutor(1) as pool:
             cleared = pool.submit(clearing.rows, call, interval, write=True)
             try:
                 cancelled = looked = float("-inf")
-                pause = 0.2
                 while not wait([cleared], 0.1).done:
                     now = time.monotonic()
                     if stop.is_set() and now - cancelled > RESEND:
                         print("stopping after this batch", flush=True)
                         clearing.session.cancel()
                         cancelled = now
-                    elif now - looked > pause:
-                        show_progress(total - log.rows(COUNT, before)[0][0])
-                        looked = time.monotonic()
-                        # counts for a tenth of the time at most: counting a long log is work for the server
-                        pause = max(0.2, 9 * (looked - now))
+                    elif now - looked > 0.2:
+                        show_progress(sum(number for (number,) in log.rows(sql_file("ctl/clear_progress.sql"), pid)))
+                        looked = now
             finally:
                 if not cleared.done():
                     clearing.session.cancel()

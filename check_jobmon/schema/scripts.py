@@ -3,9 +3,9 @@
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
 identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
 the text v_signed, `@link_settings@` the settings of the link's role as a relation s, `@uncounted@` and `@refusal@` the
-constants below, `@powerful@` trust.py's condition on a role su, `@own_backend@` own_backend.sql's condition on a backend
-a and a run l, `@member@` MEMBER, `@writable_since@` writable_since.sql's time. job_status() and job_runs() explain the other
-placeholders of their SELECTs.
+constants below, `@was_no_refusal@` was_no_refusal.sql's condition on a run r, `@powerful@` trust.py's condition on a role
+su, `@own_backend@` own_backend.sql's condition on a backend a and a run l, `@member@` MEMBER, `@writable_since@`
+writable_since.sql's time. job_status() and job_runs() explain the other placeholders of their SELECTs.
 """
 
 import functools
@@ -129,6 +129,7 @@ def _placeholders(schema: str, dblink: str) -> tuple[tuple[str, str], ...]:
         ("@job_status@", job_status(schema)),
         ("@job_runs@", job_runs("p_job_name", "p_limit")),
         ("@uncounted@", str(UNCOUNTED)),
+        ("@was_no_refusal@", sql_file("schema/was_no_refusal.sql").rstrip()),
         ("@refusal@", REFUSAL),
         ("@powerful@", POWERFUL),
         ("@own_backend@", own_backend()),

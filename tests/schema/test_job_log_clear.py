@@ -151,6 +151,42 @@ def test_a_silence_that_a_run_has_ended_silences_nothing_again(
     assert value(session, "SELECT array_agg(job_id) FROM jobmon.job_log WHERE job_name <> 'JOB LOG CLEAR'") == [last]
 
 
+def test_of_overlapping_runs_the_one_that_the_next_is_due_after_is_kept(session: psycopg.Connection) -> None:
+    """The last to end began first, so the check counts from the other one."""
+    session.execute(
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since, schedule)"
+        " SELECT 'YEARLY', '1 hour', '2 hours', true, now() - interval '3 years',"
+        "        to_char(now() - interval '100 days', '\"0 0\" FMDD FMMM \"*\"')"
+    )
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'me', 'YEARLY', t + b::interval, t + e::interval, 'OK', 0"
+        "   FROM (SELECT date_trunc('day', now() - interval '100 days')) AS d(t),"
+        "        (VALUES ('-2 hours', '1 hour'), ('0', '10 min'), ('-9 days', '-8 days')) AS r(b, e)"
+    )
+    state = "SELECT alert_code FROM jobmon.check_job_status()"
+    assert value(session, state) == 1
+    session.execute("SELECT jobmon.job_log_clear('90 days')")
+    assert value(session, state) == 1
+    assert value(session, OTHERS) == ["YEARLY", "YEARLY"]
+
+
+def test_a_run_under_way_hides_no_crashed_one_that_has_ended_a_silence(session: psycopg.Connection) -> None:
+    configure(session, "ETL", "5 days", "6 days")
+    session.execute(
+        "INSERT INTO jobmon.job_silence (pattern, starts, ends, until_next_run, reason, created_by)"
+        " VALUES ('ETL', now() - interval '40 days', now() + interval '1 day', true, 'x', 'me')"
+    )
+    crashed, elsewhere = a_run(session, "etl", 30, ""), a_run(session, "etl", 20, "")
+    session.execute("UPDATE jobmon.job_log SET pid = CASE job_id WHEN %s THEN 0 ELSE -1 END", [crashed])
+    state = "SELECT alert_code FROM jobmon.check_job_status()"
+    assert value(session, state) == 3
+    session.execute("SELECT jobmon.job_log_clear('10 days')")
+    assert value(session, state) == 3
+    kept = "SELECT array_agg(job_id ORDER BY job_id) FROM jobmon.job_log WHERE job_name = 'ETL'"
+    assert value(session, kept) == [crashed, elsewhere]
+
+
 def test_a_run_under_way_is_kept_and_a_crashed_one_goes(database: Database, session: psycopg.Connection) -> None:
     with database.connect() as gone:
         pid = gone.info.backend_pid

@@ -409,6 +409,105 @@ def test_clear_keeps_last_runs_open_runs_and_their_steps(monthly: Database, log:
     assert value(log, PARTS) == 0
 
 
+def test_a_kept_runs_steps_stay_wherever_they_are(log: psycopg.Connection) -> None:
+    """They may have been logged before its beginning, if a clock was set back, or after its end."""
+    log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
+    job = old_run(log, "YEARLY", 2)
+    for months in (3, 1):
+        log.execute(
+            "INSERT INTO jobmon.job_detail (job_id, action, start_time)"
+            " VALUES (%s, 'step', date_trunc('month', now(), 'UTC') - make_interval(months => %s))",
+            [job, months],
+        )
+    log.execute(CLEAR)
+    assert value(log, "SELECT count(*) FROM jobmon.job_detail WHERE job_id = %s", job) == 4
+
+
+def test_whoever_uses_one_partition_keeps_that_alone(monthly: Database, log: psycopg.Connection) -> None:
+    for n in (3, 2, 1):
+        old_run(log, "ETL", n)
+    part = value(log, "SELECT steps::text FROM jobmon.partitions() ORDER BY begins LIMIT 1")
+    with monthly.connect(autocommit=False) as reader:
+        reader.execute(f"SELECT FROM {part}".encode())
+        log.execute(CLEAR)
+    assert value(log, PARTS) == 1
+    assert value(log, "SELECT steps::text FROM jobmon.partitions() ORDER BY begins LIMIT 1") == part
+    assert value(log, NAMES) is None
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_reader_of_the_log_is_waited_for_but_not_long(
+    monthly: Database, log: psycopg.Connection, stays: bool
+) -> None:
+    """jobmonctl, which shows the progress, is no such reader itself."""
+    for n in (3, 2, 1):
+        old_run(log, "ETL", n)
+    asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    counting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%count(*)%%' AND pid <> pg_backend_pid()"
+    with monthly.connect(autocommit=False) as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute("SELECT FROM jobmon.job_log")
+        done = pool.submit(monthly.ctl, "clear", "-y", "1 day")
+        until(lambda: value(log, asleep))
+        assert value(log, counting) == 0
+        if not stays:
+            reader.rollback()
+        assert done.result().status == 0
+    assert value(log, NAMES) is None
+    assert (value(log, PARTS) == 3) is stays
+    assert ("a lock on the log was in the way" in done.result().stdout) is stays
+
+
+def test_a_partition_that_is_being_detached_is_not_dropped(monthly: Database, log: psycopg.Connection) -> None:
+    """An interrupted DETACH CONCURRENTLY leaves it so. PostgreSQL allows that where there is no default partition."""
+    if log.info.server_version < 140000:
+        pytest.skip("PostgreSQL 13 can't detach concurrently")
+    for n in (3, 2, 1):
+        old_run(log, "ETL", n)
+    log.execute("DROP TABLE jobmon.job_log_default, jobmon.job_detail_default")
+    part = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1")
+    with monthly.connect(autocommit=False) as reader:
+        reader.execute("SELECT FROM jobmon.job_log")
+        log.execute("SET statement_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            log.execute(f"ALTER TABLE jobmon.job_log DETACH PARTITION {part} CONCURRENTLY".encode())
+    log.execute("RESET statement_timeout")
+    log.execute(CLEAR)
+    assert value(log, PARTS) == 0
+    assert value(log, f"SELECT count(*) FROM {part}") == 1
+
+
+def test_clear_drops_partitions_whatever_plans_the_database_makes(monthly: Database, log: psycopg.Connection) -> None:
+    old_run(log, "ETL", 3)
+    log.execute(f"ALTER DATABASE {monthly.name} SET plan_cache_mode = force_generic_plan".encode())
+    assert monthly.ctl("clear", "-y", "1 day").status == 0
+    assert value(log, PARTS) == 0
+
+
+def test_the_runs_of_other_jobs_are_not_read_to_find_those_to_keep(log: psycopg.Connection) -> None:
+    """However many of them have ended lately."""
+    if log.info.server_version < 150000:
+        pytest.skip("PostgreSQL 14 and older tell much later what was read")
+    log.execute(
+        "INSERT INTO jobmon.job_check_config SELECT 'J' || n, '400 d', '500 d', true FROM generate_series(1, 50) AS n"
+    )
+    log.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'me', CASE WHEN n > 50 THEN 'OTHER' ELSE 'J' || n END, t, t, 'OK', 0"
+        "   FROM generate_series(1, 3000) AS n,"
+        "        LATERAL (SELECT CASE WHEN n > 50 THEN now() ELSE now() - interval '40 d' END) AS r(t)"
+    )
+    log.execute("ANALYZE")
+    for statement in ("SELECT pg_stat_force_next_flush()", "SELECT pg_stat_reset()"):
+        log.execute(statement.encode())
+    assert value(log, "SELECT count(*) FROM jobmon.job_log_kept_before(now() - interval '9 d')") == 50
+    log.execute("SELECT pg_stat_force_next_flush()")
+    read = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname ~ '^job_log_'"
+    assert (
+        value(log, read) + value(log, "SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname ~ '^job_log_'")
+        < 3000
+    )
+
+
 def test_what_is_kept_is_the_same_wherever_it_is_looked_for(log: psycopg.Connection) -> None:
     random = Random(19)
     log.execute(

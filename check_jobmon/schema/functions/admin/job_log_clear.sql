@@ -14,7 +14,8 @@ DECLARE
     v_job_id  bigint;
     v_step_id bigint;
     v_kept    text[];
-    v_next    text;
+    v_next    text[];
+    v_tries   integer := 10;
     v_batch   bigint[] := ARRAY[NULL, 0, 0, 1];
     v_found   bigint := 0;
     v_deleted bigint := 0;
@@ -35,8 +36,13 @@ BEGIN
                     v_step_id := add_step(v_job_id, format('delete the runs older than %s, from before %s', p_interval, v_text));
                     v_kept := link_call('kept', ARRAY[v_text], true);
                     LOOP
-                        v_next := link_call('drop', ARRAY[v_job_id::text, v_text, v_next, v_step_id::text], true);
+                        v_next := link_call('drop', ARRAY[v_job_id::text, v_text, v_next[1], v_step_id::text], true);
                         EXIT WHEN v_next IS NULL;
+                        IF v_next[2] = 'locked' THEN
+                            v_tries := v_tries - 1;
+                            EXIT WHEN v_tries = 0;
+                            PERFORM pg_sleep(0.5);
+                        END IF;
                     END LOOP;
                 END IF;
                 v_batch := link_call('clear', ARRAY[v_job_id::text, v_text, v_batch[1]::text, v_step_id::text], true);
@@ -61,7 +67,9 @@ BEGIN
         END IF;
         RAISE;
     END;
-    PERFORM update_step(v_step_id, status_text(1), link_call('cleared', ARRAY[v_step_id::text], true));
+    PERFORM update_step(v_step_id, status_text(1),
+                        concat(link_call('cleared', ARRAY[v_step_id::text], true),
+                               CASE WHEN v_tries = 0 THEN '; partitions were not dropped, because a lock on the log was in the way' END));
     v_step_id := add_step(v_job_id, 'keep the runs that the check needs, and runs in use');
     PERFORM update_step(v_step_id, status_text(1),
                         format('runs kept for the check: %s; runs under way or in use kept: %s',

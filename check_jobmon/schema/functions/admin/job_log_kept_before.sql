@@ -1,82 +1,106 @@
--- The runs that job_log_clear() keeps however old they are: without the first ones, the check would find their jobs MISSING, and without
--- the others, a silence until the next run would silence again. Of a job that has run since p_before no run is kept that started before. In a partitioned log this is seen in the newest partitions: without that condition,
--- each job would be looked up in all partitions.
+-- The runs that job_log_clear() keeps however old they are, and that started before p_before:
+-- * the last completed run of a job, without which the check would find it MISSING. Not if the job has run since p_before. In a
+--   partitioned log this is seen in the newest partitions: without that condition, each job would be looked up in all partitions.
+-- * of a job with a schedule, also a run that began after that one and has ended before it, because the check counts from it, too
+-- * the last run since the beginning of a silence until the next run, which would silence again without it. Silenced are active jobs, and
+--   those that have failed. A run ends such a silence if it has ended, or has crashed.
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept_before(p_before timestamptz, OUT job_id bigint, OUT job_name text,
                                                         OUT start_time timestamptz)
 RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
-WITH partitioned AS (
-    SELECT p_before AS before FROM pg_class AS c WHERE c.oid = 'job_log'::regclass AND c.relkind = 'p'
-), warning AS (
-    SELECT t.alert_text AS text FROM job_status_text AS t WHERE t.alert_code = 2
-)
-SELECT done.job_id, c.job_name, done.start_time
-  FROM job_check_config AS c
- CROSS JOIN LATERAL (
-        SELECT r.job_id, r.start_time, r.end_time
-          FROM job_log AS r
-         WHERE r.job_name = c.job_name
-           -- the check ignores runs with other times
-           AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-           -- as in the check, a run that was refused because the job was under way doesn't count
-           AND (r.status IS DISTINCT FROM (SELECT text FROM warning)
-                OR (SELECT d.action FROM job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
-                   IS DISTINCT FROM '@refusal@')
-         ORDER BY r.end_time DESC
-         LIMIT 1
-       ) AS done
- WHERE c.active
-   AND done.start_time < p_before
-   -- sorted, so that the index (job_name, end_time) finds it
-   AND ((SELECT true
-           FROM job_log AS r
-          WHERE r.job_name = c.job_name
-            AND r.start_time >= (SELECT before FROM partitioned)
-            AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-            -- one that ended before it began, when a clock was set back, may have ended before an old run
-            AND r.end_time >= (SELECT before FROM partitioned)
-            AND r.status <> (SELECT text FROM warning)
-          ORDER BY r.end_time DESC
-          LIMIT 1) IS NULL
-        -- an old run may have ended after that one
-        OR c.job_name IN (SELECT l.job_name
-                            FROM job_log AS l
-                           WHERE l.start_time < (SELECT before FROM partitioned)
-                             AND l.end_time >= (SELECT before FROM partitioned)))
-   -- beyond a thousand years a sum could leave the range of a timestamp
-   AND CASE -- the thresholds of a job with a schedule count from when it is due next, which may be a year after this run
-            WHEN c.schedule IS NOT NULL THEN true
-            WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
-            WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false
-            -- without any run, the thresholds would count from `since`: a job that is missing would then be OK
-            ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
-                 >= clock_timestamp()
-       END
- UNION
--- The last run since the beginning of a silence until the next run that would still be in force without it. Silenced are active jobs and
--- those that have failed. A run ends such a silence if it has ended, or has crashed: so an open one is kept, too.
-SELECT over.job_id, n.job_name, over.start_time
-  FROM job_silence AS s
-  JOIN (SELECT c.job_name, upper(c.job_name) AS upper_name FROM job_check_config AS c WHERE c.active
-         UNION SELECT f.job_name, upper(f.job_name) FROM job_check_log AS f) AS n
-    ON n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex)
- CROSS JOIN LATERAL (
-        SELECT DISTINCT ON (r.end_time IS NULL) r.job_id, r.start_time
-          FROM job_log AS r
-         WHERE r.job_name = n.job_name
-           AND r.start_time >= s.starts
-           AND r.start_time <= '9999-12-31'
-           AND (r.end_time >= s.starts OR r.end_time IS NULL)
-         ORDER BY r.end_time IS NULL, r.start_time DESC
-       ) AS over
- WHERE s.until_next_run
-   AND s.ended IS NULL
-   AND s.ends > clock_timestamp()
-   AND s.starts < p_before
-   AND over.start_time < p_before
+BEGIN
+    RETURN QUERY
+    WITH partitioned AS (
+        SELECT p_before AS before FROM pg_class AS c WHERE c.oid = 'job_log'::regclass AND c.relkind = 'p'
+    ), status_text AS (
+        SELECT t.alert_code, t.alert_text FROM job_status_text AS t
+    ), last AS MATERIALIZED (
+        SELECT done.job_id, c.job_name, done.start_time, done.next_due, c.schedule
+          FROM job_check_config AS c
+         CROSS JOIN LATERAL (
+                SELECT r.job_id, r.start_time, r.end_time, r.next_due
+                  FROM job_log AS r
+                 WHERE r.job_name = c.job_name
+                   -- the check ignores runs with other times
+                   AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+                   -- so that the index (job_name, end_time) is used: see find_by_index.sql
+                   AND (r.job_name, r.end_time) <= (c.job_name, '9999-12-31'::timestamptz)
+                   -- as in the check, a run that was refused because the job was under way doesn't count
+                   AND @was_no_refusal@
+                 ORDER BY r.end_time DESC
+                 LIMIT 1
+               ) AS done
+         WHERE c.active
+           AND done.start_time < p_before
+           AND (NOT EXISTS (SELECT FROM partitioned)
+                OR (SELECT true
+                   FROM job_log AS r
+                  WHERE r.job_name = c.job_name
+                    AND r.start_time >= (SELECT p.before FROM partitioned AS p)
+                    AND r.end_time IS NOT NULL
+                    -- one that ended before it began, when a clock was set back, may have ended before an old run
+                    AND (r.job_name, r.end_time) >= (c.job_name, (SELECT greatest(p.before, '1000-01-01') FROM partitioned AS p))
+                    -- not for an index: PostgreSQL takes such limits of end_time for far narrower than they are
+                    AND (r.end_time <= '9999-12-31') IS TRUE
+                    AND r.status <> (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
+                  ORDER BY r.end_time DESC
+                  LIMIT 1) IS NULL
+                -- an old run may have ended after that one
+                OR c.job_name IN (SELECT l.job_name
+                                    FROM job_log AS l
+                                   WHERE l.start_time < (SELECT p.before FROM partitioned AS p)
+                                     AND l.end_time >= (SELECT p.before FROM partitioned AS p)))
+           -- beyond a thousand years a sum could leave the range of a timestamp
+           AND CASE -- the thresholds of a job with a schedule count from when it is due next, which may be a year after this run
+                    WHEN c.schedule IS NOT NULL THEN true
+                    WHEN greatest(c.warn_threshold, c.error_threshold) >= '1000 years' THEN true
+                    WHEN greatest(c.warn_threshold, c.error_threshold) <= '-1000 years' THEN false
+                    -- without any run, the thresholds would count from `since`: a job that is missing would then be OK
+                    ELSE greatest(done.end_time, least(c.since, clock_timestamp())) + greatest(c.warn_threshold, c.error_threshold)
+                         >= clock_timestamp()
+               END
+    )
+    SELECT l.job_id, l.job_name, l.start_time FROM last AS l
+     UNION
+    SELECT later.job_id, l.job_name, later.start_time
+      FROM last AS l
+     CROSS JOIN LATERAL (
+            SELECT r.job_id, r.start_time
+              FROM job_log AS r
+             WHERE r.job_name = l.job_name
+               AND r.end_time BETWEEN l.start_time AND '9999-12-31'
+               AND r.next_due > l.next_due
+               AND @was_no_refusal@
+             ORDER BY r.next_due DESC
+             LIMIT 1
+           ) AS later
+     WHERE l.schedule IS NOT NULL
+       AND later.start_time < p_before
+     UNION
+    SELECT ending.job_id, n.job_name, ending.start_time
+      FROM job_silence AS s
+      JOIN (SELECT c.job_name, upper(c.job_name) AS upper_name FROM job_check_config AS c WHERE c.active
+             UNION SELECT f.job_name, upper(f.job_name) FROM job_check_log AS f) AS n
+        ON n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex)
+     CROSS JOIN LATERAL (
+            SELECT r.job_id, r.start_time
+              FROM job_log AS r
+             WHERE r.job_name = n.job_name
+               AND r.start_time BETWEEN s.starts AND '9999-12-31'
+               AND (r.end_time >= s.starts OR r.end_time IS NULL AND NOT may_be_alive(r))
+             ORDER BY r.start_time DESC
+             LIMIT 1
+           ) AS ending
+     WHERE s.until_next_run
+       AND s.ended IS NULL
+       AND s.ends > clock_timestamp()
+       AND s.starts < p_before
+       AND ending.start_time < p_before;
+END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept_before(timestamptz) IS
     'Internal: the last completed run of each active configured job, if it started before the parameter, and, unless the job has a '
-    'schedule, as long as its thresholds reach back to it or to `since`; and the last run that has ended a silence until the next run.';
+    'schedule, as long as its thresholds reach back to it or to `since`; the run from which a job with a schedule is due; and the last run '
+    'that has ended a silence until the next run.';

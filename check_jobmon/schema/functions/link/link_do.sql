@@ -4,6 +4,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
+    -- not in the CASE: a generic plan of that has opened job_detail, which no partition could be dropped from
+    IF p_call[1] = 'drop' THEN
+        RETURN link_drop(p_call);
+    END IF;
     RETURN CASE p_call[1]
         WHEN 'add_job' THEN link_add_job(p_call)
         WHEN 'add_step' THEN link_add_step(p_call)
@@ -14,7 +18,6 @@ BEGIN
         WHEN 'cancel_job' THEN link_cancel_job(p_call)
         WHEN 'add_past_run' THEN link_add_past_run(p_call)
         WHEN 'clear' THEN link_clear(p_call)
-        WHEN 'drop' THEN link_drop(p_call)
         -- waits for the end of the batch during which job_log_clear() was cancelled
         WHEN 'cleared' THEN (SELECT message FROM job_detail WHERE step_id = p_call[5]::bigint FOR UPDATE)
         WHEN 'kept' THEN (SELECT ARRAY[count(*)::text,
