@@ -36,6 +36,20 @@ def configure(session: psycopg.Connection, name: str, warning: str, error: str, 
     )
 
 
+def yearly(session: psycopg.Connection, runs: str) -> None:
+    """A job that was due at midnight 100 days ago, and its runs: relative to that, from when to when."""
+    session.execute(
+        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since, schedule)"
+        " SELECT 'YEARLY', '1 hour', '2 hours', true, now() - interval '3 years',"
+        "        to_char(now() - interval '100 days', '\"0 0\" FMDD FMMM \"*\"')"
+    )
+    session.execute(
+        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
+        " SELECT 'me', 'YEARLY', d.due + r.begun::interval, d.due + r.ended::interval, 'OK', 0"
+        f"   FROM (SELECT date_trunc('day', now() - interval '100 days')) AS d(due), {runs} AS r(begun, ended)".encode()
+    )
+
+
 def test_what_is_older_goes_with_its_steps_and_the_rest_stays(session: psycopg.Connection) -> None:
     a_run(session, "new", 9)
     a_run(session, "old", 11)
@@ -98,15 +112,7 @@ def test_the_last_completed_run_of_a_job_with_a_schedule_is_kept_until_the_next_
     session: psycopg.Connection,
 ) -> None:
     """However short its thresholds are: they count from when it is due, which may be a year later."""
-    session.execute(
-        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since, schedule)"
-        " SELECT 'YEARLY', '1 hour', '2 hours', true, now() - interval '3 years',"
-        "        to_char(now() - interval '100 days', '\"0 0\" FMDD FMMM \"*\"')"
-    )
-    session.execute(
-        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
-        " SELECT 'me', 'YEARLY', t, t, 'OK', 0 FROM (VALUES (now() - interval '465 days'), (now() - interval '99 days')) AS t(t)"
-    )
+    yearly(session, "(VALUES ('-365 d', '-365 d'), ('1 d', '1 d'))")
     state = "SELECT alert_code FROM jobmon.check_job_status()"
     assert value(session, state) == 1
     session.execute("SELECT jobmon.job_log_clear('90 days')")
@@ -153,17 +159,7 @@ def test_a_silence_that_a_run_has_ended_silences_nothing_again(
 
 def test_of_overlapping_runs_the_one_that_the_next_is_due_after_is_kept(session: psycopg.Connection) -> None:
     """The last to end began first, so the check counts from the other one."""
-    session.execute(
-        "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, since, schedule)"
-        " SELECT 'YEARLY', '1 hour', '2 hours', true, now() - interval '3 years',"
-        "        to_char(now() - interval '100 days', '\"0 0\" FMDD FMMM \"*\"')"
-    )
-    session.execute(
-        "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
-        " SELECT 'me', 'YEARLY', t + b::interval, t + e::interval, 'OK', 0"
-        "   FROM (SELECT date_trunc('day', now() - interval '100 days')) AS d(t),"
-        "        (VALUES ('-2 hours', '1 hour'), ('0', '10 min'), ('-9 days', '-8 days')) AS r(b, e)"
-    )
+    yearly(session, "(VALUES ('-2 hours', '1 hour'), ('0', '10 min'), ('-9 days', '-8 days'))")
     state = "SELECT alert_code FROM jobmon.check_job_status()"
     assert value(session, state) == 1
     session.execute("SELECT jobmon.job_log_clear('90 days')")

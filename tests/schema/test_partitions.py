@@ -267,15 +267,20 @@ def test_clear_drops_the_partitions_of_which_nothing_is_kept(monthly: Database, 
     assert bootstrap(log, "jobmon", check=True).changed is False
 
 
-def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Connection) -> None:
+def after_a_drop(log: psycopg.Connection, what: str) -> None:
+    """Arrange that clear drops a partition, and then this happens as it deletes a run of another one, which has a run to keep."""
     for n in (3, 2):
         old_run(log, "ETL", n)
     log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
     old_run(log, "YEARLY", 2)
     log.execute(
-        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;"
-        "CREATE TRIGGER refuse BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+        f"CREATE FUNCTION public.before_delete() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {what}; END$$;"
+        "CREATE TRIGGER t BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.before_delete()".encode()
     )
+
+
+def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Connection) -> None:
+    after_a_drop(log, "RAISE 'not this one'")
     with pytest.raises(psycopg.errors.RaiseException, match="not this one"):
         log.execute(CLEAR)
     message = "SELECT message FROM jobmon.job_detail WHERE status = 'CRITICAL' ORDER BY step_id DESC LIMIT 1"
@@ -288,14 +293,8 @@ def test_a_clear_that_fails_says_which_partitions_it_has_dropped(log: psycopg.Co
 def test_a_clear_that_is_killed_has_said_which_partitions_it_has_dropped(
     monthly: Database, log: psycopg.Connection
 ) -> None:
-    for n in (3, 2):
-        old_run(log, "ETL", n)
-    log.execute("INSERT INTO jobmon.job_check_config VALUES ('YEARLY', '400 days', '500 days', true)")
-    old_run(log, "YEARLY", 2)
-    log.execute(
-        "CREATE FUNCTION public.kill() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
-        " PERFORM pg_terminate_backend(pid) FROM jobmon.job_log WHERE job_name = 'JOB LOG CLEAR'; RETURN OLD; END$$;"
-        "CREATE TRIGGER kill BEFORE DELETE ON jobmon.job_log FOR EACH ROW EXECUTE FUNCTION public.kill()"
+    after_a_drop(
+        log, "PERFORM pg_terminate_backend(pid) FROM jobmon.job_log WHERE job_name = 'JOB LOG CLEAR'; RETURN OLD"
     )
     first = value(log, "SELECT runs::text FROM jobmon.partitions() ORDER BY begins LIMIT 1").rpartition(".")[2]
     with pytest.raises(psycopg.errors.AdminShutdown), monthly.connect() as clearing:

@@ -7,7 +7,7 @@
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept_before(p_before timestamptz, OUT job_id bigint, OUT job_name text,
                                                         OUT start_time timestamptz)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
