@@ -105,7 +105,7 @@ def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, total: int
                         clearing.session.cancel()
                         cancelled = now
                     elif now - looked > 0.2:
-                        show_progress(sum(number for (number,) in log.rows(sql_file("ctl/clear_progress.sql"), pid)))
+                        show_progress(log.rows(sql_file("ctl/clear_progress.sql"), pid)[0][0])
                         looked = now
             finally:
                 if not cleared.done():

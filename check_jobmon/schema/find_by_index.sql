@@ -50,8 +50,8 @@ newest_run AS (
      ORDER BY r.job_name, r.end_time DESC
 ),
 with_last_run AS (
-    -- The limit of the pair in a probe makes PostgreSQL use the index (job_name, end_time) even where there are hardly any names: in that of
-    -- end_time alone, it would read all that other jobs have done since.
+    -- Each probe also has an upper limit of the pair (job_name, end_time). Without it, PostgreSQL may use the index of end_time alone if
+    -- the log has only a few job names, and then reads all recent runs of the other jobs.
     -- A probe looks into all partitions, if there are any, so the first one leaves out those of runs that began more than 2 days ago.
     -- One of these runs may have ended later than the run found; that matters if the job is judged by how long it takes or by a schedule,
     -- or would alert otherwise.

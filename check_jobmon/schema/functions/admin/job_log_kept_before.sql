@@ -36,17 +36,17 @@ BEGIN
            AND done.start_time < p_before
            AND (NOT EXISTS (SELECT FROM partitioned)
                 OR (SELECT true
-                   FROM job_log AS r
-                  WHERE r.job_name = c.job_name
-                    AND r.start_time >= (SELECT p.before FROM partitioned AS p)
-                    AND r.end_time IS NOT NULL
-                    -- one that ended before it began, when a clock was set back, may have ended before an old run
-                    AND (r.job_name, r.end_time) >= (c.job_name, (SELECT greatest(p.before, '1000-01-01') FROM partitioned AS p))
-                    -- not for an index: PostgreSQL takes such limits of end_time for far narrower than they are
-                    AND (r.end_time <= '9999-12-31') IS TRUE
-                    AND r.status <> (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
-                  ORDER BY r.end_time DESC
-                  LIMIT 1) IS NULL
+                    FROM job_log AS r
+                   WHERE r.job_name = c.job_name
+                     AND r.start_time >= (SELECT p.before FROM partitioned AS p)
+                     AND r.end_time IS NOT NULL
+                     -- one that ended before it began, when a clock was set back, may have ended before an old run
+                     AND (r.job_name, r.end_time) >= (c.job_name, (SELECT greatest(p.before, '1000-01-01') FROM partitioned AS p))
+                     -- IS TRUE, so that no index is used for this limit: PostgreSQL would expect far fewer rows than there are
+                     AND (r.end_time <= '9999-12-31') IS TRUE
+                     AND r.status <> (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
+                   ORDER BY r.end_time DESC
+                   LIMIT 1) IS NULL
                 -- an old run may have ended after that one
                 OR c.job_name IN (SELECT l.job_name
                                     FROM job_log AS l

@@ -1,8 +1,8 @@
--- For job_log_clear(): drops the first partitions that begin at p_call[7] or later, end at p_call[6] or earlier, and have no run that
--- must be kept. Returns where the next call has to go on, and 'locked' if somebody's lock on the whole log was in the way; if there is
--- nothing more to drop, or the log isn't partitioned, NULL.
--- p_call[5] is the run of job_log_clear() itself, p_call[8] its step, whose message names the dropped partitions. In its first call,
--- in which p_call[7] is NULL, the function makes the partitions to come instead, and drops none.
+-- For job_log_clear(): drops the oldest partitions in which no run has to be kept, of those that begin at p_call[7] or later and end at
+-- p_call[6] or earlier. Returns an array: the time at which the next call has to go on, and 'locked' if this call couldn't lock the log.
+-- Returns NULL if there is nothing more to drop, or the log isn't partitioned.
+-- p_call[5] is the run of job_log_clear(), and p_call[8] is its step. The step's message gets the names of the dropped partitions.
+-- In the first call, p_call[7] is NULL. This call drops nothing: it makes the partitions for the times to come.
 -- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than lock_timeout, and drops no more
 -- partitions once it has had the lock for a fifth of a second. What would take longer is done before, without the lock: rows outside of
 -- the partition that belong to its runs are deleted. The runs of a partition that is in use, or has a run that must be kept, are deleted
@@ -48,7 +48,8 @@ BEGIN
         EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
         -- not in the last call, which finds no partition
         IF v_kept IS NULL THEN
-            SELECT coalesce(array_agg(k.job_id), '{}'), array_agg(k.start_time) INTO v_kept, v_begun FROM job_log_kept_before(v_before) AS k;
+            SELECT coalesce(array_agg(k.job_id), '{}'), array_agg(k.start_time) INTO v_kept, v_begun
+              FROM job_log_kept_before(v_before) AS k;
         END IF;
         CONTINUE WHEN EXISTS (SELECT FROM unnest(v_begun) AS k(begun) WHERE k.begun >= v_part.begins AND k.begun < v_part.ends);
         -- a step may have been logged before its run began, if a clock was set back, or after its end
@@ -111,7 +112,8 @@ BEGIN
             v_ends := v_part.ends;
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
-                -- Loggers have waited, too. Whoever uses this partition alone keeps it, but not the others.
+                -- Loggers have waited meanwhile, so this call ends. If the log itself could be locked, somebody uses only this
+                -- partition, and the next call leaves it out.
                 IF v_since IS NULL THEN
                     v_answer := ARRAY['locked'];
                     v_ends := coalesce(v_ends, p_call[7]::timestamptz);

@@ -27,7 +27,7 @@ AS $$
 SELECT r.part, d.part, r.begins, r.ends
   FROM partitions_of('job_log') AS r
   LEFT JOIN partitions_of('job_detail') AS d ON d.begins = r.begins AND d.ends = r.ends
- -- PostgreSQL 14 and newer: somebody is detaching it, and its rows aren't the log's any more
+ -- without a partition that somebody is detaching (PostgreSQL 14 and newer), because its rows aren't the log's any more
  WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid IN (r.part, d.part) AND to_jsonb(i) ->> 'inhdetachpending' = 'true')
 $$;
 COMMENT ON FUNCTION @schema@.partitions() IS
