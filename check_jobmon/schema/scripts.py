@@ -42,6 +42,11 @@ SINCE = {
 """The columns that are read and that older schemas lack, by the version that added them: by table, with their types."""
 MEMBER = "CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'USAGE, SET' END"
 """What pg_has_role() is asked for: whether a role has another's rights, or may take them by SET ROLE."""
+JOB_STATUS_PARTS = (
+    *("find", "monitored_jobs", "job_dependencies", "silenced_jobs", "judged_jobs", "silences", "config", "blocker"),
+    *("failing_step", "client", "later_start", "usual_duration", "was_no_refusal"),
+)
+"""The placeholders of job_status.sql that files take the place of, in this order, because some are in the files of others."""
 FUNCTION_FOLDERS = ("admin", "all", "link", "log", "monitor", "owner")
 """Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
@@ -74,10 +79,9 @@ def job_status(
     none counts.
     """
     query = sql_file("schema/job_status.sql")
-    query = query.replace("@find@", sql_file(f"schema/find_by_{strategy}.sql"))
-    query = query.replace("@silences@", sql_file("schema/silences.sql" if silences else "schema/no_silences.sql"))
-    for name in ("config", "blocker", "failing_step", "client", "later_start", "usual_duration", "was_no_refusal"):
-        query = query.replace(f"@{name}@", sql_file(f"schema/{name}.sql"))
+    parts = {"find": f"find_by_{strategy}", "silences": "silences" if silences else "no_silences"}
+    for name in JOB_STATUS_PARTS:
+        query = query.replace(f"@{name}@", sql_file(f"schema/{parts.get(name, name)}.sql").rstrip())
     values = {
         "newest": str(newest).lower(),
         "extra_names": extra_names,
