@@ -249,7 +249,7 @@ def test_a_resolver_that_never_answers_hinders_nobody_else(
     services.write_text("[etl]\nhost=etl.example.com\n")
     names = {f"db{number}": {"host": f"db{number}.example.com"} for number in range(2 * AT_ONCE)}
     file = targets({**names, "service": {"service": "etl"}, "fine": database.parameters})
-    check = [sys.executable, "-m", "check_jobmon", "--targets", file, "-t", "6", "--max-output", "100000"]
+    check = [sys.executable, "-m", "check_jobmon", "--targets", file, "-t", "12", "--max-output", "100000"]
     done = beside_a_silent_resolver(check, tmp_path, PGSERVICEFILE=str(services))
     lines = done.stdout.splitlines()[1:]
     assert lines[-1] == "OK fine: All jobs run successfully: none is configured, and none failed"
@@ -266,7 +266,7 @@ def test_more_targets_than_the_soft_limit_of_open_files(database: Database, targ
         place = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
         file = targets({**{f"dead{number}": place for number in range(150)}, "fine": database.parameters})
         done = subprocess.run(
-            [sys.executable, "-m", "check_jobmon", "--targets", file, "-t", "6", "--max-output", "100000"],
+            [sys.executable, "-m", "check_jobmon", "--targets", file, "-t", "12", "--max-output", "100000"],
             capture_output=True,
             text=True,
             cwd=ROOT,
