@@ -21,7 +21,7 @@ CREATE ROLE own_signaller IN ROLE pg_signal_backend;
 NAMES = "own_team, own_worker, own_stranger, own_signaller"
 AS_TEAM = "-c role=own_team"
 READERS: dict[str, Callable[[Database, psycopg.Connection, str], bool]] = {
-    "schema/job_status.sql": lambda db, _, __: db.check("--crashed", "critical").status == 0,
+    "schema/monitored_jobs.sql": lambda db, _, __: db.check("--crashed", "critical").status == 0,
     "schema/functions/monitor/show_running.sql": lambda _, s, job: (
         value(s, "SELECT count(*) FROM jobmon.show_running() WHERE job_id = %s", job) == 1
     ),
