@@ -1,5 +1,6 @@
 """Fixtures: one PostgreSQL server for all tests, one database for each."""
 
+import functools
 import gc
 import os
 import signal
@@ -313,6 +314,13 @@ def session(database: Database) -> Iterator[psycopg.Connection]:
         yield session
 
 
+@functools.cache
+def _file_and_folders(path: Path) -> tuple[str, list[str]]:
+    """A file's path below tests/, and the folders that it is in."""
+    path = path.relative_to(HERE) if path.is_relative_to(HERE) else path
+    return str(path), [str(folder) for folder in path.parents]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is exhaustive or slow, before -m selects."""
@@ -320,9 +328,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert [name for name in listed if not (HERE / name.partition("::")[0]).exists()] == []
     stand_for_others: set[str] = set()
     for item in items:
-        path = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
-        test = f"{path}::{getattr(item, 'originalname', item.name)}"
-        names = {test, *map(str, (path, *path.parents))}
+        file, folders = _file_and_folders(item.path)
+        test = f"{file}::{getattr(item, 'originalname', item.name)}"
+        names = {test, file, *folders}
         many_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         exhaustive = not names.isdisjoint(EXHAUSTIVE) or test in stand_for_others
         if test in FIRST_OF_MANY:
