@@ -124,8 +124,7 @@ class ConfigTable:
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
-        query = sql_file("config/config_rows.sql").replace("@config@", sql_file("schema/config.sql"))
-        rows = self._execute(fill(query, self.columns), binary=True)
+        rows = self._execute(fill(sql_file("config/config_rows.sql"), self.columns), binary=True)
         return [JobConfig(*(*row[:14], Slow(*row[14:]))) for row in rows]
 
     def lock(self) -> None:

@@ -81,7 +81,7 @@ EVERY_JOB = Selection()
 
 def all_names(schema: str) -> str:
     """A SELECT of all names in job_log, in parentheses."""
-    return f"({sql_file('judging/logged_names.sql').replace('@schema@', quoted(schema))})"
+    return f"({sql_file('schema/logged_names.sql').replace('@schema@', quoted(schema))})"
 
 
 def unknown(name: str, names: list[str]) -> str:

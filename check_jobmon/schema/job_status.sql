@@ -7,7 +7,7 @@
 --   open_run        (job_name, job_id, owner, pid, start_time, next_due): the runs that have not ended
 --   with_last_run   the columns of `monitored`, and of each job's last completed run done_job_id, done_start, done_end, status,
 --                   done_next_due
--- @config@ is job_check_config, with NULL for the columns that an older schema lacks; @silences@ the silences that are in force.
+-- @silences@ are the silences that are in force: silences.sql, or no_silences.sql.
 --
 -- check_job_status() is created from this text and the plugin sends it as it is, so it reads the tables and uses nothing else
 -- of the schema. All names are qualified; operators and casts need a search_path of pg_catalog alone. Texts are cut, because
@@ -17,7 +17,7 @@ WITH RECURSIVE status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
 config AS NOT MATERIALIZED (
-    @config@
+    @schema/config.sql@
 ),
 @find@,
 run_with_backend AS (
@@ -30,7 +30,7 @@ run_with_backend AS (
      CROSS JOIN LATERAL (
             SELECT CASE WHEN pg_is_in_recovery() OR l.pid < 0 THEN NULL
                         WHEN a.pid IS NULL THEN false
-                        ELSE @own_backend@
+                        ELSE @schema/own_backend.sql@
                    END AS is_own
             OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
            ) AS b
@@ -85,11 +85,12 @@ with_times AS (
                 THEN greatest(m.done_next_due, m.alive_next_due,
                               -- a run that began later has ended earlier
                               CASE WHEN m.done_next_due + least(m.warn_limit, m.error_limit) < now()
-                                   THEN (@later_start@) END)
+                                   THEN (@schema/later_start.sql@) END)
            END AS counted_from,
            t.alive_took, t.done_took,
            -- the median is needed only of what takes more than a minute
-           CASE WHEN m.slow_factor IS NOT NULL AND greatest(t.alive_took, t.done_took) > '1 minute' THEN (@usual_duration@) END AS usual
+           CASE WHEN m.slow_factor IS NOT NULL AND greatest(t.alive_took, t.done_took) > '1 minute'
+                THEN (@schema/usual_duration.sql@) END AS usual
       FROM with_last_run AS m
      CROSS JOIN LATERAL (
             SELECT now() - m.alive_start AS alive_took,
@@ -261,16 +262,16 @@ SELECT -- a name that is cut stays different from others
         SELECT CASE WHEN (j.missing_code > 1 OR @every_blocker@) AND j.alive_pid > 0 AND NOT j.unverified
                     THEN (SELECT ARRAY[b.pid::text, b.role_name, b.application_name,
                                        to_char(b.xact_start, 'YYYY-MM-DD HH24:MI:SS OF'), b.blocked_for::text]
-                            FROM (@blocker@) AS b)
+                            FROM (@schema/blocker.sql@) AS b)
                END AS blocker,
                CASE WHEN j.failed_code > 1
-                    THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@failing_step@) AS s)
+                    THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@schema/failing_step.sql@) AS s)
                END AS step,
                CASE WHEN greatest(j.failed_code, j.missing_code, j.slow_code) > 1 OR j.crashed_job_id IS NOT NULL
                     THEN ARRAY(SELECT concat_ws(', ', 'on ' || c.host, 'pid ' || c.pid)
                                  FROM unnest(ARRAY[j.failed_job_id, j.alive_job_id, j.crashed_job_id])
                                       WITH ORDINALITY AS n(job_id, number)
-                                 LEFT JOIN LATERAL (@client@) AS c ON true
+                                 LEFT JOIN LATERAL (@schema/client.sql@) AS c ON true
                                 ORDER BY n.number)
                END AS client
         OFFSET 0

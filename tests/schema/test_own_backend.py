@@ -112,7 +112,8 @@ def _readers(database: Database, session: psycopg.Connection, job: str) -> dict[
 
 
 def test_the_list_of_readers_is_complete() -> None:
-    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.sql") if "@own_backend@" in path.read_text()}
+    shared = "@schema/own_backend.sql@"
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.sql") if shared in path.read_text()}
     assert found == {name.partition(":")[0] for name in READERS}
     elsewhere = [path.name for path in PACKAGE.rglob("*.sql") if "'jobmon run ' ||" in path.read_text()]
     assert elsewhere == ["own_backend.sql"]

@@ -17,7 +17,7 @@ BEGIN
     IF v_run.job_id IS NULL OR v_run.end_time IS NOT NULL OR v_run.pid < 0
        OR EXISTS (SELECT FROM (SELECT v_run.*) AS l
                     JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
-                   WHERE @own_backend@ IS NOT FALSE) THEN
+                   WHERE @schema/own_backend.sql@ IS NOT FALSE) THEN
         RETURN false;
     END IF;
     SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),

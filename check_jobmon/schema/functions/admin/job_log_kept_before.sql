@@ -28,7 +28,7 @@ BEGIN
                    -- so that the index (job_name, end_time) is used: see find_by_index.sql
                    AND (r.job_name, r.end_time) <= (c.job_name, '9999-12-31'::timestamptz)
                    -- as in the check, a run that was refused because the job was under way doesn't count
-                   AND @was_no_refusal@
+                   AND @schema/was_no_refusal.sql@
                  ORDER BY r.end_time DESC
                  LIMIT 1
                ) AS done
@@ -72,7 +72,7 @@ BEGIN
              WHERE r.job_name = l.job_name
                AND r.end_time BETWEEN l.start_time AND '9999-12-31'
                AND r.next_due > l.next_due
-               AND @was_no_refusal@
+               AND @schema/was_no_refusal.sql@
              ORDER BY r.next_due DESC
              LIMIT 1
            ) AS later

@@ -30,9 +30,9 @@ BEGIN
     -- There the session's user isn't who calls.
     UNLISTEN "@schema_name@ nothing";
     IF p_answer THEN
-        v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @schema/signature.sql@);
     ELSE
-        v_send := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @schema/signature.sql@);
     END IF;
     LOOP
         IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
@@ -86,7 +86,7 @@ BEGIN
                     RAISE;
                 END IF;
                 -- link_answer() sees whether it was executed
-                v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+                v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @schema/signature.sql@);
                 p_answer := true;
             WHEN insufficient_resources OR read_only_sql_transaction OR deadlock_detected OR system_error OR internal_error THEN
                 v_failed := @schema@.link_failed(p_name, SQLERRM);

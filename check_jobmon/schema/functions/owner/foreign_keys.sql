@@ -33,12 +33,12 @@ DECLARE
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND current_setting('@schema_name@.run_ids', true) = encode(@signature@, 'hex') THEN
+       AND current_setting('@schema_name@.run_ids', true) = encode(@schema/signature.sql@, 'hex') THEN
         RETURN NEW;
     END IF;
     SELECT max(job_id) INTO v_largest FROM job_log;
     IF (NEW.job_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.run_ids', encode(@signature@, 'hex'), false);
+        PERFORM set_config('@schema_name@.run_ids', encode(@schema/signature.sql@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_log WHERE job_id = NEW.job_id) THEN
         RAISE unique_violation USING MESSAGE = format('job_id %s is another run''s already', NEW.job_id);
     END IF;
@@ -60,7 +60,7 @@ DECLARE
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND current_setting('@schema_name@.step_ids', true) = encode(@signature@, 'hex') THEN
+       AND current_setting('@schema_name@.step_ids', true) = encode(@schema/signature.sql@, 'hex') THEN
         RETURN NEW;
     END IF;
     PERFORM FROM job_log WHERE job_id = NEW.job_id AND start_time BETWEEN v_day AND NEW.start_time FOR KEY SHARE;
@@ -69,7 +69,7 @@ BEGIN
     END IF;
     SELECT max(step_id) INTO v_largest FROM job_detail;
     IF (NEW.step_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.step_ids', encode(@signature@, 'hex'), false);
+        PERFORM set_config('@schema_name@.step_ids', encode(@schema/signature.sql@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_detail WHERE step_id = NEW.step_id) THEN
         RAISE unique_violation USING MESSAGE = format('step_id %s is another step''s already', NEW.step_id);
     END IF;

@@ -7,7 +7,7 @@ AS $$
 SELECT p_run.pid < 0
     OR EXISTS (SELECT FROM (SELECT p_run.*) AS l
                  JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
-                WHERE @own_backend@ IS NOT FALSE)
+                WHERE @schema/own_backend.sql@ IS NOT FALSE)
 $$;
 COMMENT ON FUNCTION @schema@.may_be_alive(@schema@.job_log) IS
     'Internal: whether an open run''s backend is there, or can''t be seen.';
