@@ -149,9 +149,10 @@ def tables(schema: str, dblink: str) -> list[Script]:
 
 
 def functions(schema: str, dblink: str) -> str:
-    """All functions, in the order of their names. Every bootstrap applies them."""
+    """All functions, in the order of their names, and the triggers that call them. Every bootstrap applies them."""
     places = sorted((name, folder) for folder in FUNCTION_FOLDERS for name in _file_names(f"functions/{folder}"))
-    return "".join(_fill(sql_file(f"schema/functions/{folder}/{name}"), schema, dblink) for name, folder in places)
+    texts = [sql_file(f"schema/functions/{folder}/{name}") for name, folder in places]
+    return _fill("".join([*texts, sql_file("schema/triggers.sql")]), schema, dblink)
 
 
 def function_names(folder: str) -> list[str]:

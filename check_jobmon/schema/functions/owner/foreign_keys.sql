@@ -82,20 +82,8 @@ COMMENT ON FUNCTION @schema@.job_detail_new_id() IS
 DO $$
 DECLARE
     v_table text;
-    v_new   record;
 BEGIN
     IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = '@schema@.job_log'::regclass) = 'p' THEN
-        FOR v_new IN
-            SELECT t.name, t.event
-              FROM (VALUES ('job_log_deleted', 'AFTER DELETE ON @schema@.job_log'),
-                           ('job_log_new_id', 'BEFORE INSERT ON @schema@.job_log'),
-                           ('job_detail_new_id', 'BEFORE INSERT ON @schema@.job_detail')) AS t(name, event)
-             WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
-                                WHERE g.tgname = t.name
-                                  AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass))
-        LOOP
-            EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()', v_new.name, v_new.event, v_new.name);
-        END LOOP;
         RETURN;
     END IF;
     FOREACH v_table IN ARRAY ARRAY['cancelled_job', 'job_lock', 'past_run'] LOOP

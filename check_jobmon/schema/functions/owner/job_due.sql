@@ -153,24 +153,3 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.write_all_due() IS
     'Internal: works out anew when all jobs are due. Returns those whose schedule or time zone can''t be read any more, and why.';
-
--- Only if they are missing: creating a trigger waits for every transaction that writes the table.
-DO $$
-DECLARE
-    v_trigger record;
-BEGIN
-    FOR v_trigger IN
-        SELECT t.name, t.events
-          FROM (VALUES ('job_log_due', 'BEFORE INSERT OR UPDATE OF job_name, start_time ON @schema@.job_log'),
-                       ('job_check_config_due', 'BEFORE INSERT OR UPDATE ON @schema@.job_check_config'),
-                       ('job_check_config_runs', 'AFTER INSERT OR UPDATE ON @schema@.job_check_config')
-               ) AS t(name, events)
-         WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
-                            WHERE g.tgname = t.name
-                              AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_check_config'::regclass))
-    LOOP
-        EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()',
-                       v_trigger.name, v_trigger.events, v_trigger.name);
-    END LOOP;
-END
-$$;
