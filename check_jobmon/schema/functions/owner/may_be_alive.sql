@@ -1,4 +1,4 @@
--- Whether an open run may be under way, so that job_log_clear() keeps it.
+-- Whether an open run may be under way, so that job_log_clear() keeps it, and ack_crash() doesn't end it.
 CREATE OR REPLACE FUNCTION @schema@.may_be_alive(p_run @schema@.job_log) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
