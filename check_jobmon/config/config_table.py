@@ -53,6 +53,7 @@ class _DurationDumper(Dumper):
 class Change:
     """One job that is to be added, changed, removed, or kept although the file doesn't name it."""
 
+    name: str
     before: JobConfig | None
     after: JobConfig | None
 
@@ -62,13 +63,6 @@ class Change:
         if self.before is None:
             return "+"
         return "-" if self.after is None else "=" if self.after is self.before else "~"
-
-    @property
-    def name(self) -> str:
-        """The job's name in the table."""
-        job = self.after or self.before
-        assert job is not None
-        return job.name
 
     @property
     def difference(self) -> str:
@@ -95,7 +89,7 @@ def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) 
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old != new:
-            found.append(Change(old, new if new or prune else old))
+            found.append(Change(name, old, new if new or prune else old))
     return found
 
 

@@ -39,8 +39,8 @@ History: TypeAlias = Mapping[str, tuple[float | None, int]]
 class Inquiry:
     """The queries on the job log of one database, over a session of any kind.
 
-    `deadline` is the time.monotonic() by which the server has to have answered. `selection` (with its patterns in upper case),
-    `query_seconds`, `rows` and `notes` become known as the steps are done.
+    `deadline` is the time.monotonic() by which the server has to have answered. judging() sets `selection` (its patterns in upper
+    case), `query_seconds`, `rows` and `notes`.
     """
 
     def __init__(self, session: Pinned, schema: str, deadline: float) -> None:

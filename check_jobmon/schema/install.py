@@ -55,14 +55,7 @@ def bootstrap(
     made_meanwhile = 0
     while True:
         try:
-            return _bootstrap(
-                connection,
-                schema,
-                with_roles=with_roles,
-                check=check,
-                as_extension=as_extension,
-                partition=partition,
-            )
+            return _bootstrap(connection, schema, with_roles, check, as_extension, partition)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
             # Another bootstrap has done the same at this moment and has committed: READ COMMITTED, so the next attempt sees
             # its work. For the database's rights, PostgreSQL raises an internal error ("tuple concurrently updated").
@@ -120,7 +113,7 @@ def _refuse_impossible(connection: Session, schema: str) -> None:
 
 
 def _bootstrap(
-    connection: Session, schema: str, *, with_roles: bool, check: bool, as_extension: bool, partition: str | None
+    connection: Session, schema: str, with_roles: bool, check: bool, as_extension: bool, partition: str | None
 ) -> Report:
     with connection.transaction():
         done = _apply(connection, schema, with_roles=with_roles, partition=partition)
