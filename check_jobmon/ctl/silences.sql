@@ -30,7 +30,7 @@ SELECT s.silence_id,
  CROSS JOIN LATERAL (
         SELECT count(*) AS jobs
           FROM name AS n
-         WHERE (n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex))
+         WHERE @schema/silence_matches.sql@
            AND NOT (s.until_next_run AND EXISTS (SELECT
                                                    FROM @schema@.job_log AS l
                                                   WHERE l.job_name = n.job_name

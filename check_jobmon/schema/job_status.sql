@@ -183,10 +183,7 @@ silenced AS (
      CROSS JOIN LATERAL (
             SELECT n.job_name
               FROM active_name AS n
-             WHERE CASE WHEN s.name_like IS NULL THEN n.upper_name = s.pattern
-                        WHEN s.name_regex IS NULL THEN n.upper_name LIKE s.name_like
-                        ELSE n.upper_name LIKE s.name_like AND n.upper_name ~ s.name_regex OR n.upper_name = s.pattern
-                   END
+             WHERE @schema/silence_matches.sql@
                AND NOT (s.until_next_run
                         AND (coalesce(n.lost_start >= s.starts, false)
                              OR EXISTS (SELECT FROM @schema@.job_log AS r

@@ -83,7 +83,7 @@ BEGIN
       FROM job_silence AS s
       JOIN (SELECT c.job_name, upper(c.job_name) AS upper_name FROM job_check_config AS c WHERE c.active
              UNION SELECT f.job_name, upper(f.job_name) FROM job_check_log AS f) AS n
-        ON n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex)
+        ON @schema/silence_matches.sql@
      CROSS JOIN LATERAL (
             SELECT r.job_id, r.start_time
               FROM job_log AS r
