@@ -9,14 +9,15 @@ from typing import Any
 
 @functools.cache
 def sql_file(path: str) -> str:
-    """The text of a file, by its path below check_jobmon/, without the comment at its top.
+    """The text of a file, by its path below check_jobmon/, without the comment at its top, which explains its placeholders.
 
-    That comment names the placeholders, which must not be filled in there.
+    A path of that kind between two @, as in `@schema/client.sql@`, is replaced by the text of that file.
     """
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
     data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), path))
-    return re.sub(r"\A(--.*\n)+", "", data.decode())
+    text = re.sub(r"\A(--.*\n)+", "", data.decode())
+    return re.sub(r"@([\w/]+\.sql)@", lambda included: sql_file(included[1]).rstrip(), text)
 
 
 def quoted(identifier: str) -> str:

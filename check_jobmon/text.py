@@ -17,8 +17,8 @@ LABEL_LENGTH = 60
 def storable(value: object) -> str:
     r"""Any object as text that a database can store: its str(), with `\xNN` for a byte that is not UTF-8 and `\0` for NUL.
 
-    Such bytes come as surrogates from the command line, the environment and file names (PEP 383); UTF-8 comes so too where
-    Python was started with an encoding that can't hold it. Other surrogates are written as `\uNNNN`.
+    Such bytes come as surrogates from the command line, the environment and file names (PEP 383); So does UTF-8 if
+    Python was started with an encoding that can't represent it. Other surrogates are written as `\uNNNN`.
 
     >>> storable("caf\udce9, na\udcc3\udcafve, \ud800, \0"), storable(None)
     ('caf\\xe9, naïve, \\ud800, \\0', 'None')
@@ -143,7 +143,7 @@ def label(job_name: str) -> str:
 
 
 def unmistakable(shown: str, name: str) -> str:
-    """What is shown of a name if that is the name itself, else with a hash: no two names give the same.
+    """What is shown of a name, with a hash unless that is the name itself, so that no two names give the same text.
 
     >>> unmistakable("A=B", "A=B"), unmistakable("A_B", "A=B")
     ('A=B', 'A_B~52b82c13')
@@ -156,7 +156,7 @@ def unmistakable(shown: str, name: str) -> str:
 
 
 def duration(seconds: float, *, fraction: bool = False) -> str:
-    """Seconds as a short duration: in the largest unit of which it has one (three for days), and below ten of that also the next.
+    """Seconds as a short duration: in minutes, hours or days from 1 min, 1 h or 3 d on; below ten of them, with the next unit.
 
     It is always rounded down. All durations that people read are written by this rule, but for those of the configuration
     file, which are written as they were configured.

@@ -62,6 +62,16 @@ def test_imports_point_one_way() -> None:
     assert wrong == []
 
 
+def test_sql_files_take_others_from_their_own_room_and_from_lower_layers() -> None:
+    wrong = [
+        f"{file} takes {name}"
+        for file in (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.sql"))
+        for name in re.findall(r"@([\w/]+\.sql)@", (PACKAGE / file).read_text())
+        if (other := name.split("/")[0]) != file.parts[0] and LEVEL[other] >= LEVEL[file.parts[0]]
+    ]
+    assert wrong == []
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     names = {name.removesuffix(".__init__"): set(imported(file)) for name, file in modules().items()}
     left = {name: {other for other in others if other in names and other != name} for name, others in names.items()}

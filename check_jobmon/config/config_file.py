@@ -11,9 +11,8 @@ from typing import Any
 
 from check_jobmon.config import ConfigFileError
 from check_jobmon.config.durations import Duration
-from check_jobmon.config.job_fields import FIELDS, JobConfig, crossed, wrong_dependencies
+from check_jobmon.config.job_fields import FIELDS, JobConfig, crossed, in_quotes, wrong_dependencies
 from check_jobmon.config.yaml_nodes import EXACT, Mistake, Node, Position, compose
-from check_jobmon.text import clean
 
 SECTIONS = ("defaults", "jobs", "hosts")
 NAME_LENGTH = 500
@@ -148,9 +147,9 @@ class _Reader:
             if key.text in _SECRETS:
                 self.mistake(key, f"no {key.text} here, where everybody can read it: {_ELSEWHERE}")
             elif key.text not in known:
-                self.mistake(key, f"unknown key {_quoted(key.text)}{_nearest(key.text, known)}")
+                self.mistake(key, f"unknown key {in_quotes(key.text)}{_nearest(key.text, known)}")
             elif key.text in found:
-                self.mistake(key, f"{_quoted(key.text)} is given twice")
+                self.mistake(key, f"{in_quotes(key.text)} is given twice")
             else:
                 found[key.text] = value
         return found
@@ -176,9 +175,9 @@ class _Reader:
                 self.mistake(key, what)
             elif name in first:
                 line = first[name].position.line
-                self.mistake(key, f"duplicate job {_quoted(key.text)}: {_quoted(name)} is in line {line} already")
+                self.mistake(key, f"duplicate job {in_quotes(key.text)}: {in_quotes(name)} is in line {line} already")
             elif key.exact and name != capitals:
-                what = f"job {_quoted(name)} is {EXACT}, so it matches no run: names in the log are upper case"
+                what = f"job {in_quotes(name)} is {EXACT}, so it matches no run: names in the log are upper case"
                 self.mistake(key, what, warning=True)
             first.setdefault(name, key)
             if job:
@@ -186,11 +185,11 @@ class _Reader:
         return tuple(jobs)
 
     def job(self, key: Node, name: str, node: Node, defaults: Mapping[str, Any]) -> JobConfig | None:
-        fields = self.fields(node, f"job {_quoted(name)}", defaults)
+        fields = self.fields(node, f"job {in_quotes(name)}", defaults)
         missing = [limit for limit in ("warn", "error") if limit not in fields]
         if missing and (node.kind == "mapping" or node.empty):
             what = " and no ".join(missing)
-            self.mistake(key, f"job {_quoted(name)} has no {what}, neither of its own nor from defaults")
+            self.mistake(key, f"job {in_quotes(name)} has no {what}, neither of its own nor from defaults")
         if after := fields.get("after"):
             self.places[name] = after
             fields["after"] = after.text if after.exact else self.capitals[after.text]
@@ -220,7 +219,7 @@ class _Reader:
             self.mistake(node, f"{name}{error}")
             return None
         if isinstance(value, Duration) and value.length <= 0:
-            text = f"{name}: {_quoted(node.text)} is not positive, so the job is always missing"
+            text = f"{name}: {in_quotes(node.text)} is not positive, so the job is always missing"
             self.mistake(node, text, warning=True)
         if name in ("schedule", "timezone") and not node.empty:
             self.times.append((name, node))
@@ -244,15 +243,15 @@ class _Reader:
         for key, node in self.pairs(self.sections.get("hosts", _NOTHING), "hosts"):
             if not key.text.strip() or "/" in key.text:
                 what = "can't be a host's name: -H takes it for a socket directory or nothing"
-                self.mistake(key, f"{_quoted(key.text)} {what}")
+                self.mistake(key, f"{in_quotes(key.text)} {what}")
             elif key.text in found:
-                self.mistake(key, f"host {_quoted(key.text)} is given twice")
+                self.mistake(key, f"host {in_quotes(key.text)} is given twice")
             found[key.text] = self.host(key.text, node)
         return tuple(found.values())
 
     def host(self, name: str, node: Node) -> Host:
         values = {}
-        for keyword, value in self.entries(node, f"host {_quoted(name)}", [*_libpq_keywords(), "schema"]).items():
+        for keyword, value in self.entries(node, f"host {in_quotes(name)}", [*_libpq_keywords(), "schema"]).items():
             if self.is_text(value, keyword):
                 if wrong := _wrong_parameter(keyword, value):
                     self.mistake(value, wrong)
@@ -262,10 +261,6 @@ class _Reader:
 
 _NOTHING = Node(Position(), "text")
 """Stands for a section that the file doesn't have."""
-
-
-def _quoted(text: str) -> str:
-    return f'"{clean(text, 60)}"'
 
 
 def _nearest(key: str, known: Collection[str]) -> str:

@@ -1,4 +1,4 @@
--- All rows of job_check_config, in the order of JobConfig's fields; `slow` is of the last two columns. @config@: config.sql.
+-- All rows of job_check_config, in the order of JobConfig's fields; `slow` is of the last two columns.
 SELECT left(c.job_name, 500),
        c.warn_threshold,
        c.error_threshold,
@@ -15,4 +15,4 @@ SELECT left(c.job_name, 500),
        nullif(left(c.runbook, 3000), ''),
        c.warn_duration,
        c.slow_factor::numeric::float8 -- real has six digits
-  FROM (@config@) AS c
+  FROM (@schema/config.sql@) AS c

@@ -53,6 +53,7 @@ class _DurationDumper(Dumper):
 class Change:
     """One job that is to be added, changed, removed, or kept although the file doesn't name it."""
 
+    name: str
     before: JobConfig | None
     after: JobConfig | None
 
@@ -62,13 +63,6 @@ class Change:
         if self.before is None:
             return "+"
         return "-" if self.after is None else "=" if self.after is self.before else "~"
-
-    @property
-    def name(self) -> str:
-        """The job's name in the table."""
-        job = self.after or self.before
-        assert job is not None
-        return job.name
 
     @property
     def difference(self) -> str:
@@ -95,7 +89,7 @@ def changes(table: Iterable[JobConfig], file: Iterable[JobConfig], prune: bool) 
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old != new:
-            found.append(Change(old, new if new or prune else old))
+            found.append(Change(name, old, new if new or prune else old))
     return found
 
 
@@ -124,8 +118,7 @@ class ConfigTable:
 
     def rows(self) -> list[JobConfig]:
         """All rows."""
-        query = sql_file("config/config_rows.sql").replace("@config@", sql_file("schema/config.sql"))
-        rows = self._execute(fill(query, self.columns), binary=True)
+        rows = self._execute(fill(sql_file("config/config_rows.sql"), self.columns), binary=True)
         return [JobConfig(*(*row[:14], Slow(*row[14:]))) for row in rows]
 
     def lock(self) -> None:

@@ -43,9 +43,9 @@ def write(jobs: Iterable[JobConfig], upper: Upper = capitalized) -> str:
 
 def _key(name: str, capitals: str) -> str:
     """A name as a YAML key: in double quotes unless every reader of YAML takes it for a text, and exact unless it is normal."""
-    if _PLAIN.fullmatch(name) and name not in _SPECIAL and len(name) <= NAME_LENGTH and name == capitals:
-        return name
     normal = name == capitals and name.strip(" ") and len(name) <= NAME_LENGTH
+    if normal and _PLAIN.fullmatch(name) and name not in _SPECIAL:
+        return name
     return ("" if normal else f"{EXACT} ") + _escaped(json.dumps(name, ensure_ascii=False))
 
 

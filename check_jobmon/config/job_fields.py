@@ -80,14 +80,14 @@ def crossed(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def wrong_dependencies(after: Mapping[str, str | None], own: Collection[str], where: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with the jobs that come `after` others, each with a job's name; a circle once.
+    """The names of jobs whose predecessor is wrong, each with what is wrong; of the jobs in a circle, only the first.
 
-    `after` has all jobs, `own` those whose mistakes count; `where` says for people where the jobs are.
+    `after` has the predecessor of each job, `own` the jobs to look at; `where` says in the message where the jobs are.
     """
     seen = set()
     for job in own:
         if (other := after[job]) is not None and other not in after:
-            yield job, f'there is no job "{clean(other, 60)}" {where}'
+            yield job, f"there is no job {in_quotes(other)} {where}"
         path: list[str] = []
         name = job
         while name in after and name not in seen:
@@ -100,7 +100,8 @@ def wrong_dependencies(after: Mapping[str, str | None], own: Collection[str], wh
             yield from [(one, f"a circle, in which no job waits: {text}") for one in circle if one in own][:1]
 
 
-def _quoted(text: str) -> str:
+def in_quotes(text: str) -> str:
+    """The beginning of a text as messages quote it."""
     return f'"{clean(text, 60)}"'
 
 
@@ -108,7 +109,7 @@ def _duration(node: Node) -> Duration:
     try:
         return parse("" if node.empty else node.text)
     except NotADuration as error:
-        raise ValueError(f": {_quoted(node.text)} {error}") from None
+        raise ValueError(f": {in_quotes(node.text)} {error}") from None
 
 
 def _positive(node: Node) -> Duration | None:
@@ -116,7 +117,7 @@ def _positive(node: Node) -> Duration | None:
         return None
     duration = _duration(node)
     if duration.length <= 0 or "infinity" in str(duration):
-        raise ValueError(f": {_quoted(node.text)} is not a time that a run can take: write, for example, 90m")
+        raise ValueError(f": {in_quotes(node.text)} is not a time that a run can take: write, for example, 90m")
     return duration
 
 
@@ -125,7 +126,7 @@ def _schedule(node: Node) -> str | None:
     if _left_out(node) or number == 5 or node.text.strip().startswith("@"):
         return None if _left_out(node) else node.text
     fields = "five fields minute, hour, day of month, month and day of week (no seconds, no years)"
-    raise ValueError(f" {_quoted(node.text)} has {number} of the {fields}")
+    raise ValueError(f" {in_quotes(node.text)} has {number} of the {fields}")
 
 
 def _slow(node: Node) -> Slow:
@@ -133,7 +134,7 @@ def _slow(node: Node) -> Slow:
     factor = float(f"{float(match[2]):.6g}") if match and match[2] else None
     if not match or (factor is not None and not 1 < factor <= 1000):
         what = "a time, more than once and at most 1000 times the usual time, or both: 1h, 3x, 1h or 3x"
-        raise ValueError(f" is {what}, and this is {_quoted(node.text)}")
+        raise ValueError(f" is {what}, and this is {in_quotes(node.text)}")
     return Slow(_positive(Node(node.position, "text", match[1] or "")), factor)
 
 
@@ -143,13 +144,13 @@ def _failures(node: Node, least: int = 0) -> int | None:
     # a leading zero would be octal to other readers of YAML
     if node.plain and re.fullmatch(r"0|[1-9][0-9]{0,4}", node.text) and least <= int(node.text) <= _SMALLINT:
         return int(node.text)
-    raise ValueError(f" is a number of failures, {least} to {_SMALLINT}, and this is {_quoted(node.text)}")
+    raise ValueError(f" is a number of failures, {least} to {_SMALLINT}, and this is {in_quotes(node.text)}")
 
 
 def _truth(node: Node) -> bool:
     if node.plain and node.text.lower() in _TRUTH:
         return _TRUTH[node.text.lower()]
-    raise ValueError(f" is true or false, and this is {_quoted(node.text)}")
+    raise ValueError(f" is true or false, and this is {in_quotes(node.text)}")
 
 
 def _text(most: int, pattern: str, what: str) -> Callable[[Node], str | None]:

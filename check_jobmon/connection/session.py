@@ -78,7 +78,8 @@ class Pinned:
     """A connection, blocking or asyncio's, and the beginning of each transaction on it.
 
     `parameters` are libpq's. `dbname`, `user`, `zone` (the time zone's name, empty if a pooler doesn't tell it) and
-    `connect_seconds` are known once it is connected. `asking` may take `seconds`, `lock_seconds` for a lock (None: no limit).
+    `connect_seconds` are known once it is connected. A statement may take `seconds`, and wait `lock_seconds` for a lock (None: no
+    limit).
     """
 
     _connection: "psycopg.BaseConnection[Any]"
@@ -86,10 +87,10 @@ class Pinned:
     user: str
     zone: str
 
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, parameters: Mapping[str, Any], seconds: float | None = None) -> None:
         self.parameters = parameters
         self.connect_seconds = 0.0
-        self.seconds: float | None = None
+        self.seconds = seconds
         self.lock_seconds: float | None = None
         self._encoded = True
 
@@ -131,7 +132,7 @@ class Pinned:
         return self._connection.info
 
     def _begun(self, script: str = "", mode: str = "READ ONLY") -> bytes:
-        """The script as it is to be sent: with the beginning of a pinned transaction, unless it goes on in one."""
+        """The script to send: it begins a transaction and pins its settings, unless a transaction is open."""
         status = self._connection.pgconn.transaction_status
         if status == TransactionStatus.INTRANS:
             return script.encode()
@@ -166,10 +167,6 @@ class Session(Pinned):
     """A blocking connection."""
 
     _connection: "psycopg.Connection"
-
-    def __init__(self, parameters: Mapping[str, Any], seconds: float | None = None) -> None:
-        super().__init__(parameters)
-        self.seconds = seconds
 
     def __enter__(self) -> "Self":
         return self

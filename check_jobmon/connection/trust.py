@@ -6,18 +6,13 @@ from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Session
 from check_jobmon.sql_files import fill, literal, sql_file
 
-POWERFUL = (
-    "(su.rolsuper OR su.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))"
-)
-"""Which roles su have a superuser's rights, or can take them."""
-
 
 def untrusted(schema: str) -> str:
     """A SELECT of the first object that makes it unsafe to go on in the schema with the session's rights, and its owner.
 
     It gives one row with both as an array, or no row. What counts as unsafe, untrusted.sql says at its top.
     """
-    return fill(sql_file("connection/untrusted.sql"), {"name": literal(schema), "powerful": POWERFUL})
+    return fill(sql_file("connection/untrusted.sql"), {"name": literal(schema)})
 
 
 def refuse_untrusted(session: Session, schema: str) -> None:

@@ -2,7 +2,7 @@
 -- superuser nor the role that has logged in, and the role it belongs to (NULL for PUBLIC), as one array; no row if there is
 -- none, or no such rights. SET ROLE changes nothing on either side: RESET ROLE undoes it, and the database's owner can have it
 -- set by ALTER DATABASE. Nor does the session's own role count if others are members of it. Reads pg_catalog alone.
--- @name@: the schema's name, as text; @powerful@: a condition on a role su, whether it has a superuser's rights.
+-- @name@: the schema's name, as text.
 SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END || pg_describe_object(o.classid, o.objid, 0),
              r.rolname]
   FROM pg_namespace AS n
@@ -35,7 +35,7 @@ SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END ||
        ) AS o
   LEFT JOIN pg_roles AS r ON r.oid = o.owner
  WHERE n.nspname = @name@
-   AND EXISTS (SELECT FROM pg_roles AS su WHERE @powerful@ AND pg_has_role(session_user, su.oid, 'MEMBER'))
+   AND EXISTS (SELECT FROM pg_roles AS su WHERE @connection/powerful.sql@ AND pg_has_role(session_user, su.oid, 'MEMBER'))
    AND NOT coalesce(r.rolsuper
                     OR r.rolname = session_user AND NOT EXISTS (SELECT FROM pg_auth_members AS m WHERE m.roleid = r.oid),
                     false)

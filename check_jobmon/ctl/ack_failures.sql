@@ -12,6 +12,6 @@ SELECT l.job_id, 0, left(l.job_name, 500)
    AND l.pid >= 0
    AND NOT pg_is_in_recovery()
    AND NOT EXISTS (SELECT FROM pg_stat_activity AS a
-                    WHERE a.pid = l.pid AND a.datname = current_database() AND @own_backend@ IS NOT FALSE)
+                    WHERE a.pid = l.pid AND a.datname = current_database() AND @schema/own_backend.sql@ IS NOT FALSE)
    AND @condition@
  ORDER BY 1

@@ -7,4 +7,4 @@ SELECT a.application_name,
   FROM @schema@.job_log AS l
   JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.job_id = %s
-   AND @own_backend@ IS NOT FALSE
+   AND @schema/own_backend.sql@ IS NOT FALSE

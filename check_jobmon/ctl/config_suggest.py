@@ -11,7 +11,7 @@ from check_jobmon.config.suggestion import Run, suggest
 from check_jobmon.ctl.arguments import age
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.judging.selection import all_names
-from check_jobmon.schema.scripts import REFUSAL, job_runs
+from check_jobmon.schema.scripts import REFUSAL
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import title
 
@@ -38,8 +38,8 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         with session.transaction("READ ONLY"):
             names = table.upper(arguments.names)
         unconfigured = fill(sql_file("ctl/unconfigured_names.sql"), {"all_names": all_names(schema)})
-        runs_of_job = job_runs("asked.job_name", "asked.number")
-        query = fill(sql_file("ctl/runs_since.sql"), {"job_runs": runs_of_job, "refusal": REFUSAL})
+        placeholders = {"job_name": "asked.job_name", "limit": "asked.number", "refusal": REFUSAL}
+        query = fill(sql_file("ctl/runs_since.sql"), placeholders)
         lines: list[str] = []
         for name in dict.fromkeys(names) if names else [row[0] for row in log.rows(unconfigured)]:
             rows = log.rows(query, name, RUNS, zone, arguments.since)

@@ -21,7 +21,7 @@ from check_jobmon.judging.check import MonitoredJobs, acquire, judged
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import Result
 from check_jobmon.judging.selection import Selection, UnknownJob, unknown
-from check_jobmon.schema.scripts import CALENDAR, own_backend
+from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
@@ -138,7 +138,7 @@ class JobLog:
             # The views with the role's own runs. A view executes its owner's code: the role trusts that owner, as when it logs.
             query = VIEWS_ALLOWED + query.replace("@schema@.job_log", "@schema@.own_runs")
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
-        return fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
+        return fill(query, {"schema": schema, **self.columns})
 
     def judge(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
         """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""

@@ -9,7 +9,7 @@ from psycopg import Rollback, errors, sql
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Rows, Session
-from check_jobmon.connection.trust import POWERFUL, refuse_untrusted
+from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.clear import progress
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_session
@@ -86,7 +86,7 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     new = JobLog(session, schema)
     if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
         raise CommandFailed(f'schema "{schema}" has runs already, and ids are kept: name another one with --schema')
-    values = {"old": quoted(old.name), "schema": quoted(schema), "mapping": old.mapping or "", "powerful": POWERFUL}
+    values = {"old": quoted(old.name), "schema": quoted(schema), "mapping": old.mapping or ""}
     text = literal(values["old"])
     values |= {"old_name": text, "home": f"{text}::regnamespace::oid", **log.columns}
 

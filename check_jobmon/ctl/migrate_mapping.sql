@@ -1,12 +1,12 @@
 -- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Returns the
 -- differences, with the columns of migrate_notes.sql: such a name, and a host, because whoever could write to the old table has chosen it.
--- @mapping@: the old table, whose columns differ by version; @powerful@: a condition on a role su: that it has a superuser's rights.
+-- @mapping@: the old table, whose columns differ by version.
 WITH old AS (
     SELECT to_jsonb(o) AS row,
            EXISTS (SELECT
                      FROM pg_roles AS r
                      JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
-                    WHERE r.rolname = to_jsonb(o) ->> 'username' AND @powerful@) AS refused
+                    WHERE r.rolname = to_jsonb(o) ->> 'username' AND @connection/powerful.sql@) AS refused
       FROM @old@.@mapping@ AS o
      LIMIT 1
 ), taken AS (

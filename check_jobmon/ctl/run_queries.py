@@ -8,7 +8,6 @@ from typing import Any
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table
-from check_jobmon.schema.scripts import job_runs
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import duration, heading, title, without_zone
 
@@ -93,9 +92,7 @@ class Step:
 
 def runs(log: JobLog, source: str, *parameters: Any) -> Asking[list[Run]]:
     """The runs whose job_ids a SELECT gives, newest first."""
-    step = sql_file("schema/failing_step.sql").replace("@job_id@", "n.job_id")
-    values = {"source": source, "failing_step": step, "client": sql_file("schema/client.sql")}
-    query = fill(sql_file("ctl/runs.sql"), values)
+    query = fill(sql_file("ctl/runs.sql"), {"source": source, "job_id": "n.job_id"})
     rows = yield from log.asking(query, *parameters)
     return [Run(*row) for row in rows]
 
@@ -110,8 +107,8 @@ def run_with_id(log: JobLog, job_id: int) -> Run:
 
 def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> Asking[list[Run]]:
     """The newest runs: `which` is one of the files runs_*.sql. Raises UnknownJob if there is none and no job has the name."""
-    values = {"all_names": sql_file("judging/logged_names.sql"), "job_runs": job_runs("n.job_name", "asked.number")}
-    found = yield from runs(log, fill(sql_file(f"ctl/runs_{which}.sql"), values), name, number)
+    source = fill(sql_file(f"ctl/runs_{which}.sql"), {"job_name": "n.job_name", "limit": "asked.number"})
+    found = yield from runs(log, source, name, number)
     if name and not found:
         yield from log.require_name(name)
     return found

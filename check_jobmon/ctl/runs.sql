@@ -1,6 +1,5 @@
--- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text; @failing_step@:
--- failing_step.sql, whose @job_id@ is n.job_id; @client@: client.sql; @own_backend@: own_backend.sql.
--- Reads tables alone, and cuts texts to what can be of use.
+-- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text. Reads tables alone, and cuts
+-- texts to what can be of use.
 WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
@@ -44,9 +43,9 @@ SELECT l.job_id,
         SELECT CASE WHEN l.end_time IS NOT NULL THEN 'ended'
                     WHEN pg_is_in_recovery() OR l.pid < 0 THEN 'open'
                     WHEN a.pid IS NULL THEN 'crashed'
-                    ELSE CASE @own_backend@ WHEN true THEN 'running' WHEN false THEN 'crashed' ELSE 'open' END
+                    ELSE CASE @schema/own_backend.sql@ WHEN true THEN 'running' WHEN false THEN 'crashed' ELSE 'open' END
                END AS state
        ) AS state
-  LEFT JOIN LATERAL (@client@) AS client ON true
-  LEFT JOIN LATERAL (@failing_step@) AS step ON w.alert_code IN (2, 3) OR l.end_time IS NULL
+  LEFT JOIN LATERAL (@schema/client.sql@) AS client ON true
+  LEFT JOIN LATERAL (@schema/failing_step.sql@) AS step ON w.alert_code IN (2, 3) OR l.end_time IS NULL
  ORDER BY l.job_id DESC

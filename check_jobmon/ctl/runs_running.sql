@@ -4,7 +4,7 @@ SELECT r.job_id
  CROSS JOIN LATERAL (
         SELECT l.job_id
           FROM @schema@.job_log AS l
-          JOIN backend AS a ON a.pid = l.pid AND @own_backend@ IS NOT FALSE
+          JOIN backend AS a ON a.pid = l.pid AND @schema/own_backend.sql@ IS NOT FALSE
          WHERE l.end_time IS NULL
          ORDER BY l.job_id DESC
          LIMIT asked.number

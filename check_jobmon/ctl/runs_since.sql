@@ -1,7 +1,6 @@
 -- The latest runs of a job, if they are not too old, for config suggest: when each started, in seconds since 1970 and with the offset of
 -- a time zone, how many seconds it took, whether it ended well, and after how many seconds it was logged.
--- @job_runs@: job_runs.sql for asked.job_name and asked.number; @refusal@: the action by which a refused run is
--- recognized; refused runs are left out.
+-- Refused runs are left out.
 WITH asked AS (
     SELECT %s::text AS job_name, %s::bigint AS number, %s::text AS zone, %s::float8 AS seconds
 ),
@@ -15,7 +14,7 @@ SELECT extract(epoch FROM r.start_time)::float8,
        -- add_past_run() writes no pid
        CASE WHEN r.pid = 0 THEN coalesce(took.seconds, 0) ELSE 0 END
   FROM asked
- CROSS JOIN LATERAL (@job_runs@) AS n
+ CROSS JOIN LATERAL (@schema/job_runs.sql@) AS n
  CROSS JOIN LATERAL (
         SELECT l.job_id, l.start_time, l.end_time, l.status, l.pid
           FROM @schema@.job_log AS l
@@ -28,6 +27,4 @@ SELECT extract(epoch FROM r.start_time)::float8,
                END AS seconds
        ) AS took
  WHERE r.start_time BETWEEN now() - asked.seconds * interval '1 second' AND now()
-   AND (r.status IS DISTINCT FROM (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
-        OR (SELECT d.action FROM @schema@.job_detail AS d WHERE d.job_id = r.job_id ORDER BY d.step_id LIMIT 1)
-           IS DISTINCT FROM '@refusal@')
+   AND @schema/was_no_refusal.sql@

@@ -157,7 +157,6 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
 def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
     """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     log.require_calendar("silences")
-    names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
-    query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})
+    query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state})
     rows = yield from log.asking(query, *parameters, limit)
     return [Silence(*row) for row in rows]

@@ -1,9 +1,8 @@
 -- Silences: those in force, those planned, then those that are over, each from the newest on. @condition@: a condition on s, which
--- are wanted; @state@: a condition on their state; @known_names@: known_names.sql. The parameters are those of @condition@ and the
--- number of rows. Times are for people and, in the JSON, in ISO 8601. `jobs` is how many it would silence now, of the jobs
--- that were ever logged or configured.
+-- are wanted; @state@: a condition on their state. The parameters are those of @condition@ and the number of rows. Times are for people
+-- and, in the JSON, in ISO 8601. `jobs` is how many it would silence now, of the jobs that were ever logged or configured.
 WITH name AS MATERIALIZED (
-    SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@known_names@) AS k
+    SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@judging/known_names.sql@) AS k
 )
 SELECT s.silence_id,
        s.pattern,
@@ -31,7 +30,7 @@ SELECT s.silence_id,
  CROSS JOIN LATERAL (
         SELECT count(*) AS jobs
           FROM name AS n
-         WHERE (n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex))
+         WHERE @schema/silence_matches.sql@
            AND NOT (s.until_next_run AND EXISTS (SELECT
                                                    FROM @schema@.job_log AS l
                                                   WHERE l.job_name = n.job_name

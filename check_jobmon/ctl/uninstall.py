@@ -15,7 +15,7 @@ from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.install import recorded_version, refuse_newer
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
-from check_jobmon.schema.scripts import functions, own_backend, tables
+from check_jobmon.schema.scripts import functions, tables
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean, counted
 
@@ -71,8 +71,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         reading = ("read", "monitor") if keep else ()
         names = [role_name(session, schema), *(f"{schema}_{suffix}" for suffix in ROLES if suffix not in reading)]
         roles = session.rows(sql_file("ctl/uninstall_roles.sql"), names)
-        values = {"schema": quoted(schema), "own_backend": own_backend()}
-        contents = fill(sql_file("ctl/uninstall_contents.sql"), values)
+        contents = fill(sql_file("ctl/uninstall_contents.sql"), {"schema": quoted(schema)})
         runs, steps, jobs, alive = session.rows(contents)[0]
     under_way = f", {alive} of them under way," if alive else ""
     amount = f"{counted(runs, 'run')}{under_way} with {counted(steps, 'step')}, and {counted(jobs, 'configured job')}"

@@ -6,4 +6,4 @@ SELECT (SELECT count(*) FROM @schema@.job_log),
           FROM @schema@.job_log AS l
           JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
          WHERE l.end_time IS NULL
-           AND @own_backend@ IS NOT FALSE)
+           AND @schema/own_backend.sql@ IS NOT FALSE)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from check_jobmon.connection.trust import POWERFUL, distrust, untrusted
+from check_jobmon.connection.trust import distrust
 from check_jobmon.schema.scripts import CALENDAR, SINCE, TIME, columns_of
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 
@@ -60,8 +60,7 @@ def query(name: str, schema: str) -> str:
     """A query for a schema: "catalog", whose rows are for `in_doubt` and `examine`; "doubts", which gives `examine` its
     `doubts`, to be run if `in_doubt` says so; or "table_lock", for the lock on one of the tables that keeps a check waiting."""
     tables = ", ".join(f"'{table}'" for table in (*COLUMNS, "job_silence"))
-    values = {"tables": tables, "untrusted": untrusted(schema), "name": literal(schema), "powerful": POWERFUL}
-    return fill(sql_file(f"judging/{name}.sql"), values)
+    return fill(sql_file(f"judging/{name}.sql"), {"tables": tables, "name": literal(schema)})
 
 
 def in_doubt(rows: Sequence[tuple[Any, ...]]) -> bool:

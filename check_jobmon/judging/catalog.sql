@@ -1,11 +1,10 @@
 -- What the catalogs say of a job log, before anything of it is read: a row for each of its tables, one row of NULLs if it has
 -- none of them, no row where there is no such schema. Reads pg_catalog alone, and of that little: every check pays for it.
--- @name@: the schema's name, @tables@: the tables' names, as texts; @powerful@: a condition on a role su, whether it has a
--- superuser's rights.
+-- @name@: the schema's name, @tables@: the tables' names, as texts.
 SELECT has_schema_privilege(n.oid, 'USAGE'),
        pg_has_role('pg_read_all_stats', 'USAGE'),
        -- SET ROLE changes nothing, because RESET ROLE undoes it
-       EXISTS (SELECT FROM pg_roles AS su WHERE @powerful@ AND pg_has_role(session_user, su.oid, 'MEMBER')),
+       EXISTS (SELECT FROM pg_roles AS su WHERE @connection/powerful.sql@ AND pg_has_role(session_user, su.oid, 'MEMBER')),
        c.relname::text,
        c.relkind::text,
        has_any_column_privilege(c.oid, 'SELECT'),

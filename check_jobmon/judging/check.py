@@ -1,5 +1,6 @@
 """nagiosplugin's three parts: the Resource that holds the jobs, the Context that gives their states, the Summary."""
 
+from collections import Counter
 from collections.abc import Iterator
 from operator import attrgetter
 
@@ -11,21 +12,19 @@ from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, History, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
-from check_jobmon.judging.result import HEADLINE, JobResult, Result
+from check_jobmon.judging.result import HEADLINE, WORST_FIRST, JobResult, Result
 from check_jobmon.judging.selection import Selection, UnknownJob, unknown
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, heading, title
 
 STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
-WORST_FIRST = (Critical, Warn, Unknown, Ok)
-"""The states, the worst first: a job that can't be judged hides no other's alert."""
 
 
 class MonitoredJobs(nagiosplugin.Resource):
     """Acquisition: one metric for each job to be judged, whose value is the Job.
 
-    `jobs` are all selected jobs by name, those that job_check_config has as not active too; `steps` those of their last runs;
-    `history` is for whoever needs it to fill in.
+    `jobs` are all selected jobs, sorted by name, also those that are not active; `steps` has the steps of last runs by job_id.
+    `history` is empty unless the caller fills it in.
     """
 
     name = "JOBMON"
@@ -134,9 +133,7 @@ class JobSummary(nagiosplugin.Summary):
 
     def _counts(self, results: nagiosplugin.Results) -> str:
         counts = zip(count_states(results), WORST_FIRST, strict=True)
-        shown = [
-            f"{number} {self.resource.words[int(state)].lower()}" for number, state in counts if number or state == Ok
-        ]
+        shown = [f"{number} {self.resource.words[state].lower()}" for number, state in counts if number or state == 0]
         quiet = zip(count_quiet(results), ("silenced", "waiting"), strict=True)
         return ", ".join([*shown, *(f"{number} {word}" for number, word in quiet if number)])
 
@@ -184,7 +181,8 @@ class JobSummary(nagiosplugin.Summary):
 
 def count_states(results: nagiosplugin.Results) -> tuple[int, ...]:
     """How many jobs are in each state, in the order of WORST_FIRST."""
-    return tuple(len(results.by_state.get(state, ())) for state in WORST_FIRST)
+    numbers = Counter(int(result.state) for result in results)
+    return tuple(numbers[state] for state in WORST_FIRST)
 
 
 def count_quiet(results: nagiosplugin.Results) -> tuple[int, int]:
@@ -219,8 +217,6 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
     summary = JobSummary(jobs, verbose, log.session.zone)
     check = nagiosplugin.Check(jobs, JobContext(STATES[crashed]), summary)
     check()
-    # Nothing monitored is fine; nagiosplugin would call no results unknown.
-    state = next((int(state) for state in WORST_FIRST if check.results.by_state.get(state)), 0)
     long_output = list(check.verbose_str or [])
     if verbose:
         long_output += [f"note: {clean(note)}" for note in log.notes]
@@ -229,6 +225,8 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
         queried = f'query: job_status.sql on schema "{clean(log.schema)}", {log.rows} rows, in {log.query_seconds:.3f}s'
         long_output += [connected, queried]
     counts = count_states(check.results)
+    # Nothing monitored is fine; nagiosplugin would call no results unknown.
+    state = next((state for state, number in zip(WORST_FIRST, counts, strict=True) if number), 0)
     quiet = count_quiet(check.results)
     figures = [] if perfdata == "none" else [summary_perfdata(counts, quiet, log.query_seconds)]
     if perfdata in ("all", "problems"):

@@ -1,7 +1,7 @@
 -- A closer look at a job log, where catalog.sql leaves doubts, in one row: what untrusted.sql says, then the first table with a
 -- partition or child that is no plain table, and which, then the first table that has somebody else's function or operator
 -- in the key of a partition, an index, a constraint or statistics, and which: the planner may run it, with the rights of
--- whoever reads the table. @name@: the schema's name, @tables@: the tables' names, as texts; @untrusted@: untrusted.sql.
+-- whoever reads the table. @name@: the schema's name, @tables@: the tables' names, as texts.
 WITH RECURSIVE part AS (
     SELECT c.relname::text AS name, c.oid
       FROM pg_namespace AS n
@@ -10,7 +10,7 @@ WITH RECURSIVE part AS (
      UNION
     SELECT p.name, i.inhrelid FROM pg_inherits AS i JOIN part AS p ON i.inhparent = p.oid
 )
-SELECT (@untrusted@),
+SELECT (@connection/untrusted.sql@),
        (SELECT ARRAY[p.name, pg_describe_object('pg_class'::regclass, k.oid, 0)]
           FROM part AS p
           JOIN pg_class AS k ON k.oid = p.oid

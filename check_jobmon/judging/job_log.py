@@ -15,7 +15,7 @@ from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable,
 from check_jobmon.connection.session import SETTING, Asking, Pinned, Rows
 from check_jobmon.judging import catalog
 from check_jobmon.judging.job import Job, Step, Words
-from check_jobmon.judging.selection import EVERY_JOB, Selection, all_names
+from check_jobmon.judging.selection import EVERY_JOB, Selection
 from check_jobmon.schema.scripts import FAILURES, job_status
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
@@ -39,8 +39,8 @@ History: TypeAlias = Mapping[str, tuple[float | None, int]]
 class Inquiry:
     """The queries on the job log of one database, over a session of any kind.
 
-    `deadline` is the time.monotonic() by which the server has to have answered. `selection` (with its patterns in upper case),
-    `query_seconds`, `rows` and `notes` become known as the steps are done.
+    `deadline` is the time.monotonic() by which the server has to have answered. judging() sets `selection` (its patterns in upper
+    case), `query_seconds`, `rows` and `notes`.
     """
 
     def __init__(self, session: Pinned, schema: str, deadline: float) -> None:
@@ -135,8 +135,7 @@ class Inquiry:
 
     def naming(self) -> Asking[list[str]]:
         """All names that were ever logged or configured, sorted. One more round trip."""
-        query = self._query("known_names", logged_names=all_names(self.schema))
-        answers = yield from self._fetch(f"{self._bounds()}{query};COMMIT;")
+        answers = yield from self._fetch(f"{self._bounds()}{self._query('known_names')};COMMIT;")
         return [row[0] for row in answers[0]]
 
     def _query(self, name: str, **values: str) -> str:

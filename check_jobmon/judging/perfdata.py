@@ -11,7 +11,7 @@ from check_jobmon.text import label
 
 def job_perfdata(job: Job) -> str:
     """A job's figures, blank between: age (s, with its limits), failures in a row, duration of the last run (s). With a schedule,
-    the limits are those of another one, late (s): how long ago its next run was due.
+    the limits belong to one more figure, late (s): how long ago its next run was due.
 
     Figures that a job lacks, because it has never run, are left out: Icinga 2 rejects the guidelines' `U` for unknown values.
     """
@@ -24,7 +24,7 @@ def job_perfdata(job: Job) -> str:
         figures.append(_seconds(f"{name} late", job.late, *limits))
     figures.append(Performance(f"{name} failures", job.failures, "", _limit(job.sensitivity), "", 0))
     if job.duration is not None and math.isfinite(job.duration):
-        figures.append(_seconds(f"{name} duration", job.duration, None, None))
+        figures.append(_seconds(f"{name} duration", job.duration))
     return " ".join(str(figure) for figure in figures)
 
 
@@ -32,18 +32,19 @@ def summary_perfdata(counts: Sequence[int], quiet: Sequence[int], query_seconds:
     """The counts by state, how long the query took (s), and how many of the jobs that are OK are silenced or wait."""
     critical, warning, unknown, ok = counts
     silenced, waiting = quiet
-    numbers = {"unknown": unknown, "silenced": silenced, "waiting": waiting}
     figures = [
         Performance("critical", critical),
         Performance("warning", warning),
         Performance("ok", ok),
-        _seconds("query", query_seconds, None, None),
-        *(Performance(name, number) for name, number in numbers.items()),
+        _seconds("query", query_seconds),
+        Performance("unknown", unknown),
+        Performance("silenced", silenced),
+        Performance("waiting", waiting),
     ]
     return " ".join(str(figure) for figure in figures)
 
 
-def _seconds(name: str, value: float, warn: float | None, crit: float | None) -> Performance:
+def _seconds(name: str, value: float, warn: float | None = None, crit: float | None = None) -> Performance:
     return Performance(name, _number(max(value, 0)), "s", _limit(warn), _limit(crit), 0)
 
 

@@ -14,7 +14,7 @@ NO_NAMES = "SELECT NULL WHERE false"
 
 
 class UnknownJob(CheckImpossible):
-    """No job was ever logged or configured that is named or matches as it was asked for. One line."""
+    """A name or pattern that was asked for matches no job that was ever logged or configured. One line."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Selection:
     """Shell patterns (`*`, `?`, `[...]`) of the names to include (none given: all names) and of the names to exclude.
 
     As with add_job(), case does not matter, by the rules of the database: all that compares needs `capitalized` patterns.
-    With `logged`, all includes each name in the log, even if it needs no watching.
+    With `logged`, "all names" are also those in the log that the check wouldn't monitor.
     """
 
     include: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ EVERY_JOB = Selection()
 
 def all_names(schema: str) -> str:
     """A SELECT of all names in job_log, in parentheses."""
-    return f"({sql_file('judging/logged_names.sql').replace('@schema@', quoted(schema))})"
+    return f"({sql_file('schema/logged_names.sql').replace('@schema@', quoted(schema))})"
 
 
 def unknown(name: str, names: list[str]) -> str:

@@ -1,7 +1,6 @@
 -- How job_status.sql finds runs where the tables have the indexes of this schema: it probes them, a few times for each job.
 -- job_log needs an index (job_name, end_time) and one of its open runs, job_check_log one that starts with job_name.
--- @newest@: whether job_log also has an index (end_time). @was_no_refusal@: was_no_refusal.sql, because a run that was refused
--- counts as no run of the job.
+-- @newest@: whether job_log also has an index (end_time). A run that was refused counts as no run of the job.
 failing AS (
     -- A job that has failed for weeks has thousands of rows here, so the index is read from each name to the next one.
     WITH RECURSIVE name AS (
@@ -36,7 +35,7 @@ completed_run AS NOT MATERIALIZED (
     SELECT r.job_name, r.job_id, r.start_time, r.end_time, r.status, @next_due@ AS next_due
       FROM @schema@.job_log AS r
      WHERE r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-       AND @was_no_refusal@
+       AND @schema/was_no_refusal.sql@
 ),
 newest_run AS (
     -- Reads a few of the newest completed runs first, two for each configured job: a job found there needs no probe, which costs

@@ -2,7 +2,6 @@
 
 import re
 import time
-from typing import NamedTuple
 
 from psycopg import Rollback, errors, sql
 
@@ -13,7 +12,7 @@ from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.schema.compare import NAMED, contents, differences, refuse
 from check_jobmon.schema.extension import ensure_extension
 from check_jobmon.schema.layout import is_partitioned, make_partitions, set_partitioning
-from check_jobmon.schema.link import Dblink, ensure_dblink, ensure_link_role
+from check_jobmon.schema.link import ensure_dblink, ensure_link_role
 from check_jobmon.schema.outcome import Report
 from check_jobmon.schema.rights import refuse_lacking
 from check_jobmon.schema.roles import ensure_roles, explanation, revoke_excess
@@ -55,14 +54,7 @@ def bootstrap(
     made_meanwhile = 0
     while True:
         try:
-            return _bootstrap(
-                connection,
-                schema,
-                with_roles=with_roles,
-                check=check,
-                as_extension=as_extension,
-                partition=partition,
-            )
+            return _bootstrap(connection, schema, with_roles, check, as_extension, partition)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable, errors.InternalError_):
             # Another bootstrap has done the same at this moment and has committed: READ COMMITTED, so the next attempt sees
             # its work. For the database's rights, PostgreSQL raises an internal error ("tuple concurrently updated").
@@ -120,48 +112,28 @@ def _refuse_impossible(connection: Session, schema: str) -> None:
 
 
 def _bootstrap(
-    connection: Session, schema: str, *, with_roles: bool, check: bool, as_extension: bool, partition: str | None
+    connection: Session, schema: str, with_roles: bool, check: bool, as_extension: bool, partition: str | None
 ) -> Report:
     with connection.transaction():
-        done = _apply(connection, schema, with_roles=with_roles, partition=partition)
-        if as_extension and ensure_extension(connection, schema):
-            done = done._replace(changed=True)
+        done = _apply(connection, schema, with_roles=with_roles, partition=partition)._replace(check=check)
+        if as_extension:
+            is_new = ensure_extension(connection, schema)
+            said = "programs that look for the extension pg_jobmon log into it"
+            done = done._replace(changed=done.changed or is_new, extension=said)
         if check or not done.changed:
             # leaves no dead rows behind in the catalogs: cron runs this every day
             raise Rollback
-    schedules = "" if check else _write_due(connection, schema, done.owner)
-    made = 0 if check and done.changed else make_partitions(connection, schema, done.owner, keep=not check)
     if check and done.changed:
-        way, way_changed = "the link is tried once that is done", False
-    else:
-        way, way_changed = ensure_link(connection, schema, done.dblink.schema, done.owner, keep=not check)
-    return Report(
-        connection.info.dbname,
-        schema,
-        done.before,
-        version(),
-        done.changed or way_changed,
-        way,
-        done.roles,
-        done.dblink.said,
-        check,
-        schedules,
-        "programs that look for the extension pg_jobmon log into it" if as_extension else "",
-        f"{'would make' if check else 'made'} {counted(made, 'partition')} for the time to come" if made else "",
-    )
+        return done._replace(link="the link is tried once that is done")
+    schedules = "" if check else _write_due(connection, schema, done.owner)
+    made = make_partitions(connection, schema, done.owner, keep=not check)
+    verb = "would make" if check else "made"
+    partitions = f"{verb} {counted(made, 'partition')} for the time to come" if made else ""
+    link, is_new = ensure_link(connection, schema, done.dblink.schema, done.owner, keep=not check)
+    return done._replace(changed=done.changed or is_new, link=link, schedules=schedules, partitions=partitions)
 
 
-class _Applied(NamedTuple):
-    """What the statements of a bootstrap found and did."""
-
-    owner: str
-    before: int
-    changed: bool
-    roles: str
-    dblink: Dblink
-
-
-def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str | None = None) -> _Applied:
+def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str | None = None) -> Report:
     """Install the schema, or upgrade it, in the open transaction."""
     refuse_untrusted(connection, schema)
     connection.execute("SET LOCAL check_function_bodies = on")
@@ -196,7 +168,7 @@ def _apply(connection: Session, schema: str, *, with_roles: bool, partition: str
     roles = ensure_roles(connection, schema) if with_roles else explanation(connection, schema)
     revoke_excess(connection, schema, users)
     changed = before < version() or dblink.changed or new_length or _fingerprint(connection, schema) != old
-    return _Applied(owner, before, changed, roles, dblink)
+    return Report(connection.info.dbname, schema, owner, before, version(), changed, roles, dblink)
 
 
 def _write_due(connection: Session, schema: str, owner: str) -> str:

@@ -1,7 +1,7 @@
 -- The check: one row for each monitored job, in no order. The only place where a job is judged: each relation below adds to the one
 -- before it, from the job's runs to the times that count, to a code for each kind of problem, to the code that alerts.
 --
--- Relations that are long are in files of their own, and take the place of the placeholder with the file's name:
+-- Relations that are long are in files of their own:
 --   find_by_index.sql (or find_by_window.sql, find_by_scan.sql: one of them takes the place of @find@)
 --     failing         (job_name, criticals, failures, job_id): how many failures job_check_log has of a job, and the last one
 --     open_run        (job_name, job_id, owner, pid, start_time, next_due): the runs that have not ended
@@ -14,7 +14,6 @@
 --   silenced_jobs.sql
 --     silenced        (job_name, silence_id, ends, until_next_run, created_by, reason): the jobs that are silenced
 --   judged_jobs.sql   the final SELECT: the columns that readers of the check get
--- @config@ is job_check_config, with NULL for the columns that an older schema lacks.
 --
 -- check_job_status() is created from this text and the plugin sends it as it is, so it reads the tables and uses nothing else
 -- of the schema. All names are qualified; operators and casts need a search_path of pg_catalog alone. Texts are cut, because
@@ -24,10 +23,10 @@ WITH RECURSIVE status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
 config AS NOT MATERIALIZED (
-    @config@
+    @schema/config.sql@
 ),
 @find@,
-@monitored_jobs@,
+@schema/monitored_jobs.sql@,
 with_times AS (
     -- from when on the job's thresholds count, and how long its runs take
     SELECT m.*, greatest(m.done_end, m.alive_start) AS last_activity,
@@ -39,11 +38,12 @@ with_times AS (
                 THEN greatest(m.done_next_due, m.alive_next_due,
                               -- a run that began later has ended earlier
                               CASE WHEN m.done_next_due + least(m.warn_limit, m.error_limit) < now()
-                                   THEN (@later_start@) END)
+                                   THEN (@schema/later_start.sql@) END)
            END AS counted_from,
            t.alive_took, t.done_took,
            -- the median is needed only of what takes more than a minute
-           CASE WHEN m.slow_factor IS NOT NULL AND greatest(t.alive_took, t.done_took) > '1 minute' THEN (@usual_duration@) END AS usual
+           CASE WHEN m.slow_factor IS NOT NULL AND greatest(t.alive_took, t.done_took) > '1 minute'
+                THEN (@schema/usual_duration.sql@) END AS usual
       FROM with_last_run AS m
      CROSS JOIN LATERAL (
             SELECT now() - m.alive_start AS alive_took,
@@ -92,8 +92,8 @@ with_codes AS MATERIALIZED (
                    CASE WHEN l.usual IS NOT NULL THEN greatest(l.usual * l.slow_factor, '1 minute') END AS slow_limit
            ) AS s
 ),
-@job_dependencies@,
-@silenced_jobs@,
+@schema/job_dependencies.sql@,
+@schema/silenced_jobs.sql@,
 with_alerts AS (
     -- what the codes count for
     SELECT j.*, d.in_circle, d.on_unknown, s.silence_id, s.ends, s.until_next_run, s.created_by, s.reason,
@@ -106,4 +106,4 @@ with_alerts AS (
       LEFT JOIN dependent AS d ON d.job_name = j.job_name
       LEFT JOIN silenced AS s ON s.job_name = j.job_name
 )
-@judged_jobs@
+@schema/judged_jobs.sql@

@@ -1,5 +1,5 @@
 -- The rows that job_status.sql gives to its readers: its codes, and all that a message says about them. For a job that alerts, it also
--- looks up what its open run waits for (@blocker@), the step that failed (@failing_step@), and where its runs came from (@client@).
+-- looks up what its open run waits for, the step that failed, and where its runs came from.
 SELECT -- a name that is cut stays different from others
        CASE WHEN length(j.job_name) <= 10000 THEN j.job_name
             ELSE left(j.job_name, 500) || '...' || to_hex(hashtextextended(j.job_name, 0))
@@ -55,16 +55,16 @@ SELECT -- a name that is cut stays different from others
         SELECT CASE WHEN (j.missing_code > 1 OR @every_blocker@) AND j.alive_pid > 0 AND NOT j.unverified
                     THEN (SELECT ARRAY[b.pid::text, b.role_name, b.application_name,
                                        to_char(b.xact_start, 'YYYY-MM-DD HH24:MI:SS OF'), b.blocked_for::text]
-                            FROM (@blocker@) AS b)
+                            FROM (@schema/blocker.sql@) AS b)
                END AS blocker,
                CASE WHEN j.failed_code > 1
-                    THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@failing_step@) AS s)
+                    THEN (SELECT ARRAY[left(s.action, 200), left(s.message, 800)] FROM (@schema/failing_step.sql@) AS s)
                END AS step,
                CASE WHEN greatest(j.failed_code, j.missing_code, j.slow_code) > 1 OR j.crashed_job_id IS NOT NULL
                     THEN ARRAY(SELECT concat_ws(', ', 'on ' || c.host, 'pid ' || c.pid)
                                  FROM unnest(ARRAY[j.failed_job_id, j.alive_job_id, j.crashed_job_id])
                                       WITH ORDINALITY AS n(job_id, number)
-                                 LEFT JOIN LATERAL (@client@) AS c ON true
+                                 LEFT JOIN LATERAL (@schema/client.sql@) AS c ON true
                                 ORDER BY n.number)
                END AS client
         OFFSET 0

@@ -16,7 +16,7 @@ def is_partitioned(connection: Session, home: int) -> bool:
 
 
 def set_partitioning(connection: Session, schema: str, every: str) -> bool:
-    """Have the next partitions be that long. Returns whether they were not."""
+    """Set how long the next partitions are. Returns whether that is a change."""
     if value(connection, "SELECT every FROM {}.partitioning", schema) == every:
         return False
     run(connection, "DELETE FROM {}.partitioning", schema)

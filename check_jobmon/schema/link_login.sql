@@ -1,7 +1,7 @@
 -- Sent over the link: which role it has logged in as, whether that is a superuser, and the statements that give the role the
--- settings that are needed (@link_settings@) and that it doesn't have.
+-- settings that are needed and that it doesn't have.
 SELECT current_user, pg_catalog.current_setting('is_superuser'),
        (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER ROLE %I SET %I = %L', current_user, s.name, s.value), '; ')
-          FROM @link_settings@
+          FROM @schema/link_settings.sql@
          WHERE s.is_needed
            AND pg_catalog.current_setting(s.name, true) OPERATOR(pg_catalog.<>) s.value)

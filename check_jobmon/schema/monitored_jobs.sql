@@ -10,7 +10,7 @@ run_with_backend AS (
      CROSS JOIN LATERAL (
             SELECT CASE WHEN pg_is_in_recovery() OR l.pid < 0 THEN NULL
                         WHEN a.pid IS NULL THEN false
-                        ELSE @own_backend@
+                        ELSE @schema/own_backend.sql@
                    END AS is_own
             OFFSET 0 -- here and below: keeps the planner from merging two steps, and so from computing values again for each use
            ) AS b

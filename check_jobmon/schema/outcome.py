@@ -1,22 +1,24 @@
 """What a bootstrap says of what it found and did."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
+
+from check_jobmon.schema.link import Dblink
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a bootstrap found and did, or would do. `before` is the version found, 0 if there was none."""
+class Report(NamedTuple):
+    """What a bootstrap found and did or, with `check`, would do. `before` is the version found, 0 if there was none."""
 
     database: str
     schema: str
+    owner: str
     before: int
     after: int
     changed: bool
-    link: str
     roles: str
-    dblink: str
-    check: bool
-    schedules: str
+    dblink: Dblink
+    check: bool = False
+    link: str = ""
+    schedules: str = ""
     extension: str = ""
     partitions: str = ""
 
@@ -32,6 +34,5 @@ class Report:
         else:
             nothing = "" if self.partitions else f", nothing {'to do' if self.check else 'changed'}"
             what = f"{where} is up to date (version {self.after}){nothing}"
-        return "; ".join(
-            filter(None, (what, self.schedules, self.partitions, self.extension, self.link, self.roles, self.dblink))
-        )
+        said = (what, self.schedules, self.partitions, self.extension, self.link, self.roles, self.dblink.said)
+        return "; ".join(filter(None, said))

@@ -7,7 +7,6 @@
 DO $$
 DECLARE
     v_upto    constant text := @upto@;
-    v_tables  constant text[] := ARRAY['job_detail', 'job_log'];
     v_table   text;
     v_old     text;
     v_column  text;
@@ -26,17 +25,14 @@ BEGIN
         SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
           FROM pg_constraint AS k
          WHERE k.contype = 'f' AND k.confrelid = '@schema@.job_log'::regclass
-    LOOP
-        EXECUTE v_text;
-    END LOOP;
-    FOR v_text IN
+         UNION ALL
         SELECT format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass)
           FROM pg_trigger AS g
          WHERE g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass) AND NOT g.tgisinternal
     LOOP
         EXECUTE v_text;
     END LOOP;
-    FOREACH v_table IN ARRAY v_tables LOOP
+    FOREACH v_table IN ARRAY ARRAY['job_detail', 'job_log'] LOOP
         v_old := v_table || '_old';
         v_column := CASE v_table WHEN 'job_log' THEN 'job_id' ELSE 'step_id' END;
         v_comment := obj_description(('@schema@.' || v_table)::regclass, 'pg_class');

@@ -59,7 +59,9 @@ def superuser_sql(connection: Session, schema: str, *, with_roles: bool) -> str:
 def lacking(
     connection: Session, schema: str, *, with_roles: bool, of: Collection[str] = ("lacking", "useful")
 ) -> list[Right]:
-    """What the session's role may not do, of these kinds, and what belongs with it. Tries what can't be known, and undoes it."""
+    """The rights of these kinds that the session's role lacks, and those that belong with them. Tries out the rights that the
+    catalogs don't tell, and undoes that.
+    """
     link, roles = role_name(connection, schema), memberships(schema) if with_roles else {}
     parameters = {"schema": schema, "link": link, "roles": list(roles), "groups": list(roles.values())}
     rows = connection.execute(about_settings(connection, schema, "rights"), parameters).fetchall()

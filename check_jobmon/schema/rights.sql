@@ -45,7 +45,7 @@ SELECT p.part, p.what, p.statement, p.kind
         SELECT 8, 'link', format('set %%s for the link''s role', s.name),
                CASE WHEN s.is_needed AND current_setting(s.name) <> s.value THEN 'lacking' ELSE 'useful' END,
                format('ALTER ROLE %%I SET %%I = %%L', %(link)s::text, s.name, s.value)
-          FROM @link_settings@
+          FROM @schema/link_settings.sql@
          WHERE s.takes_superuser
            AND current_setting(s.name, true) IS NOT NULL
            AND NOT (coalesce(h.may_alter, h.rolcreaterole) AND @may_set@)

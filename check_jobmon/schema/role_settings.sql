@@ -1,4 +1,4 @@
--- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role (@link_settings@), and no others
+-- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role, and no others
 -- in any database. Settings that take a superuser are left out unless bootstrap's role h may change them (@may_set@); RESET ALL
 -- leaves them as they are then. A site's choice stays, but no idle_session_timeout of less than a second: any user of an open link
 -- can set it, and a link that ends between two calls, again and again, logs nothing.
@@ -8,7 +8,7 @@ WITH found AS (
      WHERE r.setrole = (SELECT o.oid FROM pg_roles AS o WHERE o.rolname = %(role)s)
 ), wanted AS (
     SELECT s.name, v.value, s.takes_superuser, s.name || '=' || v.value AS entry
-      FROM @link_settings@
+      FROM @schema/link_settings.sql@
      CROSS JOIN LATERAL (
             SELECT coalesce(min(e.value) FILTER (
                        WHERE CASE WHEN s.name <> 'idle_session_timeout' THEN true

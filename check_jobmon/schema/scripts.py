@@ -1,18 +1,14 @@
 """The bundled SQL files as texts, with their placeholders filled in. Knows the files, but executes nothing.
 
 Placeholders: `@schema@` the schema as an identifier, `@schema_name@` its bare name, `@dblink@` dblink's schema as an
-identifier, `@job_status@` the check's SELECT, `@job_runs@` the SELECT of a job's latest runs, `@signature@` the signature of
-the text v_signed, `@link_settings@` the settings of the link's role as a relation s, `@uncounted@` and `@refusal@` the
-constants below, `@was_no_refusal@` was_no_refusal.sql's condition on a run r, `@powerful@` trust.py's condition on a role
-su, `@own_backend@` own_backend.sql's condition on a backend a and a run l, `@member@` MEMBER, `@writable_since@`
-writable_since.sql's time. job_status() and job_runs() explain the other placeholders of their SELECTs.
+identifier, `@job_status@` the check's SELECT, whose own placeholders job_status() explains, `@uncounted@` and `@refusal@` the
+constants below, `@job_name@` and `@limit@` those of job_runs.sql.
 """
 
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from check_jobmon.connection.trust import POWERFUL
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 FAILURES = 3
@@ -40,13 +36,6 @@ SINCE = {
     },
 }
 """The columns that are read and that older schemas lack, by the version that added them: by table, with their types."""
-MEMBER = "CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'USAGE, SET' END"
-"""What pg_has_role() is asked for: whether a role has another's rights, or may take them by SET ROLE."""
-JOB_STATUS_PARTS = (
-    *("find", "monitored_jobs", "job_dependencies", "silenced_jobs", "judged_jobs", "silences", "config", "blocker"),
-    *("failing_step", "client", "later_start", "usual_duration", "was_no_refusal"),
-)
-"""The placeholders of job_status.sql that files take the place of, in this order, because some are in the files of others."""
 FUNCTION_FOLDERS = ("admin", "all", "link", "log", "monitor", "owner")
 """Each named after those who may use what is in it: the link's side, the schema's owner, or roles (roles.py)."""
 
@@ -79,9 +68,8 @@ def job_status(
     none counts.
     """
     query = sql_file("schema/job_status.sql")
-    parts = {"find": f"find_by_{strategy}", "silences": "silences" if silences else "no_silences"}
-    for name in JOB_STATUS_PARTS:
-        query = query.replace(f"@{name}@", sql_file(f"schema/{parts.get(name, name)}.sql").rstrip())
+    query = query.replace("@find@", sql_file(f"schema/find_by_{strategy}.sql"))
+    query = query.replace("@silences@", sql_file("schema/silences.sql" if silences else "schema/no_silences.sql"))
     values = {
         "newest": str(newest).lower(),
         "extra_names": extra_names,
@@ -90,7 +78,6 @@ def job_status(
         "failures": str(failures),
         "uncounted": str(UNCOUNTED),
         "refusal": REFUSAL,
-        "own_backend": own_backend(),
         **(columns or columns_of()),
         "pid": "j.alive_pid",
         "every_blocker": str(every_blocker).lower(),
@@ -112,45 +99,23 @@ def columns_of(version: int = max(SINCE), code: str = "alert_code", text: str = 
     return {"code": code, "text": text, "optional": ", ".join(optional), "next_due": next_due}
 
 
-def own_backend() -> str:
-    """The condition that the backend a is that of the run l."""
-    return fill(sql_file("schema/own_backend.sql").rstrip(), {"member": MEMBER, "writable_since": _writable_since()})
-
-
-def _writable_since() -> str:
-    return sql_file("schema/writable_since.sql").rstrip()
-
-
-def job_runs(job_name: str, limit: str) -> str:
-    """A SELECT of the job_ids of a job's latest runs. Both parameters are SQL expressions; @schema@ is not filled in yet."""
-    return sql_file("schema/job_runs.sql").replace("@job_name@", job_name).replace("@limit@", limit)
-
-
 @functools.cache
-def _placeholders(schema: str, dblink: str) -> tuple[tuple[str, str], ...]:
-    """What stands for each placeholder in the files of the schema, in the order of replacing."""
-    return (
-        ("@job_status@", job_status(schema)),
-        ("@job_runs@", job_runs("p_job_name", "p_limit")),
-        ("@uncounted@", str(UNCOUNTED)),
-        ("@was_no_refusal@", sql_file("schema/was_no_refusal.sql").rstrip()),
-        ("@refusal@", REFUSAL),
-        ("@powerful@", POWERFUL),
-        ("@own_backend@", own_backend()),
-        ("@member@", MEMBER),
-        ("@writable_since@", _writable_since()),
-        ("@signature@", sql_file("schema/signature.sql").rstrip()),
-        ("@link_settings@", sql_file("schema/link_settings.sql").rstrip()),
-        ("@schema@", quoted(schema)),
-        ("@schema_name@", schema),
-        ("@dblink@", quoted(dblink)),
-    )
+def _placeholders(schema: str, dblink: str) -> Mapping[str, str]:
+    """What stands for each placeholder in the files of the schema."""
+    return {
+        "job_status": job_status(schema),
+        "job_name": "p_job_name",
+        "limit": "p_limit",
+        "uncounted": str(UNCOUNTED),
+        "refusal": REFUSAL,
+        "schema": quoted(schema),
+        "schema_name": schema,
+        "dblink": quoted(dblink),
+    }
 
 
 def _fill(text: str, schema: str, dblink: str) -> str:
-    for placeholder, value in _placeholders(schema, dblink):
-        text = text.replace(placeholder, value)
-    return text
+    return fill(text, _placeholders(schema, dblink))
 
 
 @functools.cache
@@ -184,9 +149,10 @@ def tables(schema: str, dblink: str) -> list[Script]:
 
 
 def functions(schema: str, dblink: str) -> str:
-    """All functions, in the order of their names. Every bootstrap applies them."""
+    """All functions, in the order of their names, and the triggers that call them. Every bootstrap applies them."""
     places = sorted((name, folder) for folder in FUNCTION_FOLDERS for name in _file_names(f"functions/{folder}"))
-    return "".join(_fill(sql_file(f"schema/functions/{folder}/{name}"), schema, dblink) for name, folder in places)
+    texts = [sql_file(f"schema/functions/{folder}/{name}") for name, folder in places]
+    return _fill("".join([*texts, sql_file("schema/triggers.sql")]), schema, dblink)
 
 
 def function_names(folder: str) -> list[str]:

@@ -1,4 +1,5 @@
--- Which active jobs in job_status.sql are silenced, and by which silence. @silences@: the silences that are in force, silences.sql.
+-- Which active jobs in job_status.sql are silenced, and by which silence. @silences@: the silences that are in force,
+-- which is silences.sql, or no_silences.sql if none is to count.
 active_name AS MATERIALIZED (
     -- narrow, because each silence goes through all of it
     SELECT m.job_name, upper(m.job_name) AS upper_name, m.lost_start FROM monitored AS m WHERE m.active
@@ -10,10 +11,7 @@ silenced AS (
      CROSS JOIN LATERAL (
             SELECT n.job_name
               FROM active_name AS n
-             WHERE CASE WHEN s.name_like IS NULL THEN n.upper_name = s.pattern
-                        WHEN s.name_regex IS NULL THEN n.upper_name LIKE s.name_like
-                        ELSE n.upper_name LIKE s.name_like AND n.upper_name ~ s.name_regex OR n.upper_name = s.pattern
-                   END
+             WHERE @schema/silence_matches.sql@
                AND NOT (s.until_next_run
                         AND (coalesce(n.lost_start >= s.starts, false)
                              OR EXISTS (SELECT FROM @schema@.job_log AS r

@@ -38,7 +38,7 @@ def attempt(connection: Session, statement: "LiteralString", *names: str | sql.C
 
 @contextlib.contextmanager
 def explaining(connection: Session, action: str, remedy: str) -> Iterator[None]:
-    """Raise BootstrapError if a right is missing: the session's role may not do the action, and whom to ask for what."""
+    """Raise BootstrapError for a missing right: it says that the session's role may not do the action, and names the remedy."""
     try:
         yield
     except errors.InsufficientPrivilege:

@@ -3,7 +3,7 @@
 -- a random negative number, so that no run in the log or being logged has the same.
 SELECT @dblink@.dblink_exec(
            %(link)s::text,
-           'BEGIN;' || string_agg(format('CALL @schema@.link_serve(%%L, %%L);', s.v_signed, @signature@), '' ORDER BY s.number)
+           'BEGIN;' || string_agg(format('CALL @schema@.link_serve(%%L, %%L);', s.v_signed, @schema/signature.sql@), '' ORDER BY s.number)
            || 'ROLLBACK')
   FROM (SELECT c.number,
                (ARRAY[c.call[1], current_user::text, pg_backend_pid()::text,

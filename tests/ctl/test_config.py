@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from check_jobmon.config.config_table import Change, ConfigTable
+from check_jobmon.config.config_table import Change, ConfigTable, changes
 from check_jobmon.config.durations import Duration, parse
 from check_jobmon.config.job_fields import JobConfig
 from tests.config.test_config_file import JOBS, NAMES
@@ -44,7 +44,7 @@ def fill(session: psycopg.Connection, *jobs: JobConfig) -> None:
     """Make the table just these."""
     session.execute("DELETE FROM jobmon.job_check_config")
     with pinned(session) as ours, ours.transaction():
-        ConfigTable(ours, "jobmon").make([Change(None, job) for job in jobs])
+        ConfigTable(ours, "jobmon").make([Change(job.name, None, job) for job in jobs])
 
 
 def log(session: psycopg.Connection, *names: str) -> None:
@@ -219,7 +219,7 @@ def test_an_apply_waits_for_another_and_readers_do_not(
             assert rows(session) == []
             assert database.check().status == 0
             assert config(database, "diff", file).status == 1
-            ConfigTable(other, "jobmon").make([Change(None, JobConfig("NIGHTLY ETL", parse("1h"), parse("30h")))])
+            ConfigTable(other, "jobmon").make(changes([], [JobConfig("NIGHTLY ETL", parse("1h"), parse("30h"))], False))
             transaction.close()
             assert second.communicate(timeout=60)[0].startswith(
                 "+ CUBE REFRESH: warn 25h, error 2d, sensitivity 2, active false\n~ NIGHTLY ETL: warn 1h -> 26h\n"

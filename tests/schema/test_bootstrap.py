@@ -538,9 +538,9 @@ def test_an_ordinary_owner_can_log_after_the_revoke_that_bootstrap_proposes(empt
         session.execute(f"CREATE EXTENSION dblink SCHEMA public; CREATE SCHEMA jobmon AUTHORIZATION {dba}".encode())
         session.execute(f"ALTER ROLE {dba} CREATEROLE".encode())
         with empty_database.connect(user=dba) as owner:
-            said = bootstrap(owner, "jobmon", with_roles=False).dblink
+            said = bootstrap(owner, "jobmon", with_roles=False).dblink.said
             session.execute(said.partition("needs that right, run: ")[2].encode())
-            assert bootstrap(owner, "jobmon", with_roles=False).dblink == ""
+            assert bootstrap(owner, "jobmon", with_roles=False).dblink.said == ""
             job = value(owner, "SELECT jobmon.add_job('etl')")
             assert value(owner, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
 
@@ -548,12 +548,12 @@ def test_an_ordinary_owner_can_log_after_the_revoke_that_bootstrap_proposes(empt
 def test_that_public_may_execute_dblink_is_said_with_what_to_run(empty_database: Database) -> None:
     with empty_database.connect() as session:
         session.execute("CREATE EXTENSION dblink SCHEMA public")
-        said = bootstrap(session, "jobmon").dblink
+        said = bootstrap(session, "jobmon").dblink.said
         assert said.startswith("PUBLIC may execute dblink, so any role ")
         assert "\n" not in said
         session.execute(said.partition("needs that right, run: ")[2].encode())
         report = bootstrap(session, "jobmon")
-        assert (report.changed, report.dblink) == (False, "")
+        assert (report.changed, report.dblink.said) == (False, "")
         assert can_log(empty_database)
         # nothing that sends SQL over a connection by its name is left to PUBLIC
         assert session.execute(

@@ -45,7 +45,9 @@ READERS: dict[str, Callable[[Database, psycopg.Connection, str], bool]] = {
     "ctl/clear_under_way.sql": lambda db, _, __: "stay 1 under way" in jobmonctl(db, "clear", "0 seconds").stdout,
     "ctl/uninstall_contents.sql": lambda db, _, __: "1 of them under way" in jobmonctl(db, "uninstall").stdout,
     # these change something if it isn't
-    "schema/functions/admin/ack_crash.sql": lambda _, s, job: not _rolled_back(s, "SELECT jobmon.ack_crash(%s)", job),
+    "schema/functions/owner/may_be_alive.sql: ack_crash": lambda _, s, job: (
+        not _rolled_back(s, "SELECT jobmon.ack_crash(%s)", job)
+    ),
     "schema/functions/owner/may_be_alive.sql": lambda _, s, job: (
         bool(s.execute("SELECT jobmon.job_log_clear('0')"))
         and value(s, "SELECT count(*) FROM jobmon.job_log WHERE job_id = %s", job) == 1
@@ -112,7 +114,8 @@ def _readers(database: Database, session: psycopg.Connection, job: str) -> dict[
 
 
 def test_the_list_of_readers_is_complete() -> None:
-    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.sql") if "@own_backend@" in path.read_text()}
+    shared = "@schema/own_backend.sql@"
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.sql") if shared in path.read_text()}
     assert found == {name.partition(":")[0] for name in READERS}
     elsewhere = [path.name for path in PACKAGE.rglob("*.sql") if "'jobmon run ' ||" in path.read_text()]
     assert elsewhere == ["own_backend.sql"]

@@ -137,10 +137,7 @@ class _Queries:
 
     def text(self, name: str, **values: str) -> str:
         """A query, without what JobLog.rows fills in."""
-        query = sql_file(f"ctl/report/{name}.sql").replace("@window@", sql_file("ctl/report/runs_in_window.sql"))
-        for part in ("config", "usual_duration"):
-            query = query.replace(f"@{part}@", sql_file(f"schema/{part}.sql"))
-        return fill(query, {**self.values, **values})
+        return fill(sql_file(f"ctl/report/{name}.sql"), {**self.values, **values})
 
     def by_job(self, name: str, asked: list[str]) -> Asking[dict[int, list[tuple[Any, ...]]]]:
         """The rows by the jobs' numbers, without these."""

@@ -1,9 +1,8 @@
 -- What there is to say of the runs of each job: how many, how many of them failed, the median of those that went well, how long they
--- usually take if that is a limit, and the limits. In seconds. @window@: runs_in_window.sql, @config@: config.sql,
--- @usual_duration@: usual_duration.sql for the job m.job_name.
-WITH @window@,
+-- usually take if that is a limit, and the limits. In seconds.
+WITH @ctl/report/runs_in_window.sql@,
 config AS (
-    @config@
+    @schema/config.sql@
 ),
 figure AS (
     SELECT r.number, count(*) AS runs, count(*) FILTER (WHERE r.alert_code IN (2, 3)) AS failures,
@@ -13,7 +12,7 @@ figure AS (
 )
 SELECT m.number,
        coalesce(f.runs, 0), coalesce(f.failures, 0), f.median,
-       date_part('epoch', CASE WHEN c.slow_factor IS NOT NULL THEN greatest((@usual_duration@) * c.slow_factor, '1 minute') END),
+       date_part('epoch', CASE WHEN c.slow_factor IS NOT NULL THEN greatest((@schema/usual_duration.sql@) * c.slow_factor, '1 minute') END),
        date_part('epoch', c.warn_duration),
        date_part('epoch', c.error_duration),
        date_part('epoch', c.min_duration)

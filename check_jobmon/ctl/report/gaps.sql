@@ -1,9 +1,9 @@
 -- When jobs that are watched were missing between two of their runs: from when a run was due by the schedule, or without one the last
 -- run was too long ago, until the next one began. A run before the window is looked for where @probe@, because there are the indexes
--- for it. Those that began in the same of @few@ slots of the window are one. @window@: runs_in_window.sql, @config@: config.sql.
-WITH @window@,
+-- for it. Those that began in the same of @few@ slots of the window are one.
+WITH @ctl/report/runs_in_window.sql@,
 config AS (
-    @config@
+    @schema/config.sql@
 ),
 earlier AS (
     SELECT a.number, b.start_time, b.end_time, b.next_due

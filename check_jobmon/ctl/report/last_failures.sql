@@ -1,5 +1,5 @@
--- The job_ids of the last @room@ runs of each job that failed. @window@: runs_in_window.sql.
-WITH @window@
+-- The job_ids of the last @room@ runs of each job that failed.
+WITH @ctl/report/runs_in_window.sql@
 SELECT f.job_id
   FROM (SELECT r.job_id, row_number() OVER (PARTITION BY r.number ORDER BY r.end_time DESC, r.job_id DESC) AS place
           FROM run AS r

@@ -1,6 +1,6 @@
 -- The bars of the timeline: the completed runs of a job that began in the same slot of time are one. There are @few@ slots in the
--- window, or @many@ if there are fewer than @most@ runs. @window@: runs_in_window.sql; @seconds@: how long the window is.
-WITH @window@,
+-- window, or @many@ if there are fewer than @most@ runs. @seconds@: how long the window is.
+WITH @ctl/report/runs_in_window.sql@,
 scale AS (
     SELECT CASE WHEN count(*) < @most@ THEN @many@ ELSE @few@ END AS slots FROM run AS r
 )

@@ -1,5 +1,5 @@
--- How many runs of a job began in which hour of which day of the week, and how many of them have failed. @window@: runs_in_window.sql.
-WITH @window@
+-- How many runs of a job began in which hour of which day of the week, and how many of them have failed.
+WITH @ctl/report/runs_in_window.sql@
 SELECT r.number,
        extract(isodow FROM r.start_time)::integer - 1,
        extract(hour FROM r.start_time)::integer,

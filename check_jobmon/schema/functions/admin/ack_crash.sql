@@ -13,11 +13,7 @@ BEGIN
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id FOR NO KEY UPDATE;
     -- within a transaction, pg_stat_activity would go on showing what it showed first
     PERFORM pg_stat_clear_snapshot();
-    -- a backend that can't be seen well, or is another server's, may be the run's own
-    IF v_run.job_id IS NULL OR v_run.end_time IS NOT NULL OR v_run.pid < 0
-       OR EXISTS (SELECT FROM (SELECT v_run.*) AS l
-                    JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
-                   WHERE @own_backend@ IS NOT FALSE) THEN
+    IF v_run.job_id IS NULL OR v_run.end_time IS NOT NULL OR may_be_alive(v_run) THEN
         RETURN false;
     END IF;
     SELECT greatest(v_run.start_time, least(coalesce(max(greatest(d.start_time, d.end_time)), v_run.start_time), clock_timestamp())),

@@ -16,7 +16,7 @@ BEGIN
       FROM job_log AS l
       JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
       JOIN pg_roles AS r ON r.oid = a.usesysid
-     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND l.pid = v_pid AND @own_backend@;
+     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND l.pid = v_pid AND @schema/own_backend.sql@;
     IF FOUND AND v_sent IS NULL THEN
         RAISE EXCEPTION 'pid % is a superuser''s', v_pid USING ERRCODE = 'insufficient_privilege';
     END IF;

@@ -28,7 +28,7 @@ BEGIN
                    -- so that the index (job_name, end_time) is used: see find_by_index.sql
                    AND (r.job_name, r.end_time) <= (c.job_name, '9999-12-31'::timestamptz)
                    -- as in the check, a run that was refused because the job was under way doesn't count
-                   AND @was_no_refusal@
+                   AND @schema/was_no_refusal.sql@
                  ORDER BY r.end_time DESC
                  LIMIT 1
                ) AS done
@@ -72,7 +72,7 @@ BEGIN
              WHERE r.job_name = l.job_name
                AND r.end_time BETWEEN l.start_time AND '9999-12-31'
                AND r.next_due > l.next_due
-               AND @was_no_refusal@
+               AND @schema/was_no_refusal.sql@
              ORDER BY r.next_due DESC
              LIMIT 1
            ) AS later
@@ -83,7 +83,7 @@ BEGIN
       FROM job_silence AS s
       JOIN (SELECT c.job_name, upper(c.job_name) AS upper_name FROM job_check_config AS c WHERE c.active
              UNION SELECT f.job_name, upper(f.job_name) FROM job_check_log AS f) AS n
-        ON n.upper_name = s.pattern OR n.upper_name LIKE s.name_like AND (s.name_regex IS NULL OR n.upper_name ~ s.name_regex)
+        ON @schema/silence_matches.sql@
      CROSS JOIN LATERAL (
             SELECT r.job_id, r.start_time
               FROM job_log AS r

@@ -268,7 +268,7 @@ BEGIN
                 END IF;
             END IF;
         ELSE
-            -- of a time that comes twice the second; of one that is skipped, what a clock would show that had not been changed
+            -- of a time that comes twice, the second; of one that is skipped, when a clock that had not been changed would show it
             v_due := v_match AT TIME ZONE p_timezone;
             v_shift := (v_due AT TIME ZONE p_timezone) - v_match;
             IF v_shift > interval '0' THEN

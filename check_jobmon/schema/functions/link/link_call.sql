@@ -6,8 +6,8 @@
 -- While dblink waits for the link's answer, the caller can't be interrupted (before PostgreSQL 17), and PostgreSQL can't see a
 -- deadlock of the two. So the link waits only a short time for a lock, and link_wait() does the rest.
 -- If the log can't be written, link_failed() decides whether the job goes on without it.
--- Has no search_path of its own, because its callers have one: every name is qualified. Each part of an expression costs time, anew
--- in each transaction; so there are few.
+-- Has no search_path of its own, because its callers have one: every name is qualified. Each part of an expression costs time in each
+-- transaction, so there are few.
 CREATE OR REPLACE FUNCTION @schema@.link_call(p_name text, p_arguments text[], p_answer boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 AS $$
@@ -26,13 +26,13 @@ DECLARE
     v_taken   boolean;
     v_failed  boolean;
 BEGIN
-    -- Refused where the owner of a table has the caller execute his code: in an index's expression while ANALYZE reads it, for example.
-    -- There the session's user isn't who calls.
+    -- PostgreSQL refuses this where a table's owner has others execute the owner's code, as an index's expression during ANALYZE. The
+    -- caller isn't the session's user there.
     UNLISTEN "@schema_name@ nothing";
     IF p_answer THEN
-        v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @schema/signature.sql@);
     ELSE
-        v_send := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @signature@);
+        v_send := pg_catalog.format('CALL @schema@.link_serve(%L, %L)', v_signed, @schema/signature.sql@);
     END IF;
     LOOP
         IF '@schema_name@_link' OPERATOR(pg_catalog.<>) ALL (@dblink@.dblink_get_connections()) IS NOT FALSE THEN
@@ -86,7 +86,7 @@ BEGIN
                     RAISE;
                 END IF;
                 -- link_answer() sees whether it was executed
-                v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @signature@);
+                v_send := pg_catalog.format('SELECT @schema@.link_answer(%L, %L)', v_signed, @schema/signature.sql@);
                 p_answer := true;
             WHEN insufficient_resources OR read_only_sql_transaction OR deadlock_detected OR system_error OR internal_error THEN
                 v_failed := @schema@.link_failed(p_name, SQLERRM);

@@ -25,7 +25,7 @@ BEGIN
                         FROM pg_roles AS r
                         JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
                        WHERE r.rolname = v_user
-                         AND @powerful@) THEN
+                         AND @connection/powerful.sql@) THEN
         -- a member of pg_write_all_data could have written that name, to get a superuser's rights through dblink
         RAISE EXCEPTION 'role "%" is a superuser, or could become one', v_user
             USING ERRCODE = 'invalid_authorization_specification';

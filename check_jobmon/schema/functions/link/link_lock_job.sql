@@ -38,7 +38,7 @@ BEGIN
        AND l.job_id <> v_run.job_id
        -- the backend of a negative pid is another server's, and can't be seen
        AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= coalesce(k.taken, l.start_time), true)
-                         AND coalesce(k.taken, l.start_time) >= @writable_since@)
+                         AND coalesce(k.taken, l.start_time) >= @schema/writable_since.sql@)
        -- a cancelled run has an end, but its session may not have stopped yet
        AND (l.end_time IS NULL OR NOT c.ended);
     IF v_text IS NULL THEN

@@ -17,7 +17,7 @@ DECLARE
     v_part oid;
 BEGIN
     -- Unless this is its first statement, somebody has begun the transaction, and would hold the call's locks.
-    IF p_mac = @signature@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
+    IF p_mac = @schema/signature.sql@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d
                SET end_time = v_time,
@@ -72,7 +72,7 @@ AS $$
 DECLARE
     v_call constant text[] := v_signed;
 BEGIN
-    IF (p_mac = @signature@) IS NOT TRUE THEN
+    IF (p_mac = @schema/signature.sql@) IS NOT TRUE THEN
         PERFORM link_refuse();
     ELSIF CURRENT_TIMESTAMP <> statement_timestamp() THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'

@@ -37,7 +37,7 @@ BEGIN
                   HINT = format('Cancel that backend there (pg_cancel_backend); if it is gone, end the run with fail_job(%s).',
                                 p_job_id);
     END IF;
-    SELECT @own_backend@
+    SELECT @schema/own_backend.sql@
       INTO v_is_own
       FROM (SELECT v_run.*) AS l
       JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database();
@@ -57,7 +57,7 @@ BEGIN
     SELECT l.* INTO v_run
       FROM job_log AS l
       JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
-     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND @own_backend@;
+     WHERE l.job_id = p_job_id AND l.end_time IS NULL AND @schema/own_backend.sql@;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'job % ended before it could be cancelled', p_job_id
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'show_running() lists the runs under way.';

@@ -3,6 +3,6 @@
 CREATE OR REPLACE VIEW @schema@.own_runs WITH (security_barrier) AS
 SELECT l.job_id, l.owner, l.job_name, l.start_time, l.end_time, l.status, l.pid, l.client_host, l.client_pid
   FROM @schema@.job_log AS l
- WHERE l.owner IN (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE pg_catalog.pg_has_role(r.oid, @member@));
+ WHERE l.owner IN (SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE pg_catalog.pg_has_role(r.oid, @schema/member.sql@));
 COMMENT ON VIEW @schema@.own_runs IS
     'The rows of job_log that are runs of the role that reads this, or of a role that it is a member of.';

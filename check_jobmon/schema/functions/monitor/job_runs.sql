@@ -5,7 +5,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 SELECT l.*
   FROM (
-@job_runs@
+@schema/job_runs.sql@
        ) AS n
  CROSS JOIN LATERAL (
         SELECT *

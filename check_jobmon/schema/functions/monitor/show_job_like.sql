@@ -4,29 +4,10 @@ CREATE OR REPLACE FUNCTION @schema@.show_job_like(p_name text, integer DEFAULT 1
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
-WITH RECURSIVE done AS (
-    (SELECT l.job_name
-       FROM job_log AS l
-      WHERE l.end_time IS NOT NULL
-      ORDER BY l.job_name
-      LIMIT 1)
-    UNION ALL
-    SELECT (SELECT l.job_name
-              FROM job_log AS l
-             WHERE l.end_time IS NOT NULL
-               AND l.job_name > d.job_name
-             ORDER BY l.job_name
-             LIMIT 1)
-      FROM done AS d
-     WHERE d.job_name IS NOT NULL
-),
-name AS (
-    SELECT job_name FROM done
-    UNION
-    SELECT l.job_name FROM job_log AS l WHERE l.end_time IS NULL
-)
 SELECT r.*
-  FROM name AS n
+  FROM (
+@schema/logged_names.sql@
+       ) AS n
  CROSS JOIN LATERAL job_runs(n.job_name, $2) AS r
  -- names are upper case; ~* because upper(p_name) would turn \d into \D; and upper(p_name) for a plain text with letters that
  -- the database capitalizes otherwise than regular expressions do

@@ -9,7 +9,7 @@ SELECT l.*
     ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
    -- for a role that may not see when the backend started, the pid has to suffice
-   AND @own_backend@ IS NOT FALSE
+   AND @schema/own_backend.sql@ IS NOT FALSE
  ORDER BY l.job_id DESC
  LIMIT $1
 $$;

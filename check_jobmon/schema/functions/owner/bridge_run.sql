@@ -1,6 +1,6 @@
 -- Copies the runs of a bridged scheduler into the log, each of them once: in one transaction with the mark up to which they are read.
 
--- Runs are read by number. One that is under way is logged when it has been at it for a minute, and ends later; its pid is negative,
+-- Runs are read by number. One that is under way is logged when it has lasted for a minute, and is ended later; its pid is negative,
 -- because its end becomes known up to a minute late, and meanwhile nobody is to take it for crashed. p_all: those of the last minute, too,
 -- before a purge. Then jobs are not followed: whoever deletes runs could have another time zone, in which they would be due.
 CREATE OR REPLACE FUNCTION @schema@.bridge_copy(p_name text, p_all boolean) RETURNS bigint

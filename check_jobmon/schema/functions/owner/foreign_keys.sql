@@ -33,12 +33,12 @@ DECLARE
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND current_setting('@schema_name@.run_ids', true) = encode(@signature@, 'hex') THEN
+       AND current_setting('@schema_name@.run_ids', true) = encode(@schema/signature.sql@, 'hex') THEN
         RETURN NEW;
     END IF;
     SELECT max(job_id) INTO v_largest FROM job_log;
     IF (NEW.job_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.run_ids', encode(@signature@, 'hex'), false);
+        PERFORM set_config('@schema_name@.run_ids', encode(@schema/signature.sql@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_log WHERE job_id = NEW.job_id) THEN
         RAISE unique_violation USING MESSAGE = format('job_id %s is another run''s already', NEW.job_id);
     END IF;
@@ -60,7 +60,7 @@ DECLARE
     v_largest bigint;
 BEGIN
     IF starts_with(session_user, '@schema_name@_link_')
-       AND current_setting('@schema_name@.step_ids', true) = encode(@signature@, 'hex') THEN
+       AND current_setting('@schema_name@.step_ids', true) = encode(@schema/signature.sql@, 'hex') THEN
         RETURN NEW;
     END IF;
     PERFORM FROM job_log WHERE job_id = NEW.job_id AND start_time BETWEEN v_day AND NEW.start_time FOR KEY SHARE;
@@ -69,7 +69,7 @@ BEGIN
     END IF;
     SELECT max(step_id) INTO v_largest FROM job_detail;
     IF (NEW.step_id <= v_largest) IS NOT TRUE THEN
-        PERFORM set_config('@schema_name@.step_ids', encode(@signature@, 'hex'), false);
+        PERFORM set_config('@schema_name@.step_ids', encode(@schema/signature.sql@, 'hex'), false);
     ELSIF EXISTS (SELECT FROM job_detail WHERE step_id = NEW.step_id) THEN
         RAISE unique_violation USING MESSAGE = format('step_id %s is another step''s already', NEW.step_id);
     END IF;
@@ -82,20 +82,8 @@ COMMENT ON FUNCTION @schema@.job_detail_new_id() IS
 DO $$
 DECLARE
     v_table text;
-    v_new   record;
 BEGIN
     IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = '@schema@.job_log'::regclass) = 'p' THEN
-        FOR v_new IN
-            SELECT t.name, t.event
-              FROM (VALUES ('job_log_deleted', 'AFTER DELETE ON @schema@.job_log'),
-                           ('job_log_new_id', 'BEFORE INSERT ON @schema@.job_log'),
-                           ('job_detail_new_id', 'BEFORE INSERT ON @schema@.job_detail')) AS t(name, event)
-             WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
-                                WHERE g.tgname = t.name
-                                  AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass))
-        LOOP
-            EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()', v_new.name, v_new.event, v_new.name);
-        END LOOP;
         RETURN;
     END IF;
     FOREACH v_table IN ARRAY ARRAY['cancelled_job', 'job_lock', 'past_run'] LOOP

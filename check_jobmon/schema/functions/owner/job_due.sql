@@ -76,6 +76,9 @@ DECLARE
     v_ids bigint[];
     v_due timestamptz[];
 BEGIN
+    WITH status_text AS (
+        SELECT t.alert_code, t.alert_text FROM job_status_text AS t
+    )
     SELECT array_agg(r.job_id), array_agg(d.next_due)
       INTO v_ids, v_due
       FROM job_check_config AS c
@@ -85,13 +88,12 @@ BEGIN
              WHERE o.job_name = c.job_name
                AND o.end_time IS NULL
              UNION ALL
-            (SELECT e.job_id, e.start_time, e.next_due
-               FROM job_log AS e
-              WHERE e.job_name = c.job_name
-                AND e.end_time BETWEEN '1000-01-01' AND '9999-12-31'
-                AND (SELECT s.action FROM job_detail AS s WHERE s.job_id = e.job_id ORDER BY s.step_id LIMIT 1)
-                    IS DISTINCT FROM '@refusal@'
-              ORDER BY e.end_time DESC
+            (SELECT r.job_id, r.start_time, r.next_due
+               FROM job_log AS r
+              WHERE r.job_name = c.job_name
+                AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
+                AND @schema/was_no_refusal.sql@
+              ORDER BY r.end_time DESC
               LIMIT 1)
            ) AS r
      CROSS JOIN LATERAL (SELECT due_after(c.schedule, c.timezone, r.start_time, '1 minute') AS next_due) AS d
@@ -153,24 +155,3 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.write_all_due() IS
     'Internal: works out anew when all jobs are due. Returns those whose schedule or time zone can''t be read any more, and why.';
-
--- Only if they are missing: creating a trigger waits for every transaction that writes the table.
-DO $$
-DECLARE
-    v_trigger record;
-BEGIN
-    FOR v_trigger IN
-        SELECT t.name, t.events
-          FROM (VALUES ('job_log_due', 'BEFORE INSERT OR UPDATE OF job_name, start_time ON @schema@.job_log'),
-                       ('job_check_config_due', 'BEFORE INSERT OR UPDATE ON @schema@.job_check_config'),
-                       ('job_check_config_runs', 'AFTER INSERT OR UPDATE ON @schema@.job_check_config')
-               ) AS t(name, events)
-         WHERE NOT EXISTS (SELECT FROM pg_trigger AS g
-                            WHERE g.tgname = t.name
-                              AND g.tgrelid IN ('@schema@.job_log'::regclass, '@schema@.job_check_config'::regclass))
-    LOOP
-        EXECUTE format('CREATE TRIGGER %I %s FOR EACH ROW EXECUTE FUNCTION @schema@.%I()',
-                       v_trigger.name, v_trigger.events, v_trigger.name);
-    END LOOP;
-END
-$$;

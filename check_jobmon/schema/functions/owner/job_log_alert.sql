@@ -71,23 +71,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_alert() IS 'Trigger of job_log: keeps job_check_log up to date. See record_alert().';
-
--- Two triggers, so that their conditions are short: PostgreSQL parses them again for each statement.
--- Only if they are missing: creating a trigger waits for every transaction that writes the log.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_ended') THEN
-        CREATE TRIGGER job_log_ended
-            AFTER UPDATE OF status ON @schema@.job_log
-            FOR EACH ROW EXECUTE FUNCTION @schema@.job_log_alert();
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_log'::regclass AND tgname = 'job_log_added') THEN
-        CREATE TRIGGER job_log_added
-            AFTER INSERT ON @schema@.job_log
-            FOR EACH ROW WHEN (NEW.status IS NOT NULL)
-            EXECUTE FUNCTION @schema@.job_log_alert();
-    END IF;
-END
-$$;

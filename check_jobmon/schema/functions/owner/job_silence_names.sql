@@ -51,20 +51,3 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_silence_names() IS
     'Trigger of job_silence: writes the pattern in upper case, as add_job() writes names, and in the form that the check compares.';
-
--- Only if it is missing: creating a trigger waits for every transaction that writes the table.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_silence'::regclass AND tgname = 'job_silence_names') THEN
-        CREATE TRIGGER job_silence_names
-            BEFORE INSERT OR UPDATE ON @schema@.job_silence
-            FOR EACH ROW EXECUTE FUNCTION @schema@.job_silence_names();
-    END IF;
-    -- in every session_replication_role; the restore of a dump that was made with --disable-triggers ends that
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_silence'::regclass AND tgname = 'job_silence_names' AND tgenabled = 'A') THEN
-        ALTER TABLE @schema@.job_silence ENABLE ALWAYS TRIGGER job_silence_names;
-    END IF;
-END
-$$;

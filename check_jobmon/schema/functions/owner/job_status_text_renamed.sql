@@ -37,15 +37,3 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_status_text_renamed() IS
     'Trigger of job_status_text: changes a changed word in job_log and job_detail too, which takes a while if the log is long.';
-
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_trigger
-                    WHERE tgrelid = '@schema@.job_status_text'::regclass AND tgname = 'job_status_text_renamed') THEN
-        CREATE TRIGGER job_status_text_renamed
-            AFTER UPDATE ON @schema@.job_status_text
-            REFERENCING OLD TABLE AS old_words NEW TABLE AS new_words
-            FOR EACH STATEMENT EXECUTE FUNCTION @schema@.job_status_text_renamed();
-    END IF;
-END
-$$;

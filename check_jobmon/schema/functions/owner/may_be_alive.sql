@@ -1,4 +1,4 @@
--- Whether an open run may be under way, so that job_log_clear() keeps it.
+-- Whether an open run may be under way, so that job_log_clear() keeps it, and ack_crash() doesn't end it.
 CREATE OR REPLACE FUNCTION @schema@.may_be_alive(p_run @schema@.job_log) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -7,7 +7,7 @@ AS $$
 SELECT p_run.pid < 0
     OR EXISTS (SELECT FROM (SELECT p_run.*) AS l
                  JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
-                WHERE @own_backend@ IS NOT FALSE)
+                WHERE @schema/own_backend.sql@ IS NOT FALSE)
 $$;
 COMMENT ON FUNCTION @schema@.may_be_alive(@schema@.job_log) IS
     'Internal: whether an open run''s backend is there, or can''t be seen.';

@@ -6,12 +6,12 @@ AS $$
 SELECT p_run.owner = p_role
     OR EXISTS (SELECT FROM pg_roles AS r
                 WHERE r.rolname = p_role
-                  AND (pg_has_role(r.oid, current_user, @member@)
+                  AND (pg_has_role(r.oid, current_user, @schema/member.sql@)
                        OR EXISTS (SELECT FROM pg_roles AS o
-                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, @member@))))
+                                   WHERE o.rolname = p_run.owner AND pg_has_role(r.oid, o.oid, @schema/member.sql@))))
     OR p_run.pid = p_pid AND EXISTS (SELECT FROM (SELECT p_run.*) AS l
                                        JOIN pg_stat_activity AS a ON a.pid = p_pid AND a.datname = current_database()
-                                      WHERE @own_backend@)
+                                      WHERE @schema/own_backend.sql@)
                          -- another server uses the same pids
                          AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
 $$;
@@ -29,7 +29,7 @@ SELECT may_write(p_run, p_role, p_pid)
                  LEFT JOIN (pg_stat_activity AS a JOIN pg_roles AS b ON b.oid = a.usesysid)
                    ON a.pid = l.pid
                   AND a.datname = current_database()
-                  AND @own_backend@
+                  AND @schema/own_backend.sql@
                 WHERE r.rolname = p_role
                   -- the rule of pg_cancel_backend()
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')
