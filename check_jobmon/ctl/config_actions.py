@@ -14,11 +14,12 @@ from check_jobmon.config.connection_options import help_formatter, option, path
 from check_jobmon.config.export import refusable, write, write_data
 from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
+from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
 from check_jobmon.ctl.config_suggest import add_suggest_arguments, run_suggest
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.ctl.service_definitions import add_arguments as add_service_arguments
 from check_jobmon.ctl.service_definitions import write_services
 from check_jobmon.text import clean, counted
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
         return failed
-    except FAILURES as error:
+    except ExpectedError as error:
         print_error(arguments, str(error))
         return FAILED if arguments.action is _check else failed
     except KeyboardInterrupt:

@@ -30,7 +30,7 @@ def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:
-    """Print a configuration file. Raises one of connecting.FAILURES."""
+    """Print a configuration file. Raises ExpectedError."""
     with connected(arguments) as (session, schema):
         log = JobLog(session, schema, arguments.command)
         zone, number, offset = _zone(log, arguments.timezone)

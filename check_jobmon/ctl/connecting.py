@@ -1,4 +1,4 @@
-"""How the commands connect, and how they fail: with one line on stderr and exit status 1."""
+"""How the commands connect, and what they say about errors of the server's."""
 
 import argparse
 import contextlib
@@ -9,12 +9,11 @@ from typing import Any, cast
 import psycopg
 from psycopg import errors
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate, place
-from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
+from check_jobmon.connection import ExpectedError
+from check_jobmon.connection.errors import CheckImpossible, one_line
 from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Rows, Session
-from check_jobmon.ctl.arguments import print_error
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire, judged
@@ -25,7 +24,7 @@ from check_jobmon.schema.scripts import CALENDAR, own_backend
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
-class CommandFailed(Exception):
+class CommandFailed(ExpectedError):
     """Why a command can't do what it was told, in one line."""
 
 
@@ -37,8 +36,6 @@ VIEWS_ALLOWED = (
     f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
 )
 """Undoes what session.py sets so that nothing but tables is read."""
-FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable, BootstrapError)
-"""Exceptions whose text is the line to print."""
 
 
 class _PatientSession(Session):
@@ -56,7 +53,7 @@ class _PatientSession(Session):
 def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[tuple[Session, str]]:
     """A session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
 
-    Raises one of FAILURES, also for an error of the server's in the block.
+    Raises ExpectedError, also for an error of the server's in the block.
     """
     location = locate(arguments, hosts)
     session = _PatientSession({"application_name": "jobmonctl", **location.parameters}, arguments.timeout)
@@ -72,12 +69,8 @@ def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Calla
     """Decorates a command that works in a session, on a schema."""
 
     def run(arguments: argparse.Namespace) -> int:
-        try:
-            with connected(arguments) as (session, schema):
-                return work(session, schema, arguments)
-        except FAILURES as error:
-            print_error(arguments, str(error))
-            return 1
+        with connected(arguments) as (session, schema):
+            return work(session, schema, arguments)
 
     return run
 

@@ -1,7 +1,7 @@
 """jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments)`, and a text in help/. Only the module of the command
-that is given is imported.
+Each command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the exit status or raises ExpectedError,
+and a text in help/. Only the module of the command that is given is imported.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
+
+from check_jobmon.connection import ExpectedError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -92,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run jobmonctl; returns its exit status."""
     _open_streams()
     from check_jobmon.config.connection_options import complete
+    from check_jobmon.ctl.arguments import print_error
     from check_jobmon.text import clean
 
     try:
@@ -105,6 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.command != "run" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(arguments.run(arguments))
+        except ExpectedError as error:
+            print_error(arguments, str(error))
+            return 1
         finally:
             sys.stdout.flush()  # help, too
     except OSError as error:

@@ -8,8 +8,9 @@ from check_jobmon.config.connection_options import SERVICE, option, path, servic
 from check_jobmon.config.export import write_data
 from check_jobmon.config.hosts import place, targets_of
 from check_jobmon.config.services import SERVERS, definition, no_host, service_of
+from check_jobmon.connection import ExpectedError
 from check_jobmon.ctl.arguments import print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.text import counted
 
 HEAD = "# written by: jobmonctl config services"
@@ -49,7 +50,7 @@ def write_services(arguments: argparse.Namespace) -> int:
             if reason := no_host(arguments.server, host.name):
                 raise CommandFailed(reason)
             services |= {(host.name, service) for service in _services(host, arguments)}
-        except FAILURES as error:
+        except ExpectedError as error:
             print_error(arguments, f"{host.name} is left out: {error}" if arguments.targets else str(error))
             status = 1
     if services:

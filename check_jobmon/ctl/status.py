@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from check_jobmon.config.connection_options import filled, option
+from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.session import Asking
-from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
-from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
+from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, waiting_time
+from check_jobmon.ctl.connecting import JobLog, connected
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
@@ -82,7 +83,7 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
                 while True:
                     last, looked = table(look(), arguments.problems), time.monotonic()
                     yield last
-        except FAILURES as error:
+        except ExpectedError as error:
             if last is None:
                 raise
             # no time, because nobody tells this one in the session's time zone
@@ -106,11 +107,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from check_jobmon.ctl.screen import Screen, usable
 
     looks = _looks(arguments)
-    try:
-        first = next(looks)
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    first = next(looks)
     with contextlib.suppress(KeyboardInterrupt):
         if usable():
             with silently(), Screen(first, arguments.wide) as screen:

@@ -15,10 +15,9 @@ import psycopg
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.connection_options import option, path
 from check_jobmon.config.hosts import targets_of
-from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking, Pinned
 from check_jobmon.ctl.arguments import print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected, reason_of
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, reason_of
 from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging.result import SERVER_SHARE, Result, failed, unanswered
@@ -55,12 +54,8 @@ def over_job_logs(
     arguments: argparse.Namespace, asking: Inquirer[T], show: Callable[[Answers[T], argparse.Namespace], None]
 ) -> int:
     """Ask the job log, or those of --targets, and show what they answer. Exit status 1 if one could not be asked."""
-    try:
-        answers = ask(arguments, asking)
-        show(answers, arguments)
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    answers = ask(arguments, asking)
+    show(answers, arguments)
     silent = sum(isinstance(found, Unanswered) for _, found in answers)
     if silent:
         print(end="", flush=True)  # where both streams are one, the answers come first
@@ -69,7 +64,7 @@ def over_job_logs(
 
 
 def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
-    """What the one job log or those of --targets answer. Raises one of FAILURES."""
+    """What the one job log or those of --targets answer. Raises ExpectedError."""
     if arguments.targets:
         return ask_all(arguments, asking)
     with connected(arguments) as (session, schema):
@@ -77,7 +72,7 @@ def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
 
 
 def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
-    """What the job logs of --targets answer. Raises one of FAILURES if the file is wrong or no host knows the job.
+    """What the job logs of --targets answer. Raises ExpectedError if the file is wrong or no host knows the job.
 
     Hosts that don't know the job are left out if one knows it. The whole takes `arguments.timeout` seconds at most.
     """
@@ -100,9 +95,7 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
         except UnknownJob as error:
             return _Unknown(error)
         except psycopg.Error as error:
-            raise CheckImpossible(reason_of(error, schema, arguments)) from None
-        except FAILURES as error:
-            raise CheckImpossible(str(error)) from None
+            raise CommandFailed(reason_of(error, schema, arguments)) from None
 
     def work(send: Send) -> None:
         for number in (signal.SIGTSTP, signal.SIGWINCH):
@@ -146,7 +139,7 @@ def _uninterrupted(work: Callable[[], T]) -> T:
 
 @functools.cache  # standard input can be read once, and --watch asks again and again
 def _hosts(file: str, patterns: str | None) -> Sequence[Host]:
-    """The hosts of a file whose names match one of the patterns; all, if there are none. Raises one of FAILURES."""
+    """The hosts of a file whose names match one of the patterns; all, if there are none. Raises ExpectedError."""
     hosts = targets_of(file)
     wanted = [pattern.strip() for pattern in (patterns or "*").split(",")]
     for pattern in wanted:

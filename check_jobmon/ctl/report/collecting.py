@@ -64,7 +64,7 @@ class Log(NamedTuple):
 
 
 def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
-    """Ask for all of it. Raises one of connecting.FAILURES, and psycopg's errors."""
+    """Ask for all of it. Raises ExpectedError, and psycopg's errors."""
     result, found = yield from log.judged(patterns)
     clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
     until, now = clock[0]
