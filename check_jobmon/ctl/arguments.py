@@ -75,6 +75,13 @@ def add_yes_argument(parser: argparse.ArgumentParser) -> None:
     option(parser, "-y --yes", "don't ask for confirmation; required if there is no terminal")
 
 
+def refuse_beside_targets(arguments: argparse.Namespace, *names: str) -> None:
+    """Exit with status 2 if one of these options, which are for one database, is given with --targets."""
+    for name in names:
+        if arguments.targets and getattr(arguments, name):
+            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
+
+
 def job_id_or_name(text: str) -> int | str:
     """A number is a JOB_ID, all else a job's name."""
     return job_id(text) if text.isascii() and text.isdigit() else filled(text)

@@ -12,7 +12,7 @@ from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import read_bytes
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.ctl.arguments import add_session_arguments, print_error
+from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import in_session
 from check_jobmon.ctl.uninstall import owned
 from check_jobmon.sql_files import fill, quoted, sql_file
@@ -35,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
-        print_error(arguments, "it needs a SCHEDULER: pg_cron or pgagent (see jobmonctl bridge --help)")
-        return 2
+        arguments.refuse("it needs a SCHEDULER: pg_cron or pgagent")
     return _bridge(arguments)
 
 

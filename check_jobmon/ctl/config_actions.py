@@ -178,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (function, summary) in ACTIONS.items():
         action = actions.add_parser(name, help=summary, formatter_class=help_formatter)
         add_help_texts(action, f"config {name}")
-        action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
+        action.set_defaults(action=function, command=f"config {name}", refuse=action.error, dry_run=name == "diff")
         if name == "services":
             add_service_arguments(action)
         elif name == "suggest":

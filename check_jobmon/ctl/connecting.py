@@ -133,12 +133,8 @@ class JobLog:
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
         return fill(query, {"schema": schema, "own_backend": own_backend(), **self.columns})
 
-    def judge(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
-        """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
-        return self.session.ask(self.judging(patterns, silences))
-
     def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> Asking[MonitoredJobs]:
-        """As `judge`."""
+        """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:

@@ -1,7 +1,7 @@
 """jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the exit status or raises ExpectedError,
-and a text in help/. Only the module of the command that is given is imported.
+and a text in help/. Only the module of the command that is given is imported. `arguments.refuse(message)` exits with status 2.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
         command = commands.add_parser(name, help=summary, formatter_class=help_formatter)
         if name in declared:
             imported = importlib.import_module(f"check_jobmon.{module}")
-            command.set_defaults(run=imported.run, command=name)
+            command.set_defaults(run=imported.run, command=name, refuse=command.error)
             add_help_texts(command, name)
             imported.add_arguments(command)
     return parser

@@ -8,7 +8,7 @@ from psycopg import errors
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.connection.session import Asking
-from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
+from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
@@ -74,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.pattern, arguments.duration = None, arguments.pattern
     arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
     if problem := _problem(arguments):
-        print_error(arguments, f"{problem} (see jobmonctl silence --help)")
-        return 2
+        arguments.refuse(problem)
     return _begin(arguments)
 
 

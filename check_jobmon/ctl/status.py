@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,16 +13,16 @@ from check_jobmon.config.connection_options import filled, option
 from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, waiting_time
-from check_jobmon.ctl.connecting import JobLog, connected
+from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.run_queries import duration_text
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
     Answers,
     add_targets_argument,
     answered,
-    ask_all,
     host_objects,
     hosted,
+    inquiring,
     over_job_logs,
 )
 from check_jobmon.ctl.waiting import silently
@@ -79,7 +79,7 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
     last, looked = None, 0.0
     while True:
         try:
-            with _inquirer(arguments) as look:
+            with inquiring(arguments, _asking) as look:
                 while True:
                     last, looked = table(look(), arguments.problems), time.monotonic()
                     yield last
@@ -89,17 +89,6 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
             # no time, because nobody tells this one in the session's time zone
             away = duration(time.monotonic() - looked)
             yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
-
-
-@contextlib.contextmanager
-def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Look]]]:
-    """What asks again and again: the one job log in one session, those of --targets in a new one each time."""
-    if arguments.targets:
-        yield lambda: ask_all(arguments, _asking)
-        return
-    with connected(arguments) as (session, schema):
-        log = JobLog(session, schema)
-        yield lambda: [("", session.ask(_asking(log, arguments)))]
 
 
 def _watch(arguments: argparse.Namespace) -> int:

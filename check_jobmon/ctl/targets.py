@@ -1,12 +1,13 @@
 """--targets at the prompt: asks the job logs of many databases at once, by the engine that the plugin has (plugin/targets/)."""
 
 import argparse
+import contextlib
 import fnmatch
 import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,7 +17,7 @@ from check_jobmon.config.config_file import Host
 from check_jobmon.config.connection_options import option, path
 from check_jobmon.config.hosts import targets_of
 from check_jobmon.connection.session import Asking, Pinned
-from check_jobmon.ctl.arguments import print_error
+from check_jobmon.ctl.arguments import print_error, refuse_beside_targets
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, reason_of
 from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
@@ -47,14 +48,14 @@ def add_targets_argument(parser: argparse.ArgumentParser) -> None:
     text = "ask every entry under 'hosts:' in this configuration file, all at once; -H names some of them, by shell "
     text += "patterns separated by commas; --timeout is for all of them together"
     option(parser, "--targets FILE", text, path)
-    parser.set_defaults(refuse=parser.error)
 
 
 def over_job_logs(
     arguments: argparse.Namespace, asking: Inquirer[T], show: Callable[[Answers[T], argparse.Namespace], None]
 ) -> int:
     """Ask the job log, or those of --targets, and show what they answer. Exit status 1 if one could not be asked."""
-    answers = ask(arguments, asking)
+    with inquiring(arguments, asking) as ask:
+        answers = ask()
     show(answers, arguments)
     silent = sum(isinstance(found, Unanswered) for _, found in answers)
     if silent:
@@ -63,15 +64,21 @@ def over_job_logs(
     return 1 if silent else 0
 
 
-def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
-    """What the one job log or those of --targets answer. Raises ExpectedError."""
+@contextlib.contextmanager
+def inquiring(arguments: argparse.Namespace, asking: Inquirer[T]) -> Iterator[Callable[[], Answers[T]]]:
+    """Gives a function that asks the one job log, always in the same session, or those of --targets, each time in new ones.
+
+    Raises ExpectedError, as the function does.
+    """
     if arguments.targets:
-        return ask_all(arguments, asking)
+        yield lambda: _ask_all(arguments, asking)
+        return
     with connected(arguments) as (session, schema):
-        return [("", session.ask(asking(JobLog(session, schema, arguments.command), arguments)))]
+        log = JobLog(session, schema, arguments.command)
+        yield lambda: [("", session.ask(asking(log, arguments)))]
 
 
-def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
+def _ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     """What the job logs of --targets answer. Raises ExpectedError if the file is wrong or no host knows the job.
 
     Hosts that don't know the job are left out if one knows it. The whole takes `arguments.timeout` seconds at most.
@@ -79,9 +86,7 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
 
     started = time.monotonic()
-    for name in ("service", "config", "conninfo"):
-        if getattr(arguments, name):
-            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
+    refuse_beside_targets(arguments, "service", "config", "conninfo")
     if not arguments.utc and "PGTZ" not in os.environ:
         arguments.local = True  # all times of a table are in one zone
     hosts = _hosts(arguments.targets, arguments.host)
