@@ -87,11 +87,7 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
 
 def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, total: int, quiet: bool) -> None:
     """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
-    # because the database may give its sessions' statements less time
-    limits = "SET LOCAL statement_timeout = 0;"
-    if clearing.session.info.server_version >= 170000:
-        limits += "SET LOCAL transaction_timeout = 0;"
-    call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
+    call = f"{sql_file('ctl/no_time_limits.sql')};SELECT @schema@.job_log_clear(%s::interval)"
     pid = clearing.session.info.backend_pid
     with _stopped_by_signals() as stop, silently(), progress(total, "deleted", quiet) as show_progress:
         with ThreadPoolExecutor(1) as pool:

@@ -142,7 +142,7 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
 def _copy(session: Session, values: dict[str, str]) -> tuple[int, int, int]:
     """Copy runs and steps, with neither triggers nor indexes. Returns how many, and how many steps were left out."""
     session.seconds = None  # a log may be long
-    session.execute(sql_file("ctl/migrate_limits.sql").encode())
+    session.execute(sql_file("ctl/no_time_limits.sql").encode())
     new = values["schema"]
     slow = session.rows(fill(sql_file("ctl/migrate_indexes.sql"), values))
     work = []

@@ -25,10 +25,6 @@ from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean
 
 TABLES = ("job_detail", "job_log")
-UNLIMITED = (
-    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')"
-)
-"""The database may give its sessions' statements less time than it takes to read a large table."""
 LOCK_SECONDS = 0.3
 """How long one attempt waits for a lock: meanwhile, loggers wait behind it."""
 
@@ -70,7 +66,7 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
             _soon(session, schema, until, partial(session.execute, check.encode()))
             with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)), session.transaction():
                 session.seconds = None
-                session.rows(UNLIMITED)
+                session.rows(sql_file("ctl/no_time_limits.sql"))
                 execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
         session.seconds = arguments.timeout
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
