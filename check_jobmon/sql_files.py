@@ -17,7 +17,10 @@ def text_file(path: str) -> str:
 
 @functools.cache
 def sql_file(path: str) -> str:
-    """The text of a .sql file without the comment at its top. That comment names the placeholders, which must not be filled in there."""
+    """The text of a .sql file, by the same path, without the comment at its top.
+
+    That comment names the placeholders, which must not be filled in there.
+    """
     return re.sub(r"\A(--.*\n)+", "", text_file(path))
 
 

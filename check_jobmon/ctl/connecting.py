@@ -138,9 +138,9 @@ class JobLog:
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:
-        """The same, and what the plugin says with -v."""
+        """The same, and before them the result of them all that the plugin gives with -v."""
         found = yield from self.judging(patterns)
-        return judged(self._inquiry(), found, 1, "warning", "none", True), found
+        return judged(self._inquiry(), found, 1, "warning", "none", False), found
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))

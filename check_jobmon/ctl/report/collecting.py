@@ -69,8 +69,7 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
     until, now = clock[0]
     query = _Queries(log, seconds, until)
-    states = {one.job.name: one.state for one in result.jobs}
-    jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
+    jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(job.state()), job.name))
     left_out = max(0, len(jobs) - JOBS)
     jobs = jobs[:JOBS]
     asked = [job.name for job in jobs]
@@ -89,10 +88,8 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     shown = [
         Shown(
             job,
-            states.get(job.name, 0) if job.active else None,
-            cut(job.reason(found.words, 500, whole=True, zoned=False), 1000 * room)
-            if job.active
-            else "not watched: active is false",
+            job.state() if job.active else None,
+            cut(job.reason(found.words, 500, whole=True, zoned=False), 1000 * room),
             Figures(*figures[number][0]),
             [Slot(*row) for row in slots.get(number, ())],
             [Start(*row) for row in starts.get(number, ())],

@@ -9,12 +9,12 @@ import check_jobmon.ctl.report.drawing as drawing
 from check_jobmon.ctl.connecting import CommandFailed
 from check_jobmon.ctl.report.collecting import FEW, MANY, Log
 from check_jobmon.ctl.run_queries import duration_text
+from check_jobmon.judging.result import STATES
 from check_jobmon.sql_files import text_file
 from check_jobmon.text import clean, counted, cut, duration, title, without_zone
 
 FEW_JOBS = 60
 """Up to so many jobs, each mark in their charts has a title."""
-STATES = ("ok", "warning", "critical", "unknown")
 
 
 def templates() -> Any:
