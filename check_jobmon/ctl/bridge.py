@@ -15,6 +15,7 @@ from check_jobmon.connection.trust import refuse_untrusted
 from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import in_session
 from check_jobmon.ctl.uninstall import owned
+from check_jobmon.schema.statements import run as execute
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
@@ -55,13 +56,13 @@ def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int
     file = arguments.defaults
     defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
     refuse_untrusted(session, schema)
-    _, owner = owned(
+    owner = owned(
         session, schema, f'run "jobmonctl bootstrap -d {session.dbname}", or name another with -d or --schema'
     )
     script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
     session.lock_seconds = arguments.timeout
     with session.transaction():
-        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        execute(session, "SET LOCAL ROLE {}", owner)
         refuse_untrusted(session, schema)
         action = "list" if arguments.name is None else "remove" if arguments.remove else "bridge"
         lines = session.execute(

@@ -17,6 +17,7 @@ from check_jobmon.ctl.waiting import silently
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.install import bootstrap, install
 from check_jobmon.schema.scripts import FAILURES, function_names, job_status
+from check_jobmon.schema.statements import run as execute
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean, counted, title
 
@@ -75,13 +76,11 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
     # Sessions that log wait for this lock; once this is committed, they find the new schema. In a dry run, it keeps the owner
     # of a table from putting a view in its place.
-    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE" if arguments.dry_run else "LOCK TABLE {} IN SHARE MODE")
-    session.execute(lock.format(tables))
+    execute(session, f"LOCK TABLE {{}} IN {'ACCESS SHARE' if arguments.dry_run else 'SHARE'} MODE", tables)
     if source == schema:
         old = old._replace(name=f"{schema}_old")
         log.schema = old.name
-        rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
-        session.execute(rename.format(sql.Identifier(schema), sql.Identifier(old.name)))
+        execute(session, "ALTER SCHEMA {} RENAME TO {}", schema, old.name)
     install(session, schema)
     new = JobLog(session, schema)
     if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
@@ -191,7 +190,7 @@ def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> l
 
 def _left_behind(old: Old, source: str, schema: str) -> str:
     """What has become of the old schema, and how to drop it."""
-    name = sql.Identifier(old.name).as_string(None)
+    name = quoted(old.name)
     where = f"the old schema{f', named {name} from now on,' if source == schema else f' {name}'} is not dropped"
     if not old.is_extension:
         return f"{where}; once nothing needs it: DROP SCHEMA {name} CASCADE"

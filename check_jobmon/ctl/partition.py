@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     """Partition the log, or change how long the next partitions are; then bootstrap, which verifies it and makes those."""
     refuse_untrusted(session, schema)
-    _, owner = owned(session, schema)
+    owner = owned(session, schema)
     # first, so that the tables and functions are this version's
     bootstrap(session, schema)
     is_plain = "SELECT true FROM pg_class WHERE oid = %s::regclass AND relkind = 'r'"
