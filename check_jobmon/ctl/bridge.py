@@ -24,8 +24,7 @@ LEFT_OUT = ("job_name", "active", "schedule", "timezone", "depends_on")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "scheduler to bridge: pg_cron or pgagent (default: list them)"
-    parser.add_argument("name", type=filled, metavar="SCHEDULER", nargs="?", help=text)
+    option(parser, "name SCHEDULER", "scheduler to bridge: pg_cron or pgagent (default: list them)", filled, nargs="?")
     add_session_arguments(parser, 600)
     which = parser.add_mutually_exclusive_group()
     text = "configuration file whose 'defaults' the jobs are watched by (default: warn 10m, error 1h, or as before)"

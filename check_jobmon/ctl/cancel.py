@@ -17,14 +17,11 @@ MAY_CANCEL = "has_function_privilege(to_regprocedure('@schema@.cancel_job(bigint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "job_id", type=job_id, metavar="JOB_ID", help="job_id of the run, as 'jobmonctl running' lists it"
-    )
+    option(parser, "job_id JOB_ID", "job_id of the run, as 'jobmonctl running' lists it", job_id)
     add_session_arguments(parser)
     add_yes_argument(parser)
-    option(
-        parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", waiting_time, default=30.0
-    )
+    text = "how long to wait for the backend to stop (default: 30)"
+    option(parser, "--wait SECONDS", text, waiting_time, default=30.0)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ RESEND = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "how old a run may get, an interval of PostgreSQL with its unit: '90 days'"
-    parser.add_argument("interval", type=_interval, metavar="INTERVAL", help=text)
+    option(parser, "interval INTERVAL", text, _interval)
     add_session_arguments(parser)
     add_yes_argument(parser)
     option(parser, "-q --quiet", "print nothing but errors")

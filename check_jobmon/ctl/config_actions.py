@@ -184,9 +184,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif name == "suggest":
             add_suggest_arguments(action)
         elif name == "export":
-            action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
+            option(action, "file FILE", replaced, path, nargs="?", default="-")
         else:
-            action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")
+            option(action, "file FILE", "file to read; - is standard input", path)
         if name in ("apply", "diff"):
             option(action, "--prune", "remove the jobs that FILE doesn't name (default: keep them)")
         if name == "apply":

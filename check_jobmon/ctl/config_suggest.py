@@ -22,10 +22,9 @@ RUNS = 15_000
 def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     names = "job to look at, in any letter case, configured or not (default: all jobs that are not configured)"
-    parser.add_argument("names", nargs="*", type=filled, metavar="NAME", help=names)
-    option(
-        parser, "--timezone ZONE", "time zone of the schedules, as Europe/Berlin (default: UTC)", filled, default="UTC"
-    )
+    option(parser, "names NAME", names, filled, nargs="*")
+    zone = "time zone of the schedules, as Europe/Berlin (default: UTC)"
+    option(parser, "--timezone ZONE", zone, filled, default="UTC")
     option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", age, default=age("400d"))
 
 

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         option(parser, "-j --job PATTERN", text, filled, action="append", default=[])
     elif command == "unsilence":
         text = "pattern of a silence as it was given (in any letter case), or its ID"
-        parser.add_argument("which", type=job_id_or_name, metavar="PATTERN|ID", help=text)
+        option(parser, "which PATTERN|ID", text, job_id_or_name)
     add_session_arguments(parser)
     if command == "silences":
         option(parser, "--all", "also those that are over")
