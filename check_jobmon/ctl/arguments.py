@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_help_texts(parser: argparse.ArgumentParser, command: str) -> None:
-    """Read them from the command's file in help/, as they are printed: a paragraph before the options, and the rest after."""
+    """Set the texts of the command's --help, from its file in help/: a paragraph before the options, and the rest after them."""
     text = text_file(f"ctl/help/{command.replace(' ', '_')}.txt")
     parser.description, _, parser.epilog = text.partition("\n\n")
 

@@ -51,7 +51,7 @@ def _columns(defaults: JobConfig) -> dict[str, Any]:
 
 @in_session
 def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
-    """Do it in one transaction, as the schema's owner, and print what that says."""
+    """Do it in one transaction, as the schema's owner, and print the lines that bridge.sql gives."""
     file = arguments.defaults
     defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
     refuse_untrusted(session, schema)

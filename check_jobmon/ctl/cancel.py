@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Backend:
-    """The backend of a run, None for what the role may not see. `at_work`: it is at a statement that it began before the run was
-    cancelled.
+    """The backend of a run; what the role may not see is None. `at_work`: whether it still executes a statement that it began
+    before the run was cancelled.
     """
 
     application: str | None
@@ -47,7 +47,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         return 1
     backend = _look(log, one) or backend
     called = log.rows("SELECT clock_timestamp()::text")[0][0]
-    # cancel_job() looks again whether it is still this run that the backend is at
+    # cancel_job() verifies again that the backend is still this run's
     log.rows("SELECT @schema@.cancel_job(%s::bigint)", one.job_id, write=True)
     now = _wait(log, one, called, arguments.wait)
     ended = run_with_id(log, one.job_id)

@@ -135,9 +135,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def progress(total: int, what: str, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of those done so far: it shows a bar on a terminal, else prints a line at times.
+    """Gives a function to call with how much of the total is done: it moves a bar on a terminal, else prints a line at times.
 
-    `what` are they, and what is done: "deleted", "MB copied".
+    `what` stands behind the numbers: "deleted", "percent done".
     """
     on = None if quiet else console()
     if on is not None:

@@ -59,7 +59,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    """Compare file and table, without --dry-run make the table the same, and print what differs."""
+    """Print how the table differs from the file and, unless this is a dry run, make it match the file."""
     source, data, writes = _source(arguments), read_bytes(arguments.file), not arguments.dry_run
     hosts = _read_without_server(source, data).hosts
     with connected(arguments, () if arguments.config else hosts) as (session, schema):

@@ -31,7 +31,7 @@ class CommandFailed(ExpectedError):
 OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
 """Commands that a member of {schema}_log may use without reading the whole log: they show the runs of its own roles."""
 ADMINISTERING = ("ack", "cancel", "clear", "config apply", "silence", "unsilence")
-"""Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
+"""Commands for members of {schema}_admin; for the others, {schema}_monitor is enough."""
 VIEWS_ALLOWED = (
     f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
 )
@@ -39,7 +39,7 @@ VIEWS_ALLOWED = (
 
 
 class _PatientSession(Session):
-    """A session that says what it waits for."""
+    """A session that prints what it waits for, if that takes long."""
 
     waits_for = ""
 
@@ -81,7 +81,7 @@ def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Callable[
 
 
 class JobLog:
-    """The job log of a schema, in a session."""
+    """The job log of a schema, in a session. `own`: whether the role may see only its own roles' runs; `extent` says so."""
 
     def __init__(
         self, session: Session, schema: str, command: str = "", needed: Collection[str] = catalog.COLUMNS.keys()
@@ -92,7 +92,7 @@ class JobLog:
 
     @classmethod
     def opening(cls, session: Pinned, schema: str, command: str) -> Asking["JobLog"]:
-        """The same over a session of any kind, where only what is asked by generators can be asked."""
+        """A job log over a session of any kind: only its generators can be used, because `rows` needs a blocking session."""
         log = cls.__new__(cls)
         log.session, log.schema = cast("Session", session), schema
         yield from log._examine(command, catalog.COLUMNS.keys())
@@ -122,7 +122,7 @@ class JobLog:
         )
 
     def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
-        """As `rows`."""
+        """The same, as a generator."""
         return self.session.asking(self._filled(query, parameters), *parameters)
 
     def _filled(self, query: str, parameters: Sequence[Any]) -> str:
@@ -151,7 +151,7 @@ class JobLog:
         return CommandFailed(f'role "{self.session.user}" may not {what}: {ask}')
 
     def require_calendar(self, what: str) -> None:
-        """Raise CommandFailed for a schema of a version that had neither schedules nor silences; `what` it lacks."""
+        """Raise CommandFailed if the schema is of a version without schedules and silences. `what`: the ones that are needed."""
         if self.version < CALENDAR:
             raise CommandFailed(f'schema "{self.schema}" has no {what} yet: run "jobmonctl bootstrap"')
 

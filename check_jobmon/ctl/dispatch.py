@@ -25,7 +25,7 @@ class _Stderr(io.FileIO):
     """Standard error: what can't be written there is lost, and changes nothing else."""
 
     def write(self, data: "Buffer") -> int:
-        """Write it, or not."""
+        """Write it if that is possible."""
         try:
             return super().write(data) or 0
         except OSError:
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # help, too
     except OSError as error:
-        # nobody reads any longer, or the disk is full; Python must not try again at its end
+        # nobody reads any longer, or the disk is full; Python's flush at exit must not fail once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not isinstance(error, BrokenPipeError):
             where = f": {error.filename}" if error.filename else ""
@@ -132,9 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Have /dev/null where stdout or stderr is closed, or the next file to be opened would take its place.
+    """Open /dev/null in place of a closed stdin, stdout or stderr: otherwise, the next file to be opened would take its number.
 
-    Not inheritable, so that it is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
+    It isn't inherited, so the stream is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
     """
     for number in (0, 1, 2):
         try:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(directory: str) -> str:
-    """Write the files, and return what was done. Raises CommandFailed where they can't be, or where pg_jobmon's own are."""
+    """Write the files, and return what was done. Raises CommandFailed if they can't be, or if pg_jobmon's own are there."""
     folder = Path(directory)
     if not folder.is_dir():
         raise CommandFailed(

@@ -33,7 +33,7 @@ REMEDIES = {
 
 
 class Old(NamedTuple):
-    """The schema to migrate: its name, by now; whether it has the extension; its table dblink_mapping."""
+    """The schema to migrate: its present name (it may be renamed), whether it is the extension's, its table dblink_mapping."""
 
     name: str
     is_extension: bool
@@ -67,7 +67,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
 
 
 def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> list[str]:
-    """Do all of it in the open transaction. Returns the lines to print."""
+    """Migrate in the open transaction. Returns the lines to print."""
     if arguments.dry_run:
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     old = _old(session, schema, arguments.source)
@@ -176,7 +176,7 @@ def _judge(log: JobLog) -> dict[str, str]:
 
 
 def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> list[str]:
-    """How many jobs are judged as before; and what is said of the others, and where nothing has explained why."""
+    """How many jobs are judged as before, and how the others are and were. `explained`: jobs of which a difference says why."""
     before, after = _judge(log), _judge(new)
     names = sorted({*before, *after})
     lines = []

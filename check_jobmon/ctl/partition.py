@@ -53,7 +53,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
 
 
 def _partition(session: Session, schema: str, owner: str, arguments: argparse.Namespace) -> None:
-    """Have the tables' rows verified to be of the time before a bound, while jobs are logged; then make the tables partitions."""
+    """While jobs are logged, verify that all rows are of the time before a bound; then make the tables partitions."""
     values = {"schema": quoted(schema), "every": literal(arguments.every)}
     upto: str = session.rows(fill(sql_file("ctl/partition_upto.sql"), values))[0][0]
     until = time.monotonic() + arguments.timeout
@@ -71,7 +71,8 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
         session.seconds = arguments.timeout
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
     except BaseException as error:
-        # This session may have been interrupted amid a statement, and hold locks. If it can't be done soon, bootstrap does it.
+        # This session may have been interrupted amid a statement, and hold locks. So another one drops the constraints; if it
+        # can't do that soon, the next bootstrap will.
         with contextlib.suppress(Error):
             session.cancel()
         session.close()

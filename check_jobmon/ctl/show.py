@@ -21,7 +21,7 @@ NONE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of the one that is parser's `command`."""
+    """Declare the command line of the parser's `command`."""
     command = parser.get_default("command")
     if command == "like":
         option(parser, "name TEXT", "part of a job's name, or a regular expression", _part_of_a_name)

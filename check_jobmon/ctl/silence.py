@@ -21,8 +21,8 @@ NOT_OVER = "state.state IN ('in force', 'planned')"
 
 
 class Silence(NamedTuple):
-    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when,
-    the last of which is in the `zone`.
+    """A row of silences.sql. `matching` says how many jobs match, `when` from when until when the silence is in force; `zone` is
+    the time zone of its end.
     """
 
     silence_id: int
@@ -41,7 +41,7 @@ class Silence(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of the one that is parser's `command`."""
+    """Declare the command line of the parser's `command`."""
     command = parser.get_default("command")
     if command == "silence":
         text = "name of a job, or a shell pattern of names, in any letter case"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the one that is the arguments' `command`."""
+    """Run the arguments' `command`."""
     if arguments.command != "silence":
         return over_job_logs(arguments, _listing, _list) if arguments.command == "silences" else _end(arguments)
     if arguments.job and arguments.duration is None and arguments.until is None:
@@ -154,7 +154,7 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
-    """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
+    """The silences that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     log.require_calendar("silences")
     names = sql_file("judging/known_names.sql").replace("@logged_names@", f"({sql_file('judging/logged_names.sql')})")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state, "known_names": names})

@@ -76,7 +76,7 @@ def _show(answers: Answers[Look], arguments: argparse.Namespace) -> None:
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
-    """The table, each time anew: while the server is away, the last one, with the reason in its title."""
+    """Yields the table, up to date each time; while the server can't be reached, the last one, with the reason in its title."""
     last, looked = None, 0.0
     while True:
         try:
@@ -87,7 +87,7 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
         except ExpectedError as error:
             if last is None:
                 raise
-            # no time, because nobody tells this one in the session's time zone
+            # how long ago, because without a session the time isn't known in the session's time zone
             away = duration(time.monotonic() - looked)
             yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
 

@@ -1,4 +1,4 @@
-"""--targets at the prompt: asks the job logs of many databases at once, by the engine that the plugin has (plugin/targets/)."""
+"""--targets at the prompt: asks the job logs of many databases at once, as the plugin does (plugin/targets/)."""
 
 import argparse
 import contextlib
@@ -126,7 +126,7 @@ def _ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
 
 
 def _uninterrupted(work: Callable[[], T]) -> T:
-    """As `work`, which sets handlers of signals. On SIGINT it raises KeyboardInterrupt, on others it ends as they have it."""
+    """Call `work`, and reset the signal handlers that it sets. SIGINT raises KeyboardInterrupt; other signals end the process."""
     from check_jobmon.plugin.deadline import STOPPING, Terminated
 
     before = {number: signal.getsignal(number) for number in STOPPING}
