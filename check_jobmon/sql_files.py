@@ -1,4 +1,4 @@
-"""The package's .sql files as texts, and how names and texts are quoted in SQL. Knows no file in particular."""
+"""The package's .sql files and other texts, and how names and texts are quoted in SQL. Knows no file in particular."""
 
 import functools
 import os
@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 
-@functools.cache
-def sql_file(path: str) -> str:
-    """The text of a file, by its path below check_jobmon/, without the comment at its top, which explains its placeholders.
-
-    A path of that kind between two @, as in `@schema/client.sql@`, is replaced by the text of that file.
-    """
+def text_file(path: str) -> str:
+    """The text of a file, by its path below check_jobmon/."""
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
     data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), path))
-    text = re.sub(r"\A(--.*\n)+", "", data.decode())
+    return data.decode()
+
+
+@functools.cache
+def sql_file(path: str) -> str:
+    """The text of a .sql file, by the same path, without the comment at its top, which explains its placeholders.
+
+    A path of that kind between two @, as in `@schema/client.sql@`, is replaced by the text of that file.
+    """
+    text = re.sub(r"\A(--.*\n)+", "", text_file(path))
     return re.sub(r"@([\w/]+\.sql)@", lambda included: sql_file(included[1]).rstrip(), text)
 
 

@@ -72,7 +72,10 @@ def help_formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def option(parser: argparse._ActionsContainer, spelling: str, text: str, convert: Any = None, **settings: Any) -> None:
-    """Declare an option as its help spells it: `-p --port PORT`, or `-q --quiet` for a switch. `text` is the help."""
+    """Declare an option as its help spells it: `-p --port PORT`, or `-q --quiet` for a switch; or an argument: `name NAME`.
+
+    `text` is the help.
+    """
     *names, last = spelling.split()
     if last.startswith("-"):
         parser.add_argument(*names, last, action="store_true", help=text, **settings)

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from check_jobmon.connection import ExpectedError
 from check_jobmon.text import clean, unrepresented
 
 HINTS = {
@@ -45,15 +46,15 @@ HINTS = {
 """What to do, by a pattern in the server's or libpq's message, or by SQLSTATE; the first that matches."""
 
 
-class DatabaseUnreachable(Exception):
+class DatabaseUnreachable(ExpectedError):
     """The server can't be reached, refuses, or does not answer in time. One line: what, where, what to do."""
 
 
-class CheckImpossible(Exception):
+class CheckImpossible(ExpectedError):
     """The server answers, but the job log can't be read: no schema, no right, a broken or untrusted table. One line."""
 
 
-class BootstrapError(Exception):
+class BootstrapError(ExpectedError):
     """Why the schema can't be installed here, and what to do about it, in one line."""
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Rows
 from check_jobmon.ctl.arguments import (
     add_session_arguments,
@@ -23,8 +24,7 @@ LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "name of a job (in any letter case), or job_id of a run"
-    parser.add_argument("which", type=job_id_or_name, metavar="NAME|JOB_ID", help=text)
+    option(parser, "which NAME|JOB_ID", "name of a job (in any letter case), or job_id of a run", job_id_or_name)
     add_session_arguments(parser)
     add_yes_argument(parser)
     add_wide_argument(parser)

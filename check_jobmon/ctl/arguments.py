@@ -1,9 +1,8 @@
 """What the commands share: the parser, common options, converters, and how a command asks for confirmation and reports errors."""
 
 import argparse
-import os
 import sys
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn
 
 from check_jobmon.config.connection_options import (
     add_connection_arguments,
@@ -14,6 +13,7 @@ from check_jobmon.config.connection_options import (
     whole_number,
 )
 from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.sql_files import text_file
 from check_jobmon.text import clean
 
 count = whole_number(1, 2**31 - 1, "a number of rows", "1 or more")
@@ -45,10 +45,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_help_texts(parser: argparse.ArgumentParser, command: str) -> None:
-    """Read them from the command's file in help/, as they are printed: a paragraph before the options, and the rest after."""
-    loader: Any = __spec__.loader
-    path = os.path.join(os.path.dirname(__file__), "help", f"{command.replace(' ', '_')}.txt")
-    parser.description, _, parser.epilog = loader.get_data(path).decode().partition("\n\n")
+    """Set the texts of the command's --help, from its file in help/: a paragraph before the options, and the rest after them."""
+    text = text_file(f"ctl/help/{command.replace(' ', '_')}.txt")
+    parser.description, _, parser.epilog = text.partition("\n\n")
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, timeout: float = 30.0) -> None:
@@ -73,6 +72,13 @@ def add_wide_argument(parser: argparse._ActionsContainer) -> None:
 def add_yes_argument(parser: argparse.ArgumentParser) -> None:
     """-y, for a command that asks."""
     option(parser, "-y --yes", "don't ask for confirmation; required if there is no terminal")
+
+
+def refuse_beside_targets(arguments: argparse.Namespace, *names: str) -> None:
+    """Exit with status 2 if one of these options, which are for one database, is given with --targets."""
+    for name in names:
+        if arguments.targets and getattr(arguments, name):
+            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
 
 
 def job_id_or_name(text: str) -> int | str:

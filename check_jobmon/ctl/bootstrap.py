@@ -19,23 +19,14 @@ from check_jobmon.text import clean
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser, 600)
     option(parser, "-q --quiet", "print nothing unless something changed")
-    option(
-        parser,
-        "--no-roles",
-        "create only the link's role, none for people; print the statements that create them",
-    )
-    option(
-        parser,
-        "--as-extension",
-        "also mark the schema as that of an extension pg_jobmon, for pg_partman and mimeo to log into",
-    )
+    text = "create only the link's role, none for people; print the statements that create them"
+    option(parser, "--no-roles", text)
+    text = "also mark the schema as that of an extension pg_jobmon, for pg_partman and mimeo to log into"
+    option(parser, "--as-extension", text)
     option(parser, "--partition LENGTH", f"partition a new log by time: {', '.join(EVERY)}", choices=EVERY)
     option(parser, "--check", "change nothing; print what would be changed")
-    option(
-        parser,
-        "--print-superuser-sql",
-        "change nothing; print the SQL that a superuser has to run before this role can bootstrap",
-    )
+    text = "change nothing; print the SQL that a superuser has to run before this role can bootstrap"
+    option(parser, "--print-superuser-sql", text)
 
 
 @in_session

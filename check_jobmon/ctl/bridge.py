@@ -12,9 +12,10 @@ from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import read_bytes
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.ctl.arguments import add_session_arguments, print_error
+from check_jobmon.ctl.arguments import add_session_arguments
 from check_jobmon.ctl.connecting import in_session
 from check_jobmon.ctl.uninstall import owned
+from check_jobmon.schema.statements import run as execute
 from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean
 
@@ -23,8 +24,7 @@ LEFT_OUT = ("job_name", "active", "schedule", "timezone", "depends_on")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "scheduler to bridge: pg_cron or pgagent (default: list them)"
-    parser.add_argument("name", type=filled, metavar="SCHEDULER", nargs="?", help=text)
+    option(parser, "name SCHEDULER", "scheduler to bridge: pg_cron or pgagent (default: list them)", filled, nargs="?")
     add_session_arguments(parser, 600)
     which = parser.add_mutually_exclusive_group()
     text = "configuration file whose 'defaults' the jobs are watched by (default: warn 10m, error 1h, or as before)"
@@ -35,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
-        print_error(arguments, "it needs a SCHEDULER: pg_cron or pgagent (see jobmonctl bridge --help)")
-        return 2
+        arguments.refuse("it needs a SCHEDULER: pg_cron or pgagent")
     return _bridge(arguments)
 
 
@@ -52,17 +51,17 @@ def _columns(defaults: JobConfig) -> dict[str, Any]:
 
 @in_session
 def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
-    """Do it in one transaction, as the schema's owner, and print what that says."""
+    """Do it in one transaction, as the schema's owner, and print the lines that bridge.sql gives."""
     file = arguments.defaults
     defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
     refuse_untrusted(session, schema)
-    _, owner = owned(
+    owner = owned(
         session, schema, f'run "jobmonctl bootstrap -d {session.dbname}", or name another with -d or --schema'
     )
     script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
     session.lock_seconds = arguments.timeout
     with session.transaction():
-        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        execute(session, "SET LOCAL ROLE {}", owner)
         refuse_untrusted(session, schema)
         action = "list" if arguments.name is None else "remove" if arguments.remove else "bridge"
         lines = session.execute(

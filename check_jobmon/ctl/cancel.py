@@ -17,20 +17,17 @@ MAY_CANCEL = "has_function_privilege(to_regprocedure('@schema@.cancel_job(bigint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "job_id", type=job_id, metavar="JOB_ID", help="job_id of the run, as 'jobmonctl running' lists it"
-    )
+    option(parser, "job_id JOB_ID", "job_id of the run, as 'jobmonctl running' lists it", job_id)
     add_session_arguments(parser)
     add_yes_argument(parser)
-    option(
-        parser, "--wait SECONDS", "how long to wait for the backend to stop (default: 30)", waiting_time, default=30.0
-    )
+    text = "how long to wait for the backend to stop (default: 30)"
+    option(parser, "--wait SECONDS", text, waiting_time, default=30.0)
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The backend of a run, None for what the role may not see. `at_work`: it is at a statement that it began before the run was
-    cancelled.
+    """The backend of a run; what the role may not see is None. `at_work`: whether it still executes a statement that it began
+    before the run was cancelled.
     """
 
     application: str | None
@@ -50,7 +47,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         return 1
     backend = _look(log, one) or backend
     called = log.rows("SELECT clock_timestamp()::text")[0][0]
-    # cancel_job() looks again whether it is still this run that the backend is at
+    # cancel_job() verifies again that the backend is still this run's
     log.rows("SELECT @schema@.cancel_job(%s::bigint)", one.job_id, write=True)
     now = _wait(log, one, called, arguments.wait)
     ended = run_with_id(log, one.job_id)

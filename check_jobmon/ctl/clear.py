@@ -29,7 +29,7 @@ RESEND = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "how old a run may get, an interval of PostgreSQL with its unit: '90 days'"
-    parser.add_argument("interval", type=_interval, metavar="INTERVAL", help=text)
+    option(parser, "interval INTERVAL", text, _interval)
     add_session_arguments(parser)
     add_yes_argument(parser)
     option(parser, "-q --quiet", "print nothing but errors")
@@ -87,11 +87,7 @@ def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:
 
 def _clear(log: JobLog, clearing: JobLog, interval: str, before: str, total: int, quiet: bool) -> None:
     """Call job_log_clear() in a thread and show its progress. Raises CommandFailed if a signal stopped it."""
-    # because the database may give its sessions' statements less time
-    limits = "SET LOCAL statement_timeout = 0;"
-    if clearing.session.info.server_version >= 170000:
-        limits += "SET LOCAL transaction_timeout = 0;"
-    call = limits + "SELECT @schema@.job_log_clear(%s::interval)"
+    call = f"{sql_file('ctl/no_time_limits.sql')};SELECT @schema@.job_log_clear(%s::interval)"
     pid = clearing.session.info.backend_pid
     with _stopped_by_signals() as stop, silently(), progress(total, "deleted", quiet) as show_progress:
         with ThreadPoolExecutor(1) as pool:
@@ -139,9 +135,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def progress(total: int, what: str, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of those done so far: it shows a bar on a terminal, else prints a line at times.
+    """Gives a function to call with how much of the total is done: it moves a bar on a terminal, else prints a line at times.
 
-    `what` are they, and what is done: "deleted", "MB copied".
+    `what` stands behind the numbers: "deleted", "percent done".
     """
     on = None if quiet else console()
     if on is not None:

@@ -14,11 +14,12 @@ from check_jobmon.config.connection_options import help_formatter, option, path
 from check_jobmon.config.export import refusable, write, write_data
 from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.yaml_nodes import Mistake, Position, read_bytes
+from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.errors import one_line
 from check_jobmon.connection.session import Session
 from check_jobmon.ctl.arguments import add_help_texts, add_session_arguments, print_error
 from check_jobmon.ctl.config_suggest import add_suggest_arguments, run_suggest
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.ctl.service_definitions import add_arguments as add_service_arguments
 from check_jobmon.ctl.service_definitions import write_services
 from check_jobmon.text import clean, counted
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
         return failed
-    except FAILURES as error:
+    except ExpectedError as error:
         print_error(arguments, str(error))
         return FAILED if arguments.action is _check else failed
     except KeyboardInterrupt:
@@ -58,7 +59,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    """Compare file and table, without --dry-run make the table the same, and print what differs."""
+    """Print how the table differs from the file and, unless this is a dry run, make it match the file."""
     source, data, writes = _source(arguments), read_bytes(arguments.file), not arguments.dry_run
     hosts = _read_without_server(source, data).hosts
     with connected(arguments, () if arguments.config else hosts) as (session, schema):
@@ -177,15 +178,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (function, summary) in ACTIONS.items():
         action = actions.add_parser(name, help=summary, formatter_class=help_formatter)
         add_help_texts(action, f"config {name}")
-        action.set_defaults(action=function, command=f"config {name}", dry_run=name == "diff")
+        action.set_defaults(action=function, command=f"config {name}", refuse=action.error, dry_run=name == "diff")
         if name == "services":
             add_service_arguments(action)
         elif name == "suggest":
             add_suggest_arguments(action)
         elif name == "export":
-            action.add_argument("file", type=path, metavar="FILE", nargs="?", default="-", help=replaced)
+            option(action, "file FILE", replaced, path, nargs="?", default="-")
         else:
-            action.add_argument("file", type=path, metavar="FILE", help="file to read; - is standard input")
+            option(action, "file FILE", "file to read; - is standard input", path)
         if name in ("apply", "diff"):
             option(action, "--prune", "remove the jobs that FILE doesn't name (default: keep them)")
         if name == "apply":

@@ -16,21 +16,20 @@ from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import title
 
 RUNS = 15_000
-"""The latest runs of a job that are read: ten days of every minute."""
+"""How many of a job's latest runs are read: ten days of a job that runs every minute."""
 
 
 def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     names = "job to look at, in any letter case, configured or not (default: all jobs that are not configured)"
-    parser.add_argument("names", nargs="*", type=filled, metavar="NAME", help=names)
-    option(
-        parser, "--timezone ZONE", "time zone of the schedules, as Europe/Berlin (default: UTC)", filled, default="UTC"
-    )
+    option(parser, "names NAME", names, filled, nargs="*")
+    zone = "time zone of the schedules, as Europe/Berlin (default: UTC)"
+    option(parser, "--timezone ZONE", zone, filled, default="UTC")
     option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", age, default=age("400d"))
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:
-    """Print a configuration file. Raises one of connecting.FAILURES."""
+    """Print a configuration file. Raises ExpectedError."""
     with connected(arguments) as (session, schema):
         log = JobLog(session, schema, arguments.command)
         zone, number, offset = _zone(log, arguments.timezone)
@@ -58,7 +57,7 @@ def run_suggest(arguments: argparse.Namespace) -> int:
 
 
 def _zone(log: JobLog, name: str) -> tuple[str, float, int]:
-    """The time zone's name as the server has it, and there the present time as for _time(). Raises CommandFailed."""
+    """The time zone's name as the server has it, and the parameters of _time() for the present time. Raises CommandFailed."""
     log.require_calendar("schedules")
     if refusal := log.rows("SELECT @schema@.check_schedule(NULL, %s)", name)[0][0]:
         raise CommandFailed(refusal)
@@ -67,5 +66,5 @@ def _zone(log: JobLog, name: str) -> tuple[str, float, int]:
 
 
 def _time(number: float, offset: int) -> datetime:
-    """Seconds since 1970, at so many seconds east of Greenwich."""
+    """The time that is so many seconds after 1970 began, with an offset from UTC in seconds."""
     return datetime.fromtimestamp(number, timezone(timedelta(seconds=offset)))

@@ -1,4 +1,4 @@
-"""How the commands connect, and how they fail: with one line on stderr and exit status 1."""
+"""How the commands connect, and what they say about errors of the server's."""
 
 import argparse
 import contextlib
@@ -9,12 +9,11 @@ from typing import Any, cast
 import psycopg
 from psycopg import errors
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate, place
-from check_jobmon.connection.errors import BootstrapError, CheckImpossible, DatabaseUnreachable, one_line
+from check_jobmon.connection import ExpectedError
+from check_jobmon.connection.errors import CheckImpossible, one_line
 from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Rows, Session
-from check_jobmon.ctl.arguments import print_error
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire, judged
@@ -25,24 +24,22 @@ from check_jobmon.schema.scripts import CALENDAR
 from check_jobmon.sql_files import fill, quoted, sql_file
 
 
-class CommandFailed(Exception):
+class CommandFailed(ExpectedError):
     """Why a command can't do what it was told, in one line."""
 
 
 OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
 """Commands that a member of {schema}_log may use without reading the whole log: they show the runs of its own roles."""
 ADMINISTERING = ("ack", "cancel", "clear", "config apply", "silence", "unsilence")
-"""Commands that take {schema}_admin, where {schema}_monitor is enough for others."""
+"""Commands for members of {schema}_admin; for the others, {schema}_monitor is enough."""
 VIEWS_ALLOWED = (
     f"SELECT set_config(name, '', true) AS {SETTING} FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
 )
 """Undoes what session.py sets so that nothing but tables is read."""
-FAILURES = (CommandFailed, ConfigFileError, CheckImpossible, DatabaseUnreachable, BootstrapError)
-"""Exceptions whose text is the line to print."""
 
 
 class _PatientSession(Session):
-    """A session that says what it waits for."""
+    """A session that prints what it waits for, if that takes long."""
 
     waits_for = ""
 
@@ -56,7 +53,7 @@ class _PatientSession(Session):
 def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> Iterator[tuple[Session, str]]:
     """A session, and the job log's schema, which may not exist. `hosts` win over those of the configuration files.
 
-    Raises one of FAILURES, also for an error of the server's in the block.
+    Raises ExpectedError, also for an error of the server's in the block.
     """
     location = locate(arguments, hosts)
     session = _PatientSession({"application_name": "jobmonctl", **location.parameters}, arguments.timeout)
@@ -72,12 +69,8 @@ def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Calla
     """Decorates a command that works in a session, on a schema."""
 
     def run(arguments: argparse.Namespace) -> int:
-        try:
-            with connected(arguments) as (session, schema):
-                return work(session, schema, arguments)
-        except FAILURES as error:
-            print_error(arguments, str(error))
-            return 1
+        with connected(arguments) as (session, schema):
+            return work(session, schema, arguments)
 
     return run
 
@@ -88,7 +81,7 @@ def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Callable[
 
 
 class JobLog:
-    """The job log of a schema, in a session."""
+    """The job log of a schema, in a session. `own`: whether the role may see only its own roles' runs; `extent` says so."""
 
     def __init__(
         self, session: Session, schema: str, command: str = "", needed: Collection[str] = catalog.COLUMNS.keys()
@@ -99,7 +92,7 @@ class JobLog:
 
     @classmethod
     def opening(cls, session: Pinned, schema: str, command: str) -> Asking["JobLog"]:
-        """The same over a session of any kind, where only what is asked by generators can be asked."""
+        """A job log over a session of any kind: only its generators can be used, because `rows` needs a blocking session."""
         log = cls.__new__(cls)
         log.session, log.schema = cast("Session", session), schema
         yield from log._examine(command, catalog.COLUMNS.keys())
@@ -129,7 +122,7 @@ class JobLog:
         )
 
     def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
-        """As `rows`."""
+        """The same, as a generator."""
         return self.session.asking(self._filled(query, parameters), *parameters)
 
     def _filled(self, query: str, parameters: Sequence[Any]) -> str:
@@ -140,18 +133,14 @@ class JobLog:
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
         return fill(query, {"schema": schema, **self.columns})
 
-    def judge(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
-        """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
-        return self.session.ask(self.judging(patterns, silences))
-
     def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> Asking[MonitoredJobs]:
-        """As `judge`."""
+        """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
         return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:
-        """The same, and what the plugin says with -v."""
+        """The same, and before them the result of them all that the plugin gives with -v."""
         found = yield from self.judging(patterns)
-        return judged(self._inquiry(), found, 1, "warning", "none", True), found
+        return judged(self._inquiry(), found, 1, "warning", "none", False), found
 
     def _inquiry(self) -> Inquiry:
         return Inquiry(self.session, self.schema, time.monotonic() + (self.session.seconds or SECONDS))
@@ -162,7 +151,7 @@ class JobLog:
         return CommandFailed(f'role "{self.session.user}" may not {what}: {ask}')
 
     def require_calendar(self, what: str) -> None:
-        """Raise CommandFailed for a schema of a version that had neither schedules nor silences; `what` it lacks."""
+        """Raise CommandFailed if the schema is of a version without schedules and silences. `what`: the ones that are needed."""
         if self.version < CALENDAR:
             raise CommandFailed(f'schema "{self.schema}" has no {what} yet: run "jobmonctl bootstrap"')
 

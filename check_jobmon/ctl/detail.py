@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
+from check_jobmon.config.connection_options import option
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, Step, duration_text, newest_runs, run_with_id, steps
@@ -17,8 +18,7 @@ WIDTH = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = "job_id of a run, or name of a job (in any letter case)"
-    parser.add_argument("which", type=job_id_or_name, metavar="JOB_ID|NAME", help=text)
+    option(parser, "which JOB_ID|NAME", "job_id of a run, or name of a job (in any letter case)", job_id_or_name)
     add_session_arguments(parser)
     add_list_arguments(parser, 1, "runs of the job")
 

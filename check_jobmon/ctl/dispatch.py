@@ -1,7 +1,7 @@
 """jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments)`, and a text in help/. Only the module of the command
-that is given is imported.
+Each command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the exit status or raises ExpectedError,
+and a text in help/. Only the module of the command that is given is imported. `arguments.refuse(message)` exits with status 2.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from check_jobmon.connection import ExpectedError
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -23,7 +25,7 @@ class _Stderr(io.FileIO):
     """Standard error: what can't be written there is lost, and changes nothing else."""
 
     def write(self, data: "Buffer") -> int:
-        """Write it, or not."""
+        """Write it if that is possible."""
         try:
             return super().write(data) or 0
         except OSError:
@@ -75,7 +77,7 @@ def command_line(declared: Collection[str] = COMMANDS.keys()) -> "Parser":
         command = commands.add_parser(name, help=summary, formatter_class=help_formatter)
         if name in declared:
             imported = importlib.import_module(f"check_jobmon.{module}")
-            command.set_defaults(run=imported.run, command=name)
+            command.set_defaults(run=imported.run, command=name, refuse=command.error)
             add_help_texts(command, name)
             imported.add_arguments(command)
     return parser
@@ -92,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run jobmonctl; returns its exit status."""
     _open_streams()
     from check_jobmon.config.connection_options import complete
+    from check_jobmon.ctl.arguments import print_error
     from check_jobmon.text import clean
 
     try:
@@ -105,10 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.command != "run" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             return int(arguments.run(arguments))
+        except ExpectedError as error:
+            print_error(arguments, str(error))
+            return 1
         finally:
             sys.stdout.flush()  # help, too
     except OSError as error:
-        # nobody reads any longer, or the disk is full; Python must not try again at its end
+        # nobody reads any longer, or the disk is full; Python's flush at exit must not fail once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not isinstance(error, BrokenPipeError):
             where = f": {error.filename}" if error.filename else ""
@@ -126,9 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Have /dev/null where stdout or stderr is closed, or the next file to be opened would take its place.
+    """Open /dev/null in place of a closed stdin, stdout or stderr: otherwise, the next file to be opened would take its number.
 
-    Not inheritable, so that it is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
+    It isn't inherited, so the stream is closed for a command of `run`, too. sys.stdin stays None where stdin is closed.
     """
     for number in (0, 1, 2):
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 from psycopg import errors
 
 from check_jobmon.config.connection_options import option, path
-from check_jobmon.ctl.arguments import add_session_arguments, print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, connected
+from check_jobmon.ctl.arguments import add_session_arguments
+from check_jobmon.ctl.connecting import CommandFailed, connected
 from check_jobmon.schema.extension import COMMENT, FILES, OURS
 
 SHARED = "SELECT setting || '/extension' FROM pg_config() WHERE name = 'SHAREDIR'"
@@ -25,29 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files where they are missing, and say where."""
-    try:
-        if arguments.directory:
-            said = _write(arguments.directory)
-        else:
-            with connected(arguments) as (session, _):
-                try:
-                    said = _write(session.rows(SHARED)[0][0])
-                except errors.InsufficientPrivilege:
-                    raise CommandFailed(
-                        f'role "{session.user}" may not see where the server has its extensions: GRANT '
-                        "pg_read_all_settings TO that role, or give --directory"
-                    ) from None
-                if session.rows(AVAILABLE) != [(COMMENT,)]:
-                    raise CommandFailed(f"{said}, but the server doesn't see them: run this on the server's machine")
-        print(said)
-        return 0
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    if arguments.directory:
+        said = _write(arguments.directory)
+    else:
+        with connected(arguments) as (session, _):
+            try:
+                said = _write(session.rows(SHARED)[0][0])
+            except errors.InsufficientPrivilege:
+                raise CommandFailed(
+                    f'role "{session.user}" may not see where the server has its extensions: GRANT '
+                    "pg_read_all_settings TO that role, or give --directory"
+                ) from None
+            if session.rows(AVAILABLE) != [(COMMENT,)]:
+                raise CommandFailed(f"{said}, but the server doesn't see them: run this on the server's machine")
+    print(said)
+    return 0
 
 
 def _write(directory: str) -> str:
-    """Write the files, and return what was done. Raises CommandFailed where they can't be, or where pg_jobmon's own are."""
+    """Write the files, and return what was done. Raises CommandFailed if they can't be, or if pg_jobmon's own are there."""
     folder = Path(directory)
     if not folder.is_dir():
         raise CommandFailed(

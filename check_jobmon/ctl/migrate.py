@@ -17,6 +17,7 @@ from check_jobmon.ctl.waiting import silently
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.install import bootstrap, install
 from check_jobmon.schema.scripts import FAILURES, function_names, job_status
+from check_jobmon.schema.statements import run as execute
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean, counted, title
 
@@ -32,7 +33,7 @@ REMEDIES = {
 
 
 class Old(NamedTuple):
-    """The schema to migrate: its name, by now; whether it has the extension; its table dblink_mapping."""
+    """The schema to migrate: its present name (it may be renamed), whether it is the extension's, its table dblink_mapping."""
 
     name: str
     is_extension: bool
@@ -66,7 +67,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
 
 
 def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> list[str]:
-    """Do all of it in the open transaction. Returns the lines to print."""
+    """Migrate in the open transaction. Returns the lines to print."""
     if arguments.dry_run:
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     old = _old(session, schema, arguments.source)
@@ -75,13 +76,11 @@ def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> li
     tables = sql.SQL(", ").join(sql.Identifier(source, name) for name in TABLES)
     # Sessions that log wait for this lock; once this is committed, they find the new schema. In a dry run, it keeps the owner
     # of a table from putting a view in its place.
-    lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE" if arguments.dry_run else "LOCK TABLE {} IN SHARE MODE")
-    session.execute(lock.format(tables))
+    execute(session, f"LOCK TABLE {{}} IN {'ACCESS SHARE' if arguments.dry_run else 'SHARE'} MODE", tables)
     if source == schema:
         old = old._replace(name=f"{schema}_old")
         log.schema = old.name
-        rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
-        session.execute(rename.format(sql.Identifier(schema), sql.Identifier(old.name)))
+        execute(session, "ALTER SCHEMA {} RENAME TO {}", schema, old.name)
     install(session, schema)
     new = JobLog(session, schema)
     if new.rows("SELECT true FROM @schema@.job_log LIMIT 1"):
@@ -142,7 +141,7 @@ def _old(session: Session, schema: str, source: str | None) -> Old:
 def _copy(session: Session, values: dict[str, str]) -> tuple[int, int, int]:
     """Copy runs and steps, with neither triggers nor indexes. Returns how many, and how many steps were left out."""
     session.seconds = None  # a log may be long
-    session.execute(sql_file("ctl/migrate_limits.sql").encode())
+    session.execute(sql_file("ctl/no_time_limits.sql").encode())
     new = values["schema"]
     slow = session.rows(fill(sql_file("ctl/migrate_indexes.sql"), values))
     work = []
@@ -177,7 +176,7 @@ def _judge(log: JobLog) -> dict[str, str]:
 
 
 def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> list[str]:
-    """How many jobs are judged as before; and what is said of the others, and where nothing has explained why."""
+    """How many jobs are judged as before, and how the others are and were. `explained`: jobs of which a difference says why."""
     before, after = _judge(log), _judge(new)
     names = sorted({*before, *after})
     lines = []
@@ -191,7 +190,7 @@ def _judged_otherwise(log: JobLog, new: JobLog, explained: Collection[str]) -> l
 
 def _left_behind(old: Old, source: str, schema: str) -> str:
     """What has become of the old schema, and how to drop it."""
-    name = sql.Identifier(old.name).as_string(None)
+    name = quoted(old.name)
     where = f"the old schema{f', named {name} from now on,' if source == schema else f' {name}'} is not dropped"
     if not old.is_extension:
         return f"{where}; once nothing needs it: DROP SCHEMA {name} CASCADE"

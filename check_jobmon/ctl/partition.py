@@ -25,10 +25,6 @@ from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean
 
 TABLES = ("job_detail", "job_log")
-UNLIMITED = (
-    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')"
-)
-"""The database may give its sessions' statements less time than it takes to read a large table."""
 LOCK_SECONDS = 0.3
 """How long one attempt waits for a lock: meanwhile, loggers wait behind it."""
 
@@ -42,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     """Partition the log, or change how long the next partitions are; then bootstrap, which verifies it and makes those."""
     refuse_untrusted(session, schema)
-    _, owner = owned(session, schema)
+    owner = owned(session, schema)
     # first, so that the tables and functions are this version's
     bootstrap(session, schema)
     is_plain = "SELECT true FROM pg_class WHERE oid = %s::regclass AND relkind = 'r'"
@@ -57,7 +53,7 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
 
 
 def _partition(session: Session, schema: str, owner: str, arguments: argparse.Namespace) -> None:
-    """Have the tables' rows verified to be of the time before a bound, while jobs are logged; then make the tables partitions."""
+    """While jobs are logged, verify that all rows are of the time before a bound; then make the tables partitions."""
     values = {"schema": quoted(schema), "every": literal(arguments.every)}
     upto: str = session.rows(fill(sql_file("ctl/partition_upto.sql"), values))[0][0]
     until = time.monotonic() + arguments.timeout
@@ -70,12 +66,13 @@ def _partition(session: Session, schema: str, owner: str, arguments: argparse.Na
             _soon(session, schema, until, partial(session.execute, check.encode()))
             with waiting(partial("reading {} once; jobs can be logged meanwhile".format, table)), session.transaction():
                 session.seconds = None
-                session.rows(UNLIMITED)
+                session.rows(sql_file("ctl/no_time_limits.sql"))
                 execute(session, "ALTER TABLE {}.{} VALIDATE CONSTRAINT {}", schema, table, f"{table}_upto")
         session.seconds = arguments.timeout
         _soon(session, schema, until, partial(_switch, session, schema, owner, dblink, arguments.every, upto))
     except BaseException as error:
-        # This session may have been interrupted amid a statement, and hold locks. If it can't be done soon, bootstrap does it.
+        # This session may have been interrupted amid a statement, and hold locks. So another one drops the constraints; if it
+        # can't do that soon, the next bootstrap will.
         with contextlib.suppress(Error):
             session.cancel()
         session.close()

@@ -39,7 +39,7 @@ class Screen:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Screen":
-        return self  # the rest is start()'s: when that is interrupted, __exit__() is called
+        return self  # start() does the rest, because __exit__() is called if that is interrupted
 
     def start(self) -> None:
         """Take the terminal, and show the first table."""
@@ -95,7 +95,7 @@ class Screen:
         if len(made) > height:
             made[height - 1 :] = [(f"… and {len(made) - height + 1} more lines"[:width], "")]
         shown = zip(rendered(made), made, strict=True)
-        # after its last column, a terminal would erase just that
+        # behind a line as wide as the terminal, this would erase the last character
         text = "\r\n".join(line + (REST_OF_LINE if columns(bare) < width else "") for line, (bare, _) in shown)
         _write(HOME + text + (f"\r\n{REST_OF_SCREEN}" if len(made) < height else ""))
 

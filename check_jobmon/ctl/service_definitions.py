@@ -8,8 +8,9 @@ from check_jobmon.config.connection_options import SERVICE, option, path, servic
 from check_jobmon.config.export import write_data
 from check_jobmon.config.hosts import place, targets_of
 from check_jobmon.config.services import SERVERS, definition, no_host, service_of
-from check_jobmon.ctl.arguments import print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected
+from check_jobmon.connection import ExpectedError
+from check_jobmon.ctl.arguments import print_error, refuse_beside_targets
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
 from check_jobmon.text import counted
 
 HEAD = "# written by: jobmonctl config services"
@@ -27,14 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--service-name NAME", service, service_name, default=SERVICE)
     written = "file to write; an existing one is replaced if this command has written it (default: standard output)"
     option(parser, "-o --output FILE", written, path, default="-")
-    parser.set_defaults(refuse=parser.error)
 
 
 def write_services(arguments: argparse.Namespace) -> int:
     """Write them all; those of a target that can't be asked or named are left out, and the exit status is 1."""
-    for name in ("host", "service", "config"):
-        if arguments.targets and getattr(arguments, name):
-            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
+    refuse_beside_targets(arguments, "host", "service", "config")
     if os.path.isfile(arguments.output):
         with open(arguments.output, "rb") as there:
             if there.read(len(HEAD)) != HEAD.encode():
@@ -49,7 +47,7 @@ def write_services(arguments: argparse.Namespace) -> int:
             if reason := no_host(arguments.server, host.name):
                 raise CommandFailed(reason)
             services |= {(host.name, service) for service in _services(host, arguments)}
-        except FAILURES as error:
+        except ExpectedError as error:
             print_error(arguments, f"{host.name} is left out: {error}" if arguments.targets else str(error))
             status = 1
     if services:
@@ -63,5 +61,5 @@ def _services(host: Host, arguments: argparse.Namespace) -> list[str]:
     """The names of the target's own service and of those of its jobs: of all that the plugin judges with --per-job."""
     named = argparse.Namespace(**{**vars(arguments), "host": host.name}) if arguments.targets else arguments
     with connected(named, (host,) if arguments.targets else ()) as (session, schema):
-        jobs = JobLog(session, schema, arguments.command).judge().jobs
+        jobs = session.ask(JobLog(session, schema, arguments.command).judging()).jobs
     return [arguments.service_name, *(service_of(arguments.service_name, job.name) for job in jobs)]

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "jobmonctl run NAME [option ...] -- COMMAND [ARGUMENT ...]\n"
         "       jobmonctl run --deliver|--spool-status [option ...]"
     )
-    parser.add_argument("name", nargs="?", type=_name, metavar="NAME", help="name of the job; logged in upper case")
+    option(parser, "name NAME", "name of the job; logged in upper case", _name, nargs="?")
     add_connection_arguments(parser, times=False)
     group = parser.add_argument_group("run")
     option(group, "--warn-on CODES", "exit statuses that are a warning, such as 23,24", _codes, default=frozenset())

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from check_jobmon.config.connection_options import filled
+from check_jobmon.config.connection_options import filled, option
 from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
@@ -21,16 +21,14 @@ NONE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of the one that is parser's `command`."""
+    """Declare the command line of the parser's `command`."""
     command = parser.get_default("command")
     if command == "like":
-        text = "part of a job's name, or a regular expression"
-        parser.add_argument("name", type=_part_of_a_name, metavar="TEXT", help=text)
+        option(parser, "name TEXT", "part of a job's name, or a regular expression", _part_of_a_name)
     elif command == "history":
-        parser.add_argument("name", type=filled, metavar="NAME", help="name of the job (in any letter case)")
+        option(parser, "name NAME", "name of the job (in any letter case)", filled)
     elif command != "running":
-        text = "name of a job, in any letter case (default: all jobs)"
-        parser.add_argument("name", nargs="?", type=filled, metavar="NAME", help=text)
+        option(parser, "name NAME", "name of a job, in any letter case (default: all jobs)", filled, nargs="?")
     add_session_arguments(parser)
     parser.set_defaults(targets=None)
     if command in ("failed", "running"):

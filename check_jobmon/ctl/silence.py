@@ -8,7 +8,7 @@ from psycopg import errors
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
 from check_jobmon.connection.session import Asking
-from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name, print_error
+from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import Answers, add_targets_argument, answered, host_objects, hosted, over_job_logs
@@ -21,8 +21,8 @@ NOT_OVER = "state.state IN ('in force', 'planned')"
 
 
 class Silence(NamedTuple):
-    """What silences.sql gives of a silence. `matching` and `when` are for people: how many jobs, from when until when,
-    the last of which is in the `zone`.
+    """A row of silences.sql. `matching` says how many jobs match, `when` from when until when the silence is in force; `zone` is
+    the time zone of its end.
     """
 
     silence_id: int
@@ -41,7 +41,7 @@ class Silence(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of the one that is parser's `command`."""
+    """Declare the command line of the parser's `command`."""
     command = parser.get_default("command")
     if command == "silence":
         text = "name of a job, or a shell pattern of names, in any letter case"
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         option(parser, "-j --job PATTERN", text, filled, action="append", default=[])
     elif command == "unsilence":
         text = "pattern of a silence as it was given (in any letter case), or its ID"
-        parser.add_argument("which", type=job_id_or_name, metavar="PATTERN|ID", help=text)
+        option(parser, "which PATTERN|ID", text, job_id_or_name)
     add_session_arguments(parser)
     if command == "silences":
         option(parser, "--all", "also those that are over")
@@ -67,15 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the one that is the arguments' `command`."""
+    """Run the arguments' `command`."""
     if arguments.command != "silence":
         return over_job_logs(arguments, _listing, _list) if arguments.command == "silences" else _end(arguments)
     if arguments.job and arguments.duration is None and arguments.until is None:
         arguments.pattern, arguments.duration = None, arguments.pattern
     arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
     if problem := _problem(arguments):
-        print_error(arguments, f"{problem} (see jobmonctl silence --help)")
-        return 2
+        arguments.refuse(problem)
     return _begin(arguments)
 
 
@@ -155,7 +154,7 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
 
 
 def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
-    """Those that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
+    """The silences that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     log.require_calendar("silences")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state})
     rows = yield from log.asking(query, *parameters, limit)

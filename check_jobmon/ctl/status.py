@@ -5,31 +5,33 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from check_jobmon.config.connection_options import filled, option
+from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.session import Asking
-from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, print_error, waiting_time
-from check_jobmon.ctl.connecting import FAILURES, JobLog, connected
-from check_jobmon.ctl.run_queries import duration_text
+from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, waiting_time
+from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
 from check_jobmon.ctl.targets import (
     Answers,
     add_targets_argument,
     answered,
-    ask_all,
     host_objects,
     hosted,
+    inquiring,
     over_job_logs,
 )
 from check_jobmon.ctl.waiting import silently
+from check_jobmon.judging.check import job_cells, job_columns
 from check_jobmon.judging.job import Job, Words
-from check_jobmon.text import counted, duration, title
+from check_jobmon.text import counted, duration
 
-COLUMNS = ("STATE", "JOB", "LAST RUN", "AGE", "TOOK", "FAILURES", "REASON")
 RANKS = (0, 0, 3, 2, 4, 1, 0)
+CODES = (1, 2, 3, 2)
+"""The alert code by which a job is coloured and sorted, by its exit status: UNKNOWN as WARNING."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,31 +76,20 @@ def _show(answers: Answers[Look], arguments: argparse.Namespace) -> None:
 
 
 def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
-    """The table, each time anew: while the server is away, the last one, with the reason in its title."""
+    """Yields the table, up to date each time; while the server can't be reached, the last one, with the reason in its title."""
     last, looked = None, 0.0
     while True:
         try:
-            with _inquirer(arguments) as look:
+            with inquiring(arguments, _asking) as look:
                 while True:
                     last, looked = table(look(), arguments.problems), time.monotonic()
                     yield last
-        except FAILURES as error:
+        except ExpectedError as error:
             if last is None:
                 raise
-            # no time, because nobody tells this one in the session's time zone
+            # how long ago, because without a session the time isn't known in the session's time zone
             away = duration(time.monotonic() - looked)
             yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
-
-
-@contextlib.contextmanager
-def _inquirer(arguments: argparse.Namespace) -> Iterator[Callable[[], Answers[Look]]]:
-    """What asks again and again: the one job log in one session, those of --targets in a new one each time."""
-    if arguments.targets:
-        yield lambda: ask_all(arguments, _asking)
-        return
-    with connected(arguments) as (session, schema):
-        log = JobLog(session, schema)
-        yield lambda: [("", session.ask(_asking(log, arguments)))]
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -106,11 +97,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from check_jobmon.ctl.screen import Screen, usable
 
     looks = _looks(arguments)
-    try:
-        first = next(looks)
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    first = next(looks)
     with contextlib.suppress(KeyboardInterrupt):
         if usable():
             with silently(), Screen(first, arguments.wide) as screen:
@@ -132,22 +119,15 @@ def _pause(seconds: float) -> None:
         time.sleep(min(left, 0.5))
 
 
-def _code(job: Job) -> int:
-    """The alert code, in which a crash counts as a warning, check_jobmon's default."""
-    return max(job.alert_code, 2 if job.crashed and not job.silence else 1)
-
-
 def _word(job: Job, words: Words) -> str:
-    if job.active and job.undue and not job.silence and _code(job) < 3:
-        return words.unknown
-    return words[_code(job) - 1] if job.active else "-"
+    return words[job.state()] if job.active else "-"
 
 
 def _shown(answers: Answers[Look], problems: bool) -> list[tuple[str, Job, Words]]:
     """All jobs, or those with `problems`, each with its host and the words there; the worst first."""
     found = [(host, job, look.words) for host, look in answered(answers) for job in look.jobs]
-    found.sort(key=lambda one: (not one[1].active, -_code(one[1]), one[0], one[1].name))
-    return [one for one in found if not problems or (one[1].active and _code(one[1]) > 1)]
+    found.sort(key=lambda one: (not one[1].active, -CODES[one[1].state()], one[0], one[1].name))
+    return [one for one in found if not problems or one[1].state()]
 
 
 def table(answers: Answers[Look], problems: bool = False) -> Table:
@@ -163,29 +143,14 @@ def table(answers: Answers[Look], problems: bool = False) -> Table:
     shown = _shown(answers, problems)
     rows = []
     for _, job, words in shown:
-        age = None if job.age is None else int(max(job.age, 0))
-        failures = f"{job.failures}/{job.sensitivity}"
-        times = (job.last_end, duration_text(age), duration_text(job.duration))
-        cells = (
-            _word(job, words),
-            title(job.name, 0),
-            *times,
-            failures,
-            _reason(job, words, zoned=False) or job.outlook,
-        )
-        rows.append(Row(cells, _code(job) if job.active else None))
+        cells = job_cells(_word(job, words), job, job.reason(words, 500, whole=True, zoned=False), length=0)
+        rows.append(Row(cells, CODES[job.state()] if job.active else None))
     when = f" ({looks[0].time})" if looks else ""
     cut, right = {"JOB": NAME, "REASON": PROSE}, ("AGE", "TOOK", "FAILURES")
-    made = Table(COLUMNS, rows, RANKS, cut, right=right, title=", ".join(parts) + when)
+    made = Table(job_columns(), rows, RANKS, cut, right=right, title=", ".join(parts) + when)
     return hosted(made, [host for host, *_ in shown], answers)
-
-
-def _reason(job: Job, words: Words, zoned: bool) -> str:
-    if not job.active:
-        return "not watched: active is false"
-    return job.reason(words, 500, whole=True, zoned=zoned)
 
 
 def json_object(job: Job, words: Words) -> dict[str, Any]:
     """The job for JSON: its state, the reason, and all the columns of the check's query."""
-    return {"state": _word(job, words), "reason": _reason(job, words, zoned=True), **job._asdict()}
+    return {"state": _word(job, words), "reason": job.reason(words, 500, whole=True), **job._asdict()}

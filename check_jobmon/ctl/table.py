@@ -15,11 +15,11 @@ STYLES = {1: "green", 2: "yellow", 3: "bold red"}
 GAP = 2
 """Blanks between two columns."""
 NAME = 40
-"""To what names are cut before a column is left out: so those that are no longer are whole as long as one can be."""
+"""To what names are cut before a column is left out. Shorter names are whole as long as there is a column to leave out."""
 PROSE = 20
 """To what reasons and messages are cut before a column is left out."""
 LITTLE = 8
-"""To what a column is cut before a name is."""
+"""To what all other columns are cut before names are cut further."""
 
 
 @dataclass(frozen=True)
@@ -156,5 +156,5 @@ def _scaled(bar: str, natural: int, room: int) -> str:
     ('xxx', '.#..')
     """
     edges = [n * natural // room for n in range(room + 1)]
-    # of a column's marks the bar itself, whose characters come before the dot
+    # where a bar and dots fall into one column, the bar is shown: its characters sort before the dot
     return "".join(min(bar[a:b], default="") for a, b in itertools.pairwise(edges))

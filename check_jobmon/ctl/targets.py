@@ -1,12 +1,13 @@
-"""--targets at the prompt: asks the job logs of many databases at once, by the engine that the plugin has (plugin/targets/)."""
+"""--targets at the prompt: asks the job logs of many databases at once, as the plugin does (plugin/targets/)."""
 
 import argparse
+import contextlib
 import fnmatch
 import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,10 +16,9 @@ import psycopg
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.connection_options import option, path
 from check_jobmon.config.hosts import targets_of
-from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking, Pinned
-from check_jobmon.ctl.arguments import print_error
-from check_jobmon.ctl.connecting import FAILURES, CommandFailed, JobLog, connected, reason_of
+from check_jobmon.ctl.arguments import print_error, refuse_beside_targets
+from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, reason_of
 from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging.result import SERVER_SHARE, Result, failed, unanswered
@@ -48,19 +48,15 @@ def add_targets_argument(parser: argparse.ArgumentParser) -> None:
     text = "ask every entry under 'hosts:' in this configuration file, all at once; -H names some of them, by shell "
     text += "patterns separated by commas; --timeout is for all of them together"
     option(parser, "--targets FILE", text, path)
-    parser.set_defaults(refuse=parser.error)
 
 
 def over_job_logs(
     arguments: argparse.Namespace, asking: Inquirer[T], show: Callable[[Answers[T], argparse.Namespace], None]
 ) -> int:
     """Ask the job log, or those of --targets, and show what they answer. Exit status 1 if one could not be asked."""
-    try:
-        answers = ask(arguments, asking)
-        show(answers, arguments)
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    with inquiring(arguments, asking) as ask:
+        answers = ask()
+    show(answers, arguments)
     silent = sum(isinstance(found, Unanswered) for _, found in answers)
     if silent:
         print(end="", flush=True)  # where both streams are one, the answers come first
@@ -68,25 +64,29 @@ def over_job_logs(
     return 1 if silent else 0
 
 
-def ask(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
-    """What the one job log or those of --targets answer. Raises one of FAILURES."""
+@contextlib.contextmanager
+def inquiring(arguments: argparse.Namespace, asking: Inquirer[T]) -> Iterator[Callable[[], Answers[T]]]:
+    """Gives a function that asks the one job log, always in the same session, or those of --targets, each time in new ones.
+
+    Raises ExpectedError, as the function does.
+    """
     if arguments.targets:
-        return ask_all(arguments, asking)
+        yield lambda: _ask_all(arguments, asking)
+        return
     with connected(arguments) as (session, schema):
-        return [("", session.ask(asking(JobLog(session, schema, arguments.command), arguments)))]
+        log = JobLog(session, schema, arguments.command)
+        yield lambda: [("", session.ask(asking(log, arguments)))]
 
 
-def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
-    """What the job logs of --targets answer. Raises one of FAILURES if the file is wrong or no host knows the job.
+def _ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
+    """What the job logs of --targets answer. Raises ExpectedError if the file is wrong or no host knows the job.
 
     Hosts that don't know the job are left out if one knows it. The whole takes `arguments.timeout` seconds at most.
     """
     from check_jobmon.plugin.targets.processes import WAITING_SHARE, Send, sent_by
 
     started = time.monotonic()
-    for name in ("service", "config", "conninfo"):
-        if getattr(arguments, name):
-            arguments.refuse(f"--{name} is for one database, and --targets for many: give one of them")
+    refuse_beside_targets(arguments, "service", "config", "conninfo")
     if not arguments.utc and "PGTZ" not in os.environ:
         arguments.local = True  # all times of a table are in one zone
     hosts = _hosts(arguments.targets, arguments.host)
@@ -100,9 +100,7 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
         except UnknownJob as error:
             return _Unknown(error)
         except psycopg.Error as error:
-            raise CheckImpossible(reason_of(error, schema, arguments)) from None
-        except FAILURES as error:
-            raise CheckImpossible(str(error)) from None
+            raise CommandFailed(reason_of(error, schema, arguments)) from None
 
     def work(send: Send) -> None:
         for number in (signal.SIGTSTP, signal.SIGWINCH):
@@ -128,7 +126,7 @@ def ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
 
 
 def _uninterrupted(work: Callable[[], T]) -> T:
-    """As `work`, which sets handlers of signals. On SIGINT it raises KeyboardInterrupt, on others it ends as they have it."""
+    """Call `work`, and reset the signal handlers that it sets. SIGINT raises KeyboardInterrupt; other signals end the process."""
     from check_jobmon.plugin.deadline import STOPPING, Terminated
 
     before = {number: signal.getsignal(number) for number in STOPPING}
@@ -146,7 +144,7 @@ def _uninterrupted(work: Callable[[], T]) -> T:
 
 @functools.cache  # standard input can be read once, and --watch asks again and again
 def _hosts(file: str, patterns: str | None) -> Sequence[Host]:
-    """The hosts of a file whose names match one of the patterns; all, if there are none. Raises one of FAILURES."""
+    """The hosts of a file whose names match one of the patterns; all, if there are none. Raises ExpectedError."""
     hosts = targets_of(file)
     wanted = [pattern.strip() for pattern in (patterns or "*").split(",")]
     for pattern in wanted:

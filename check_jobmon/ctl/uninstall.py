@@ -5,7 +5,7 @@ import contextlib
 import re
 import shlex
 
-from psycopg import Rollback, errors, sql
+from psycopg import Rollback, errors
 
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Session
@@ -16,6 +16,7 @@ from check_jobmon.schema.install import recorded_version, refuse_newer
 from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, tables
+from check_jobmon.schema.statements import run as execute
 from check_jobmon.sql_files import fill, literal, quoted, sql_file
 from check_jobmon.text import clean, counted
 
@@ -64,8 +65,8 @@ def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
 
 def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     refuse_untrusted(session, schema)
-    dbname, owner = owned(session, schema)
-    where = f'schema "{schema}" of database "{dbname}"'
+    owner = owned(session, schema)
+    where = f'schema "{schema}" of database "{session.dbname}"'
     keep: bool = arguments.keep_data
     with session.transaction("READ ONLY"):
         reading = ("read", "monitor") if keep else ()
@@ -83,7 +84,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         else:
             print(clean(f"would remove role {name}" + (f", with {counted(members, 'member')}" if members else "")))
     if not keep:
-        print(clean(f"to save it first: pg_dump -n {shlex.quote(schema)} {shlex.quote(dbname)}"))
+        print(clean(f"to save it first: pg_dump -n {shlex.quote(schema)} {shlex.quote(session.dbname)}"))
     if not confirmed("Remove it?", arguments):
         return 1
     with session.transaction():
@@ -104,8 +105,8 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
     return 0
 
 
-def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> tuple[str, str]:
-    """The database's name, and the schema's owner. `remedy`: what to do if there is no such schema.
+def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> str:
+    """The schema's owner. `remedy`: what to do if there is no such schema.
 
     Raises CommandFailed unless bootstrap has made the schema, and the role may act as its owner; BootstrapError if that
     bootstrap was a newer program's.
@@ -113,16 +114,16 @@ def owned(session: Session, schema: str, remedy: str = "name another with --sche
     found = session.rows(sql_file("ctl/uninstall_owner.sql"), schema)
     if not found:
         raise CommandFailed(f'no schema "{schema}" in database "{session.dbname}": {remedy}')
-    is_ours, owner, dbname, made = found[0]
+    is_ours, owner, made = found[0]
     if not made:
         raise CommandFailed(
-            f'schema "{schema}" of database "{dbname}" was not made by bootstrap, so nothing was touched: name another '
+            f'schema "{schema}" of database "{session.dbname}" was not made by bootstrap, so nothing was touched: name another '
             "with --schema"
         )
     if not is_ours:
         raise CommandFailed(f'schema "{schema}" belongs to role "{owner}": connect as that role (-U)')
     refuse_newer(schema, recorded_version(session, schema))
-    return str(dbname), str(owner)
+    return str(owner)
 
 
 def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
@@ -131,7 +132,7 @@ def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
         return []
     still_there = []
     if session.rows(f"SELECT name FROM {quoted(schema)}.bridge LIMIT 1"):
-        session.execute(f"SET LOCAL ROLE {quoted(owner)}".encode())
+        execute(session, "SET LOCAL ROLE {}", owner)
         script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
         still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
         session.execute("RESET ROLE")
@@ -147,14 +148,14 @@ def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
 
 def _end_links(session: Session, role: str) -> None:
     """End the open links: they would be refused from now on, while a session whose link is gone opens a new one."""
-    end = sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(sql.Literal(role))
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
     with contextlib.suppress(errors.InsufficientPrivilege), session.transaction():
-        session.execute(end)
+        session.execute(end, [role])
         return
     with contextlib.suppress(errors.InsufficientPrivilege), session.transaction():
         # since PostgreSQL 16, the role that has created another has none of its rights
-        session.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
-        session.execute(end)
+        execute(session, "GRANT {} TO CURRENT_USER", role)
+        session.execute(end, [role])
         raise Rollback
 
 
@@ -162,7 +163,7 @@ def _dropped(session: Session, name: str) -> bool:
     """Drop the role; False if it has rights elsewhere, or the session may not drop it."""
     try:
         with session.transaction():
-            session.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+            execute(session, "DROP ROLE {}", name)
     except (errors.DependentObjectsStillExist, errors.InsufficientPrivilege):
         return False
     return True
@@ -176,7 +177,7 @@ def _drop_dblink(session: Session, home: str) -> None:
     with contextlib.suppress(errors.DependentObjectsStillExist, errors.InsufficientPrivilege), session.transaction():
         if not found[0][0]:
             session.execute("DROP EXTENSION dblink")
-            session.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(home)))
+            execute(session, "DROP SCHEMA {}", home)
             return
     print(clean(f"dblink was not removed from schema {home}: it is used elsewhere, or you may not drop it"))
 

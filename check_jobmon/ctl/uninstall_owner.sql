@@ -1,7 +1,6 @@
--- The schema whose name is the parameter: whether the role may act as its owner, the owner, the database, whether bootstrap made it.
+-- The schema whose name is the parameter: whether the role may act as its owner, the owner, whether bootstrap made it.
 SELECT pg_has_role(n.nspowner, 'USAGE'),
        pg_get_userbyid(n.nspowner)::text,
-       current_database()::text,
        EXISTS (SELECT FROM pg_class AS c
                 WHERE c.relnamespace = n.oid AND c.relname = 'schema_version' AND c.relkind = 'r' AND c.relowner = n.nspowner)
   FROM pg_namespace AS n

@@ -18,7 +18,7 @@ _blocks: list[object] = []
 
 @contextlib.contextmanager
 def waiting(what: Callable[[], str]) -> Iterator[None]:
-    """Say what the block waits for, unless another one says so already, or stderr is no terminal."""
+    """Print what the block waits for, unless an outer block prints something already, or stderr is no terminal."""
     if _blocks or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -38,7 +38,7 @@ def waiting(what: Callable[[], str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silently() -> Iterator[None]:
-    """Within the block, nobody says what is waited for: something else is on the screen."""
+    """Within the block, waiting() prints nothing, because something else is on the screen."""
     _blocks.append(None)
     try:
         yield

@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from check_jobmon.connection import ExpectedError
 
-class EmbeddedServerError(Exception):
+
+class EmbeddedServerError(ExpectedError):
     """The server can't be installed or started. One line says why."""
 
 

@@ -5,19 +5,20 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 import nagiosplugin
-from nagiosplugin.state import Critical, Ok, ServiceState, Unknown, Warn
+from nagiosplugin.state import Critical, Ok, Unknown, Warn
 
 from check_jobmon.connection.errors import CheckImpossible
 from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, History, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
-from check_jobmon.judging.result import HEADLINE, WORST_FIRST, JobResult, Result
+from check_jobmon.judging.result import HEADLINE, STATES, WORST_FIRST, JobResult, Result
 from check_jobmon.judging.selection import Selection, UnknownJob, unknown
 from check_jobmon.schema.scripts import FAILURES
 from check_jobmon.text import aligned, as_many_as_fit, clean, counted, duration, heading, title
 
-STATES: dict[str, ServiceState] = {"ok": Ok, "warning": Warn, "critical": Critical}
+SERVICE_STATES = (Ok, Warn, Critical, Unknown)
+"""The states by exit status."""
 
 
 class MonitoredJobs(nagiosplugin.Resource):
@@ -57,23 +58,16 @@ def acquire(
 
 
 class JobContext(nagiosplugin.Context):
-    """Evaluation: the state is the job's alert code (1 OK, 2 WARNING, 3 CRITICAL), or what a crash counts for if worse. It is
-    unknown if nobody can tell when the job is due and nothing else makes it critical.
-    """
+    """Evaluation: the state is the job's; `crashed` is the exit status that a crash counts for."""
 
-    def __init__(self, crashed: ServiceState) -> None:
+    def __init__(self, crashed: int) -> None:
         super().__init__("job")
         self.crashed = crashed
 
     def evaluate(self, metric: nagiosplugin.Metric, resource: MonitoredJobs) -> nagiosplugin.Result:
         """The job's state, and why."""
         job: Job = metric.value
-        state = (Ok, Warn, Critical)[job.alert_code - 1]
-        if job.crashed and not job.silence:
-            state = max(state, self.crashed)
-        if job.undue and not job.silence and state != Critical:
-            state = Unknown
-        return nagiosplugin.Result(state, job.reason(resource.words) or None, metric)
+        return nagiosplugin.Result(SERVICE_STATES[job.state(self.crashed)], job.reason(resource.words) or None, metric)
 
 
 class JobSummary(nagiosplugin.Summary):
@@ -121,9 +115,10 @@ class JobSummary(nagiosplugin.Summary):
         if not self.resource.jobs:
             return []
         rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
-        rows += [("-", job, "not watched: active is false") for job in self.resource.jobs if not job.active]
-        titles = ("STATE", "JOB", heading("LAST RUN", self.zone), "AGE", "TOOK", "FAILURES", "REASON")
-        head, *lines = aligned([titles, *(self._cells(*row) for row in rows)])
+        rows += [
+            ("-", job, job.reason(self.resource.words, whole=True)) for job in self.resource.jobs if not job.active
+        ]
+        head, *lines = aligned([job_columns(self.zone), *(job_cells(*row) for row in rows)])
         shown = [head]
         for line, (_, job, reason) in zip(lines, rows, strict=True):
             steps = self.resource.steps.get(job.last_job_id or 0, [])
@@ -166,17 +161,23 @@ class JobSummary(nagiosplugin.Summary):
     def _reason(self, result: nagiosplugin.Result, zoned: bool = False) -> str:
         return clean(result.metric.value.reason(self.resource.words, 500, self.verbosity > 0, zoned))
 
-    @staticmethod
-    def _cells(word: str, job: Job, reason: str) -> tuple[str, ...]:
-        return (
-            word,
-            title(job.name),
-            job.last_end,
-            "-" if job.age is None else duration(max(job.age, 0)),
-            "-" if job.duration is None else duration(job.duration, fraction=True),
-            f"{job.failures}/{job.sensitivity}",
-            reason or job.outlook,
-        )
+
+def job_columns(zone: str = "") -> tuple[str, ...]:
+    """The head of a table of jobs. It names the time zone of their times if that is given."""
+    return ("STATE", "JOB", heading("LAST RUN", zone), "AGE", "TOOK", "FAILURES", "REASON")
+
+
+def job_cells(word: str, job: Job, reason: str, length: int = 100) -> tuple[str, ...]:
+    """A job's row in that table: `word` is its state, and its name is cut to `length` (0: not cut)."""
+    return (
+        word,
+        title(job.name, length),
+        job.last_end,
+        "-" if job.age is None else duration(max(job.age, 0)),
+        "-" if job.duration is None else duration(job.duration, fraction=True),
+        f"{job.failures}/{job.sensitivity}",
+        reason or job.outlook,
+    )
 
 
 def count_states(results: nagiosplugin.Results) -> tuple[int, ...]:
@@ -215,7 +216,7 @@ def judged(log: Inquiry, jobs: MonitoredJobs, verbose: int, crashed: str, perfda
     `verbose` is how often -v was given, `crashed` the state of a crashed job, `perfdata` which figures to give.
     """
     summary = JobSummary(jobs, verbose, log.session.zone)
-    check = nagiosplugin.Check(jobs, JobContext(STATES[crashed]), summary)
+    check = nagiosplugin.Check(jobs, JobContext(STATES.index(crashed)), summary)
     check()
     long_output = list(check.verbose_str or [])
     if verbose:

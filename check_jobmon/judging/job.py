@@ -102,6 +102,17 @@ class Job(NamedTuple):
         """Whether a silence is in force."""
         return self.silence_id is not None
 
+    def state(self, crashed: int = 1) -> int:
+        """The exit status that the job alone would give; `crashed` is what a crash counts for, WARNING unless told otherwise.
+
+        It is UNKNOWN if nobody can tell when the job is due, and nothing makes it critical.
+        """
+        state = self.alert_code - 1
+        if self.silence:
+            return state
+        state = max(state, crashed if self.crashed else 0)
+        return 3 if self.undue and state < 2 else state
+
     def waiting(self, zoned: bool = True) -> str:
         """What a missing job waits for, so that it doesn't alert, and since when; empty if it doesn't wait."""
         if self.cause is None:
@@ -129,9 +140,11 @@ class Job(NamedTuple):
     def reason(self, words: Words, length: int = 80, whole: bool = False, zoned: bool = True) -> str:
         """What is wrong with the job, in a few words; empty if nothing is.
 
-        Texts of others in it are as they were logged, each cut to `length`. With `whole`, also what the open run does. If it
-        is `zoned`, the first time has the abbreviation of its zone behind it.
+        Texts of others in it are as they were logged, each cut to `length`. With `whole`, also what the open run does, or that
+        the job isn't watched. If it is `zoned`, the first time has the abbreviation of its zone behind it.
         """
+        if whole and not self.active:
+            return "not watched: active is false"
         reasons = []
         if self.failed_code > 1:
             said = ": ".join(cut(text, length) for text in (self.failed_action, self.failed_message) if text)

@@ -3,17 +3,14 @@
 import argparse
 from collections.abc import Callable
 
-from check_jobmon.config import ConfigFileError
 from check_jobmon.config.hosts import locate
-from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable
+from check_jobmon.connection import ExpectedError
+from check_jobmon.connection.errors import DatabaseUnreachable
 from check_jobmon.connection.session import Asking, Pinned, Session
 from check_jobmon.judging.check import acquire, judged
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import CONFIGURING, CONNECTING, QUERYING, STATES, UNKNOWN, Result, failed
 from check_jobmon.judging.selection import Selection
-
-EXPECTED = (CheckImpossible, ConfigFileError, DatabaseUnreachable)
-"""The errors that a check ends with unless there is a bug."""
 
 
 def check(arguments: argparse.Namespace, deadline: float, report: Callable[[str], None]) -> Result:
@@ -26,7 +23,7 @@ def check(arguments: argparse.Namespace, deadline: float, report: Callable[[str]
         session.connect()
         report(QUERYING)
         return session.ask(judging(arguments, session, location.schema, deadline))
-    except EXPECTED as error:
+    except ExpectedError as error:
         return result_of(error, arguments)
 
 
@@ -43,7 +40,7 @@ def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadlin
     return judged(log, jobs, arguments.verbose, arguments.crashed, arguments.perfdata, with_jobs)
 
 
-def result_of(error: Exception, arguments: argparse.Namespace) -> Result:
-    """The result of a check that ended with an error, an EXPECTED one."""
+def result_of(error: ExpectedError, arguments: argparse.Namespace) -> Result:
+    """The result of a check that ended with an error."""
     unreachable = isinstance(error, DatabaseUnreachable)
     return failed(STATES.index(arguments.connection_error) if unreachable else UNKNOWN, str(error))

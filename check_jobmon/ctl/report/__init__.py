@@ -5,8 +5,8 @@ import argparse
 from check_jobmon.config.connection_options import filled, option, path
 from check_jobmon.config.export import write_data
 from check_jobmon.connection.session import Asking
-from check_jobmon.ctl.arguments import add_session_arguments, age, print_error
-from check_jobmon.ctl.connecting import FAILURES, JobLog
+from check_jobmon.ctl.arguments import add_session_arguments, age
+from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.report.collecting import Log, collecting
 from check_jobmon.ctl.report.page import page, templates
 from check_jobmon.ctl.targets import Answers, Unanswered, add_targets_argument, over_job_logs
@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect, and write the file. Nothing is asked if the page couldn't be made."""
-    try:
-        arguments.templates = templates()
-    except FAILURES as error:
-        print_error(arguments, str(error))
-        return 1
+    arguments.templates = templates()
     return over_job_logs(arguments, _asking, _write)
 
 

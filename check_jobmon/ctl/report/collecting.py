@@ -15,11 +15,11 @@ from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import cut
 
 FEW, MANY, MOST = 1000, 10_000, 4000
-"""Slots of the window in which runs are drawn as one, if there are many runs, or few; and from how many on they are many."""
+"""The runs in the same slot of the window are drawn as one. It has FEW slots, or MANY if there are fewer than MOST runs."""
 JOBS = 2000
 """Jobs of a log that are on the page, the worst first: nobody looks at more."""
 ROOM = 200
-"""Failures that are shown with their steps, in all, and how many characters of each: fewer if there are more jobs."""
+"""How many failures are shown with their steps, of all jobs together. The fewer of each job, the shorter their texts, too."""
 
 # The rows of the queries in this folder, without the jobs' numbers. Times and durations are in seconds, since the window began.
 Slot = namedtuple("Slot", "began ended runs failures alert_code longest job_id started slots")
@@ -64,13 +64,12 @@ class Log(NamedTuple):
 
 
 def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
-    """Ask for all of it. Raises one of connecting.FAILURES, and psycopg's errors."""
+    """Ask for all of it. Raises ExpectedError, and psycopg's errors."""
     result, found = yield from log.judged(patterns)
     clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
     until, now = clock[0]
     query = _Queries(log, seconds, until)
-    states = {one.job.name: one.state for one in result.jobs}
-    jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(states.get(job.name, 0)), job.name))
+    jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(job.state()), job.name))
     left_out = max(0, len(jobs) - JOBS)
     jobs = jobs[:JOBS]
     asked = [job.name for job in jobs]
@@ -89,10 +88,8 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     shown = [
         Shown(
             job,
-            states.get(job.name, 0) if job.active else None,
-            cut(job.reason(found.words, 500, whole=True, zoned=False), 1000 * room)
-            if job.active
-            else "not watched: active is false",
+            job.state() if job.active else None,
+            cut(job.reason(found.words, 500, whole=True, zoned=False), 1000 * room),
             Figures(*figures[number][0]),
             [Slot(*row) for row in slots.get(number, ())],
             [Start(*row) for row in starts.get(number, ())],
@@ -116,7 +113,7 @@ def _by_name(found: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _gap_until_now(job: Job, seconds: float) -> list[Gap]:
-    """If the job is missing, since when."""
+    """The gap that has not ended yet, if the job is missing."""
     if job.missing_code < 2 or job.undue or job.alive_job_id is not None:
         return []
     idle = job.expected_for if job.age is None else job.age
@@ -140,9 +137,9 @@ class _Queries:
         return fill(sql_file(f"ctl/report/{name}.sql"), {**self.values, **values})
 
     def by_job(self, name: str, asked: list[str]) -> Asking[dict[int, list[tuple[Any, ...]]]]:
-        """The rows by the jobs' numbers, without these."""
+        """The rows of a query by the jobs' numbers, which are its first column."""
         found: dict[int, list[tuple[Any, ...]]] = {}
-        # as the check has them: sorts of 100,000 runs go to disk otherwise
+        # as for the check: otherwise, sorts of 100,000 runs would go to disk
         settings = "SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
         for row in (yield from self.log.asking(settings + self.text(name), asked)):
             found.setdefault(row[0], []).append(row[1:])

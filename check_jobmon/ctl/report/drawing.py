@@ -1,4 +1,4 @@
-"""Where the report's pictures have what, in per cent or as SVG's dashes. pictures.svg.j2 draws it, and writes the titles."""
+"""The places of all that is in the report's pictures, in per cent or as SVG's dashes. pictures.svg.j2 draws it, with titles."""
 
 import math
 from collections import Counter
@@ -70,7 +70,7 @@ def place(at: float, log: Log) -> float:
 
 
 def _dashes(spans: Sequence[tuple[float, float]]) -> str:
-    """A line's dashes in thousandths of the width: those closer than one are one."""
+    """A line's dashes, in thousandths of the width. Those that are no more than one apart are joined."""
     merged: list[list[int]] = []
     for begins, ends in sorted(spans):
         x, end = round(begins * 10), max(round(begins * 10) + 2, round(ends * 10))

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +9,12 @@ import check_jobmon.ctl.report.drawing as drawing
 from check_jobmon.ctl.connecting import CommandFailed
 from check_jobmon.ctl.report.collecting import FEW, MANY, Log
 from check_jobmon.ctl.run_queries import duration_text
+from check_jobmon.judging.result import STATES
+from check_jobmon.sql_files import text_file
 from check_jobmon.text import clean, counted, cut, duration, title, without_zone
 
 FEW_JOBS = 60
 """Up to so many jobs, each mark in their charts has a title."""
-STATES = ("ok", "warning", "critical", "unknown")
 
 
 def templates() -> Any:
@@ -64,9 +64,7 @@ def page(made: Any, logs: Sequence[Log], seconds: float) -> bytes:
 
 
 def _text(name: str) -> str:
-    loader: Any = __spec__.loader
-    data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), name))
-    return data.decode()
+    return text_file(f"ctl/report/{name}")
 
 
 def _clean(text: object, length: int = 0) -> str:

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
+from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.session import Asking, Pinned
 from check_jobmon.judging.result import CONNECTING, QUERYING, STATES, failed, unanswered, unexpected
-from check_jobmon.plugin.check_one import EXPECTED, result_of
+from check_jobmon.plugin.check_one import result_of
 from check_jobmon.plugin.deadline import OUT_OF_MEMORY
 from check_jobmon.plugin.targets.async_session import AsyncSession, Loop
 from check_jobmon.text import clean
@@ -113,7 +114,7 @@ class Checks:
         silent = asyncio.get_running_loop().call_later(SILENT_AFTER, self._make_room, number)
         try:
             result = await _within_memory(self._result(number, host))
-        except EXPECTED as error:
+        except ExpectedError as error:
             result = result_of(error, self.arguments)
         except MemoryError:
             result = failed(self.unreachable, OUT_OF_MEMORY)

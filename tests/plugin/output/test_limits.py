@@ -7,12 +7,12 @@ import psycopg
 import pytest
 
 from check_jobmon.demo.server import Server
-from check_jobmon.judging.check import STATES
 from check_jobmon.text import label
 from tests.database import Database, value
 from tests.plugin.output.guidelines import Parsed, parse
 
 JOBS = 2000
+STATES = ("ok", "warning", "critical")
 # By number: every 10th has failed, every 7th (not failed) is late, of these every other is past the error threshold,
 # and every 50th is not active. The names are of every length and many alphabets.
 GENERATE = f"""
