@@ -1,4 +1,4 @@
-"""The package's .sql files as texts, and how names and texts are quoted in SQL. Knows no file in particular."""
+"""The package's .sql files and other texts, and how names and texts are quoted in SQL. Knows no file in particular."""
 
 import functools
 import os
@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 
-@functools.cache
-def sql_file(path: str) -> str:
-    """The text of a file, by its path below check_jobmon/, without the comment at its top.
-
-    That comment names the placeholders, which must not be filled in there.
-    """
+def text_file(path: str) -> str:
+    """The text of a file, by its path below check_jobmon/."""
     # asked of the loader as importlib.resources would, without all that this imports
     loader: Any = __spec__.loader
     data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), path))
-    return re.sub(r"\A(--.*\n)+", "", data.decode())
+    return data.decode()
+
+
+@functools.cache
+def sql_file(path: str) -> str:
+    """The text of a .sql file, by the same path, without the comment at its top.
+
+    That comment names the placeholders, which must not be filled in there.
+    """
+    return re.sub(r"\A(--.*\n)+", "", text_file(path))
 
 
 def quoted(identifier: str) -> str:
