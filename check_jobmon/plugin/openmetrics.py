@@ -72,6 +72,6 @@ def _family(name: str, text: str, samples: Iterable[tuple[str, float | None]]) -
 
 
 def _label(name: str, value: str) -> str:
-    """A label with its value escaped. That has no line's end: title() has taken it out."""
+    """A label with its value escaped. There are no newlines to escape: title() has replaced them."""
     shown = unmistakable(title(value, NAME_LENGTH), value)
     return name + '="' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'

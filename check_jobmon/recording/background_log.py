@@ -144,7 +144,7 @@ class BackgroundLog:
         except Exception as error:
             if not recorder.lost():
                 raise
-            lost = error  # Is the step logged? Until the run is delivered from the spool, it has to be claimed all the same.
+            lost = error  # Nobody knows whether the step is logged, so the spool will deliver the run; until then, it is claimed.
         pause = LOOK_INTERVAL
         while not self._over.wait(pause):
             if disturbed := recorder.disturbed(self._job_id):

@@ -219,7 +219,7 @@ class job:  # noqa: N801
             self._warn("the session that had the lock of %s was lost, and now %s", holder)
 
     def _watch(self, over: threading.Event, thread: int) -> None:
-        """In a thread of its own: have the run claimed again when its session is lost, and its body end when it was cancelled."""
+        """In a thread of its own: claim the run again when its session is lost, and interrupt its body when it was cancelled."""
         while not over.wait(LOOK_INTERVAL):
             with self._mutex, contextlib.suppress(Exception):  # the next look, or call, tries again
                 if over.is_set() or self._recorder is None or self.log_error is not None:

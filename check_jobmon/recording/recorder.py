@@ -93,11 +93,13 @@ class Recorder(Session):
         return job_id
 
     def claim(self, job_id: int, past: PastRun | None = None) -> str | None:
-        """Make this session an open run's, and log that this process, or the past run's, runs it; returns who has cancelled
-        the run, or None. With a schema older than version 7, does nothing."""
+        """Make this session that of an open run, and log which process runs it: this one, or the past run's.
+
+        Returns the role that has cancelled the run, or None. Does nothing with a schema older than version 7.
+        """
         self._notices.discard(str(job_id))
         try:
-            # In other encodings, anybody's notification of bytes that are no text would end the session.
+            # In other encodings, anybody could end the session by a notification whose bytes are no text.
             if self.info.parameter_status("server_encoding") in ("UTF8", "LATIN1"):
                 with contextlib.suppress(errors.ReadOnlySqlTransaction):  # a standby
                     self.rows("LISTEN jobmon_cancel")
@@ -113,7 +115,7 @@ class Recorder(Session):
     def reclaim(self, job_id: int, locked: bool) -> tuple[str | None, str | None]:
         """Claim a run again, over another session if this one is lost, and lock it there if it was `locked`.
 
-        Returns who has cancelled the run, or None; and which other run has taken the lock meanwhile, or None.
+        Returns the role that has cancelled the run, or None; and which other run has taken the lock meanwhile, or None.
         """
         if lost := self.lost():
             self.close()
@@ -131,7 +133,7 @@ class Recorder(Session):
         if self.lost():
             return True
         while self._connection.pgconn.notifies():
-            self._notices.add(str(job_id))  # whatever it says: others' may come before ours
+            self._notices.add(str(job_id))  # whatever it says: others' may have to be read before ours
         return str(job_id) in self._notices
 
     def add_step(self, job_id: int, action: object) -> int:

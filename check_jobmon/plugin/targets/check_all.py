@@ -38,11 +38,11 @@ T = TypeVar("T")
 
 @dataclass
 class Checks:
-    """The checks of all targets, or whatever else `asking` asks them, given a session, the schema and the deadline.
+    """Checks all targets, or runs other queries there: those of `asking`, which gets the session, the schema and the deadline.
 
     `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when the checks stop
-    waiting. `on_result` is called with each target's number and what `asking` returned, or the Result of a check that failed
-    if it could not be asked; and when (seconds since 1970) that began.
+    waiting. `on_result` is called with each target's number; what `asking` returned, or a Result that says why the target could
+    not be asked; and the time at which its check began (seconds since 1970).
     """
 
     arguments: argparse.Namespace
