@@ -44,6 +44,6 @@ def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadlin
 
 
 def result_of(error: Exception, arguments: argparse.Namespace) -> Result:
-    """The result of a check that ended with one of the EXPECTED errors."""
+    """The result of a check that ended with an error, an EXPECTED one."""
     unreachable = isinstance(error, DatabaseUnreachable)
     return failed(STATES.index(arguments.connection_error) if unreachable else UNKNOWN, str(error))
