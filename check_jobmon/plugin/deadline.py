@@ -16,14 +16,12 @@ MEMORY = 160 * 2**20
 """Bytes that the work may take. A check of 5,000 failed jobs with all details takes less than 64 MiB."""
 _OUT_OF_MEMORY = 12
 """The child's exit status if that was not enough."""
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
-
-
 OUT_OF_MEMORY = (
     f"the answer doesn't fit into the {MEMORY >> 20} MiB of memory that a check may take: see that it comes from the right "
     "server, or select jobs with -j"
 )
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
 
 Write = Callable[[bytes], None]
 
