@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 def command() -> NoReturn:
-    """Run the plugin. The process is too short for tidying up: no collecting of garbage, no taking apart at the end.
+    """Run the plugin. To save time, garbage isn't collected, and the process ends without Python's own tidying up.
 
-    There is nothing to flush or close then: main() has written all that it had to. And no import looks into the folder of
-    programs, which Python puts first for whatever lies beside a script.
+    There is nothing left to flush or close then: main() has written all output. The folder of programs is not searched for
+    modules; Python puts a script's folder first in sys.path.
     """
     gc.disable()
     if sys.executable and sys.path[:1] == [os.path.dirname(sys.executable)]:

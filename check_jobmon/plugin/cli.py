@@ -14,6 +14,7 @@ from check_jobmon.plugin.deadline import OUT_OF_MEMORY, Terminated, Write, withi
 from check_jobmon.plugin.lazy_imports import lazy_imports
 from check_jobmon.plugin.options import add_options, refuse_contradictions
 from check_jobmon.plugin.output import barless, bounded, compose
+from check_jobmon.sql_files import text_file
 from check_jobmon.text import clean
 
 
@@ -38,54 +39,10 @@ def _print(text: str) -> None:
     write_all(1, text.encode("utf-8", "replace"))
 
 
-DESCRIPTION = """\
-Reports which jobs in a PostgreSQL job log have failed, are missing, stuck,
-blocked or crashed. The table job_check_config says when a job alerts; any job
-that is not in it alerts after three failures in a row (--failures).
-"""
-EPILOG = """\
-exit status:
-  0 OK, 1 WARNING or 2 CRITICAL: the state of the worst job; or the state that
-  --connection-error gives, if the server can't be reached. 3 UNKNOWN: the check
-  is not possible (no job log, no right to read it, no such job), or the
-  arguments are wrong.
-  With --targets: the worst state of all, in the order CRITICAL, WARNING,
-  UNKNOWN, OK.
-  With --output openmetrics: 0 if the metrics were written, whatever the states;
-  else 3.
-  With --submit: 0 if all results were accepted, whatever their states; else 2,
-  or 3 if the command line or a file that it names has to be corrected.
-
-password:
-  It comes from ~/.pgpass (or the file that PGPASSFILE names) or a service file;
-  with a client certificate, none is needed. There is no option for it, because
-  everybody on the machine can read the arguments of a process.
-
-examples:
-  check_jobmon -H db.example.com -d etl -U nagios
-      all jobs of a database
-  check_jobmon --service etl -j 'NIGHTLY *' -x '* TEST' --crashed critical
-      a group of jobs; pg_service.conf says in which database
-  check_jobmon -H db.example.com -d etl -j cube -vv
-      by hand: what is wrong with the job, and the steps of its last run
-  check_jobmon --targets /etc/check_jobmon.yml -t 50 \\
-      --submit icinga:https://icinga.example.com:5665 --ca-cert ca.crt
-      all databases in a file, once a minute from cron
-  check_jobmon --targets /etc/check_jobmon.yml --output openmetrics \\
-      -o /var/lib/prometheus/node-exporter/jobmon.prom
-      the same as metrics, for the textfile collector of the node exporter
-"""
-
-
 def command_line() -> argparse.ArgumentParser:
     """The parser."""
-    parser = _Parser(
-        prog="check_jobmon",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=help_formatter,
-        allow_abbrev=False,
-    )
+    parser = _Parser(prog="check_jobmon", formatter_class=help_formatter, allow_abbrev=False)
+    parser.description, _, parser.epilog = text_file("plugin/help.txt").partition("\n\n")
     add_connection_arguments(parser)
     add_options(parser)
     return parser

@@ -16,20 +16,18 @@ MEMORY = 160 * 2**20
 """Bytes that the work may take. A check of 5,000 failed jobs with all details takes less than 64 MiB."""
 _OUT_OF_MEMORY = 12
 """The child's exit status if that was not enough."""
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
-
-
 OUT_OF_MEMORY = (
     f"the answer doesn't fit into the {MEMORY >> 20} MiB of memory that a check may take: see that it comes from the right "
     "server, or select jobs with -j"
 )
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals by which a scheduler or a person stops a check. Some send them to the process, some to its whole group."""
 
 Write = Callable[[bytes], None]
 
 
 class Terminated(Exception):
-    """This process was told to stop by the signal of that `number`, and so was the work. One line."""
+    """The signal of this `number` told this process to stop, and the work was stopped, too. Says so in one line."""
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
@@ -37,9 +35,9 @@ class Terminated(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of the work: what was read of it, and what libraries such as libpq wrote to its standard error.
+    """What `read` returned in within(), and what libraries such as libpq wrote to the child process's standard error.
 
-    If it didn't come to its end, then either because it was `late`, or `death` says why in one line.
+    If the child process didn't end by itself, it was either `late`, or `death` says in one line what ended it.
     """
 
     answer: Any
@@ -51,9 +49,9 @@ class Outcome(NamedTuple):
 def within(seconds: float, work: Callable[[Write], None], read: Callable[[BinaryIO], Any]) -> Outcome:
     """Run `work` in a child process for at most so many seconds.
 
-    `work` gets a function to write bytes, which `read` has to read to their end in this process, and a KeyboardInterrupt if
-    it has to stop. It may take MEMORY bytes; beyond that it gets a MemoryError, which makes OUT_OF_MEMORY its death. Raises
-    Terminated. The child ends on time even if this process is killed.
+    `work` is called with a function that writes bytes, which `read` reads to their end in this process. KeyboardInterrupt is
+    raised in `work` if it has to stop, and MemoryError if it takes more than MEMORY bytes, which makes OUT_OF_MEMORY its death.
+    Raises Terminated. The child ends on time even if this process is killed.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the scheduler may ignore it, and that is inherited
     stderr, stderr_writable = os.pipe()

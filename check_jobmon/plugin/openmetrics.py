@@ -17,8 +17,7 @@ from check_jobmon.text import title, unmistakable
 
 NAME_LENGTH = 200
 """Characters of a label's value before it is cut."""
-Value = Callable[[JobResult], float | None]
-OF_JOBS: Sequence[tuple[str, str, Value]] = (
+OF_JOBS: Sequence[tuple[str, str, Callable[[JobResult], float | None]]] = (
     ("state", "State as check_jobmon judges it: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.", lambda job: job.state),
     ("last_success_timestamp_seconds", "When the last successful run ended.", lambda job: job.last_success),
     ("last_duration_seconds", "How long the last completed run took.", lambda job: job.job.duration),
@@ -72,6 +71,6 @@ def _family(name: str, text: str, samples: Iterable[tuple[str, float | None]]) -
 
 
 def _label(name: str, value: str) -> str:
-    """A label with its value escaped. That has no line's end: title() has taken it out."""
+    """A label with its value escaped. There are no newlines to escape: title() has replaced them."""
     shown = unmistakable(title(value, NAME_LENGTH), value)
     return name + '="' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'

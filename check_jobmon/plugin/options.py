@@ -30,13 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     unreachable = "state if the server can't be reached, refuses the connection or doesn't answer: ok, warning,"
     unreachable += " critical or unknown (default: critical)"
     option(check, "--connection-error STATE", unreachable, choices=STATES, default="critical")
-    option(
-        check,
-        "-t --timeout SECONDS",
-        "limit for the whole check, whatever hangs (default: 10)",
-        _timeout,
-        default=10.0,
-    )
+    limit = "limit for the whole check, whatever hangs (default: 10)"
+    option(check, "-t --timeout SECONDS", limit, _timeout, default=10.0)
 
     many = parser.add_argument_group(
         "many databases",
@@ -65,9 +60,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
     output = parser.add_argument_group("output")
     verbose = "print a table of all jobs, also those that are healthy and not configured; -vv: also the steps of each"
-    verbose += (
-        " last run; -vvv: also the connection, the query and how long each took (default: a line for each problem)"
-    )
+    verbose += " last run; -vvv: also the connection, the query and how long each took"
+    verbose += " (default: a line for each problem)"
     output.add_argument("-v", "--verbose", action="count", default=0, help=verbose)
     perfdata = "performance data: all (of every job), problems (of jobs with a problem), summary (of all jobs together)"
     perfdata += " or none (default: all)"
@@ -99,9 +93,8 @@ def refuse_contradictions(parser: argparse.ArgumentParser, arguments: argparse.N
             if name in restricted and not allowed:
                 parser.error(f"{name} {reason}")
     if arguments.output == "openmetrics":
-        arguments.per_job = (
-            True  # also of a job that is judged only while it has a problem: its series must not come and go
-        )
+        # also of a job that is judged only while it has a problem: its series must not come and go
+        arguments.per_job = True
 
 
 _timeout = seconds(lambda number: 0 < number <= 86400, "more than 0 and at most 86400")

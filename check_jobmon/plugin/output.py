@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from check_jobmon.judging.result import Result
 
 HEADROOM = 60
-"""Bytes of the first line, enough for its counts, that have priority over perfdata and notice if not all of them fit."""
+"""Bytes of the first line, enough for its counts. Perfdata and notice are left out if these would not fit beside them."""
 
 
 def compose(result: Result, max_bytes: int, of: str = "jobs") -> str:
     """The whole output, ending in a newline, in at most max_bytes of UTF-8.
 
-    A line or text of perfdata that doesn't fit is left out whole, and the last line says how many were; `of` names what
-    there is a text of perfdata for. In the output the summary's perfdata comes first and then the others by label, so that
+    A line or a text of perfdata that doesn't fit is left out as a whole, and the last line says how many were; `of` is the
+    word there for what has the perfdata. The summary's perfdata is printed first, and then the others, sorted by label, so that
     graphs find each figure in its place.
     """
     first_line, long_output = barless(result.first_line), [barless(line) for line in result.long_output]

@@ -9,7 +9,7 @@ OK, WARNING, CRITICAL = 1, 2, 3
 """The alert codes (reference text, check_job_status)."""
 
 LOOK_INTERVAL, LOOK_LATER = 1, 30
-"""Seconds between two looks at whether a run's session is lost, or the run cancelled; and the most after looks that failed."""
+"""Seconds between two looks at whether a run's session is lost or the run cancelled; at most so many after looks that failed."""
 
 
 def reason(error: Any) -> str:

@@ -118,17 +118,16 @@ class BackgroundLog:
         try:
             if refusal := self._spool()[0].refusal():
                 self._report(refusal)
-            with contextlib.ExitStack() as sessions:
-                self._log(sessions, lock)
+            with self._connect() as recorder:
+                self._log(recorder, lock)
         except BaseException as error:  # also SystemExit: finish() then puts the run in the spool
             self._problem = reason(error)
         finally:
             self._reach(THROUGH)
 
-    def _log(self, sessions: contextlib.ExitStack, lock: bool) -> None:
+    def _log(self, recorder: "Recorder", lock: bool) -> None:
         from check_jobmon.schema.scripts import REFUSAL
 
-        recorder = sessions.enter_context(self._connect())
         with self._mutex:
             if self._given_up:
                 return
@@ -145,11 +144,11 @@ class BackgroundLog:
         except Exception as error:
             if not recorder.lost():
                 raise
-            lost = error  # Is the step logged? Until the run is delivered from the spool, it has to be claimed all the same.
+            lost = error  # Nobody knows whether the step is logged, so the spool will deliver the run; until then, it is claimed.
         pause = LOOK_INTERVAL
         while not self._over.wait(pause):
             if disturbed := recorder.disturbed(self._job_id):
-                recorder = self._claim(recorder, self._job_id, sessions)
+                self._reclaim(recorder, self._job_id)
                 disturbed = recorder.disturbed(self._job_id)
             pause = min(2 * pause, LOOK_LATER) if disturbed else LOOK_INTERVAL
         with self._mutex:
@@ -164,22 +163,15 @@ class BackgroundLog:
         self._reach(RUN_ENDED)
         self._deliver_for_a_while(recorder)
 
-    def _claim(self, recorder: "Recorder", job_id: int, sessions: contextlib.ExitStack) -> "Recorder":
-        """Claim the run, over a new session if the old one is lost; returns the session. Sets `cancelled_by`."""
+    def _reclaim(self, recorder: "Recorder", job_id: int) -> None:
         with contextlib.suppress(Exception):  # the next look tries again
-            if lost := recorder.lost():
-                recorder = sessions.enter_context(self._connect())
-                self._pid = recorder.pid
-            try:
-                self.cancelled_by = recorder.claim(job_id) or self.cancelled_by
-            except BaseException:
-                recorder.close()
-                raise
+            cancelled_by, holder = recorder.reclaim(job_id, self.locked)
+            self._pid = recorder.pid
+            self.cancelled_by = cancelled_by or self.cancelled_by
             if self.cancelled_by:
                 self._signals.wake()
-            elif lost and self.locked and (holder := recorder.lock(job_id)):
+            elif holder:
                 self._report(f"the session that had the lock was lost, and now {holder}")
-        return recorder
 
     def _deliver(self, recorder: "Recorder", go_on: Callable[[], bool]) -> None:
         spool, target = self._spool()

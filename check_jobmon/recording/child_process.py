@@ -220,7 +220,7 @@ class Command:
         return not self._living()
 
     def _living(self) -> list[int]:
-        return descendants(*([self._pid] if self._leads else []))
+        return descendants(self._pid if self._leads else None)
 
     def _has_ended(self) -> bool:
         """Whether the command has ended. Collects the children that have ended or stopped."""

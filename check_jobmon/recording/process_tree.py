@@ -27,8 +27,8 @@ def process_state(pid: int) -> tuple[bytes, int, int]:
     return state, int(parent), int(group)
 
 
-def descendants(group: int = GROUP) -> list[int]:
-    """The pids of this process's living descendants, and of the members of a process group and theirs."""
+def descendants(group: int | None) -> list[int]:
+    """The pids of this process's living descendants; if a process group is given, also of its members and theirs."""
     children: dict[int, list[int]] = {}
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         state, parent, in_group = process_state(pid)

@@ -131,7 +131,8 @@ class job:  # noqa: N801
         return self
 
     def _begin(self) -> Recorder:
-        recorder = self._connect()
+        application = f"job {self.name}"[:60].encode("utf-8", "replace").decode()
+        recorder = Recorder(self._parameters, self._schema, application)
         try:
             self.job_id = recorder.add_job(self.name)
             if self._lock and (holder := recorder.lock(self.job_id)):
@@ -196,11 +197,8 @@ class job:  # noqa: N801
         if step_id is not None:
             self._log(lambda to: to.end_step(step_id, alert_code, message[:MESSAGE_LENGTH]))
 
-    def _connect(self) -> Recorder:
-        return Recorder(self._parameters, self._schema, f"job {self.name}"[:60].encode("utf-8", "replace").decode())
-
     def _log(self, call: Callable[[Recorder], T]) -> T | None:
-        """Make a call, over a new connection if the old one is lost. Keeps the first exception in log_error; raises none."""
+        """Make a call, over another session if this one is lost. Keeps the first exception in log_error; raises none."""
         if self._recorder is None or self.log_error is not None or os.getpid() != self._process:
             return None
         try:
@@ -208,35 +206,28 @@ class job:  # noqa: N801
                 try:
                     return call(self._recorder)
                 except psycopg.OperationalError:
-                    return call(self._claim())
+                    self._reclaim(self._recorder)
+                    return call(self._recorder)
         except Exception as error:
             self.log_error = error
             return None
 
-    def _claim(self) -> Recorder:
-        """Claim the run, over a new session if the old one is lost; returns the session."""
-        assert self._recorder is not None
-        if lost := self._recorder.lost():
-            self._recorder.close()
-            self._recorder = self._connect()
-        try:
-            self._cancelled_by = self._recorder.claim(self.job_id) or self._cancelled_by
-        except BaseException:
-            if lost:  # nothing is written to a run that isn't claimed
-                self._recorder.close()
-            raise
-        if lost and self._lock and not self._cancelled_by and (holder := self._recorder.lock(self.job_id)):
+    def _reclaim(self, recorder: Recorder) -> None:
+        cancelled_by, holder = recorder.reclaim(self.job_id, self._lock)
+        self._cancelled_by = cancelled_by or self._cancelled_by
+        if holder:
             self._warn("the session that had the lock of %s was lost, and now %s", holder)
-        return self._recorder
 
     def _watch(self, over: threading.Event, thread: int) -> None:
-        """In a thread of its own: have the run claimed again when its session is lost, and its body end when it was cancelled."""
+        """In a thread of its own: claim the run again when its session is lost, and interrupt its body when it was cancelled."""
         while not over.wait(LOOK_INTERVAL):
             with self._mutex, contextlib.suppress(Exception):  # the next look, or call, tries again
                 if over.is_set() or self._recorder is None or self.log_error is not None:
                     return
-                if self._recorder.disturbed(self.job_id) and self._claim() and self._cancelled_by:
-                    self._interrupt(thread)
+                if self._recorder.disturbed(self.job_id):
+                    self._reclaim(self._recorder)
+                    if self._cancelled_by:
+                        self._interrupt(thread)
 
     def _interrupt(self, thread: int) -> None:
         """Have the thread raise JobCancelled as soon as it executes Python code; after time.sleep(), for example."""

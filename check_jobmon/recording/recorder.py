@@ -43,14 +43,18 @@ class Recorder(Session):
         application: str = "check_jobmon",
         seconds: float | None = None,
     ) -> None:
-        self._schema = schema = storable(schema)
+        self._schema = storable(schema)
         self._process = os.getpid()
         defaults = {"application_name": storable(application), "connect_timeout": CONNECT_SECONDS}
         # parse the connection string, because parameters beside it would override what it says
         given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
         super().__init__({**defaults, **KEPT_ALIVE, **given}, seconds)
+        self.connect()
+
+    def connect(self) -> "Recorder":
+        """Begin the session, or another one if the last is lost."""
         try:
-            self.connect()
+            super().connect()
         except (DatabaseUnreachable, CheckImpossible) as error:
             cause = error.__cause__
             raise cause if isinstance(cause, psycopg.Error) else psycopg.OperationalError(str(error)) from None
@@ -59,16 +63,17 @@ class Recorder(Session):
         try:
             settings = "SET jobmon.keep_link = on; SET jobmon.on_link_failure = error;"
             settings += "SET idle_session_timeout = 0;" if self.info.server_version >= 140000 else ""
-            foreign_log = fill(sql_file("recording/foreign_log.sql"), {"name": literal(schema)})
-            found, foreign = self.script(f"{self._bounds()}{settings}{untrusted(schema)};{foreign_log};COMMIT")
+            foreign_log = fill(sql_file("recording/foreign_log.sql"), {"name": literal(self._schema)})
+            found, foreign = self.script(f"{self._bounds()}{settings}{untrusted(self._schema)};{foreign_log};COMMIT")
             if found:
-                raise errors.InsufficientPrivilege(distrust(found[0][0], schema, self.dbname, self.user))
+                raise errors.InsufficientPrivilege(distrust(found[0][0], self._schema, self.dbname, self.user))
             if foreign:
-                where = {"schema": schema, "dbname": self.dbname, "quoted": shlex.quote(self.dbname)}
+                where = {"schema": self._schema, "dbname": self.dbname, "quoted": shlex.quote(self.dbname)}
                 raise errors.FeatureNotSupported(FOREIGN.format(**where))
         except BaseException:
             self.close()
             raise
+        return self
 
     def close(self) -> None:
         """End the session, and with it its link and its locks."""
@@ -88,11 +93,13 @@ class Recorder(Session):
         return job_id
 
     def claim(self, job_id: int, past: PastRun | None = None) -> str | None:
-        """Make this session an open run's, and log that this process, or the past run's, runs it; returns who has cancelled
-        the run, or None. With a schema older than version 7, does nothing."""
+        """Make this session that of an open run, and log which process runs it: this one, or the past run's.
+
+        Returns the role that has cancelled the run, or None. Does nothing with a schema older than version 7.
+        """
         self._notices.discard(str(job_id))
         try:
-            # In other encodings, anybody's notification of bytes that are no text would end the session.
+            # In other encodings, anybody could end the session by a notification whose bytes are no text.
             if self.info.parameter_status("server_encoding") in ("UTF8", "LATIN1"):
                 with contextlib.suppress(errors.ReadOnlySqlTransaction):  # a standby
                     self.rows("LISTEN jobmon_cancel")
@@ -105,12 +112,28 @@ class Recorder(Session):
             raise
         return cancelled_by
 
+    def reclaim(self, job_id: int, locked: bool) -> tuple[str | None, str | None]:
+        """Claim a run again, over another session if this one is lost, and lock it there if it was `locked`.
+
+        Returns the role that has cancelled the run, or None; and which other run has taken the lock meanwhile, or None.
+        """
+        if lost := self.lost():
+            self.close()
+            self.connect()
+        try:
+            cancelled_by = self.claim(job_id)
+        except BaseException:
+            if lost:  # nothing is written to a run that isn't claimed
+                self.close()
+            raise
+        return cancelled_by, self.lock(job_id) if lost and locked and not cancelled_by else None
+
     def disturbed(self, job_id: int) -> bool:
         """Whether the session is lost, or the run may have been cancelled, as far as this side has heard; sends nothing."""
         if self.lost():
             return True
         while self._connection.pgconn.notifies():
-            self._notices.add(str(job_id))  # whatever it says: others' may come before ours
+            self._notices.add(str(job_id))  # whatever it says: others' may have to be read before ours
         return str(job_id) in self._notices
 
     def add_step(self, job_id: int, action: object) -> int:

@@ -108,7 +108,7 @@ class Spool:
         return folder
 
     def _made(self) -> Path:
-        """The same, and the folder is created if it doesn't exist."""
+        """As _trusted(), but creates the folder if it doesn't exist."""
         # one by one: mkdir(parents=True) would create the parents with the umask's permissions
         for folder in (*reversed(self.folder.parents), self.folder):
             if not folder.exists():

@@ -48,7 +48,7 @@ class Streams:
         self.unread = ""
         """Why the log lacks some of the output; empty if it lacks none."""
         self.problem = ""
-        """The same if it should not lack it, for a message."""
+        """The same, if that is a failure that the user has to be told."""
         self.drained = True
         """Whether everything is copied that the command had written when it ended."""
         self._copies: list[_Copy] = []

@@ -11,13 +11,15 @@ import resource
 import time
 import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate
 from check_jobmon.connection import ExpectedError
+from check_jobmon.connection.errors import DatabaseUnreachable
 from check_jobmon.connection.session import Asking, Pinned
-from check_jobmon.judging.result import CONNECTING, QUERYING, STATES, failed, unanswered, unexpected
+from check_jobmon.judging.result import CONNECTING, QUERYING, unanswered, unexpected
 from check_jobmon.plugin.check_one import result_of
 from check_jobmon.plugin.deadline import OUT_OF_MEMORY
 from check_jobmon.plugin.targets.async_session import AsyncSession, Loop
@@ -35,32 +37,26 @@ SPARE_FILES = 64
 T = TypeVar("T")
 
 
+@dataclass
 class Checks:
-    """The checks of all targets, or whatever else `asking` asks them, given a session, the schema and the deadline.
+    """Checks all targets, or runs other queries there: those of `asking`, which gets the session, the schema and the deadline.
 
     `deadline` and `give_up` are of time.monotonic(): by when the servers have to have answered, and when the checks stop
-    waiting. `on_result` is called with each target's number and what `asking` returned, or the Result of a check that failed
-    if it could not be asked; and when (seconds since 1970) that began.
+    waiting. `on_result` is called with each target's number; what `asking` returned, or a Result that says why the target could
+    not be asked; and the time at which its check began (seconds since 1970).
     """
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        hosts: Sequence[Host],
-        deadline: float,
-        give_up: float,
-        on_result: Callable[[int, Any, float], None],
-        asking: Callable[[Pinned, str, float], Asking[Any]],
-    ) -> None:
-        self.arguments, self.hosts, self.deadline, self.give_up = arguments, hosts, deadline, give_up
-        self.on_result, self.asking = on_result, asking
-        self.unreachable = STATES.index(arguments.connection_error)
-        self.began: dict[int, float] = {}
-        self.stages: dict[int, tuple[str, str]] = {}
-        self.unanswered = set(range(len(hosts)))
-        self.busy: set[int] = set()
-        self.open = 0
-        self.freed = asyncio.Event()
+    arguments: argparse.Namespace
+    hosts: Sequence[Host]
+    deadline: float
+    give_up: float
+    on_result: Callable[[int, Any, float], None]
+    asking: Callable[[Pinned, str, float], Asking[Any]]
+    began: dict[int, float] = field(default_factory=dict)
+    stages: dict[int, tuple[str, str]] = field(default_factory=dict)
+    busy: set[int] = field(default_factory=set)
+    open: int = 0
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def run(self) -> None:
         """Check them all. Raises KeyboardInterrupt if told to stop, and what on_result raises."""
@@ -91,10 +87,12 @@ class Checks:
             done, _ = await asyncio.wait(tasks, timeout=max(0, self.give_up - time.monotonic()))
             for task in done:
                 task.result()  # raises what on_result has raised
-        for number in sorted(self.unanswered):
-            stage, where = self.stages.get(number, ("waiting for its turn", clean(self.hosts[number].name, 100)))
-            seconds = round(time.time() - self.began.get(number, time.time()), 1)
-            self._report(number, failed(self.unreachable, unanswered(seconds, stage, where)))
+        for number, host in enumerate(self.hosts):
+            if number >= len(tasks) or not tasks[number].done():
+                began = self.began.get(number, time.time())
+                stage, where = self.stages.get(number, ("waiting for its turn", clean(host.name, 100)))
+                error = DatabaseUnreachable(unanswered(round(time.time() - began, 1), stage, where))
+                self.on_result(number, result_of(error, self.arguments), began)
 
     async def _wait_for_turn(self, due: float) -> None:
         """Wait until there is room for one more target, or until it is due although there is none."""
@@ -110,21 +108,21 @@ class Checks:
                 await asyncio.wait_for(self.freed.wait(), left)
 
     async def _check(self, number: int, host: Host) -> None:
-        self.began[number] = time.time()
+        self.began[number] = began = time.time()
         silent = asyncio.get_running_loop().call_later(SILENT_AFTER, self._make_room, number)
         try:
             result = await _within_memory(self._result(number, host))
         except ExpectedError as error:
             result = result_of(error, self.arguments)
         except MemoryError:
-            result = failed(self.unreachable, OUT_OF_MEMORY)
+            result = result_of(DatabaseUnreachable(OUT_OF_MEMORY), self.arguments)
         except Exception as error:
             result = unexpected(error, self.arguments.verbose)
         finally:
             silent.cancel()
             self.open -= 1
             self._make_room(number)
-        self._report(number, result)
+        self.on_result(number, result, began)
 
     def _make_room(self, number: int) -> None:
         self.busy.discard(number)
@@ -143,10 +141,6 @@ class Checks:
             return await session.ask(self.asking(session, location.schema, self.deadline))
         finally:
             await session.close()
-
-    def _report(self, number: int, result: Any) -> None:
-        self.unanswered.discard(number)
-        self.on_result(number, result, self.began.get(number, time.time()))
 
 
 @types.coroutine

@@ -67,7 +67,7 @@ def _unknown(place: str, results: Sequence[PassiveResult]) -> dict[tuple[str, st
 
 
 def _plain_file(path: str, flags: int) -> int:
-    """Open a file for open(), but no pipe or device, which somebody may have put in its place, and none that is too large."""
+    """As os.open(), but refuses a pipe or a device, which somebody may have put in the file's place, and too large a file."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_size > CACHE_SIZE:
@@ -117,7 +117,7 @@ def _as_commands(path: str, results: Sequence[PassiveResult], max_bytes: int, de
 
 
 def _command(result: PassiveResult, max_bytes: int, most: int) -> bytes:
-    """One command, of at most as many bytes as the pipe takes in one piece, so that no other command mixes with it."""
+    """One command, short enough for the pipe to take it in one piece, so that others can't be mixed with it (pipe(7))."""
     head = f"[{int(result.ended)}] PROCESS_SERVICE_CHECK_RESULT;{result.host};{result.service};{result.result.state};".encode()
     return head + _fitting(result, max_bytes, most - len(head) - 1) + b"\n"
 

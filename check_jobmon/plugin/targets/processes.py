@@ -37,7 +37,6 @@ CHECKING_SHARE = 0.7
 """The part of the time that the checks may take if their results are to be submitted."""
 WAITING_SHARE = 0.95
 """The part of that after which the child process no longer waits, so that it can name the targets that didn't answer."""
-LOADING = "loading libraries"
 STAGE = "stage"
 TARGETS = "targets"
 MISSING = "missing"
@@ -47,25 +46,21 @@ Send = Callable[[int | str, object], None]
 """Sends an object from a child process, under a key."""
 
 
-class _NoResults(Exception):
-    """There is nothing to report but its argument, a Result."""
-
-
 def run_targets(arguments: argparse.Namespace) -> tuple[int, str]:
     """The exit status and the output."""
     started = time.monotonic()
     targets: list[PassiveResult] = []
     stderr = ""
     try:
-        targets, stderr = _check(arguments, started)
-        if arguments.submit:
+        targets, missing, stderr = _check(arguments, started)
+        if not targets:
+            whole = missing
+        elif arguments.submit:
             whole = _submit(arguments, targets, started)
         else:
             whole = report.summary(targets, arguments, time.monotonic() - started)
     except Terminated as signal:
         whole = failed(UNKNOWN, str(signal))
-    except _NoResults as nothing:
-        (whole,) = nothing.args
     if arguments.output == "json":
         return whole.state, report.as_json(whole, targets, _services(targets, arguments))
     text = compose(whole, arguments.max_output, "targets")
@@ -83,8 +78,9 @@ def _services(targets: list[PassiveResult], arguments: argparse.Namespace) -> It
     return with_jobs(targets) if arguments.per_job else targets
 
 
-def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveResult], str]:
-    """One result for each target, whatever happens to the checks; and what libraries wrote to standard error."""
+def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveResult], Result, str]:
+    """One result for each target, whatever happens to the checks (none if their file can't be read); the one to report for what
+    is missing; and what libraries wrote to standard error."""
     began = time.time()
     service = arguments.service_name or SERVICE
     share = arguments.timeout * (CHECKING_SHARE if arguments.submit else 1)
@@ -95,7 +91,7 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         send(STAGE, CONFIGURING)
         hosts = targets_of(arguments.targets) if arguments.targets else (Host(place(arguments), {}),)
         send(TARGETS, [host.name for host in hosts])
-        send(STAGE, LOADING)
+        send(STAGE, "loading libraries")
         from check_jobmon.plugin.check_one import judging
         from check_jobmon.plugin.targets.check_all import Checks
 
@@ -116,10 +112,9 @@ def _check(arguments: argparse.Namespace, started: float) -> tuple[list[PassiveR
         return failed(STATES.index(arguments.connection_error), reason)
 
     found, missing, stderr = sent_by(work, seconds, late, arguments.verbose)
-    if TARGETS not in found:
-        raise _NoResults(missing)
-    names = enumerate(found[TARGETS])
-    return [found.get(n) or PassiveResult(name, service, missing, began, time.time()) for n, name in names], stderr
+    names = enumerate(found.get(TARGETS, []))
+    results = [found.get(n) or PassiveResult(name, service, missing, began, time.time()) for n, name in names]
+    return results, missing, stderr
 
 
 def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started: float) -> Result:
@@ -142,7 +137,7 @@ def _submit(arguments: argparse.Namespace, targets: list[PassiveResult], started
 
     found, missing, _ = sent_by(work, seconds, late, arguments.verbose)
     if not found:
-        raise _NoResults(missing)
+        return missing
     reasons = [found.get(number, missing.summary) for number in range(len(services))]
     refused = [(service, reason) for service, reason in zip(services, reasons, strict=True) if reason]
     return report.submission(targets, len(services), refused, arguments, time.monotonic() - started)
