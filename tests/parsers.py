@@ -1,6 +1,7 @@
 """Every command line of both programs, as their parsers have them: each command with each of its options."""
 
 import argparse
+import functools
 from collections.abc import Collection, Iterator, Mapping
 
 from check_jobmon.ctl import dispatch
@@ -33,9 +34,15 @@ def nearly_all_have(options: Collection[Collection[str]]) -> list[str]:
     return sorted(name for name in names if sum(name in each for each in options) > 0.7 * len(options))
 
 
+@functools.cache
+def leaves_of(program: str) -> dict[tuple[str, ...], argparse.ArgumentParser]:
+    """The commands of jobmonctl, or the plugin as one without a name. To build the parsers takes as long as many a test."""
+    return dict(leaves(dispatch.command_line() if program == "jobmonctl" else cli.command_line()))
+
+
 def commands() -> list[tuple[str, ...]]:
     """All of jobmonctl's commands: ("show",), ("config", "diff") ..."""
-    return [path for path, _ in leaves(dispatch.command_line())]
+    return [*leaves_of("jobmonctl")]
 
 
 def command_lines(
@@ -46,7 +53,7 @@ def command_lines(
     `connection` are the options by which each connects; `values` what to give by an argument's metavar, of which each needs
     one: so whoever adds an argument is told to think of it here. `only` is the one command that is wanted.
     """
-    for path, parser in leaves(dispatch.command_line() if program == "jobmonctl" else cli.command_line()):
+    for path, parser in leaves_of(program).items():
         if only is not None and path != only:
             continue
         known = {name for action in parser._actions for name in action.option_strings}

@@ -17,7 +17,7 @@ from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, new_database, pinned, run_module, value
-from tests.parsers import command_lines, commands, leaves, nearly_all_have
+from tests.parsers import command_lines, commands, leaves_of, nearly_all_have
 
 NEARBY = {
     "bigint": ("integer", "smallint", "numeric", "text"),
@@ -240,7 +240,7 @@ def lines_in_turn(
         yield ["here" if before == "--service" else word for before, word in zip(["", *line], line, strict=False)]
 
 
-PARSERS = [parser for _, parser in leaves(dispatch.command_line())]
+PARSERS = [*leaves_of("jobmonctl").values()]
 LAST = ("uninstall",)
 """The command after which there is nothing left for others."""
 

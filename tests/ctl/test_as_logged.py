@@ -6,10 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from check_jobmon.ctl import dispatch
 from tests.ctl.prompt import a_run, jobmonctl
 from tests.database import Database
-from tests.parsers import leaves
+from tests.parsers import leaves_of
 from tests.plugin.output.guidelines import parse
 from tests.plugin.targets.conftest import Targets
 from tests.plugin.targets.conftest import targets as targets
@@ -21,7 +20,7 @@ MESSAGE = "x | <y>  z\n\tnext \u202eleft\u202c \x1b[31mred"
 MESSAGE_SHOWN = "x | <y>  z next left [31mred"
 LISTS = [
     (path[0], [NAME] if any(not action.option_strings for action in parser._actions) else [])
-    for path, parser in leaves(dispatch.command_line())
+    for path, parser in leaves_of("jobmonctl").items()
     if "--json" in parser._option_string_actions and path[0] != "like"  # whose argument is a regular expression
 ]
 

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from check_jobmon.ctl import dispatch
-from check_jobmon.plugin import cli
 from tests.ctl.prompt import SCRIPT, a_run, jobmonctl, on_terminal, refusal
 from tests.database import Database, value
-from tests.parsers import leaves
+from tests.parsers import leaves_of
 from tests.schema.sessions import until
 
 OLD = "SELECT count(*) FROM jobmon.job_log WHERE job_name = 'OLD'"
@@ -163,7 +161,7 @@ def test_a_number_without_its_unit_is_refused(database: Database, session: psyco
 
 
 def test_no_program_takes_a_time_without_its_unit_unless_its_help_calls_it_seconds() -> None:
-    parsers = [*leaves(dispatch.command_line()), *leaves(cli.command_line())]
+    parsers = [*leaves_of("jobmonctl").items(), *leaves_of("check_jobmon").items()]
     times = [(path, action) for path, parser in parsers for action in parser._actions if _takes_a_time(action)]
     assert {action.metavar for _, action in times} == {"INTERVAL", "SECONDS"}
     for path, action in times:

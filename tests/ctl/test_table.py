@@ -11,14 +11,13 @@ import psycopg
 import pytest
 from rich.cells import cell_len
 
-from check_jobmon.ctl import dispatch
 from check_jobmon.ctl.waiting import ERASE
 from check_jobmon.demo.server import Server
 from tests.ctl.prompt import ESCAPES, a_run, jobmonctl, on_terminal
 from tests.ctl.test_commands import without_rich
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
 from tests.database import Database, new_database
-from tests.parsers import leaves
+from tests.parsers import leaves_of
 
 NAME = "夜間 BÃTCH LOAD OF E\u0301TATS"
 REASON = "lo\u0308ad fäcts 夜間処理が失敗しました: " * 5
@@ -78,7 +77,7 @@ def spooling(folder: Path) -> dict[str, str]:
 
 
 def test_every_command_that_prints_a_table_is_known() -> None:
-    wide = {path for path, parser in leaves(dispatch.command_line()) if "--wide" in parser._option_string_actions}
+    wide = {path for path, parser in leaves_of("jobmonctl").items() if "--wide" in parser._option_string_actions}
     assert wide == set(COMMANDS)
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from tests.database import Database, bootstrap, run_module, value
-from tests.parsers import leaves
+from tests.parsers import leaves_of
 
 LOCALES = {
     "c": "LC_COLLATE 'C' LC_CTYPE 'C'",
@@ -101,7 +100,7 @@ def test_every_command_finds_a_job_by_the_name_that_was_logged(
     locales, and each name and each locale several commands.
     """
     found: list[str] = []
-    for path, parser in leaves(dispatch.command_line()):
+    for path, parser in leaves_of("jobmonctl").items():
         places = [
             action.option_strings[:1]
             for action in parser._actions

@@ -14,7 +14,7 @@ from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
 from tests.database import Database, bootstrap
-from tests.parsers import leaves, nearly_all_have
+from tests.parsers import leaves_of, nearly_all_have
 
 NAME = "evil\x1b[31m\nLINE\r\u202e\x9b"
 BYTES = os.fsdecode(b"caf\xe9\xff")
@@ -24,7 +24,7 @@ COMMAND = ["--", "true"]
 Main = Callable[[list[str]], int]
 
 
-PARSERS = dict([*leaves(cli.command_line()), *leaves(dispatch.command_line())])
+PARSERS = {**leaves_of("check_jobmon"), **leaves_of("jobmonctl")}
 """By the words of a command its parser; the plugin's has none."""
 PROGRAMS = [(dispatch.main if path else cli.main, path) for path in PARSERS]
 every_command = pytest.mark.parametrize(
