@@ -1,4 +1,4 @@
-"""Fixtures for tests that crash, fill or configure a server: one of their own."""
+"""Fixtures for tests that crash, fill or configure a server: one of their own. And a database whose link everybody can use."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from check_jobmon.demo.server import Server
-from tests.database import Database
+from tests.database import Database, bootstrap, new_database
 from tests.servers import create
 
 NewServer = Callable[..., Server]
@@ -43,3 +43,31 @@ def new_server(server: Server) -> Iterator[NewServer]:
 def own_database(new_server: NewServer) -> Database:
     """The database `postgres`, empty, of a server of the test's own."""
     return Database(new_server(), "postgres")
+
+
+def let_all_use_the_link(database: Database) -> None:
+    """Bootstrap it with a dblink that is everybody's, and let everybody call a function that logs."""
+    with database.connect() as session:
+        session.execute("CREATE EXTENSION dblink SCHEMA public")
+        bootstrap(session, "jobmon")
+        session.execute(
+            """
+            CREATE FUNCTION public.report() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+            AS 'SELECT jobmon.add_job(''report'')'
+            """
+        )
+
+
+@pytest.fixture(scope="session")
+def open_to_all(server: Server) -> Iterator[Database]:
+    """A database to copy, where let_all_use_the_link() has been called."""
+    with new_database(server, "template0") as database:
+        let_all_use_the_link(database)
+        yield database
+
+
+@pytest.fixture
+def public_dblink(server: Server, open_to_all: Database) -> Iterator[Database]:
+    """A copy of it, for one test. The role of its link is the original's."""
+    with new_database(server, open_to_all.name) as database:
+        yield database

@@ -11,7 +11,8 @@ from psycopg import errors, sql
 
 from check_jobmon.demo.server import Server
 from check_jobmon.schema.roles import TABLES
-from tests.database import Database, bootstrap, new_database, value
+from tests.database import Database, bootstrap, value
+from tests.schema.conftest import let_all_use_the_link
 from tests.schema.sessions import until
 
 LOGGER, MONITOR, NOBODY = "attacker_log", "attacker_monitor", "attacker_nobody"
@@ -136,37 +137,11 @@ def _roles(server: Server, template: str) -> Iterator[None]:
         session.execute(f"DROP ROLE {NOBODY}, {LOGGER}, {MONITOR}, {READER}, {ADMIN}".encode())
 
 
-@pytest.fixture(scope="module")
-def open_to_all(server: Server) -> Iterator[Database]:
-    """A bootstrapped database to copy, where dblink is everybody's, and where everybody may call a function that logs."""
-    with new_database(server, "template0") as database:
-        yield _opened(database)
-
-
-@pytest.fixture
-def public_dblink(server: Server, open_to_all: Database) -> Iterator[Database]:
-    """A copy of it, for one test. The role of its link is the original's."""
-    with new_database(server, open_to_all.name) as database:
-        yield database
-
-
 @pytest.fixture
 def own_link(empty_database: Database) -> Database:
-    """The same, whose link has a role of its own that a test may spoil."""
-    return _opened(empty_database)
-
-
-def _opened(database: Database) -> Database:
-    with database.connect() as session:
-        session.execute("CREATE EXTENSION dblink SCHEMA public")
-        bootstrap(session, "jobmon")
-        session.execute(
-            """
-            CREATE FUNCTION public.report() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
-            AS 'SELECT jobmon.add_job(''report'')'
-            """
-        )
-    return database
+    """As `public_dblink`, with a role of the link's own that a test may spoil."""
+    let_all_use_the_link(empty_database)
+    return empty_database
 
 
 def test_nobody_has_more_rights_than_meant(session: psycopg.Connection) -> None:

@@ -4,23 +4,38 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from check_jobmon.demo.server import wheel_binaries
-from tests.database import Database, bootstrap, value
+from check_jobmon.demo.server import Server, wheel_binaries
+from tests.database import Database, bootstrap, new_database, value
 from tests.schema.conftest import NewServer
 
 REFERRING = ("cancelled_job", "job_lock", "past_run")
 """The tables that refer to job_log besides job_detail."""
 
 
+@pytest.fixture(scope="module")
+def filled(server: Server, template: str) -> Iterator[Database]:
+    """A database to copy, with a log of some runs, in every table, and a configuration."""
+    with new_database(server, template) as database:
+        assert database.ctl("bootstrap").status == 0
+        fill(database)
+        yield database
+
+
 @pytest.fixture
-def original(database: Database) -> Database:
-    """A database with a log of some runs, in every table, and a configuration."""
-    assert database.ctl("bootstrap").status == 0
+def original(server: Server, filled: Database) -> Iterator[Database]:
+    """A copy of it, for one test. The role of its link is the other's."""
+    with new_database(server, filled.name) as database:
+        yield database
+
+
+def fill(database: Database) -> None:
+    """A run of each kind, a configuration and a silence."""
     with database.connect() as session:
         session.execute(
             "INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity)"
@@ -42,7 +57,6 @@ def original(database: Database) -> Database:
         session.execute("SELECT jobmon.silence('[rs]*', now() + interval '1 hour', 'why')")
         for table in REFERRING:
             assert value(session, f"SELECT count(*) FROM jobmon.{table}") == 1, table
-    return database
 
 
 def copy(source: Database, target: Database, *options: str, settings: str = "") -> str:
@@ -143,31 +157,30 @@ def test_a_copy_in_the_same_cluster_works_at_once_and_with_a_link_of_its_own_aft
 
 
 def test_a_copy_in_a_fresh_cluster_works_after_bootstrap(original: Database, new_server: NewServer) -> None:
+    """Without privileges, it is restored without an error, and bootstrap restores them."""
     target = Database(new_server(), "postgres")
+    with target.connect() as session:
+        session.execute("CREATE DATABASE without_privileges")
     said = harmless(copy(original, target))
     # the GRANTs to roles that only the old cluster has, and nothing else
+    assert said
     assert all('ERROR:  role "jobmon_' in line and "does not exist" in line for line in said), said
     assert tables(target) == tables(original)
+    without_privileges = Database(target.server, "without_privileges")
+    assert harmless(copy(original, without_privileges, "--no-privileges")) == []
     done = target.ctl("bootstrap")
     assert done.stdout.startswith('repaired schema "jobmon" of database "postgres"')
     assert "the link works" in done.stdout
     logging_works(target)
     with original.connect() as old, target.connect() as new:
         assert link(old)[1:] != link(new)[1:]
-
-
-def test_without_privileges_a_dump_is_restored_without_an_error_and_bootstrap_restores_them(
-    original: Database, new_server: NewServer
-) -> None:
-    target = Database(new_server(), "postgres")
-    assert harmless(copy(original, target, "--no-privileges")) == []
-    assert target.ctl("bootstrap").stdout.startswith("repaired ")
-    logging_works(target)
+    assert without_privileges.ctl("bootstrap").stdout.startswith("repaired ")
+    logging_works(without_privileges)
     public = (
         "SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'jobmon'::regnamespace"
         " AND (proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)))"
     )
-    with target.connect() as session:
+    with without_privileges.connect() as session:
         assert not value(session, public)
 
 

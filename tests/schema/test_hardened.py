@@ -26,13 +26,11 @@ def runs(session: psycopg.Connection) -> list[tuple[str, str]]:
     return session.execute("SELECT job_name, status FROM jobmon.job_log ORDER BY job_id").fetchall()
 
 
-@pytest.mark.parametrize("installed", [False, True], ids=["before bootstrap", "after bootstrap"])
-def test_the_link_connects_where_public_may_not(empty_database: Database, installed: bool) -> None:
+def test_the_link_connects_where_public_may_not(empty_database: Database) -> None:
+    """Where that is so after bootstrap, test_a_log_that_is_hardened_and_published_later_works_as_before shows."""
+    revoke_connect(empty_database)
     with empty_database.connect() as session:
-        if installed:
-            bootstrap(session, "jobmon")
-        revoke_connect(empty_database)
-        assert bootstrap(session, "jobmon").changed is not installed
+        assert bootstrap(session, "jobmon").changed is True
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
         assert runs(session) == [("ETL", "OK")]
         assert bootstrap(session, "jobmon").changed is False
@@ -73,29 +71,20 @@ def obeyed(database: Database, role: str) -> None:
         assert value(session, "SELECT count(*) FROM jobmon.job_check_log") == 1
 
 
-def test_where_bootstrap_may_not_grant_connect_it_says_so(empty_database: Database, installer: str) -> None:
+def test_what_only_a_superuser_can_give_the_link_is_said_by_bootstrap(empty_database: Database, installer: str) -> None:
+    """The right to connect, and to make failures alert."""
     revoke_connect(empty_database)
-    assert "may not let the link's role connect to this database: " in refusal(empty_database, installer)
-    obeyed(empty_database, installer)
-
-
-def test_where_only_a_superuser_can_make_failures_alert_bootstrap_says_so(
-    empty_database: Database, installer: str
-) -> None:
     with empty_database.connect() as session:
         session.execute(f"ALTER DATABASE {empty_database.name} SET session_replication_role = replica".encode())
-    assert "may not set session_replication_role for the link's role: " in refusal(empty_database, installer)
+    lacking = "let the link's role connect to this database, set session_replication_role for the link's role"
+    assert f"may not {lacking}: " in refusal(empty_database, installer)
     obeyed(empty_database, installer)
     with empty_database.connect(user=installer) as session:
         assert bootstrap(session, "jobmon", with_roles=False).changed is False
 
 
-@pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
-def test_sessions_that_log_at_once_fail_in_no_isolation_level(
-    database: Database, session: psycopg.Connection, isolation: str
-) -> None:
+def test_sessions_that_log_at_once_fail_in_no_isolation_level(database: Database, session: psycopg.Connection) -> None:
     bootstrap(session, "jobmon")
-    session.execute(f"ALTER DATABASE {database.name} SET default_transaction_isolation = '{isolation}'".encode())
 
     def work(number: int) -> None:
         with database.connect() as own:
@@ -106,9 +95,12 @@ def test_sessions_that_log_at_once_fail_in_no_isolation_level(
                 own.execute("SELECT jobmon.update_step(%s, 'OK', '')", [step])
                 own.execute(f"SELECT jobmon.{'fail' if number % 2 else 'close'}_job(%s)".encode(), [job])
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-    assert value(session, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NOT NULL") == 40
+    for expected, isolation in ((40, "serializable"), (80, "repeatable read")):
+        session.execute(f"ALTER DATABASE {database.name} SET default_transaction_isolation = '{isolation}'".encode())
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        ended = value(session, "SELECT count(*) FROM jobmon.job_log WHERE end_time IS NOT NULL")
+        assert ended == expected, isolation
 
 
 def test_what_keeps_runs_from_being_logged_is_said_by_bootstrap(
@@ -133,18 +125,6 @@ def test_what_keeps_runs_from_being_logged_is_said_by_bootstrap(
     assert re.search(said, str(refused.value))
 
 
-def test_the_trial_leaves_nothing_behind(database: Database, session: psycopg.Connection) -> None:
-    bootstrap(session, "jobmon")
-    assert bootstrap(session, "jobmon", check=True).changed is False
-    assert bootstrap(session, "jobmon").changed is False
-    for table in ("job_log", "job_detail", "job_check_log"):
-        assert value(session, f"SELECT count(*) FROM jobmon.{table}") == 0
-    assert value(session, "SELECT jobmon.add_job('etl')") == 1
-    with database.connect(autocommit=False) as holder:
-        holder.execute("LOCK TABLE jobmon.job_log IN SHARE MODE")
-        assert bootstrap(session, "jobmon").changed is False
-
-
 def test_the_trial_takes_no_number_that_is_in_use(session: psycopg.Connection) -> None:
     bootstrap(session, "jobmon")
     for job_id in (-(2**63), -1, 0, 2**63 - 1):
@@ -160,8 +140,21 @@ def test_the_trial_takes_no_number_that_is_in_use(session: psycopg.Connection) -
         assert bootstrap(session, "jobmon").changed is False, job_id
 
 
-def test_every_table_can_be_published(database: Database, session: psycopg.Connection) -> None:
+def test_a_log_that_is_hardened_and_published_later_works_as_before(
+    database: Database, session: psycopg.Connection
+) -> None:
+    """Nothing is left behind by a trial of the link, the link connects where PUBLIC may not, and every table can be published."""
     bootstrap(session, "jobmon")
+    assert bootstrap(session, "jobmon", check=True).changed is False
+    for table in ("job_log", "job_detail", "job_check_log"):
+        assert value(session, f"SELECT count(*) FROM jobmon.{table}") == 0
+    revoke_connect(database)
+    assert value(session, "SELECT jobmon.add_job('etl')") == 1
+    with database.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE jobmon.job_log IN SHARE MODE")
+        assert bootstrap(session, "jobmon").changed is False
+    session.execute("SELECT jobmon.close_job(1)")
+    assert runs(session) == [("ETL", "OK")]
     lacking = """
         SELECT array_agg(c.relname::text)
           FROM pg_class AS c
@@ -172,14 +165,15 @@ def test_every_table_can_be_published(database: Database, session: psycopg.Conne
     """
     assert value(session, lacking) is None
     session.execute("CREATE PUBLICATION everything FOR ALL TABLES")
-    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT 1 / 0')") == "job 1 (ETL) failed"
-    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
+    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT 1 / 0')") == "job 2 (ETL) failed"
+    assert value(session, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 3 (ETL) was successful"
     session.execute("INSERT INTO jobmon.dblink_mapping (port) VALUES (NULL)")
     session.execute("UPDATE jobmon.dblink_mapping SET port = NULL; DELETE FROM jobmon.dblink_mapping")
     session.execute("SELECT jobmon.job_log_clear('0')")
     assert runs(session) == [("JOB LOG CLEAR", "OK")]
     session.execute("UPDATE jobmon.link SET over = over")
     assert bootstrap(session, "jobmon").changed is False
+    assert runs(session) == [("JOB LOG CLEAR", "OK")]
     assert database.ctl("run", "shell", "--", "true").status == 0
 
 
@@ -202,20 +196,18 @@ def test_a_run_that_is_in_job_check_log_twice_survives_the_upgrade(empty_databas
 FULL = "see who holds the connections in pg_stat_activity"
 
 
-def test_where_no_connection_is_left_the_limit_is_named(empty_database: Database) -> None:
+def test_where_no_connection_is_left_the_limit_is_named(database: Database, session: psycopg.Connection) -> None:
     """Superusers pass a database's limit, so the link's role is what meets it."""
-    with empty_database.connect() as session:
+    session.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 0".encode())
+    for mapping in ("", "INSERT INTO jobmon.dblink_mapping (port) VALUES (NULL)"):
+        session.execute(mapping.encode())
+        with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection) as failed:
+            session.execute("SELECT jobmon.add_job('etl')")
+        assert f'too many connections for database "{database.name}"' in str(failed.value)
+        assert str(failed.value.diag.message_hint).endswith(f"or {FULL}.")
+    with pytest.raises(BootstrapError) as refused:
         bootstrap(session, "jobmon")
-        session.execute(f"ALTER DATABASE {empty_database.name} CONNECTION LIMIT 0".encode())
-        for mapping in ("", "INSERT INTO jobmon.dblink_mapping (port) VALUES (NULL)"):
-            session.execute(mapping.encode())
-            with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection) as failed:
-                session.execute("SELECT jobmon.add_job('etl')")
-            assert f'too many connections for database "{empty_database.name}"' in str(failed.value)
-            assert str(failed.value.diag.message_hint).endswith(f"or {FULL}.")
-        with pytest.raises(BootstrapError) as refused:
-            bootstrap(session, "jobmon")
-        assert str(refused.value).endswith(f"raise the limit, or {FULL}; then run bootstrap again")
+    assert str(refused.value).endswith(f"raise the limit, or {FULL}; then run bootstrap again")
 
 
 @pytest.fixture
