@@ -10,7 +10,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import psycopg
@@ -53,8 +53,8 @@ SECONDS = 30.0
 T = TypeVar("T")
 Statement: TypeAlias = "LiteralString | bytes | psycopg.sql.SQL | psycopg.sql.Composed"
 Rows: TypeAlias = list[tuple[Any, ...]]
-Asking: TypeAlias = Generator[str, list[Rows], T]
-"""Yields scripts of statements, is sent the rows of each statement that returned any, and returns what came of it."""
+Asking: TypeAlias = Coroutine[Any, Any, T]
+"""A coroutine that awaits nothing but a session's fetch(), so that both kinds of session can run it."""
 
 
 class _TimeIsUp(Exception):
@@ -146,9 +146,13 @@ class Pinned:
         over = "ROLLBACK;" if status == TransactionStatus.INERROR else ""
         return f"{over}BEGIN ISOLATION LEVEL READ COMMITTED {mode};{pins}{script}".encode()
 
-    def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
+    async def fetch(self, script: str) -> list[Rows]:
+        """The rows of each statement that returns any, in one round trip. The script may leave the transaction open."""
+        raise NotImplementedError
+
+    async def asking(self, query: str, *parameters: Any) -> Rows:
         """The rows that a query gives, in the open transaction, or in a read-only one of its own."""
-        answers = yield self._single(query, parameters)
+        answers = await self.fetch(self._single(query, parameters))
         return answers[0] if answers else []
 
     def _single(self, query: str, parameters: Sequence[Any]) -> str:
@@ -203,21 +207,18 @@ class Session(Pinned):
         return self._connection.adapters
 
     def ask(self, asking: Asking[T]) -> T:
-        """Run the generator's scripts and give its result. Raises what it raises."""
+        """The result of a coroutine. It needs no event loop, because it awaits only fetch(), which blocks here."""
         try:
-            script = next(asking)
-            while True:
-                try:
-                    answers = self.script(script)
-                except psycopg.Error as error:
-                    script = asking.throw(error)
-                else:
-                    script = asking.send(answers)
+            asking.send(None)
         except StopIteration as end:
             return cast("T", end.value)
+        raise AssertionError("it has awaited something else than fetch()")
+
+    async def fetch(self, script: str) -> list[Rows]:
+        return self.script(script)
 
     def script(self, script: str, mode: str = "READ ONLY") -> list[Rows]:
-        """The rows of each statement that returns any, in one round trip. The transaction stays open unless it ends it."""
+        """As `fetch`."""
         answers: list[Rows] = []
         with self._limited():
             cursor = self._connection.execute(self._begun(script, mode))
@@ -278,10 +279,8 @@ class Session(Pinned):
             signal.setitimer(signal.ITIMER_REAL, self.seconds + 1)
             yield
         except _TimeIsUp:
-            raise DatabaseUnreachable(
-                f"the server did not answer within {self.seconds:g}s: see that it is up and not overloaded, or give more "
-                "time with --timeout"
-            ) from None
+            hint = "see that it is up and not overloaded, or give more time with --timeout"
+            raise DatabaseUnreachable(f"the server did not answer within {self.seconds:g}s: {hint}") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)

@@ -13,7 +13,7 @@ from check_jobmon.config.config_file import Host
 from check_jobmon.config.hosts import locate, place
 from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.errors import CheckImpossible, one_line
-from check_jobmon.connection.session import SECONDS, SETTING, Asking, Pinned, Rows, Session
+from check_jobmon.connection.session import SECONDS, SETTING, Pinned, Rows, Session
 from check_jobmon.ctl.waiting import waiting
 from check_jobmon.judging import catalog
 from check_jobmon.judging.check import MonitoredJobs, acquire, judged
@@ -91,21 +91,21 @@ class JobLog:
         session.ask(self._examine(command, needed))
 
     @classmethod
-    def opening(cls, session: Pinned, schema: str, command: str) -> Asking["JobLog"]:
-        """A job log over a session of any kind: only its generators can be used, because `rows` needs a blocking session."""
+    async def opening(cls, session: Pinned, schema: str, command: str) -> "JobLog":
+        """A job log over a session of any kind: only its coroutines can be used, because `rows` needs a blocking session."""
         log = cls.__new__(cls)
         log.session, log.schema = cast("Session", session), schema
-        yield from log._examine(command, catalog.COLUMNS.keys())
+        await log._examine(command, catalog.COLUMNS.keys())
         return log
 
-    def _examine(self, command: str, needed: Collection[str]) -> Asking[None]:
+    async def _examine(self, command: str, needed: Collection[str]) -> None:
         session, schema = self.session, self.schema
-        found = yield from session.asking(catalog.query("catalog", schema))
-        doubts = (yield from session.asking(catalog.query("doubts", schema)))[0] if catalog.in_doubt(found) else ()
+        found = await session.asking(catalog.query("catalog", schema))
+        doubts = (await session.asking(catalog.query("doubts", schema)))[0] if catalog.in_doubt(found) else ()
         self.own = command in OWN_RUNS and any(row[3] == "job_log" and not row[5] for row in found)
         if self.own:
             logs = "SELECT pg_has_role(to_regrole(quote_ident(%s)), 'USAGE')"
-            self.own = bool((yield from session.asking(logs, f"{schema}_log"))[0][0])
+            self.own = bool((await session.asking(logs, f"{schema}_log"))[0][0])
         self.extent = f', as far as role "{session.user}" may see' if self.own else ""
         where = (schema, session.dbname, session.user)
         examined = catalog.examine(
@@ -121,9 +121,9 @@ class JobLog:
             self._filled(query, parameters), *parameters, mode="READ WRITE" if write else "READ ONLY"
         )
 
-    def asking(self, query: str, *parameters: Any) -> Asking[Rows]:
-        """The same, as a generator."""
-        return self.session.asking(self._filled(query, parameters), *parameters)
+    async def asking(self, query: str, *parameters: Any) -> Rows:
+        """The same, as a coroutine."""
+        return await self.session.asking(self._filled(query, parameters), *parameters)
 
     def _filled(self, query: str, parameters: Sequence[Any]) -> str:
         schema = quoted(self.schema).replace("%", "%%") if parameters else quoted(self.schema)
@@ -133,13 +133,13 @@ class JobLog:
             query = query.replace("@schema@.job_detail", "@schema@.own_steps")
         return fill(query, {"schema": schema, **self.columns})
 
-    def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> Asking[MonitoredJobs]:
+    async def judging(self, patterns: Sequence[str] = (), silences: bool = True) -> MonitoredJobs:
         """All jobs as check_jobmon judges them, or those whose names match shell patterns. Raises CheckImpossible."""
-        return acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
+        return await acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
-    def judged(self, patterns: Sequence[str] = ()) -> Asking[tuple[Result, MonitoredJobs]]:
+    async def judged(self, patterns: Sequence[str] = ()) -> tuple[Result, MonitoredJobs]:
         """The same, and before them the result of them all that the plugin gives with -v."""
-        found = yield from self.judging(patterns)
+        found = await self.judging(patterns)
         return judged(self._inquiry(), found, 1, "warning", "none", False), found
 
     def _inquiry(self) -> Inquiry:
@@ -155,15 +155,15 @@ class JobLog:
         if self.version < CALENDAR:
             raise CommandFailed(f'schema "{self.schema}" has no {what} yet: run "jobmonctl bootstrap"')
 
-    def require_name(self, name: str) -> Asking[None]:
+    async def require_name(self, name: str) -> None:
         """Raise UnknownJob, with the nearest names that there are, if no job has this name."""
         if self.own:
             raise UnknownJob(f'no run of "{name}" was ever logged{self.extent}')
-        known, capitals = (yield from self.asking(sql_file("ctl/is_known.sql"), name))[0]
+        known, capitals = (await self.asking(sql_file("ctl/is_known.sql"), name))[0]
         if known:
             return
-        failing = yield from self.asking("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")
-        names = yield from self._inquiry().naming()
+        failing = await self.asking("SELECT DISTINCT left(job_name, 500) FROM @schema@.job_check_log")
+        names = await self._inquiry().naming()
         raise UnknownJob(unknown(capitals, sorted({*names, *(row[0] for row in failing)})))
 
 

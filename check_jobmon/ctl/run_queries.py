@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table
 from check_jobmon.sql_files import fill, sql_file
@@ -90,10 +89,10 @@ class Step:
     message: str | None
 
 
-def runs(log: JobLog, source: str, *parameters: Any) -> Asking[list[Run]]:
+async def runs(log: JobLog, source: str, *parameters: Any) -> list[Run]:
     """The runs whose job_ids a SELECT gives, newest first."""
     query = fill(sql_file("ctl/runs.sql"), {"source": source, "job_id": "n.job_id"})
-    rows = yield from log.asking(query, *parameters)
+    rows = await log.asking(query, *parameters)
     return [Run(*row) for row in rows]
 
 
@@ -105,12 +104,12 @@ def run_with_id(log: JobLog, job_id: int) -> Run:
     return found[0]
 
 
-def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> Asking[list[Run]]:
+async def newest_runs(log: JobLog, which: str, name: str | None, number: int) -> list[Run]:
     """The newest runs: `which` is one of the files runs_*.sql. Raises UnknownJob if there is none and no job has the name."""
     source = fill(sql_file(f"ctl/runs_{which}.sql"), {"job_name": "n.job_name", "limit": "asked.number"})
-    found = yield from runs(log, source, name, number)
+    found = await runs(log, source, name, number)
     if name and not found:
-        yield from log.require_name(name)
+        await log.require_name(name)
     return found
 
 

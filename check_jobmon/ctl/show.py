@@ -4,7 +4,6 @@ import argparse
 from dataclasses import asdict
 
 from check_jobmon.config.connection_options import filled, option
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments
 from check_jobmon.ctl.connecting import CommandFailed, JobLog
 from check_jobmon.ctl.run_queries import Run, newest_runs, table
@@ -49,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     return over_job_logs(arguments, _asking, _show)
 
 
-def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[tuple[list[Run], str, str]]:
+async def _asking(log: JobLog, arguments: argparse.Namespace) -> tuple[list[Run], str, str]:
     """The runs, the zone of their times, and a remark on which can be seen."""
     command, name = arguments.command, getattr(arguments, "name", None)
     source = {"show": "of_job" if name else "newest", "history": "of_job"}.get(command, command)
-    found = yield from newest_runs(log, source, name, arguments.n)
+    found = await newest_runs(log, source, name, arguments.n)
     if command == "like" and not found:
         raise CommandFailed(f"{name} is configured, but no run of it was logged")
     return found, log.session.zone, log.extent

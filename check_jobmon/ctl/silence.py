@@ -7,7 +7,6 @@ from psycopg import errors
 
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.config.durations import NotADuration, parse
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_list_arguments, add_session_arguments, job_id_or_name
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
@@ -109,9 +108,9 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _listing(log: JobLog, arguments: argparse.Namespace) -> Asking[tuple[list[Silence], str]]:
+async def _listing(log: JobLog, arguments: argparse.Namespace) -> tuple[list[Silence], str]:
     """The silences, and the zone of their times."""
-    found = yield from _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
+    found = await _silences(log, "true", "true" if arguments.all else NOT_OVER, limit=arguments.n)
     return found, log.session.zone
 
 
@@ -153,9 +152,9 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> Asking[list[Silence]]:
+async def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:
     """The silences that fulfil both conditions. Raises CommandFailed for a schema of a version that had none."""
     log.require_calendar("silences")
     query = fill(sql_file("ctl/silences.sql"), {"condition": condition, "state": state})
-    rows = yield from log.asking(query, *parameters, limit)
+    rows = await log.asking(query, *parameters, limit)
     return [Silence(*row) for row in rows]

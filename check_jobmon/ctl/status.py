@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from check_jobmon.config.connection_options import filled, option
 from check_jobmon.connection import ExpectedError
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, add_wide_argument, waiting_time
 from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.table import NAME, PROSE, Row, Table, show, show_json
@@ -61,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     return _watch(arguments) if arguments.watch else over_job_logs(arguments, _asking, _show)
 
 
-def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[Look]:
-    found = yield from log.judging(arguments.job, not arguments.no_silences)
-    now = yield from log.asking("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS')")
+async def _asking(log: JobLog, arguments: argparse.Namespace) -> Look:
+    found = await log.judging(arguments.job, not arguments.no_silences)
+    now = await log.asking("SELECT to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS')")
     return Look(found.words, found.jobs, f"{now[0][0]} {log.session.zone}".rstrip())
 
 

@@ -44,7 +44,7 @@ Inquirer: TypeAlias = Callable[[JobLog, argparse.Namespace], Asking[T]]
 
 
 def add_targets_argument(parser: argparse.ArgumentParser) -> None:
-    """--targets, for a command whose queries are a generator."""
+    """--targets, for a command whose queries are a coroutine."""
     text = "ask every entry under 'hosts:' in this configuration file, all at once; -H names some of them, by shell "
     text += "patterns separated by commas; --timeout is for all of them together"
     option(parser, "--targets FILE", text, path)
@@ -92,11 +92,11 @@ def _ask_all(arguments: argparse.Namespace, asking: Inquirer[T]) -> Answers[T]:
     hosts = _hosts(arguments.targets, arguments.host)
     seconds = arguments.timeout - (time.monotonic() - started)
 
-    def inquiry(session: Pinned, schema: str, deadline: float) -> Asking[T | _Unknown]:
+    async def inquiry(session: Pinned, schema: str, deadline: float) -> T | _Unknown:
         session.seconds = max(0.1, deadline - time.monotonic())
         try:
-            log = yield from JobLog.opening(session, schema, arguments.command)
-            return (yield from asking(log, arguments))
+            log = await JobLog.opening(session, schema, arguments.command)
+            return await asking(log, arguments)
         except UnknownJob as error:
             return _Unknown(error)
         except psycopg.Error as error:

@@ -8,7 +8,6 @@ import nagiosplugin
 from nagiosplugin.state import Critical, Ok, Unknown, Warn
 
 from check_jobmon.connection.errors import CheckImpossible
-from check_jobmon.connection.session import Asking
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.job_log import STEPS, History, Inquiry
 from check_jobmon.judging.perfdata import job_perfdata, summary_perfdata
@@ -40,16 +39,16 @@ class MonitoredJobs(nagiosplugin.Resource):
         return (nagiosplugin.Metric(job.name, job, context="job") for job in self.jobs if job.active)
 
 
-def acquire(
+async def acquire(
     log: Inquiry, selection: Selection, failures: int = FAILURES, verbose: int = 1, silences: bool = True
-) -> Asking[MonitoredJobs]:
+) -> MonitoredJobs:
     """Ask the database: from `verbose` 1 on also what open runs wait for, from 2 on the steps of last runs.
 
     Raises DatabaseUnreachable or CheckImpossible.
     """
-    words, jobs, steps = yield from log.judging(selection, failures, verbose, silences)
+    words, jobs, steps = await log.judging(selection, failures, verbose, silences)
     for pattern in log.selection.unmatched(jobs):
-        names = yield from log.naming()
+        names = await log.naming()
         raise UnknownJob(unknown(pattern, names))
     jobs = sorted((job for job in jobs if job in log.selection), key=attrgetter("name"))
     if selection.include and not jobs:

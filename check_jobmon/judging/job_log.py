@@ -1,7 +1,6 @@
 """Queries the job log, and explains its answers and errors: one deadline, one read-only transaction. Judges nothing.
 
-The queries are generators that do no I/O: each yields a script and is sent its rows, or has psycopg's error thrown in. A
-session (connection/session.py) drives them.
+The queries are coroutines, which a session of either kind runs (connection/session.py): one that blocks, or asyncio's.
 """
 
 import time
@@ -12,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from check_jobmon.connection.errors import CheckImpossible, DatabaseUnreachable, hint_for, one_line
-from check_jobmon.connection.session import SETTING, Asking, Pinned, Rows
+from check_jobmon.connection.session import SETTING, Pinned, Rows
 from check_jobmon.judging import catalog
 from check_jobmon.judging.job import Job, Step, Words
 from check_jobmon.judging.selection import EVERY_JOB, Selection
@@ -62,9 +61,9 @@ class Inquiry:
             f"PostgreSQL {info.parameter_status('server_version')}"
         )
 
-    def judging(
+    async def judging(
         self, selection: Selection = EVERY_JOB, failures: int = FAILURES, verbose: int = 0, silences: bool = True
-    ) -> Asking[Judgement]:
+    ) -> Judgement:
         """The words for the alert codes, the monitored jobs, worst first, and on demand the steps of their last runs.
 
         From `verbose` 1 on, what open runs wait for is looked up for all of them, from 2 on the steps. Without `silences`,
@@ -75,7 +74,7 @@ class Inquiry:
         """
         # One transaction, so that PgBouncer in transaction mode can have it.
         is_superuser = self.session.info.parameter_status("is_superuser") == "on"
-        rows, *more = yield from self._fetch(f"""
+        rows, *more = await self._fetch(f"""
             {self._bounds()}
             SET LOCAL jit = off;
             SET LOCAL work_mem = '64MB';
@@ -85,7 +84,7 @@ class Inquiry:
         """)
         self.selection = selection.capitalized(more.pop(0)[0][0]) if selection.capitals else selection
         if catalog.in_doubt(rows) and not more:
-            more = yield from self._fetch(f"{self._timeouts()}{catalog.query('doubts', self.schema)};")
+            more = await self._fetch(f"{self._timeouts()}{catalog.query('doubts', self.schema)};")
         doubts = more[0][0] if more else ()
         found = catalog.examine(rows, doubts, self.schema, self.session.dbname, self.session.user)
         if isinstance(found, str):
@@ -109,7 +108,7 @@ class Inquiry:
         if steps:  # one more than are shown, so that more are known to be there
             last_steps = self._timeouts_again() + self._query("last_steps", limit=str(STEPS + 1), job_status=query)
         started = time.monotonic()
-        answers = yield from self._fetch(f"""
+        answers = await self._fetch(f"""
             {self._timeouts()}
             {self._query("status_texts", **found.columns)};
             {self._timeouts_again()}
@@ -125,17 +124,17 @@ class Inquiry:
             details.setdefault(row[0], []).append(Step(*row[1:]))
         return self._words(answers[0]), jobs, details
 
-    def history(self, jobs: Sequence[Job]) -> Asking[History]:
+    async def history(self, jobs: Sequence[Job]) -> History:
         """When each of these jobs, which judging() has given, succeeded last, and its open runs. One more round trip."""
         last_runs = ", ".join(str(job.done_job_id) for job in jobs if job.done_job_id is not None)
         success = self._query(f"success_{self.access}", **self.columns, job_ids=f"'{{{last_runs}}}'::bigint[]")
-        answers = yield from self._fetch(f"{self._bounds()}{self._query('open_runs')};{success};COMMIT;")
+        answers = await self._fetch(f"{self._bounds()}{self._query('open_runs')};{success};COMMIT;")
         open_runs, successes = (dict[Any, Any](rows) for rows in answers)
         return {job.name: (successes.get(job.done_job_id), open_runs.get(job.name, 0)) for job in jobs}
 
-    def naming(self) -> Asking[list[str]]:
+    async def naming(self) -> list[str]:
         """All names that were ever logged or configured, sorted. One more round trip."""
-        answers = yield from self._fetch(f"{self._bounds()}{self._query('known_names')};COMMIT;")
+        answers = await self._fetch(f"{self._bounds()}{self._query('known_names')};COMMIT;")
         return [row[0] for row in answers[0]]
 
     def _query(self, name: str, **values: str) -> str:
@@ -166,15 +165,15 @@ class Inquiry:
             for name, share in (("statement_timeout", 1), ("lock_timeout", LOCK_SHARE))
         )
 
-    def _fetch(self, script: str) -> Asking[list[Rows]]:
+    async def _fetch(self, script: str) -> list[Rows]:
         """The answers to a script, or DatabaseUnreachable or CheckImpossible for an error."""
         try:
-            return (yield script)
+            return await self.session.fetch(script)
         except psycopg.Error as error:
-            failure = yield from self._failure(error)
+            failure = await self._failure(error)
             raise failure from error
 
-    def _failure(self, error: psycopg.Error) -> Asking[Exception]:
+    async def _failure(self, error: psycopg.Error) -> Exception:
         database, text, state = f'database "{self.session.dbname}"', one_line(error), error.sqlstate or ""
         if isinstance(error, errors.InsufficientPrivilege):
             return CheckImpossible(
@@ -188,7 +187,7 @@ class Inquiry:
         if lock_time_is_up or (out_of_time and isinstance(error, errors.QueryCanceled)):
             # the first query waits for one lock after the other, each for its own time
             self.deadline = max(self.deadline, time.monotonic() + LOOK)
-            lock = yield from self._lock()
+            lock = await self._lock()
             if lock or lock_time_is_up:
                 return DatabaseUnreachable(
                     f'a table of schema "{self.schema}" in {database} is locked {lock or UNKNOWN_LOCK}'
@@ -206,10 +205,10 @@ class Inquiry:
             "bootstrap), or see the server's log"
         )
 
-    def _lock(self) -> Asking[str]:
+    async def _lock(self) -> str:
         """Which table is locked, by which session, and what to do; "" if no lock is found in the time that is left."""
         try:
-            answers = yield f"{self._bounds()}{catalog.query('table_lock', self.schema)};COMMIT;"
+            answers = await self.session.fetch(f"{self._bounds()}{catalog.query('table_lock', self.schema)};COMMIT;")
         except psycopg.Error:
             return ""
         if not answers[0]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from check_jobmon.config.hosts import locate
 from check_jobmon.connection import ExpectedError
 from check_jobmon.connection.errors import DatabaseUnreachable
-from check_jobmon.connection.session import Asking, Pinned, Session
+from check_jobmon.connection.session import Pinned, Session
 from check_jobmon.judging.check import acquire, judged
 from check_jobmon.judging.job_log import Inquiry
 from check_jobmon.judging.result import CONFIGURING, CONNECTING, QUERYING, STATES, UNKNOWN, Result, failed
@@ -27,15 +27,15 @@ def check(arguments: argparse.Namespace, deadline: float, report: Callable[[str]
         return result_of(error, arguments)
 
 
-def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadline: float) -> Asking[Result]:
+async def judging(arguments: argparse.Namespace, session: Pinned, schema: str, deadline: float) -> Result:
     """Ask for the jobs in the schema, and judge them."""
     log = Inquiry(session, schema, deadline)
     selection = Selection(
         tuple(arguments.job), tuple(arguments.exclude), logged=arguments.per_job or arguments.verbose > 0
     )
-    jobs = yield from acquire(log, selection, arguments.failures, arguments.verbose, not arguments.no_silences)
+    jobs = await acquire(log, selection, arguments.failures, arguments.verbose, not arguments.no_silences)
     if arguments.output == "openmetrics":
-        jobs.history = yield from log.history(jobs.jobs)
+        jobs.history = await log.history(jobs.jobs)
     with_jobs = arguments.per_job or arguments.output == "json"
     return judged(log, jobs, arguments.verbose, arguments.crashed, arguments.perfdata, with_jobs)
 

@@ -4,7 +4,6 @@ import argparse
 
 from check_jobmon.config.connection_options import filled, option, path
 from check_jobmon.config.export import write_data
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.arguments import add_session_arguments, age
 from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.report.collecting import Log, collecting
@@ -29,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     return over_job_logs(arguments, _asking, _write)
 
 
-def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[Log]:
-    return collecting(log, arguments.job, arguments.since)
+async def _asking(log: JobLog, arguments: argparse.Namespace) -> Log:
+    return await collecting(log, arguments.job, arguments.since)
 
 
 def _write(answers: Answers[Log], arguments: argparse.Namespace) -> None:

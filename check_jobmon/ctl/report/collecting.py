@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from check_jobmon.connection.session import Asking
 from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.run_queries import Run, runs
 from check_jobmon.judging.job import Job, Words
@@ -63,10 +62,10 @@ class Log(NamedTuple):
     left_out: int = 0
 
 
-def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[Log]:
+async def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Log:
     """Ask for all of it. Raises ExpectedError, and psycopg's errors."""
-    result, found = yield from log.judged(patterns)
-    clock = yield from log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
+    result, found = await log.judged(patterns)
+    clock = await log.asking("SELECT extract(epoch FROM now())::float8, to_char(now(), 'YYYY-MM-DD HH24:MI')")
     until, now = clock[0]
     query = _Queries(log, seconds, until)
     jobs = sorted(found.jobs, key=lambda job: (not job.active, WORST_FIRST.index(job.state()), job.name))
@@ -74,16 +73,16 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
     jobs = jobs[:JOBS]
     asked = [job.name for job in jobs]
     room = max(1, min(5, ROOM // (len(jobs) or 1)))
-    slots = yield from query.by_job("slots", asked)
-    starts = yield from query.by_job("starts", asked)
-    gaps = yield from query.by_job("gaps", asked)
-    figures = yield from query.by_job("figures", asked)
-    opened = _by_name((yield from runs(log, query.text("open_runs"), asked)))
-    failed = _by_name((yield from runs(log, query.text("last_failures", room=str(room)), asked)))
+    slots = await query.by_job("slots", asked)
+    starts = await query.by_job("starts", asked)
+    gaps = await query.by_job("gaps", asked)
+    figures = await query.by_job("figures", asked)
+    opened = _by_name(await runs(log, query.text("open_runs"), asked))
+    failed = _by_name(await runs(log, query.text("last_failures", room=str(room)), asked))
     steps: dict[int, list[Step]] = {}
     ids = [run.job_id for some in failed.values() for run in some]
     steps_of_runs = sql_file("ctl/report/steps_of_runs.sql")
-    for row in (yield from log.asking(steps_of_runs, ROOM * room, ids, 2 * room - 1)) if ids else ():
+    for row in (await log.asking(steps_of_runs, ROOM * room, ids, 2 * room - 1)) if ids else ():
         steps.setdefault(row[0], []).append(Step(*row[1:]))
     shown = [
         Shown(
@@ -99,7 +98,7 @@ def collecting(log: JobLog, patterns: Sequence[str], seconds: float) -> Asking[L
         )
         for number, job in enumerate(jobs, 1)
     ]
-    ticks = yield from query.ticks()
+    ticks = await query.ticks()
     said = (log.session.dbname, result.state, result.first_line, found.words)
     return Log(*said, tuple(shown), seconds, until, now, log.session.zone, ticks, left_out)
 
@@ -136,16 +135,16 @@ class _Queries:
         """A query, without what JobLog.rows fills in."""
         return fill(sql_file(f"ctl/report/{name}.sql"), {**self.values, **values})
 
-    def by_job(self, name: str, asked: list[str]) -> Asking[dict[int, list[tuple[Any, ...]]]]:
+    async def by_job(self, name: str, asked: list[str]) -> dict[int, list[tuple[Any, ...]]]:
         """The rows of a query by the jobs' numbers, which are its first column."""
         found: dict[int, list[tuple[Any, ...]]] = {}
         # as for the check: otherwise, sorts of 100,000 runs would go to disk
         settings = "SET LOCAL jit = off; SET LOCAL work_mem = '64MB';"
-        for row in (yield from self.log.asking(settings + self.text(name), asked)):
+        for row in await self.log.asking(settings + self.text(name), asked):
             found.setdefault(row[0], []).append(row[1:])
         return found
 
-    def ticks(self) -> Asking[list[Tick]]:
+    async def ticks(self) -> list[Tick]:
         """The lines: for some hours, for each day, or for fewer days, so that their labels have room."""
         days = self.seconds / 86400
         if days > 400:
@@ -154,5 +153,5 @@ class _Queries:
             asked = "Dy DD Mon" if days <= 8 else "DD Mon", "day", f"{max(1, round(days / 31))} days"
         else:
             asked = "HH24:MI", "hour" if days <= 1 else "day", f"{max(1, round(days * 3))} hours"
-        rows = yield from self.log.asking(self.text("ticks"), *asked)
+        rows = await self.log.asking(self.text("ticks"), *asked)
         return [Tick(*row) for row in rows]

@@ -5,18 +5,16 @@ import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 
-from check_jobmon.connection.session import Asking, Pinned, Rows, is_answer
+from check_jobmon.connection.session import Pinned, Rows, is_answer
 
 RESOLVERS = 256
 """Host names that can be looked up at the same time; each lookup that is not answered holds a thread."""
 STACK = 256 * 1024
 """Bytes of such a thread's stack, all of which count for deadline.MEMORY; the default would be 8 MiB."""
-
-T = TypeVar("T")
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -51,21 +49,7 @@ class AsyncSession(Pinned):
     async def close(self) -> None:
         await self._connection.close()
 
-    async def ask(self, asking: Asking[T]) -> T:
-        try:
-            script = next(asking)
-            while True:
-                try:
-                    rows = await self._rows(script)
-                except psycopg.Error as error:
-                    script = asking.throw(error)
-                else:
-                    script = asking.send(rows)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    async def _rows(self, script: str) -> list[Rows]:
+    async def fetch(self, script: str) -> list[Rows]:
         rows: list[Rows] = []
         cursor = await self._connection.execute(self._begun(script))
         while True:

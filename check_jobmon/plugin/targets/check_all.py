@@ -138,7 +138,7 @@ class Checks:
         await session.connect()
         try:
             self.stages[number] = (QUERYING, where)
-            return await session.ask(self.asking(session, location.schema, self.deadline))
+            return await self.asking(session, location.schema, self.deadline)
         finally:
             await session.close()
 
