@@ -7,7 +7,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- means the same in any session, whatever its time zone and date style
+    -- for texts that mean the same in any session, whatever its time zone and date style
     v_format constant text := 'YYYY-MM-DD HH24:MI:SS.US+00';
     v_job_id bigint;
 BEGIN

@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'show_running() lists the runs under way.';
     END IF;
-    -- within a transaction, pg_stat_activity would go on showing what it showed first
+    -- otherwise pg_stat_activity would show the same snapshot until the end of the transaction
     PERFORM pg_stat_clear_snapshot();
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id;
     IF NOT FOUND THEN
