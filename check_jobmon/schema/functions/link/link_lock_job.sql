@@ -36,7 +36,7 @@ BEGIN
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder
        AND l.job_id <> v_run.job_id
-       -- the backend of a negative pid is another server's, and can't be seen
+       -- if the pid is negative, the backend is on another server, where it can't be seen
        AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= coalesce(k.taken, l.start_time), true)
                          AND coalesce(k.taken, l.start_time) >= @writable_since@)
        -- a cancelled run has an end, but its session may not have stopped yet

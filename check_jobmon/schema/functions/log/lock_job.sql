@@ -1,4 +1,4 @@
--- Takes the lock on a job's name for one of its runs. It is released when the run ends, or its session.
+-- Takes the lock on a job's name for one of its runs. The lock is released when the run or its session ends.
 CREATE OR REPLACE FUNCTION @schema@.lock_job(p_job_id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
