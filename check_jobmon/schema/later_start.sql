@@ -1,4 +1,5 @@
--- When the next run after those is due that began no earlier than the job m's last completed run, and so ended after its start.
+-- The latest next_due of the runs of the job m that ended after its last completed run had begun. One of them may have begun later than
+-- that run, and ended earlier.
 SELECT max(r.next_due)
   FROM (SELECT @next_due@ AS next_due
           FROM @schema@.job_log AS r

@@ -1,4 +1,4 @@
--- The job_ids of the last @room@ runs of each job that failed. @window@: runs_in_window.sql.
+-- The job_ids of the last @room@ failed runs of each job. @window@: runs_in_window.sql.
 WITH @window@
 SELECT f.job_id
   FROM (SELECT r.job_id, row_number() OVER (PARTITION BY r.number ORDER BY r.end_time DESC, r.job_id DESC) AS place
