@@ -112,7 +112,7 @@ WITH home AS MATERIALIZED (
       FROM relation AS c
       JOIN pg_trigger AS t ON t.tgrelid = c.oid
      WHERE NOT t.tgisinternal
-       -- a partition's copy of its table's trigger
+       -- without the copies that partitions have of their tables' triggers
        AND t.tgparentid = 0
      UNION ALL
     SELECT c.home_table, format('rule %%s of %%s', r.rulename, c.relname), '', NULL, false, false

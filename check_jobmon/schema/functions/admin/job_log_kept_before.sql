@@ -24,7 +24,7 @@ BEGIN
                 SELECT r.job_id, r.start_time, r.end_time, r.next_due
                   FROM job_log AS r
                  WHERE r.job_name = c.job_name
-                   -- the check ignores runs with other times
+                   -- the check ignores runs that end at other times
                    AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
                    -- so that the index (job_name, end_time) is used: see find_by_index.sql
                    AND (r.job_name, r.end_time) <= (c.job_name, '9999-12-31'::timestamptz)

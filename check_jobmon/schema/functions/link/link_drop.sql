@@ -128,7 +128,7 @@ BEGIN
         END;
     END LOOP;
     IF v_ends IS NOT NULL THEN
-        -- the same in any session, whatever its time zone and date style
+        -- a text that means the same in any session, whatever its time zone and date style
         v_answer := CASE WHEN isfinite(v_ends) THEN to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00 BC')
                          ELSE v_ends::text END || coalesce(v_answer, '{}');
     END IF;

@@ -12,7 +12,7 @@ VALUES ('pg_cron', 'cron.job_run_details', 'runid', 'start_time', ARRAY['cron.jo
                                    "start_time", "end_time"]}'::jsonb),
        ('pgagent', 'pgagent.pga_joblog', 'jlgid', 'jlgstart', ARRAY['pgagent.pga_job', 'pgagent.pga_joblog', 'pgagent.pga_jobsteplog'],
         'GRANT USAGE ON SCHEMA pgagent TO %1$I; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgagent TO %1$I; '
-        'GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgagent TO %1$I -- which lets it have done whatever pgAgent may do',
+        'GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgagent TO %1$I -- which lets it do whatever pgAgent may do',
         '{"pgagent.pga_job": ["jobid", "jobjclid", "jobname", "jobenabled"],
           "pgagent.pga_jobstep": ["jstid", "jstjobid", "jstname", "jstenabled", "jstkind", "jstcode", "jstdbname"],
           "pgagent.pga_schedule": ["jscid", "jscjobid", "jscname", "jscenabled", "jscstart", "jscend", "jscminutes", "jschours",
