@@ -1,4 +1,4 @@
--- All rows of job_check_config, in the order of JobConfig's fields; `slow` is of the last two columns.
+-- All rows of job_check_config, with columns in the order of JobConfig's fields; its field `slow` is made from the last two columns.
 SELECT left(c.job_name, 500),
        c.warn_threshold,
        c.error_threshold,
@@ -14,5 +14,5 @@ SELECT left(c.job_name, 500),
        nullif(left(c.description, 3000), ''),
        nullif(left(c.runbook, 3000), ''),
        c.warn_duration,
-       c.slow_factor::numeric::float8 -- real has six digits
+       c.slow_factor::numeric::float8 -- real has only six digits
   FROM (@schema/config.sql@) AS c

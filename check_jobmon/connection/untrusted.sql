@@ -1,7 +1,7 @@
--- Why a session with a superuser's rights must not go on in a schema: the first object there that belongs to neither a
--- superuser nor the role that has logged in, and the role it belongs to (NULL for PUBLIC), as one array; no row if there is
--- none, or no such rights. SET ROLE changes nothing on either side: RESET ROLE undoes it, and the database's owner can have it
--- set by ALTER DATABASE. Nor does the session's own role count if others are members of it. Reads pg_catalog alone.
+-- Why a session with a superuser's rights must not use a schema: the first object there that belongs to neither a superuser nor
+-- the session user, and the role it belongs to (NULL for PUBLIC), as one array; no row if there is no such object, or if the
+-- session doesn't have a superuser's rights. A role set by SET ROLE is ignored: RESET ROLE undoes it, and the database's owner can
+-- have it set by ALTER DATABASE. The session user isn't trusted, either, if it has members. Reads only pg_catalog.
 -- @name@: the schema's name, as text.
 SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END || pg_describe_object(o.classid, o.objid, 0),
              r.rolname]
@@ -13,7 +13,7 @@ SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END ||
           FROM aclexplode(n.nspacl) AS a
          WHERE a.privilege_type = 'CREATE'
          UNION ALL
-        -- everything that has an owner of its own: relations, functions, types, operators, whatever there will be
+        -- everything that has an owner of its own: relations, functions, types, operators, and kinds of objects of later versions
         SELECT 2, d.classid, d.objid, s.refobjid
           FROM pg_depend AS d
           JOIN pg_shdepend AS s

@@ -1,6 +1,5 @@
--- Removes the failures that were listed, as they were listed: their job_ids and alert codes are the parameters. By no other
--- condition, because a run with a smaller job_id can fail meanwhile, and one that had failed as a warning can fail again as
--- critical.
+-- Removes exactly the failures that were listed before. Parameters: their job_ids and alert codes. They are identified by both, because
+-- meanwhile another run can fail that has a smaller job_id, and a run that had failed with a warning can fail again as critical.
 WITH removed AS (
     DELETE FROM @schema@.job_check_log AS l
           USING unnest(%s::bigint[], %s::integer[]) AS seen(job_id, alert_code)

@@ -1,5 +1,5 @@
--- What keeps a job alerting that ack can end: its failures, and, with the alert code 0, its runs that have crashed. The placeholder
--- is a condition on l, with one parameter: a name or a job_id.
+-- What ack can acknowledge: the failures, and, with the alert code 0, the runs that have crashed. @condition@: a condition on l, with one
+-- parameter: a name or a job_id.
 SELECT l.job_id, l.alert_code, left(l.job_name, 500)
   FROM @schema@.job_check_log AS l
  WHERE l.alert_code > 1
@@ -8,7 +8,7 @@ SELECT l.job_id, l.alert_code, left(l.job_name, 500)
 SELECT l.job_id, 0, left(l.job_name, 500)
   FROM @schema@.job_log AS l
  WHERE l.end_time IS NULL
-   -- the backend of a negative pid is another server's, and can't be seen
+   -- if the pid is negative, the backend is on another server, where it can't be seen
    AND l.pid >= 0
    AND NOT pg_is_in_recovery()
    AND NOT EXISTS (SELECT FROM pg_stat_activity AS a

@@ -1,4 +1,4 @@
--- The lines to print. Parameters: action (bridge, remove or list), name, defaults.
+-- Executes jobmonctl bridge, and returns the lines to print. Parameters: action (bridge, remove or list), name, defaults.
 SELECT @schema@.bridge_begin(%(name)s::text, %(defaults)s::jsonb) WHERE %(action)s = 'bridge'
  UNION ALL
 SELECT @schema@.bridge_remove(%(name)s::text) WHERE %(action)s = 'remove'

@@ -1,4 +1,5 @@
--- The backend of a run, and whether it is at a statement that began by a given time. Parameters: that time, and the run's job_id.
+-- The backend of a run, and whether it is executing a statement that began no later than a given time. Parameters: that time, and the
+-- job_id of the run.
 SELECT a.application_name,
        host(a.client_addr),
        a.state,

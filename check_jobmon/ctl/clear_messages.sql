@@ -1,4 +1,4 @@
--- The messages that job_log_clear() logged when it was called last by the backend whose pid is the parameter.
+-- The messages that the last call of job_log_clear() has logged. Parameter: the pid of the backend that called it.
 SELECT left(d.message, 2000)
   FROM @schema@.job_detail AS d
  WHERE d.job_id = (SELECT l.job_id

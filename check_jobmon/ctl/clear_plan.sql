@@ -1,5 +1,5 @@
--- What clearing by the interval that is the parameter would mean: the interval, whether it is negative, the time before which a
--- run must have started to be deleted (to print, and exact), whether the role may clear, and may see what stays.
+-- What job_log_clear() would do. Parameter: the interval. Returns the interval, whether it is negative, the time before which a run must
+-- have started to be deleted (to print, and exact), whether the role may call job_log_clear(), and whether it may see which runs are kept.
 SELECT i.i::text,
        i.i < '0',
        to_char(b.before, 'YYYY-MM-DD HH24:MI:SS'),

@@ -1,4 +1,4 @@
--- How many of the runs that started before the time that is the parameter are under way.
+-- How many runs that started before a given time are under way. Parameter: that time.
 SELECT count(*)
   FROM @schema@.job_log AS l
   LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()

@@ -1,9 +1,9 @@
--- The GRANTs that give roles the rights that they have on the old schema, in the terms of the roles that bootstrap makes.
+-- The GRANTs that give roles the rights that they have on the old schema: membership in the roles that bootstrap creates.
 -- A right of PUBLIC counts for each role that may use the schema. The right to log counts only if the role has also logged, or may read
--- dblink_mapping, because logging needs that. Where PUBLIC may use the schema, too, the right counts for the roles that have logged, and
--- a comment says so. The new schema's owner and superusers need no GRANT.
+-- dblink_mapping, because logging needs that. If PUBLIC may also use the schema, only the roles that have logged get the right to log, and
+-- a comment in the output says so. The new schema's owner and superusers need no GRANT.
 -- @home@: the old schema's oid; @old_name@: its name, as text; @mapping@: the name of its table dblink_mapping. Parameters: `schema`,
--- the new schema's name; and for each role, under the end of its name, the names of the functions that it may execute.
+-- the new schema's name; and `log`, `monitor` and `admin`, the names of the functions that each of these roles may execute.
 WITH usage AS (
     SELECT a.grantee
       FROM pg_namespace AS n
@@ -57,7 +57,7 @@ SELECT '-- these give the roles the rights that they had; --grant runs them:' WH
              THEN '-- everybody could log (PUBLIC): of these, the roles that have logged so far are named here'
              ELSE format('GRANT %%I TO %%I;', %(schema)s || '_' || p.suffix, p.rolname) END
    FROM pair AS p
-  -- the rights of some of the roles include those of others
+  -- admin includes the rights of the other roles, and monitor those of read
   WHERE NOT EXISTS (SELECT FROM pair AS o
                      WHERE o.rolname = p.rolname
                        AND (o.suffix = 'admin' AND p.suffix <> 'admin' OR o.suffix = 'monitor' AND p.suffix = 'read'))

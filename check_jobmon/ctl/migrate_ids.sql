@@ -1,7 +1,7 @@
--- The statements by which new runs and steps get ids beyond the old ones, also beyond those of runs that are gone; and the one that
--- says when jobs are due that were configured already. @home@: the old schema's oid; @schema@: the new one.
+-- The statements that make new runs and steps get larger ids than all old ones, including runs that have been deleted; and the statement
+-- that computes when the jobs with a schedule are due. @home@: the old schema's oid; @schema@: the new one.
 WITH given AS (
-    -- by the sequences that the tables own, or take their defaults from
+    -- the last values of the sequences that the tables own, or that their columns' defaults use
     SELECT c.relname, max(pg_sequence_last_value(s.oid)) AS id
       FROM pg_class AS c
       LEFT JOIN pg_attrdef AS a ON a.adrelid = c.oid

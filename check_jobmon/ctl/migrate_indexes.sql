@@ -1,5 +1,5 @@
--- What makes it slow to fill job_log and job_detail, or would change what is filled in: the statements that drop it, and those that
--- make it again. @schema@: the schema.
+-- The indexes, foreign keys and triggers that would slow down copying rows to job_log and job_detail, or change the rows: the statements
+-- that drop or disable them, and those that create or enable them again. @schema@: the schema.
 SELECT format('DROP INDEX %s', i.indexrelid::regclass), replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ')
   FROM pg_index AS i
  WHERE i.indrelid IN ('@schema@.job_log'::regclass, '@schema@.job_detail'::regclass)

@@ -1,5 +1,5 @@
--- Takes over how the link connects, but not the name of a superuser, because the link refuses to connect as one. Returns the
--- differences, with the columns of migrate_notes.sql: such a name, and a host, because whoever could write to the old table has chosen it.
+-- Copies dblink_mapping, but not the name and password of a superuser, because the link refuses to connect as one. Returns notes with the
+-- columns of migrate_notes.sql: about such a name, and about a host, because anybody who could write to the old table may have set it.
 -- @mapping@: the old table, whose columns differ by version.
 WITH old AS (
     SELECT to_jsonb(o) AS row,

@@ -1,5 +1,5 @@
--- What is not taken over as it is, to be asked before it is done: the difference, and the job that it is about, or NULL. @old@: the
--- schema to migrate, @schema@: the new one.
+-- What will be different after the migration: the difference, and the job that it is about, or NULL. To be executed before the migration.
+-- @old@: the schema to migrate, @home@: its oid, @schema@: the new one.
 SELECT coalesce('job ' || left(n.job_name, 100) || ': ', '') || n.difference, n.job_name
   FROM (SELECT c.job_name, format('its sensitivity was %s, and is now %s', c.sensitivity, least(greatest(coalesce(c.sensitivity, 0), 0), 32767))
           FROM @old@.job_check_config AS c
@@ -22,7 +22,7 @@ SELECT coalesce('job ' || left(n.job_name, 100) || ': ', '') || n.difference, n.
          GROUP BY c.job_id
         HAVING count(*) > 1
          UNION ALL
-        -- what PostgreSQL remembers by its number and not by its name
+        -- views and foreign keys, which refer to a table by its oid, and so go on using the old one
         SELECT NULL, format('%s still uses %s: create it again', pg_describe_object(v.classid, v.objid, 0), v.what)
           FROM (SELECT DISTINCT 'pg_class'::regclass AS classid, r.ev_class AS objid, c.oid::regclass::text AS what
                   FROM pg_class AS c

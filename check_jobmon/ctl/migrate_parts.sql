@@ -1,5 +1,6 @@
--- The rows of a table in parts: the table that has them (it may have partitions or children), and from which block to which one.
--- Before PostgreSQL 14, each part would read the whole table. @table@: the table.
+-- Divides the rows of a table into parts: for each part, the table (or its partition or child) that has the rows, the first block, and the
+-- block after the last. Before PostgreSQL 14, a table is one part, because selecting some blocks would read the whole table.
+-- @table@: the table.
 WITH RECURSIVE part AS (
     SELECT @table@::regclass::oid AS oid
      UNION

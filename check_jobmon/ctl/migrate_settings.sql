@@ -1,5 +1,6 @@
--- All but runs and steps. @old@: the schema to migrate, @schema@: the new one, @code@ and @text@: the columns of the old
--- job_status_text. What the new schema has already stays. The old one has no time from which on a job is expected to run.
+-- Copies everything except runs and steps. The configuration of a job that is already in the new schema is kept. `since` is -infinity,
+-- because the old schema has no such column.
+-- @old@: the schema to migrate, @schema@: the new one, @code@ and @text@: the columns of the old job_status_text.
 INSERT INTO @schema@.job_status_text AS s (alert_code, alert_text, error_code, error_text)
 SELECT t.@code@, t.@text@, t.@code@, t.@text@
   FROM @old@.job_status_text AS t

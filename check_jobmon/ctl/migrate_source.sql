@@ -1,7 +1,8 @@
--- The schema to migrate: the one with the name `source`; without that, the one of the extension pg_jobmon; without that, `schema`.
--- Its name; whether the role may act as its owner; the owner; whether bootstrap has made it; whether it is the extension's (an
--- extension without members is made by bootstrap, and doesn't count); the name of its table dblink_mapping, unless a role that is
--- neither the schema's owner nor a superuser owns it, and could say where the log is written. No row if there is no such schema.
+-- The schema to migrate: `source`; if that is NULL, the schema of the extension pg_jobmon; if there is none, `schema`. Returns its name;
+-- whether the current role has its owner's rights; the owner; whether bootstrap has created it; whether it belongs to the extension (an
+-- extension without members doesn't count: bootstrap creates such a one); and the name of its table dblink_mapping, or NULL if neither the
+-- schema's owner nor a superuser owns that table, because then its owner could choose where the log is written. No row if there is no such
+-- schema.
 WITH extension AS (
     SELECT n.nspname
       FROM pg_extension AS e

@@ -1,4 +1,5 @@
--- Adds the CHECK constraint by which PostgreSQL need not read the table when that becomes a partition. @upto@: the partition's end.
+-- Adds the CHECK constraint that spares PostgreSQL from reading the table when it becomes a partition. @table@: the table, @upto@: the
+-- partition's end.
 DO $$
 BEGIN
     LOCK TABLE @schema@.@table@ IN ACCESS EXCLUSIVE MODE;

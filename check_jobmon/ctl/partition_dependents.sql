@@ -20,14 +20,14 @@ WITH log AS (
       LEFT JOIN pg_class AS f ON f.oid = k.conrelid
       LEFT JOIN pg_trigger AS g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
      WHERE d.classid NOT IN ('pg_type'::regclass, 'pg_attrdef'::regclass, 'pg_statistic_ext'::regclass)
-       -- triggers of a site's own, or for replication
+       -- of the triggers, only those that a site has set to ENABLE ALWAYS or REPLICA, or disabled
        AND (g.oid IS NULL OR g.tgenabled <> 'O' AND NOT g.tgisinternal)
-       -- their indexes and sequences, their own constraints, and the foreign keys of the schema's other tables
+       -- without the tables' indexes, sequences and constraints, and the foreign keys of the schema's other tables
        AND i.relkind IS DISTINCT FROM 'i' AND i.relkind IS DISTINCT FROM 'S' AND i.relkind IS DISTINCT FROM 't'
        AND (k.oid IS NULL OR k.conrelid NOT IN (SELECT o.oid FROM log AS o)
             AND NOT (f.relnamespace = '@schema@'::regnamespace AND f.relname IN ('cancelled_job', 'job_lock', 'past_run')))
      UNION ALL
-    -- would go on, but skip what it gets
+    -- a subscription would go on, but ignore the rows that it receives
     SELECT DISTINCT 'pg_subscription'::regclass, s.srsubid
       FROM log AS l
       JOIN pg_subscription_rel AS s ON s.srrelid = l.oid

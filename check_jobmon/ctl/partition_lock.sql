@@ -1,6 +1,8 @@
--- Keeps loggers away from the tables while these become partitions: for a moment. First from the sequences, in the order in which
--- loggers use them: a transaction that has taken a number holds a lock until its end, and a logger that waits for a table would keep it.
--- NO CYCLE is only for the lock. And before all of them from schema_version, as bootstrap: each of the two finds what the other has made.
+-- Keeps loggers away from the tables for the moment in which these become partitions. The sequences are locked first, in the order in
+-- which loggers use them: a transaction that has used a sequence locks it until its end, and a logger that waits for a table would keep
+-- that lock.
+-- NO CYCLE changes nothing, and only serves to lock. schema_version is locked before all others, as bootstrap does, so that of bootstrap
+-- and this command, the later one sees what the earlier one has created.
 LOCK TABLE ONLY @schema@.schema_version IN SHARE ROW EXCLUSIVE MODE;
 ALTER SEQUENCE @schema@.job_log_job_id_seq NO CYCLE;
 ALTER SEQUENCE @schema@.job_detail_step_id_seq NO CYCLE;

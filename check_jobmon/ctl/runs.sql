@@ -1,5 +1,5 @@
--- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text. Reads tables alone, and cuts
--- texts to what can be of use.
+-- Runs, newest first. @source@: a SELECT of their job_ids; @code@, @text@: the columns of job_status_text.
+-- Reads only tables, and cuts texts to a useful length.
 WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),
@@ -10,7 +10,7 @@ SELECT l.job_id,
        left(l.job_name, 500),
        left(l.owner, 100),
        l.pid,
-       -- what no clock shows, and only a hand can have written, as PostgreSQL has it: infinity, or a year BC or beyond 9999
+       -- a time that only a manual UPDATE can have written is shown as PostgreSQL prints it: infinity, or a year BC or after 9999
        CASE WHEN l.start_time BETWEEN '0002-01-01' AND '9999-01-01'
             THEN to_char(l.start_time, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM')
             ELSE l.start_time::text
@@ -34,7 +34,7 @@ SELECT l.job_id,
         SELECT l.job_id, l.job_name, l.owner, l.pid, l.start_time, l.end_time, l.status
           FROM @schema@.job_log AS l
          WHERE l.job_id = n.job_id
-         -- keeps this a probe for each run, whatever the planner thinks how many there are
+         -- OFFSET 0 makes this an index probe for each run, however many runs the planner expects
          OFFSET 0
        ) AS l
   LEFT JOIN status_text AS w ON w.alert_text = l.status

@@ -1,4 +1,4 @@
--- The newest runs that failed: those of one job, its name in any case, or of all.
+-- The newest runs that failed, of all jobs or of one. Its name may be in upper or lower case.
 SELECT newest.job_id
   FROM (SELECT %s AS name, %s AS number) AS asked
  CROSS JOIN LATERAL (

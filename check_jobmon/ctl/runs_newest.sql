@@ -1,4 +1,4 @@
--- The newest runs of all jobs. The parameters of all runs_*.sql: a name, which this one doesn't use, and how many.
+-- The newest runs of all jobs. All files runs_*.sql have the same parameters: a name, which this one doesn't use, and a number of runs.
 SELECT r.job_id
   FROM (SELECT %s AS name, %s AS number) AS asked
  CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- The newest runs of a job, its name in any case.
+-- The newest runs of a job, whose name may be in upper or lower case.
 SELECT r.job_id
   FROM (SELECT %s AS name, %s AS number) AS asked
  CROSS JOIN LATERAL (SELECT upper(asked.name) AS job_name) AS n

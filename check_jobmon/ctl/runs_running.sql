@@ -1,4 +1,4 @@
--- The newest open runs whose backend is still there, of whatever name.
+-- The newest open runs whose backend still exists. The name isn't used.
 SELECT r.job_id
   FROM (SELECT %s AS name, %s AS number) AS asked
  CROSS JOIN LATERAL (

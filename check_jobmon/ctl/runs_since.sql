@@ -1,6 +1,6 @@
--- The latest runs of a job, if they are not too old, for config suggest: when each started, in seconds since 1970 and with the offset of
--- a time zone, how many seconds it took, whether it ended well, and after how many seconds it was logged.
--- Refused runs are left out.
+-- The latest runs of a job, for config suggest: when each started, in seconds since 1970, and the time zone's offset from UTC then; how
+-- many seconds it took; whether it succeeded; and how many seconds after its start it was logged. Parameters: the job's name, how many
+-- runs, the time zone, and the greatest age in seconds. Refused runs are left out.
 WITH asked AS (
     SELECT %s::text AS job_name, %s::bigint AS number, %s::text AS zone, %s::float8 AS seconds
 ),
@@ -11,7 +11,7 @@ SELECT extract(epoch FROM r.start_time)::float8,
        extract(epoch FROM (r.start_time AT TIME ZONE asked.zone) - (r.start_time AT TIME ZONE 'UTC'))::integer,
        took.seconds,
        coalesce(r.status = (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 1), false),
-       -- add_past_run() writes no pid
+       -- add_past_run() logs runs after their end, with the pid 0
        CASE WHEN r.pid = 0 THEN coalesce(took.seconds, 0) ELSE 0 END
   FROM asked
  CROSS JOIN LATERAL (@schema/job_runs.sql@) AS n

@@ -1,5 +1,5 @@
--- Silences the jobs that match each pattern; gives the silence_ids. Parameters: the patterns, when it starts (NULL: now), when it
--- ends (NULL: see the next), how long it lasts (NULL: until the next run), the reason, whether it ends with the next run.
+-- Creates a silence for each pattern, and returns the silence_ids. Parameters: the patterns, the start (NULL: now), the end (NULL: see the
+-- next), the duration (NULL: until the next run), the reason, whether the silence ends with the next run.
 SELECT @schema@.silence(p.pattern, coalesce(t.ends, t.starts + t.lasts), t.reason, t.starts, t.until_next_run)
   FROM unnest(%s::text[]) AS p(pattern)
  CROSS JOIN (

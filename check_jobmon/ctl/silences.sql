@@ -1,6 +1,7 @@
--- Silences: those in force, those planned, then those that are over, each from the newest on. @condition@: a condition on s, which
--- are wanted; @state@: a condition on their state. The parameters are those of @condition@ and the number of rows. Times are for people
--- and, in the JSON, in ISO 8601. `jobs` is how many it would silence now, of the jobs that were ever logged or configured.
+-- Lists silences: first those in force, then those planned, then those that are over, each group from the newest on. @condition@: a
+-- condition on s, @state@: a condition on state.state; @known_names@: known_names.sql. Parameters: those of @condition@, and the number of
+-- rows. Times are for people and, in the JSON, in ISO 8601. `jobs` is the number of jobs that the silence would apply to now, of all that
+-- were ever logged or configured.
 WITH name AS MATERIALIZED (
     SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@judging/known_names.sql@) AS k
 )
@@ -41,7 +42,7 @@ SELECT s.silence_id,
         SELECT CASE WHEN s.ended IS NOT NULL THEN 'ended'
                     WHEN s.ends <= now() THEN 'over'
                     WHEN s.starts > now() THEN 'planned'
-                    -- the only job that it can be about has run
+                    -- the pattern is the name of one job, and that job has run
                     WHEN s.until_next_run AND jobs.jobs = 0 AND s.name_like IS NULL
                      AND EXISTS (SELECT FROM name AS n WHERE n.upper_name = s.pattern) THEN 'over'
                     ELSE 'in force'

@@ -1,4 +1,4 @@
--- The last steps of a run, in their order: its job_id, then how many at most, are the parameters.
+-- The last steps of a run, in order. Parameters: the greatest number of steps, and the run's job_id.
 WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 )
@@ -22,7 +22,7 @@ SELECT d.step_id,
             WHEN d.end_time BETWEEN '0002-01-01' AND '9999-01-01' AND d.start_time BETWEEN '0002-01-01' AND '9999-01-01'
             THEN extract(epoch FROM d.end_time - d.start_time)::float8
        END,
-       -- all messages together in 400,000 characters, and each at least in 2,000
+       -- cuts messages so that all together have at most 400,000 characters, but none to less than 2,000
        CASE WHEN length(left(d.message, d.most + 1)) > d.most THEN left(d.message, d.most) || ' [...]' ELSE d.message END
   FROM @schema@.job_log AS r
  CROSS JOIN LATERAL (

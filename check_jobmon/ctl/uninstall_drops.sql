@@ -1,5 +1,5 @@
--- The statements that drop what bootstrap has made in a schema, and revoke the rights of its roles: in this order. Parameters:
--- schema, routines, tables, roles; keep, if only the schema and its tables stay.
+-- The statements that drop what bootstrap has created in a schema, and revoke the rights of its roles, in the order of execution.
+-- Parameters: schema, routines, tables (to be dropped), roles; keep: true if the schema is kept.
 SELECT 'DROP EXTENSION pg_jobmon'
   FROM pg_extension AS e
  WHERE e.extname = 'pg_jobmon'

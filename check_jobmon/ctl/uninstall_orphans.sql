@@ -1,4 +1,4 @@
--- The link's roles of databases that have been dropped; the parameter is the schema's name as a regular expression.
+-- The link's roles that were left by databases that have been dropped. Parameter: the schema's name, as a regular expression.
 SELECT r.rolname::text
   FROM pg_roles AS r
  WHERE r.rolname ~ ('^' || %s || '_link_[0-9]+$')

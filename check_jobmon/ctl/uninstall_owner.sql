@@ -1,4 +1,5 @@
--- The schema whose name is the parameter: whether the role may act as its owner, the owner, whether bootstrap made it.
+-- About a schema: whether the current role has its owner's rights, the owner, the database, and whether bootstrap has created the schema.
+-- Parameter: its name.
 SELECT pg_has_role(n.nspowner, 'USAGE'),
        pg_get_userbyid(n.nspowner)::text,
        EXISTS (SELECT FROM pg_class AS c

@@ -1,4 +1,4 @@
--- Those of the roles whose names are the parameter that there are: how many members each has, the other databases that use it.
+-- Of some roles, those that exist: how many members each one has, and the other databases that use it. Parameter: the names of the roles.
 SELECT r.rolname::text,
        (SELECT count(*) FROM pg_auth_members AS m WHERE m.roleid = r.oid),
        (SELECT string_agg(DISTINCT d.datname, ', ')

@@ -1,5 +1,5 @@
--- The demo's jobs, and those of their runs that have ended. Each run has one step, which executes a statement; if that fails, its
--- work is rolled back and its log stays.
+-- The demo's jobs, and the runs that have ended. Each run has one step, which executes a statement. If the statement fails, its changes
+-- are rolled back, but the log of the run stays.
 CREATE TABLE facts (id integer PRIMARY KEY);
 INSERT INTO facts VALUES (42);
 INSERT INTO jobmon.job_check_config (job_name, warn_threshold, error_threshold, active, sensitivity) VALUES
@@ -40,7 +40,7 @@ BEGIN
     END LOOP;
 END
 $$;
--- older than the demo, because only then is this job late
+-- this run must be older than the demo, so that its job is late
 UPDATE jobmon.job_log
    SET start_time = start_time - interval '26 hours', end_time = end_time - interval '26 hours'
  WHERE job_name = 'CUBE';

@@ -20,7 +20,7 @@ WITH made AS (
                     SELECT s.start_time, extract(epoch FROM now() - s.start_time) / 86400 AS days
                       FROM generate_series(date_trunc('day', now()) - interval '14 days', now(), j.every) AS s(start_time)
                    ) AS t
-             -- the same each time
+             -- instead of random(), so that the runs are the same each time
              CROSS JOIN LATERAL (
                     SELECT abs(hashtextextended(j.job_name || (t.start_time - date_trunc('day', now())), 1)) AS number
                    ) AS h
@@ -52,6 +52,6 @@ UPDATE jobmon.job_check_config
    SET owner = 'data-platform@example.com', description = 'Loads the facts of the day before, from all shops.',
        runbook = 'https://wiki.example.com/runbooks/nightly-etl', warn_duration = '3 hours', error_duration = '5 hours'
  WHERE job_name = 'NIGHTLY ETL';
--- what is late after a second would have been so each day
+-- with a threshold of one second, the report would show these jobs as missing every day
 UPDATE jobmon.job_check_config SET warn_threshold = '25 hours', error_threshold = '2 days' WHERE warn_threshold < '1 minute';
 UPDATE jobmon.job_check_config SET owner = 'BI team', runbook = 'https://wiki.example.com/runbooks/cube' WHERE job_name = 'CUBE';

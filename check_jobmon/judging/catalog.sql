@@ -1,9 +1,9 @@
--- What the catalogs say of a job log, before anything of it is read: a row for each of its tables, one row of NULLs if it has
--- none of them, no row where there is no such schema. Reads pg_catalog alone, and of that little: every check pays for it.
+-- What the catalogs say about a job log, before any of its tables is read: a row for each of its tables; one row without a table if
+-- it has none of them; no row if there is no such schema. Reads only pg_catalog, and little of it, because every check does this.
 -- @name@: the schema's name, @tables@: the tables' names, as texts.
 SELECT has_schema_privilege(n.oid, 'USAGE'),
        pg_has_role('pg_read_all_stats', 'USAGE'),
-       -- SET ROLE changes nothing, because RESET ROLE undoes it
+       -- session_user, because RESET ROLE undoes a SET ROLE
        EXISTS (SELECT FROM pg_roles AS su WHERE @connection/powerful.sql@ AND pg_has_role(session_user, su.oid, 'MEMBER')),
        c.relname::text,
        c.relkind::text,
@@ -16,7 +16,7 @@ SELECT has_schema_privilege(n.oid, 'USAGE'),
        ARRAY(SELECT pg_get_indexdef(i.indexrelid)
                FROM pg_index AS i
               WHERE i.indrelid = c.oid AND i.indisvalid),
-       -- whether it has nothing by which reading it could run somebody's code; if not, doubts.sql looks closer
+       -- whether reading the table certainly doesn't execute somebody's code; if this is false, doubts.sql takes a closer look
        c.relkind = 'r' AND NOT c.relhassubclass
        AND (c.relchecks = 0
             OR NOT EXISTS (SELECT

@@ -1,7 +1,8 @@
--- A closer look at a job log, where catalog.sql leaves doubts, in one row: what untrusted.sql says, then the first table with a
--- partition or child that is no plain table, and which, then the first table that has somebody else's function or operator
--- in the key of a partition, an index, a constraint or statistics, and which: the planner may run it, with the rights of
--- whoever reads the table. @name@: the schema's name, @tables@: the tables' names, as texts.
+-- A closer look at a job log for which catalog.sql leaves doubts, in one row of three arrays: what untrusted.sql returns; the first
+-- table with a partition or child that is not a plain table, and that child; and the first table that uses another role's function
+-- or operator in a partition key, an index, a constraint or extended statistics, and that function or operator: the planner may execute
+-- it with the rights of the role that reads the table.
+-- @name@: the schema's name, @tables@: the tables' names, as texts; @untrusted@: untrusted.sql.
 WITH RECURSIVE part AS (
     SELECT c.relname::text AS name, c.oid
       FROM pg_namespace AS n

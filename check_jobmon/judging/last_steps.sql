@@ -1,4 +1,4 @@
--- The last steps of each job's last run, at most @limit@ of a run. @job_status@: the check's SELECT.
+-- The last steps of each job's last run, at most @limit@ per run. @job_status@: the check's SELECT.
 SELECT d.job_id, d.action, d.status, d.elapsed_time, d.message
   FROM (SELECT DISTINCT greatest(j.alive_job_id, j.crashed_job_id, j.done_job_id) AS job_id FROM (@job_status@) AS j) AS r
  CROSS JOIN LATERAL (

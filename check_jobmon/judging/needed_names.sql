@@ -1,4 +1,4 @@
--- A condition on m: that the job is one of those asked for, or one that these depend on. @names@: their names, as texts.
+-- A condition on m: whether the job was selected, or a selected job depends on it. @names@: the names of the selected jobs, as texts.
 upper(m.job_name) IN (@names@)
 OR m.job_name IN (
    WITH RECURSIVE needed AS (

@@ -1,6 +1,6 @@
--- When the job of each of these runs, its last completed one, has succeeded last, in seconds since 1970. Where it has failed since,
--- looks at the last 20 successes by the index (job_name, status, job_id): a job may have failed millions of times.
--- @job_ids@: the runs. @code@, @text@: as in status_texts.sql.
+-- When some jobs last succeeded, in seconds since 1970. @job_ids@: the last completed run of each job. If that run failed, the last 20
+-- successes are read with the index (job_name, status, job_id), because the job may have failed millions of times since.
+-- @code@, @text@: as in status_texts.sql.
 SELECT d.job_id,
        date_part('epoch', CASE WHEN d.status = t.ok THEN d.end_time
                                ELSE (SELECT max(s.end_time)

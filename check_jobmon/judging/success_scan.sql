@@ -1,4 +1,4 @@
--- As success_index.sql, where job_log lacks that index: reads the whole table once.
+-- The same as success_index.sql, for a job_log without that index: reads the whole table once.
 SELECT d.job_id, date_part('epoch', s.end_time)
   FROM @schema@.job_log AS d
   JOIN (SELECT r.job_name, max(r.end_time) AS end_time

@@ -1,5 +1,5 @@
--- The exclusive lock on one of the job log's tables that the check waits for: the table, whether the lock is granted or itself
--- waited for, and its session. @name@: the schema's name, @tables@: the tables' names, as texts.
+-- The ACCESS EXCLUSIVE lock on one of the job log's tables that the check waits for: the table, whether the lock has been granted
+-- (otherwise its session waits for it), and the session. @name@: the schema's name, @tables@: the tables' names, as texts.
 SELECT c.relname::text, l.granted, l.pid, a.usename::text, a.application_name,
        to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')
   FROM pg_locks AS l

@@ -1,5 +1,5 @@
--- A row if the schema (@name@) has a job log that isn't check_jobmon's: the extension pg_jobmon's, whose functions have the same names.
--- Only check_jobmon's has the table schema_version.
+-- A row if the job log in the schema (@name@) is that of the extension pg_jobmon, whose functions have the same names. Only the job log of
+-- check_jobmon has the table schema_version.
 SELECT true
   FROM pg_namespace AS n
  WHERE n.nspname = @name@

@@ -1,6 +1,7 @@
--- What keeps the backend @pid@ waiting for a lock: the oldest transaction, in one row; no row if the backend doesn't wait.
--- The pid is 0 for a prepared transaction, which has no backend. blocked_for: for how many seconds; before PostgreSQL 14, which
--- doesn't know when the wait began, since the later of the beginnings of the waiting statement and of that transaction.
+-- The session that keeps the backend @pid@ waiting for a lock: of several, the one with the oldest transaction; no row if the backend
+-- doesn't wait. The pid is 0 for a prepared transaction, which has no backend. blocked_for: for how many seconds it has waited. Before
+-- PostgreSQL 14, which doesn't record when the wait began, this counts from the beginning of the waiting statement or of the blocking
+-- transaction, whichever is later.
 SELECT b.pid, pg_get_userbyid(a.usesysid) AS role_name, a.application_name, a.xact_start,
        greatest(0, date_part('epoch', clock_timestamp() - coalesce(
            (SELECT min((to_jsonb(l) ->> 'waitstart')::timestamptz)

@@ -1,5 +1,5 @@
--- The process that runs, or ran, the run n.job_id, if that isn't its backend: a host and a pid. An older schema's job_log lacks the
--- columns: the names without a table then mean those of `lacking`, which are NULL.
+-- The process that runs, or ran, the run n.job_id, if that isn't its backend: a host and a pid. In an older schema, job_log lacks these
+-- two columns: then the unqualified names refer to those of `lacking`, which are NULL.
 SELECT c.host, c.pid
   FROM (SELECT NULL::text AS client_host, NULL::integer AS client_pid) AS lacking
  CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
 -- The objects in a schema, one row each: the relation that the object is part of (or NULL), its name, its properties as text, the
--- hash of a function's body, and whether bootstrap tolerates that it is missing, and that a site has added it.
+-- hash of a function's body, whether bootstrap tolerates that it is missing, and whether it tolerates that a site has added it.
 -- The texts don't contain the schema's name, so that two schemas can be compared. `home`: the schema's oid.
 -- Reads only system catalogs, so no code runs that the schema's owner could have put there.
 WITH home AS MATERIALIZED (
@@ -62,7 +62,7 @@ WITH home AS MATERIALIZED (
                        WHERE i.inhparent = c.oid AND NOT (k.relispartition AND k.relnamespace = c.relnamespace))),
            NULL, false,
            CASE WHEN c.part_of IS NULL THEN c.relkind IN ('r', 'p', 'v', 'm', 'S', 'c')
-                -- a partition takes part in what the table does, so only a plain one of the same owner
+                -- a partition is read and written through its table, so only a plain one of the same owner is tolerated
                 ELSE c.relkind = 'r' AND c.relowner = c.owner AND c.relpersistence = 'p' AND NOT c.relrowsecurity
            END
       FROM relation AS c
@@ -103,8 +103,8 @@ WITH home AS MATERIALIZED (
      WHERE t.contype <> 'n'
      UNION ALL
     SELECT c.home_table, format('trigger %%s of %%s', t.tgname, c.relname),
-           -- The triggers of job_log and job_detail may be ENABLE ALWAYS, as a central log has them, and that of job_silence always is,
-           -- so both count as enabled. A trigger that is ENABLE REPLICA is the site's own business: it runs only for what a subscription
+           -- The triggers of job_log and job_detail may be ENABLE ALWAYS, which a central log needs, and that of job_silence always is,
+           -- so this counts as enabled. A site may add triggers that are ENABLE REPLICA: they fire only for rows that a subscription
            -- writes, and never in bootstrap's session, which has set session_replication_role.
            format('%%s enabled %%s', pg_get_triggerdef(t.oid),
                   CASE WHEN c.relname IN ('job_log', 'job_detail', 'job_silence') AND t.tgenabled = 'A' THEN 'O' ELSE t.tgenabled END),
@@ -112,7 +112,7 @@ WITH home AS MATERIALIZED (
       FROM relation AS c
       JOIN pg_trigger AS t ON t.tgrelid = c.oid
      WHERE NOT t.tgisinternal
-       -- a partition's copy of its table's trigger
+       -- without the copies that partitions have of their tables' triggers
        AND t.tgparentid = 0
      UNION ALL
     SELECT c.home_table, format('rule %%s of %%s', r.rulename, c.relname), '', NULL, false, false
@@ -124,7 +124,7 @@ WITH home AS MATERIALIZED (
       FROM relation AS c
       JOIN pg_policy AS p ON p.polrelid = c.oid
      UNION ALL
-    -- without its storage parameters
+    -- an index is compared without its storage parameters
     SELECT c.home_table, format('index %%s of %%s', i.indexrelid::regclass, c.relname),
            regexp_replace(pg_get_indexdef(i.indexrelid), ' WITH \([^()]*\)', ''),
            NULL, t.plain, t.plain
@@ -135,7 +135,7 @@ WITH home AS MATERIALIZED (
                    AND NOT EXISTS (SELECT FROM unnest(i.indclass) AS u(oid) JOIN pg_opclass AS o USING (oid)
                                     WHERE o.opcnamespace <> 'pg_catalog'::regnamespace)
            ) AS t(plain)
-     -- the part that a partition has of its table's index
+     -- without the indexes of a partition that belong to an index of its table, or to the partition's primary key
      WHERE NOT (c.part_of IS NOT NULL AND (i.indisprimary OR EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)))
      UNION ALL
     SELECT NULL, format('function %%s(%%s)', p.proname, oidvectortypes(p.proargtypes)),
@@ -149,7 +149,7 @@ WITH home AS MATERIALIZED (
            md5(concat_ws(' ', regexp_replace(p.prosrc, h.prefix, '', 'g'), l.lanname, p.prosecdef,
                          replace(array_to_string(p.proconfig, ' '), format(', %%s,', h.in_path), ','))),
            false,
-           -- not if its name is one of PostgreSQL's own functions, because a call of that could find it instead
+           -- not if one of PostgreSQL's own functions has the same name, because it could be called instead of that
            NOT EXISTS (SELECT FROM pg_proc AS b WHERE b.pronamespace = 'pg_catalog'::regnamespace AND b.proname = p.proname)
            AND (p.proowner = h.owner OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = p.proowner AND r.rolsuper))
       FROM home AS h
@@ -164,7 +164,7 @@ WITH home AS MATERIALIZED (
                 AND EXISTS (SELECT FROM pg_type AS b WHERE b.oid = t.typbasetype AND b.typnamespace = 'pg_catalog'::regnamespace))
       FROM home AS h
       JOIN pg_type AS t ON t.typnamespace = h.oid
-     -- without the row types of relations, and without arrays
+     -- without the row types of relations, and without array types
      WHERE t.typrelid = 0
        AND NOT EXISTS (SELECT FROM pg_type AS e WHERE e.typarray = t.oid)
      UNION ALL
@@ -194,7 +194,7 @@ WITH home AS MATERIALIZED (
              UNION ALL SELECT cfgnamespace, 'text search configuration ' || cfgname FROM pg_ts_config) AS o(namespace, name)
         ON o.namespace = h.oid
      UNION ALL
-    -- a right with which another role could create objects here that bootstrap would run
+    -- a right with which another role could create objects here that bootstrap would execute
     SELECT NULL, format('right of %%s to create in the schema', coalesce(r.rolname, 'PUBLIC')), '', NULL, false, false
       FROM home AS h
      CROSS JOIN aclexplode(h.acl) AS a
@@ -203,8 +203,8 @@ WITH home AS MATERIALIZED (
        AND a.grantee <> h.owner
        AND r.rolsuper IS NOT TRUE
      UNION ALL
-    -- With either right, code of the grantee would run as the role that writes to the table: in a trigger on it, or on a table
-    -- that refers to it.
+    -- With either right, the grantee's code would be executed by the role that writes to the table: in a trigger on the table, or on a
+    -- table with a foreign key to it.
     SELECT c.home_table, format('right of %%s to make %%s', coalesce(r.rolname, 'PUBLIC'),
                                    CASE a.privilege_type WHEN 'TRIGGER' THEN 'triggers on ' ELSE 'foreign keys to ' END || c.relname),
            '', NULL, false, false
@@ -217,7 +217,7 @@ WITH home AS MATERIALIZED (
      CROSS JOIN aclexplode(l.acl) AS a
       LEFT JOIN pg_roles AS r ON r.oid = a.grantee
      WHERE a.privilege_type IN ('TRIGGER', 'REFERENCES')
-       -- not in the temporary schema: rights that ALTER DEFAULT PRIVILEGES gives are not expected in the other one either
+       -- not in the temporary schema, with which the real one is compared: rights there come from ALTER DEFAULT PRIVILEGES
        AND NOT c.temporary
        AND a.grantee <> c.relowner
        AND r.rolsuper IS NOT TRUE

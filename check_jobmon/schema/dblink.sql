@@ -1,6 +1,7 @@
--- Where dblink is; a role that could replace dblink's functions with look-alikes; the statements that give the schema's owner the
--- rights on them that it lacks; the statements that take away PUBLIC's right to send statements with them; and the statement that
--- makes look-alikes impossible. `schema`: the job log's schema, whose owner will be bootstrap's role if it doesn't exist yet.
+-- The schema of the extension dblink; a role that could replace dblink's functions, or NULL; the statements that grant the missing rights
+-- on these functions to the owner of the job log's schema; the statements that revoke PUBLIC's right to send SQL with them; and the
+-- statement after which that role can't replace them. `schema`: the job log's schema; if it doesn't exist yet, the current role will own
+-- it.
 WITH used AS MATERIALIZED (
     SELECT e.extnamespace, p.oid, p.proname, p.proowner, format('%%s(%%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature
       FROM pg_extension AS e
@@ -26,7 +27,7 @@ SELECT n.nspname,
               FROM needed AS u
              WHERE NOT has_function_privilege(h.oid, u.oid, 'EXECUTE')
             HAVING count(*) > 0)), ''),
-       -- the functions that send the caller's SQL, also over a link that another role has opened in the session
+       -- the functions that send SQL of the caller's, even over a link that another role has opened in the same session
        (SELECT concat(CASE WHEN NOT h.rolsuper THEN
                           (SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I; ', string_agg(w.oid::regprocedure::text, ', '), h.rolname)
                              FROM needed AS w)
@@ -44,7 +45,7 @@ SELECT n.nspname,
   JOIN pg_roles AS h ON CASE WHEN j.oid IS NULL THEN h.rolname = current_user ELSE h.oid = j.nspowner END
   LEFT JOIN LATERAL (
         SELECT r.rolname,
-               -- the schema's present owner keeps its rights otherwise
+               -- the present owner of the schema keeps all other rights
                CASE WHEN o.function IS NULL THEN format('ALTER SCHEMA %%I OWNER TO %%I; GRANT ALL ON SCHEMA %%1$I TO %%3$I',
                                                         n.nspname, t.superuser, r.rolname)
                     ELSE format('ALTER FUNCTION %%s OWNER TO %%I', o.function, t.superuser)
@@ -62,6 +63,6 @@ SELECT n.nspname,
            AND r.oid <> h.oid
          LIMIT 1
        ) AS s(rolname, remedy)
-    -- only if functions of a superuser call them, or a superuser runs bootstrap
+    -- this matters only if a superuser owns the job log's schema, or runs bootstrap
     ON h.rolsuper OR current_setting('is_superuser') = 'on'
  WHERE e.extname = 'dblink'

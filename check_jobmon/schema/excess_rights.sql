@@ -1,6 +1,6 @@
--- The statements that revoke from everybody but the owner the rights that nobody else may have, whoever granted them: by hand, or
--- by ALTER DEFAULT PRIVILEGES, which gives rights on everything that bootstrap makes. `shown`: the tables and views that
--- others may read; `link`: the roles that may call the link's functions.
+-- The statements that revoke rights that only the owner may have from all other roles. They may have been granted by hand, or by
+-- ALTER DEFAULT PRIVILEGES, which grants rights on everything that bootstrap creates. `shown`: the tables and views that other roles
+-- may read; `link`: the roles that may call the link's functions.
 SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.rolname), 'PUBLIC'))
   FROM pg_namespace AS n
  CROSS JOIN LATERAL (
@@ -8,13 +8,13 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
           FROM aclexplode(n.nspacl) AS a
          WHERE a.privilege_type = 'CREATE'
          UNION
-        -- with a table's rights, those on its columns are revoked
+        -- revoking a right on a table also revokes that right on its columns
         SELECT format('%%s ON %%s %%I.%%I', CASE WHEN s.secret THEN 'ALL' ELSE s.excess END,
                       CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname),
                a.grantee, c.relowner
           FROM pg_class AS c
          CROSS JOIN LATERAL (
-                -- nobody else may use these at all; the sequences hold the key that signs the calls over the link
+                -- no other role may use these at all; the sequences have the key that signs the calls over the link
                 SELECT c.relname IN ('bridge', 'bridge_job', 'bridge_logged', 'cancelled_job', 'dblink_mapping', 'job_lock',
                                      'link', 'link_key_1', 'link_key_2',
                                      'partitioning', 'past_run', 'schema_version')
@@ -23,7 +23,7 @@ SELECT format('REVOKE %%s FROM %%s CASCADE', o.rights, coalesce(quote_ident(r.ro
                                     JOIN pg_class AS p ON p.oid = i.inhparent
                                    WHERE i.inhrelid = c.oid AND c.relkind = 'r' AND p.relnamespace = n.oid
                                      AND p.relname IN ('job_log', 'job_detail')),
-                       -- silence() and unsilence() note who has called them, and no row is ever deleted
+                       -- only silence() and unsilence() may write here: they record who has called them, and no row is ever deleted
                        CASE WHEN c.relname = 'job_silence' THEN 'INSERT, UPDATE, DELETE, TRUNCATE, ' ELSE '' END
                        || 'TRIGGER, REFERENCES'
                ) AS s(secret, excess)

@@ -1,5 +1,5 @@
--- The schema of the extension pg_jobmon, NULL if there is none in this database; whether it has members; and the comment of its
--- control file, NULL if the server has none.
+-- The schema of the extension pg_jobmon, or NULL if this database doesn't have it; whether the extension has members; and the comment in
+-- its control file, or NULL if the server has no such file.
 SELECT n.nspname,
        EXISTS (SELECT FROM pg_depend AS d
                 WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'),

@@ -1,5 +1,5 @@
--- The step that says best why the run @job_id@ failed: the last one marked as failed among its last thousand, or else the last
--- one. status_text: the words for the alert codes.
+-- The step that shows best why the run @job_id@ failed: of its last thousand steps, the last one that failed; if none did, the last one.
+-- status_text: the words for the alert codes.
 SELECT d.action, d.message
   FROM (SELECT l.step_id
           FROM (SELECT s.step_id, s.status

@@ -1,5 +1,5 @@
--- Everything that a bootstrap applies anew, as one value: functions, views, rights, comments, triggers, constraints, and the
--- attributes, settings and memberships of the roles. Equal before and after a bootstrap that changed nothing.
+-- Everything that each bootstrap applies again, as one value: functions, views, rights, comments on functions, triggers, constraints, and
+-- the attributes, settings and memberships of the roles. If it is equal before and after a bootstrap, this has changed nothing.
 SELECT array_agg(t.state ORDER BY t.state)
   FROM (SELECT concat_ws(E'\n', pg_get_functiondef(p.oid), p.proacl, obj_description(p.oid, 'pg_proc'))
           FROM pg_proc AS p

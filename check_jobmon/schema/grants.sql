@@ -1,5 +1,5 @@
 -- The statements that give a role its rights: USAGE on the schema; EXECUTE on the functions, whatever their arguments, and SELECT on
--- the views with the names listed in `names`; and the rights on tables, which `tables` has as JSON: {"SELECT": ["job_log", ...], ...}.
+-- the views that `names` lists; and the rights on tables that `tables` lists as JSON: {"SELECT": ["job_log", ...], ...}.
 SELECT format('GRANT USAGE ON SCHEMA %%I TO %%I', %(schema)s::text, %(role)s::text)
  UNION ALL
 SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I', string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text),

@@ -1,5 +1,5 @@
--- The job_ids of a job's latest runs, newest first. The index has them in order for each status, so the newest of each status are
--- fetched and then sorted. @job_name@: an expression for the name, @limit@: one for the number of runs.
+-- The job_ids of a job's latest runs, newest first. The index has the runs in order only within each status, so the newest runs of each
+-- status are fetched and then sorted. @job_name@: an expression for the name, @limit@: one for the number of runs.
 WITH RECURSIVE word AS (
     -- the statuses that the job's runs have, one probe for each
     (SELECT l.status
@@ -34,7 +34,7 @@ SELECT runs.job_id
                  LIMIT @limit@
                ) AS r
         UNION ALL
-        -- ended without a status, which only a manual UPDATE does. An order by job_id alone has PostgreSQL 18 read each partition's
+        -- Runs that ended without a status, after a manual UPDATE. With ORDER BY job_id alone, PostgreSQL 18 would read each partition's
         -- primary key.
         (SELECT l.job_id
            FROM @schema@.job_log AS l

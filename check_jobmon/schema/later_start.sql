@@ -1,5 +1,5 @@
--- The latest next_due of those runs of the job m that ended after its last completed run had begun: one of them may have begun later
--- than that run.
+-- The latest next_due of the runs of the job m that ended after its last completed run had begun. One of them may have begun later than
+-- that run, and ended earlier.
 SELECT max(r.next_due)
   FROM (SELECT @next_due@ AS next_due
           FROM @schema@.job_log AS r

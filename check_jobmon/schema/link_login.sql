@@ -1,5 +1,5 @@
--- Sent over the link: which role it has logged in as, whether that is a superuser, and the statements that give the role the
--- settings that are needed and that it doesn't have.
+-- Executed over the link: the role that the link has logged in as, whether that is a superuser, and the statements that give the role
+-- those of the settings in link_settings.sql that are needed and that it lacks.
 SELECT current_user, pg_catalog.current_setting('is_superuser'),
        (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER ROLE %I SET %I = %L', current_user, s.name, s.value), '; ')
           FROM @schema/link_settings.sql@

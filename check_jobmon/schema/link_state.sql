@@ -1,6 +1,6 @@
--- What there is of the link's role: the name that it has to have in this database (roles belong to the whole cluster); whether that
--- role exists; whether its name and both halves of the signing key are recorded, which they aren't just after an upgrade, nor in a
--- copy restored from a dump without data; and the link's role of the database that this one was copied from, if it still exists.
+-- The state of the link's role: the name that it must have in this database (roles belong to the whole cluster); whether that role
+-- exists; whether its name and both halves of the signing key are stored in this schema, which they are not immediately after an upgrade,
+-- or in a schema that was restored without data; and, if this database is a copy, the link's role of the original, if that still exists.
 SELECT d.name,
        EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = d.name),
        EXISTS (SELECT FROM @schema@.link AS l WHERE l.role_name = d.name)

@@ -1,5 +1,5 @@
--- The roles that use the link: its own, and the one in dblink_mapping if it exists. With each, whether bootstrap has to grant it the
--- right to CONNECT to this database, and may: it hasn't been granted to the role itself.
+-- The roles that the link uses: its own, and the one in dblink_mapping, if it exists. For each, whether bootstrap has to GRANT it CONNECT
+-- on this database, because that has not been granted to the role itself, and whether bootstrap may do so, as one value.
 SELECT r.rolname::text,
        has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION')
            AND NOT EXISTS (SELECT

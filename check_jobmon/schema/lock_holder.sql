@@ -1,7 +1,7 @@
--- The session that most probably holds the lock that bootstrap has waited for in vain: of those that hold locks on the schema's
--- tables now, the one with the strongest lock, and among these the one with the oldest transaction. Of its equally strong locks, that
--- on a table is named sooner than those on its partition and on a sequence. pg_namespace counts too, because another bootstrap that is
--- making this schema has locked it, and sequences, which a transaction locks that takes a number.
+-- The session that most probably holds the lock for which bootstrap has waited in vain: of the sessions that hold locks on the schema's
+-- tables now, the one with the strongest lock; of several, the one with the oldest transaction. Of its equally strong locks, one on a
+-- table is reported rather than one on a partition or a sequence. Locks on sequences count, because a transaction that has used one keeps
+-- a lock on it, and those on pg_namespace, because another bootstrap that is creating this schema has locked it.
 SELECT format('%%I, locked by pid %%s (role "%%s", application "%%s"), in a transaction since %%s',
               c.relname, l.pid, a.usename, a.application_name,
               coalesce(date_trunc('second', a.xact_start)::text, 'a time that only pg_read_all_stats may see')),

@@ -1,5 +1,5 @@
--- All names in job_log: one index probe for each, where an index starts with job_name. Completed and open runs apart, because
--- each have an index of their own.
+-- All names in job_log. If an index starts with job_name, this takes one index probe for each name. Completed and open runs are read
+-- separately, because each of the two has its own index.
 WITH RECURSIVE name AS (
     SELECT (SELECT r.job_name FROM @schema@.job_log AS r
              WHERE r.end_time IS NOT NULL

@@ -1,5 +1,5 @@
--- Whether the role is a member of one of PostgreSQL's own, such as pg_monitor, and whether bootstrap's role may make it one: until
--- PostgreSQL 15, CREATEROLE is enough.
+-- Whether the role is a member of a predefined role, such as pg_monitor, and whether the current role may make it a member: up to
+-- PostgreSQL 15, CREATEROLE is enough for that.
 SELECT pg_has_role(r.oid, %(group)s, 'MEMBER'),
        pg_has_role(%(group)s, 'MEMBER WITH ADMIN OPTION')
            OR h.rolcreaterole AND current_setting('server_version_num')::integer < 160000

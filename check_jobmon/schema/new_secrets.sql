@@ -1,6 +1,6 @@
--- Makes the link's password and the key that signs the calls over it. The server makes them (gen_random_uuid() gives 122 random
--- bits), so no log of statements has seen them. RESTART makes a sequence's new value part of this transaction, which setval() alone
--- would not.
+-- Generates the link's password, and the key that signs the calls over the link. This is done on the server (gen_random_uuid() has 122
+-- random bits), so that they appear in no log of statements. setval() can't be rolled back, but ALTER SEQUENCE RESTART before it can, and
+-- the new value with it.
 DELETE FROM @schema@.link;
 INSERT INTO @schema@.link (role_name, password)
      SELECT '@schema_name@_link_' || oid, encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex')

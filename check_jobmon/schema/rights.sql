@@ -1,7 +1,8 @@
--- What a bootstrap by a role without a superuser's rights needs of one, each with the statement that gives it, and how bootstrap
--- treats it: 'try' (does it itself if it may), 'lacking' (may not, and can't go on without it), 'useful' (may not, and goes on),
--- 'along' (needed only if a superuser executes the other statements of that part). `roles`, `groups`: the roles for people, and
--- what each is to be a member of; `link`: the link's role. No row if the schema is another role's.
+-- What a role without a superuser's rights may need from a superuser to run bootstrap: each with a statement for the superuser, and how
+-- bootstrap treats it: 'try' (executes the statement itself, if it may), 'lacking' (may not, and can't go on), 'useful' (may not, but goes
+-- on), 'along' (needed only if a superuser executes the other statements of the same part). `roles`, `groups`: the roles that users become
+-- members of, and the role that each of them has to be a member of; `link`: the link's role. No row if the current role doesn't have the
+-- rights of the schema's owner.
 WITH here AS (
     SELECT h.*, n.oid AS home, o.rolname AS owner, l.oid AS link_oid, s.version,
            h.rolcreaterole AND (s.version < 160000 OR pg_has_role(l.oid, 'MEMBER WITH ADMIN OPTION')) AS may_alter
@@ -30,7 +31,7 @@ SELECT p.part, p.what, p.statement, p.kind
         SELECT 5, 'link', 'create the link''s role', 'try', format('CREATE ROLE %%I LOGIN NOINHERIT', %(link)s::text)
          WHERE h.link_oid IS NULL
          UNION ALL
-        -- afterwards the role has its settings and its password, and so nobody has to act as it
+        -- only until the role has its settings and its password; afterwards, no other role needs its rights
         SELECT 6, 'link', 'give the link''s role its password',
                CASE WHEN h.link_oid IS NULL OR h.may_alter OR pg_has_role(h.link_oid, 'MEMBER')
                          OR to_regclass(format('%%I.link', %(schema)s::text)) IS NOT NULL THEN 'along' ELSE 'lacking' END,
@@ -67,7 +68,7 @@ SELECT p.part, p.what, p.statement, p.kind
            AND NOT (pg_has_role(r.wanted, 'MEMBER WITH ADMIN OPTION') OR h.rolcreaterole AND h.version < 160000)
            AND NOT EXISTS (SELECT FROM pg_roles AS x WHERE x.rolname = r.name AND pg_has_role(x.oid, r.wanted, 'MEMBER'))
          UNION ALL
-        SELECT 9, 'settings', 'see where the server''s socket is, or else the link has to use TCP', 'useful',
+        SELECT 9, 'settings', 'see where the server''s socket is, because otherwise the link has to use TCP', 'useful',
                format('GRANT pg_read_all_settings TO %%I', h.owner)
          WHERE NOT pg_has_role(h.owner, 'pg_read_all_settings', 'USAGE')
        ) AS p(place, part, what, kind, statement)

@@ -1,7 +1,7 @@
--- What others have done to a role before bootstrap gives it rights, and the statements that undo it.
--- `login`: whether it is the link's role, which may log in, whose settings bootstrap resets itself, and which may have no members.
--- The other roles are examined only until they have USAGE on the schema, and members that a superuser or bootstrap's role has added
--- to them are tolerated.
+-- What is wrong with a role to which bootstrap is about to grant rights, because somebody else has created or changed it, and the
+-- statements that correct it. `login`: whether it is the link's role, which may log in, must not have members, and whose settings
+-- bootstrap resets itself. The other roles are examined only as long as they don't have USAGE on the schema, and may have members that a
+-- superuser or bootstrap's role has added.
 SELECT f.fault, f.remedy
   FROM pg_roles AS r
  CROSS JOIN LATERAL (

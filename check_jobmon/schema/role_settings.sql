@@ -1,7 +1,7 @@
--- What ALTER ROLE has to change, in this order, so that the role has the settings of the link's role, and no others
--- in any database. Settings that take a superuser are left out unless bootstrap's role h may change them (@may_set@); RESET ALL
--- leaves them as they are then. A site's choice stays, but no idle_session_timeout of less than a second: any user of an open link
--- can set it, and a link that ends between two calls, again and again, logs nothing.
+-- The changes for ALTER ROLE, in order, after which a role has the settings of the link's role (link_settings.sql), and no others in any
+-- database. Settings that only a superuser can change are left out, unless bootstrap's role h may change them (@may_set@); RESET ALL
+-- doesn't change them then, either. Values that a site may choose are kept, except for an idle_session_timeout of less than a second: any
+-- user of an open link can set that, and if the link ended between any two calls, nothing would be logged.
 WITH found AS (
     SELECT r.setdatabase AS database, r.setconfig AS config
       FROM pg_db_role_setting AS r

@@ -1,5 +1,5 @@
--- Whom the schema belongs to, its oid, whether the session has the rights of that role, and whether it holds the extension
--- pg_jobmon. No row if there is no such schema. An extension of that name without members is the one that bootstrap makes.
+-- The owner of the schema, the schema's oid, whether the session has the owner's rights, and whether the extension pg_jobmon is in the
+-- schema. No row if there is no such schema. An extension pg_jobmon without members doesn't count: bootstrap creates such a one.
 SELECT pg_get_userbyid(n.nspowner), n.oid, pg_has_role(n.nspowner, 'USAGE'),
        EXISTS (SELECT
                  FROM pg_extension AS e

@@ -1,6 +1,6 @@
--- Logs a failed run with a step over the open link %(link)s, as add_job() and its siblings would, and rolls it back. All in one
--- message, because link_serve() refuses a transaction that another message has begun. Nobody else can see the run. Its job_id is
--- a random negative number, so that no run in the log or being logged has the same.
+-- Logs a failed run with a step over the open link %(link)s, as the logging functions would, and rolls it back. All statements are sent
+-- in one message, because link_serve() refuses a transaction that an earlier message has begun. No other session can see the run. Its
+-- job_id is a random negative number, which no other run has.
 SELECT @dblink@.dblink_exec(
            %(link)s::text,
            'BEGIN;' || string_agg(format('CALL @schema@.link_serve(%%L, %%L);', s.v_signed, @schema/signature.sql@), '' ORDER BY s.number)

@@ -1,5 +1,6 @@
--- Since when this server takes writes. A run from before that was the former primary's, whatever session has its pid here: until it is
--- promoted, a standby has no WAL writer. -infinity if the reader may not see when that began, or if the clock has been set back since.
+-- Since when this server accepts writes. A run that began earlier ran on the former primary, so a session with the same pid on this
+-- server is another one. This is the time at which the WAL writer started, which a standby doesn't have until it is promoted. -infinity
+-- if the reader may not see that time, or if the clock has been set back since.
 coalesce((SELECT min(w.backend_start)
             FROM pg_stat_get_activity(NULL) AS w
            WHERE w.backend_type = 'walwriter'

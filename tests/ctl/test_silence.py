@@ -256,7 +256,7 @@ def test_an_inactive_job_is_not_called_silenced(database: Database, failing: psy
             "the silence would have ended at TIME, and it is TIME now",
         ),
         (["etl", "1h", "--from", "infinity", "-m", "x"], 1, "can't last from infinity until infinity"),
-        (["etl", "--until", "3000-01-01", "-m", "x"], 1, "and 90 days are the most"),
+        (["etl", "--until", "3000-01-01", "-m", "x"], 1, "but 90 days is the maximum"),
         (["e" * 501, "2h", "-m", "x"], 1, "a pattern has at most 500 characters, and this one has 501"),
         (["etl", "2h", "-m", "x" * 2001], 1, "a reason has at most 2000 characters, and this one has 2001"),
     ],

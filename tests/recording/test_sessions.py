@@ -188,7 +188,7 @@ def test_a_process_does_not_claim_the_run_of_another_one(database: Database, ses
     with database.connect() as runner, database.connect() as later:
         job = value(runner, "SELECT jobmon.add_job('etl')")
         value(runner, "SELECT jobmon.claim_job(%s, 'db1', 1)", job)
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"job {job} is that of process 1 on db1"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"job {job} belongs to process 1 on host db1"):
             later.execute("SELECT jobmon.claim_job(%s, 'db2', 2)", [job])
         # the same one, over a new session
         value(later, "SELECT jobmon.claim_job(%s, 'db1', 1)", job)
@@ -197,7 +197,7 @@ def test_a_process_does_not_claim_the_run_of_another_one(database: Database, ses
     with database.connect() as heir:
         value(heir, "SELECT jobmon.claim_job(%s, 'db2', 2)", job)
         heir.execute("SELECT jobmon.close_job(%s)", [job])
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="process 2 on db2"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="process 2 on host db2"):
             heir.execute("SELECT jobmon.claim_job(%s, 'db1', 1)", [job])
 
 
@@ -206,7 +206,7 @@ def test_nothing_is_written_to_a_run_that_has_the_number_of_the_own_one_after_a_
     database: Database, session: psycopg.Connection, shell: Shell, kind: str
 ) -> None:
     log = Path(database.server.folder, "log")
-    before = log.read_text().count("is that of process 1 on db-of-other")
+    before = log.read_text().count("belongs to process 1 on host db-of-other")
     process = _started(shell, database, kind)
     with database.connect() as other:
         lost = value(session, "SELECT pid FROM jobmon.job_log")
@@ -215,14 +215,14 @@ def test_nothing_is_written_to_a_run_that_has_the_number_of_the_own_one_after_a_
             [other.info.backend_pid],
         )
         session.execute("SELECT pg_terminate_backend(%s)", [lost])
-        until(lambda: log.read_text().count("is that of process 1 on db-of-other") > before)
+        until(lambda: log.read_text().count("belongs to process 1 on host db-of-other") > before)
         process.send_signal(signal.SIGTERM if kind == "run" else signal.SIGINT)
         said = process.communicate(timeout=60)[1].decode()
         runs = "SELECT job_name, status, client_host = 'db-of-other' FROM jobmon.job_log ORDER BY job_id"
         # the command's run is logged under another number; the program's can't be, and it says so
         anew = [("ETL", "OK", False)] if kind == "run" else []
         assert session.execute(runs).fetchall() == [("OTHER", None, True), *anew]
-        assert ("is that of process 1 on db-of-other" in said) is (kind == "python")
+        assert ("belongs to process 1 on host db-of-other" in said) is (kind == "python")
         assert shell.spooled == []
 
 

@@ -182,6 +182,6 @@ def test_a_sequence_that_counts_down_is_said_and_not_tried_for_ever(
     session: psycopg.Connection, old: tuple[Rows, Rows]
 ) -> None:
     session.execute("ALTER SEQUENCE jobmon.job_log_job_id_seq INCREMENT BY -1; SET statement_timeout = '20s'")
-    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="gives only numbers that are taken"):
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="gives only numbers that are already used"):
         session.execute("SELECT jobmon.add_job('new')")
     assert logged(session) == old

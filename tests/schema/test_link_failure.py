@@ -143,7 +143,7 @@ def test_what_is_neither_is_said_and_counts_as_error(session: psycopg.Connection
     job.execute("SET jobmon.on_link_failure = warn")
     with pytest.raises(errors.SqlclientUnableToEstablishSqlconnection):
         job.execute("SELECT jobmon.add_job('etl')")
-    assert job.warnings == ['WARNING: jobmon.on_link_failure is "warn", and counts as "error"']
+    assert job.warnings == ['WARNING: jobmon.on_link_failure is "warn", which is treated as "error"']
 
 
 def test_what_does_not_belong_to_a_run_is_an_error_all_the_same(session: psycopg.Connection) -> None:

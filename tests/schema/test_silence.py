@@ -65,18 +65,18 @@ def test_a_pattern_silences_the_jobs_that_the_plugins_j_selects(
         ("'X', NULL, 'x'", "a silence needs an end: say until when, or until the next run"),
         ("'X', now() + '1 h', NULL", "a silence needs a reason"),
         ("'X', now() + '1 h', E' \\n'", "a silence needs a reason"),
-        ("'X', now() + '1 h', 'x', NULL", "a silence needs a start: leave it out for now"),
-        ("'X', NULL, 'x', NULL, true", "a silence needs a start: leave it out for now"),
-        ("'X', now() + '1 h', 'x', now(), NULL", "whether the silence ends with the next run is NULL"),
+        ("'X', now() + '1 h', 'x', NULL", "a silence needs a start: leave p_starts out to start it now"),
+        ("'X', NULL, 'x', NULL, true", "a silence needs a start: leave p_starts out to start it now"),
+        ("'X', now() + '1 h', 'x', now(), NULL", "p_until_next_run is NULL"),
         ("'X', 'infinity', 'x'", "it lasts 90 days at most"),
         ("'X', '-infinity', 'x'", "it lasts 90 days at most"),
         ("'X', now() + '1 h', 'x', '-infinity'", "it lasts 90 days at most"),
         ("'X', NULL, 'x', 'infinity', true", "it lasts 90 days at most"),
         ("'X', now(), 'x'", "the silence would end at"),
         ("'X', now() - interval '1 s', 'x', now() - interval '1 h'", "the silence would have ended at"),
-        ("'X', now() + '90 days 1 s', 'x'", "and 90 days are the most"),
-        ("'X', now() + '1 h', 'x', '4000-01-01 BC'", "and 90 days are the most"),
-        ("'X', '294276-12-31', 'x', '4713-01-02 BC'", "and 90 days are the most"),
+        ("'X', now() + '90 days 1 s', 'x'", "but 90 days is the maximum"),
+        ("'X', now() + '1 h', 'x', '4000-01-01 BC'", "but 90 days is the maximum"),
+        ("'X', '294276-12-31', 'x', '4713-01-02 BC'", "but 90 days is the maximum"),
     ],
 )
 def test_nonsense_is_refused_by_a_sentence(session: psycopg.Connection, arguments: str, said: str) -> None:
@@ -112,7 +112,7 @@ def test_what_postgresql_cannot_compile_is_refused_when_it_is_written(session: p
         "CREATE OR REPLACE FUNCTION jobmon.name_regex(p_pattern text) RETURNS text LANGUAGE sql AS $$SELECT '^[b-a]$'$$"
     )
     with pytest.raises(
-        psycopg.errors.InvalidParameterValue, match=r'^the brackets of the pattern "\[AB\]" are more than'
+        psycopg.errors.InvalidParameterValue, match=r'^PostgreSQL refuses the brackets in the pattern "\[AB\]"'
     ):
         session.execute("SELECT jobmon.silence('[ab]', now() + interval '1 hour', 'why')")
 

@@ -1,5 +1,5 @@
--- What there is to say of the runs of each job: how many, how many of them failed, the median of those that went well, how long they
--- usually take if that is a limit, and the limits. In seconds.
+-- Figures about the runs of each job: how many, how many of them failed, the median duration of successful runs, the limit by slow_factor,
+-- and the configured limits warn_duration, error_duration and min_duration. Durations are in seconds.
 WITH @ctl/report/runs_in_window.sql@,
 config AS (
     @schema/config.sql@

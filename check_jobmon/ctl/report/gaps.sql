@@ -1,6 +1,6 @@
--- When jobs that are watched were missing between two of their runs: from when a run was due by the schedule, or without one the last
--- run was too long ago, until the next one began. A run before the window is looked for where @probe@, because there are the indexes
--- for it. Those that began in the same of @few@ slots of the window are one.
+-- When watched jobs were missing between two of their runs: from the time at which a run was due (by the schedule, or, without a schedule,
+-- at the end of the last run plus the warning threshold) until the next run began. Gaps that began in the same of @few@ slots of the
+-- window are merged. @probe@: whether the last run before the window is looked up, which needs an index.
 WITH @ctl/report/runs_in_window.sql@,
 config AS (
     @schema/config.sql@

@@ -1,5 +1,5 @@
 -- The relations that the queries of the report share: `run` has the completed runs of the jobs %s (an array of names) that ended in
--- the window from @since@ to @until@, and those still open. One with an impossible time doesn't count, as in job_status.sql.
+-- the window from @since@ to @until@, and their open runs. Runs with an impossible time are left out, as in job_status.sql.
 status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),

@@ -1,5 +1,5 @@
--- The bars of the timeline: the completed runs of a job that began in the same slot of time are one. There are @few@ slots in the
--- window, or @many@ if there are fewer than @most@ runs. @seconds@: how long the window is.
+-- The bars of the timeline: completed runs of a job that began in the same slot of time are one bar. The window is divided into @few@
+-- slots, or into @many@ if there are fewer than @most@ runs. @seconds@: the length of the window.
 WITH @ctl/report/runs_in_window.sql@,
 scale AS (
     SELECT CASE WHEN count(*) < @most@ THEN @many@ ELSE @few@ END AS slots FROM run AS r
@@ -12,7 +12,7 @@ SELECT s.number,
        s.slots
   FROM (SELECT r.number, c.slots, min(r.shown_from) AS began, max(r.end_time) AS ended, count(*) AS runs,
                count(*) FILTER (WHERE r.alert_code IN (2, 3)) AS failures,
-               -- a text that is none of the words, which only an UPDATE by hand can have written
+               -- 0 for a status that is not in job_status_text, which only a manual UPDATE can have written
                max(coalesce(r.alert_code, 0)) AS alert_code, max(r.took) AS longest, max(r.job_id) AS job_id,
                min(r.start_time) AS started
           FROM run AS r

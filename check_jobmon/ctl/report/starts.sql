@@ -1,4 +1,4 @@
--- How many runs of a job began in which hour of which day of the week, and how many of them have failed.
+-- For each job, day of the week and hour: how many runs began then, and how many of them failed.
 WITH @ctl/report/runs_in_window.sql@
 SELECT r.number,
        extract(isodow FROM r.start_time)::integer - 1,

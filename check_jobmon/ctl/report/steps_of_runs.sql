@@ -1,4 +1,5 @@
--- The last steps of each of some runs, in their order. Parameters: how many characters of a message, the job_ids, how many steps.
+-- The last steps of some runs, in order. Parameters: the greatest length of a message in characters, the runs' job_ids, and the greatest
+-- number of steps per run.
 WITH status_text AS (
     SELECT s.@code@ AS alert_code, s.@text@ AS alert_text FROM @schema@.job_status_text AS s
 ),

@@ -1,5 +1,6 @@
--- The times at which the timeline has a line, each with its label, and the end of the night that is dark around it: NULL if no nights
--- are drawn. In seconds since @since@. Parameters: the unit at which the first line is, how far they are apart, and the labels' format.
+-- The lines of the timeline: the time of each, its label, the time as text, and the beginning and the end (20:00 and 06:00) of the night in
+-- which its day begins. Times are in seconds since @since@. Parameters: the format of the labels; the unit to which date_trunc() rounds the
+-- first line; and the interval between two lines.
 SELECT extract(epoch FROM t.tick - @since@)::float8,
        to_char(t.tick, %s),
        to_char(t.tick, 'YYYY-MM-DD HH24:MI'),

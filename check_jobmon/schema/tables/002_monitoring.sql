@@ -1,4 +1,4 @@
--- What the check reads: the words for the alert codes, the watched jobs, the failures not yet made good.
+-- What the check reads besides the log: the words for the alert codes, the watched jobs, and the failures since each job's last success.
 
 CREATE TABLE @schema@.job_status_text (
     alert_code integer PRIMARY KEY,
@@ -11,7 +11,7 @@ COMMENT ON TABLE @schema@.job_status_text IS
     'The words for the alert codes. Change the texts as you like, never the codes. '
     'error_code and error_text are the same two columns under their older names: writing either pair writes both.';
 
--- Keeps the two pairs of names one: whichever the statement changed is copied to the other.
+-- Keeps the two pairs of columns equal: the pair that a statement has changed is copied to the other.
 CREATE FUNCTION @schema@.job_status_text_names() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp

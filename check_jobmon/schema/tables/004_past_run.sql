@@ -1,4 +1,4 @@
--- The runs that were logged after the event, by add_past_run(): none twice.
+-- The runs that add_past_run() has logged after their end. The key prevents that one is logged twice.
 
 CREATE TABLE @schema@.past_run (
     key    uuid PRIMARY KEY,

@@ -1,4 +1,5 @@
--- A run belongs to who started it: what is known of a run apart from its text, and nothing that version 4 let others call.
+-- A run belongs to the role that started it: who has cancelled a run, and which run holds a job's lock, are no longer read from the texts
+-- of steps; and functions of version 4 that other roles could call are dropped.
 
 CREATE TABLE @schema@.cancelled_job (
     job_id       bigint PRIMARY KEY REFERENCES @schema@.job_log ON DELETE CASCADE,
@@ -13,7 +14,7 @@ COMMENT ON COLUMN @schema@.cancelled_job.step_id IS 'the step whose message has 
 COMMENT ON COLUMN @schema@.cancelled_job.ended IS
     'whether the run has been ended by close_job() or fail_job() as well: until then its session may still be at work';
 
--- Those whose session may be there yet. For all others the message is enough.
+-- Cancelled runs whose session may still exist. For all others, the message of the step is enough.
 INSERT INTO @schema@.cancelled_job (job_id, step_id, cancelled_by, ended)
      SELECT DISTINCT ON (l.job_id) l.job_id, d.step_id, substring(d.message FROM '^cancelled by ([^;]*)'), true
        FROM @schema@.job_log AS l

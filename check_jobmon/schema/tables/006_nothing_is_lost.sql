@@ -1,7 +1,7 @@
--- So that nothing is lost with unusual settings, wrong clocks or restored copies: a key for every table, and checks of values.
+-- So that nothing is lost if settings are unusual, clocks are wrong or databases are restored: a key for every table, and checks of values.
 
--- The key that signs the calls over the link, in two halves. They are kept in sequences, because pg_sequence_last_value() reads
--- those within an expression: the query that a table needs made each logged job a sixth slower.
+-- The key that signs the calls over the link, in two halves. They are stored in sequences, because an expression can read those with
+-- pg_sequence_last_value(). A table can only be read by a query, which made each logged job slower by a sixth.
 ALTER TABLE @schema@.link DROP COLUMN mac_key;
 CREATE SEQUENCE @schema@.link_key_1 MINVALUE -9223372036854775808;
 CREATE SEQUENCE @schema@.link_key_2 MINVALUE -9223372036854775808;
@@ -29,8 +29,8 @@ DROP ROUTINE IF EXISTS @schema@.link_close();
 -- replaced by one that returns two columns
 DROP ROUTINE IF EXISTS @schema@.link_conninfo();
 
--- A key for every table: if a publication has all tables, rows of those without a key can be neither updated nor deleted. Until
--- job_check_log has its key, whole rows serve as one. Each run is kept once, with its worst code.
+-- A key for every table: if a publication is FOR ALL TABLES, rows of a table without a key can be neither updated nor deleted. Until
+-- job_check_log has its key, whole rows serve as one. Of several rows for a run, the one with the worst code is kept.
 ALTER TABLE @schema@.job_check_log REPLICA IDENTITY FULL;
 DELETE FROM @schema@.job_check_log AS c
       USING @schema@.job_check_log AS d
@@ -40,7 +40,7 @@ ALTER TABLE @schema@.job_check_log REPLICA IDENTITY DEFAULT;
 -- IF EXISTS, because a site may have dropped it
 DROP INDEX IF EXISTS @schema@.job_check_log_job_id_idx;
 ALTER TABLE @schema@.link ADD PRIMARY KEY (role_name);
--- any of its columns can be NULL
+-- it can't have a key, because any of its columns can be NULL
 ALTER TABLE @schema@.dblink_mapping REPLICA IDENTITY FULL;
 
 -- A job's lock lasts as long as the session that took it, which may not be the one that started the run: jobmonctl run takes the

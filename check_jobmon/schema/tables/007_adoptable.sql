@@ -1,4 +1,4 @@
--- Where a run's process is, from when on a job is expected to run, and whom to ask about it.
+-- New columns: the process that runs a job, from when on the job is expected to run, and whom to ask about it.
 
 -- a site may have added columns of its own to these tables
 DO $$
@@ -23,7 +23,7 @@ COMMENT ON COLUMN @schema@.job_log.client_host IS
     'name of the machine whose process runs the job, if that process is not the backend: jobmonctl run, or a Python program';
 COMMENT ON COLUMN @schema@.job_log.client_pid IS 'process id of that process on that machine';
 
--- A job that is configured and has never run is expected from now on; for those that are configured already, nothing changes.
+-- A job that is configured from now on is expected to run from that time on. For jobs that are already configured, nothing changes.
 ALTER TABLE @schema@.job_check_config ADD COLUMN since timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE @schema@.job_check_config
     ALTER COLUMN since SET DEFAULT now(),

@@ -1,4 +1,4 @@
--- The calendar: when a job is due, how long it may take, which job it waits for, and who has asked for silence.
+-- The calendar: when a job is due, how long it may take, which job it depends on, and silences.
 
 -- a site may have added columns of its own to these tables
 DO $$
@@ -71,7 +71,7 @@ CREATE TABLE @schema@.job_silence (
     name_regex     text,
     CONSTRAINT job_silence_pattern CHECK (pattern <> '' AND length(pattern) <= 500),
     CONSTRAINT job_silence_reason CHECK (reason ~ '\S' AND length(reason) <= 2000),
-    -- 90 days, in a zone where a clock is set back meanwhile
+    -- 90 days at most; if a clock is set back meanwhile, these are some hours longer
     CONSTRAINT job_silence_times
         CHECK (isfinite(starts) AND isfinite(ends) AND ends > starts AND ends - starts < interval '91 days')
 );

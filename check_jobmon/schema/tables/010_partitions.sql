@@ -10,7 +10,7 @@ COMMENT ON TABLE @schema@.partitioning IS
     'partitions. Written by jobmonctl bootstrap --partition and jobmonctl partition.';
 REVOKE ALL ON @schema@.partitioning FROM PUBLIC;
 
--- what programs with version 3 did not make yet, and programs with version 4 left behind
+-- an index that early programs for version 3 did not create, and a function that programs for version 4 did not drop
 CREATE INDEX IF NOT EXISTS job_log_end_time_idx ON @schema@.job_log (end_time) WHERE end_time IS NOT NULL;
 DROP ROUTINE IF EXISTS @schema@.link_mac(text);
 

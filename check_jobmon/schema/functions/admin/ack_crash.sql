@@ -1,4 +1,4 @@
--- Ends a run that has crashed, so that it no longer alerts: at its last sign of life, because it was not at work any longer.
+-- Ends a run that has crashed, so that it no longer alerts. Its end is the time of the last thing that it logged.
 CREATE OR REPLACE FUNCTION @schema@.ack_crash(p_job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -11,8 +11,9 @@ DECLARE
     v_failed  text;
 BEGIN
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id FOR NO KEY UPDATE;
-    -- within a transaction, pg_stat_activity would go on showing what it showed first
+    -- otherwise pg_stat_activity would show the same snapshot until the end of the transaction
     PERFORM pg_stat_clear_snapshot();
+    -- If the owner may not see when the backend began, or if the backend is on another server, the run may still be under way.
     IF v_run.job_id IS NULL OR v_run.end_time IS NOT NULL OR may_be_alive(v_run) THEN
         RETURN false;
     END IF;
@@ -27,7 +28,7 @@ BEGIN
            status = (SELECT alert_text FROM job_status_text WHERE alert_code = 3)
      WHERE job_id = p_job_id
  RETURNING status INTO v_failed;
-    -- job_log's trigger has just added it
+    -- the trigger of job_log has just added this failure
     DELETE FROM job_check_log WHERE job_id = p_job_id;
     IF v_step_id IS NULL THEN
         INSERT INTO job_detail (job_id, action, start_time) VALUES (p_job_id, 'ack', v_end) RETURNING step_id INTO v_step_id;
@@ -42,5 +43,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.ack_crash(bigint) IS
-    'Ends a run whose backend is gone as failed, at the time of its last step, without an alert. Returns whether it did: not if '
-    'the run has ended, or its backend may be there.';
+    'Marks a run that has crashed (its backend is gone) as failed, with the time of its last step as its end. It no longer alerts. '
+    'Returns false if there is no such run, if it has ended already, or if its backend may still be running.';

@@ -1,4 +1,4 @@
--- Cancels the backend of a run with the right of the job log's owner, for those who may administer the log.
+-- Cancels the backend of a run with the rights of the job log's owner, for roles that may administer the log.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job_as_owner(p_job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -7,7 +7,7 @@ DECLARE
     v_pid  constant integer := cancel_job_backend(p_job_id);
     v_sent boolean;
 BEGIN
-    -- looked at in the statement that cancels, because pids are reused
+    -- The statement that cancels also verifies whose backend it is, because pids are reused.
     PERFORM pg_stat_clear_snapshot();
     SELECT CASE WHEN NOT r.rolsuper OR EXISTS (SELECT FROM pg_roles AS s WHERE s.rolname = session_user AND s.rolsuper)
                 THEN pg_cancel_backend(a.pid)
@@ -29,4 +29,5 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job_as_owner(bigint) IS
-    'Internal: cancels the backend of a run for cancel_job(), whose caller may not. Not a superuser''s backend.';
+    'Internal: cancels the backend of a run with the owner''s rights, for a caller of cancel_job() who may administer the log. '
+    'Only a superuser may cancel a superuser''s backend.';

@@ -9,7 +9,7 @@ DECLARE
     -- beyond a thousand years the difference could leave the range of a timestamp
     v_before  constant timestamptz := CASE WHEN p_interval < '1000 years' THEN clock_timestamp() - p_interval
                                            ELSE make_timestamptz(1000, 1, 1, 0, 0, 0) END;
-    -- means the same in any session, whatever its time zone and date style
+    -- a text that means the same in any session, whatever its time zone and date style
     v_text    constant text := to_char(v_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00');
     v_job_id  bigint;
     v_step_id bigint;
@@ -79,6 +79,7 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_clear(interval) IS
     'Deletes the runs that started longer ago than the interval, with their steps, and logs this as the job JOB LOG CLEAR. '
-    'Partitions of which no run has to be kept are dropped. Keeps runs under way, the last completed run of an active configured '
-    'job that has a schedule, or whose thresholds reach back to it, and a run that has ended a silence until the next run. '
-    'Deleted runs stay deleted even if the transaction rolls back.';
+    'Drops the partitions in which no run has to be kept. Keeps the runs under way; the last completed run of each active job in '
+    'job_check_config, if the job has a schedule, or if the run is younger than the longer of its two thresholds; and the run that '
+    'ended a silence until the next run, while that silence would go on without it. Deleted runs stay deleted even if the transaction '
+    'rolls back.';

@@ -1,9 +1,10 @@
--- The runs that job_log_clear() keeps however old they are, and that started before p_before:
--- * the last completed run of a job, without which the check would find it MISSING. Not if the job has run since p_before. In a
---   partitioned log this is seen in the newest partitions: without that condition, each job would be looked up in all partitions.
--- * of a job with a schedule, also a run that began after that one and has ended before it, because the check counts from it, too
--- * the last run since the beginning of a silence until the next run, which would silence again without it. Silenced are active jobs, and
---   those that have failed. A run ends such a silence if it has ended, or has crashed.
+-- The runs that job_log_clear() keeps however old they are, of those that started before p_before:
+-- * the last completed run of a job, without which the check would report the job as MISSING. It need not be kept if the job has run
+--   since p_before; in a partitioned log, this is looked up in the newest partitions first, because each job would otherwise have to be
+--   looked up in all partitions.
+-- * of a job with a schedule, also a run that began later than that one and ended earlier, because its next_due may be the later one
+-- * the last run since the beginning of a silence until the next run, because without it, the silence would be in force again. Only active
+--   jobs and jobs that have failed are silenced. A run that has completed or crashed ends such a silence.
 CREATE OR REPLACE FUNCTION @schema@.job_log_kept_before(p_before timestamptz, OUT job_id bigint, OUT job_name text,
                                                         OUT start_time timestamptz)
 RETURNS SETOF record
@@ -23,7 +24,7 @@ BEGIN
                 SELECT r.job_id, r.start_time, r.end_time, r.next_due
                   FROM job_log AS r
                  WHERE r.job_name = c.job_name
-                   -- the check ignores runs with other times
+                   -- the check ignores runs that end at other times
                    AND r.end_time BETWEEN '1000-01-01' AND '9999-12-31'
                    -- so that the index (job_name, end_time) is used: see find_by_index.sql
                    AND (r.job_name, r.end_time) <= (c.job_name, '9999-12-31'::timestamptz)
@@ -40,14 +41,14 @@ BEGIN
                    WHERE r.job_name = c.job_name
                      AND r.start_time >= (SELECT p.before FROM partitioned AS p)
                      AND r.end_time IS NOT NULL
-                     -- one that ended before it began, when a clock was set back, may have ended before an old run
+                     -- A run can end before it began, if a clock is set back. Such a run may have ended earlier than an old one.
                      AND (r.job_name, r.end_time) >= (c.job_name, (SELECT greatest(p.before, '1000-01-01') FROM partitioned AS p))
                      -- IS TRUE, so that no index is used for this limit: PostgreSQL would expect far fewer rows than there are
                      AND (r.end_time <= '9999-12-31') IS TRUE
                      AND r.status <> (SELECT t.alert_text FROM status_text AS t WHERE t.alert_code = 2)
                    ORDER BY r.end_time DESC
                    LIMIT 1) IS NULL
-                -- an old run may have ended after that one
+                -- a run that began before p_before may have ended later than the one found
                 OR c.job_name IN (SELECT l.job_name
                                     FROM job_log AS l
                                    WHERE l.start_time < (SELECT p.before FROM partitioned AS p)
@@ -101,6 +102,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_kept_before(timestamptz) IS
-    'Internal: the last completed run of each active configured job, if it started before the parameter, and, unless the job has a '
-    'schedule, as long as its thresholds reach back to it or to `since`; the run from which a job with a schedule is due; and the last run '
-    'that has ended a silence until the next run.';
+    'Internal: the runs that job_log_clear() has to keep, of those that started before p_before: the last completed run of each active '
+    'job in job_check_config, if the job has a schedule, or if the longer of its thresholds, counted from the end of the run or from '
+    '`since`, is not over yet; of a job with a schedule, also the run with the latest next_due; and the last run that ended a silence '
+    'until the next run.';

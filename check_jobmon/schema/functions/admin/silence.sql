@@ -19,8 +19,8 @@ BEGIN
         WHEN length(p_pattern) > 500 THEN format('a pattern has at most 500 characters, and this one has %s', length(p_pattern))
         WHEN coalesce(p_reason, '') !~ '\S' THEN 'a silence needs a reason, for those who read later why nothing alerted'
         WHEN length(p_reason) > 2000 THEN format('a reason has at most 2000 characters, and this one has %s', length(p_reason))
-        WHEN p_until_next_run IS NULL THEN 'whether the silence ends with the next run is NULL: say true or false'
-        WHEN p_starts IS NULL THEN 'a silence needs a start: leave it out for now'
+        WHEN p_until_next_run IS NULL THEN 'p_until_next_run is NULL: pass true or false'
+        WHEN p_starts IS NULL THEN 'a silence needs a start: leave p_starts out to start it now'
         WHEN v_ends IS NULL THEN 'a silence needs an end: say until when, or until the next run'
         WHEN NOT (isfinite(v_ends) AND isfinite(p_starts)) THEN
             format('a silence can''t last from %s until %s: it lasts 90 days at most', p_starts, v_ends)
@@ -31,7 +31,7 @@ BEGIN
                    to_char(clock_timestamp(), v_format))
         -- subtracted, because the sum could leave the range of a timestamp
         WHEN p_starts < v_ends - interval '90 days' THEN
-            format('the silence would last from %s until %s, and 90 days are the most', to_char(p_starts, v_format),
+            format('the silence would last from %s until %s, but 90 days is the maximum', to_char(p_starts, v_format),
                    to_char(v_ends, v_format))
     END;
     IF v_problem IS NOT NULL THEN
@@ -45,6 +45,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.silence(text, timestamptz, text, timestamptz, boolean) IS
-    'Keeps the jobs that the pattern matches (*, ?, [...]; in any letter case) from alerting until p_ends. With p_until_next_run, the '
-    'silence ends earlier for a job of which a run that began after p_starts is over; p_ends may then be NULL, for 90 days, the most '
-    'that there can be. p_starts may be in the future. Returns the silence_id.';
+    'Keeps the jobs that the pattern matches (*, ?, [...]; in any letter case) from alerting until p_ends, which is 90 days after '
+    'p_starts at most. With p_until_next_run, the silence of each job ends earlier: as soon as a run that began after p_starts has '
+    'completed or crashed; p_ends may then be NULL, which means 90 days. p_starts may be in the future. Returns the silence_id.';

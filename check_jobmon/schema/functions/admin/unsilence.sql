@@ -14,5 +14,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.unsilence(bigint) IS
-    'Ends a silence that is in force or planned; its row stays. Returns whether it did: not if there is none with this silence_id, or '
-    'it is over already.';
+    'Ends a silence that is in force or planned; its row stays. Returns false if no silence has this silence_id, or if it is already '
+    'over.';

@@ -1,4 +1,4 @@
--- What is wrong with a schedule and its time zone, for whoever writes them. next_run() alone knows the syntax of schedules.
+-- What is wrong with a schedule and its time zone, as a message for the user. Only next_run() knows the syntax of schedules.
 CREATE OR REPLACE FUNCTION @schema@.check_schedule(p_schedule text, p_timezone text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -7,14 +7,14 @@ DECLARE
     v_nearest text;
 BEGIN
     IF p_timezone <> 'UTC' THEN
-        -- PostgreSQL takes CET for an abbreviation, and then there is no summer time
+        -- PostgreSQL takes CET for an abbreviation, which has a fixed offset: summer time would be ignored
         IF EXISTS (SELECT FROM pg_timezone_abbrevs AS a
                     WHERE a.abbrev = upper(p_timezone) AND (a.utc_offset <> interval '0' OR a.is_dst)) THEN
             RETURN format('time zone "%s" is an abbreviation, whose clock never changes: name a place, such as "Europe/Berlin"',
                           p_timezone);
         END IF;
         IF NOT EXISTS (SELECT FROM pg_timezone_names AS n WHERE lower(n.name) = lower(p_timezone)) THEN
-            -- by the pairs of letters that the whole name, or its last part, shares with what was written
+            -- the most similar name, by the pairs of letters that it, or its part after the last slash, shares with p_timezone
             SELECT s.name
               INTO v_nearest
               FROM (SELECT n.name, p.part
@@ -42,4 +42,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.check_schedule(text, text) IS
-    'What is wrong with a schedule or with the name of its time zone, in one sentence; NULL if both are right. A NULL is not looked at.';
+    'What is wrong with a schedule or with the name of its time zone, in one sentence; NULL if both are valid. Either may be NULL, which '
+    'leaves it unchecked.';

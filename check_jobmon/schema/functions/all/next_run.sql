@@ -1,6 +1,7 @@
 -- The first time after p_after at which a schedule is due. docs/calendar.rst has the syntax, and what happens when clocks change.
--- Minutes, hours, days of the month, months and weekdays are bit strings, one bit for each value. The day is searched month by month,
--- at most 41 of them: the rarest schedules come on a 29 February that is a Sunday, which can take 40 years.
+-- Minutes, hours, days of the month, months and weekdays are bit strings, one bit for each value. The day is searched for month by month,
+-- and only in months that the schedule allows: at most 41, because the rarest day is a 29 February that is, say, a Sunday, for which one
+-- may have to wait 40 years.
 CREATE OR REPLACE FUNCTION @schema@.next_run(p_schedule text, p_timezone text, p_after timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -13,7 +14,7 @@ DECLARE
     c_highest  constant integer[] := '{59,23,31,12,7}';
     c_months   constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
     c_weekdays constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
-    -- longer than any change of a clock: Samoa skipped a day
+    -- longer than the largest change of a clock: Samoa once skipped a whole day
     c_window   constant interval := '26 hours';
     v_schedule text := lower(btrim(p_schedule, c_blanks));
     v_wrong    text;
@@ -33,11 +34,11 @@ DECLARE
     v_months   bit varying;
     v_weekdays bit varying;
     v_last_day boolean := false;
-    -- whether a day has to match as a day of the month and as a weekday, not only as either
+    -- whether a day has to match both fields, day of month and day of week; otherwise, one of them is enough
     v_both     boolean;
     v_any_day  boolean;
     v_wildcard boolean;
-    -- an instant, what the clock shows then, and the time on the clock from which the next match is searched
+    -- an instant; the local time at that instant; and the local time from which on the next match is searched for
     v_base     timestamptz := date_trunc('second', p_after);
     v_shown    timestamp;
     v_from     timestamp;
@@ -54,10 +55,10 @@ DECLARE
     v_shift    interval;
     v_seconds  integer;
 BEGIN
-    -- without a slash it may be an abbreviation, and with a digit a rule (EST3): PostgreSQL makes zones of its own from these
+    -- A name without a slash may be an abbreviation, and one with a digit may be a POSIX rule (EST3): PostgreSQL accepts both as zones.
     IF p_timezone <> 'UTC' AND (strpos(p_timezone, '/') = 0 OR translate(p_timezone, '0123456789', '') <> p_timezone)
        AND p_timezone !~ '^Etc/GMT([+-]?0|[+-][1-9]|[+-]1[0-2]|-1[34])$' THEN
-        -- takes some milliseconds
+        -- only here, because it takes some milliseconds
         v_wrong := check_schedule(NULL, p_timezone);
         IF v_wrong IS NOT NULL THEN
             RAISE EXCEPTION '%', v_wrong USING ERRCODE = 'invalid_parameter_value';
@@ -184,7 +185,7 @@ BEGIN
             RAISE EXCEPTION 'the schedule "%" never comes: no month of it has a day %', left(btrim(p_schedule, c_blanks), 100), v_found
                 USING ERRCODE = 'invalid_parameter_value';
         END IF;
-        -- 7 is Sunday, too; six weeks have any weekday of any month
+        -- 7 is Sunday, too. Repeated for six weeks, which is enough for a month that begins on any weekday.
         v_set := substring(v_weekdays FROM 1 FOR 7) | (substring(v_weekdays FROM 8) || B'000000');
         v_weekdays := v_set || v_set || v_set || v_set || v_set || v_set;
     END IF;
@@ -195,7 +196,7 @@ BEGIN
     v_shown := v_base AT TIME ZONE p_timezone;
     v_from := date_trunc('minute', v_shown) + interval '1 minute';
     LOOP
-        -- The first match on the clock at or after v_from: the time of day, then the day.
+        -- The first local time at or after v_from that matches: first the time of day, then the day.
         v_day := v_from::date;
         v_hour := date_part('hour', v_from);
         v_minute := CASE get_bit(v_hours, v_hour)
@@ -247,13 +248,13 @@ BEGIN
         END IF;
         v_match := v_day + make_interval(hours => v_hour, mins => v_minute);
 
-        -- When that is. Either it is returned, or the clock changes between v_base and v_until.
+        -- The instant of that local time. Unless it is returned here, the clock changes between v_base and v_until.
         IF v_wildcard THEN
             IF v_match - v_shown > interval '4 days' THEN
                 v_until := v_base + c_window;
                 v_shift := (v_until AT TIME ZONE p_timezone) - v_shown - c_window;
                 IF v_shift >= interval '0' THEN
-                    -- nothing that the clock shows until shortly before the match matches
+                    -- no local time matches until shortly before v_match, so go on from there
                     v_base := (v_match AT TIME ZONE p_timezone) - c_window;
                     v_shown := v_base AT TIME ZONE p_timezone;
                     v_until := NULL;
@@ -268,7 +269,8 @@ BEGIN
                 END IF;
             END IF;
         ELSE
-            -- of a time that comes twice, the second; of one that is skipped, when a clock that had not been changed would show it
+            -- PostgreSQL returns the second instant of a local time that occurs twice; and for one that is skipped, the instant at which a
+            -- clock that had not been changed would show it
             v_due := v_match AT TIME ZONE p_timezone;
             v_shift := (v_due AT TIME ZONE p_timezone) - v_match;
             IF v_shift > interval '0' THEN
@@ -315,5 +317,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.next_run(text, text, timestamptz) IS
     'The first time later than p_after at which a schedule is due: five fields as in cron(5), ''L'' for the last day of the month, or '
-    '@hourly, @daily, @midnight, @weekly, @monthly, @yearly or @annually, by the clock of a time zone. NULL if an argument is NULL, or '
-    'p_after is not in the years 1 to 9999. A schedule or zone with a mistake is an error, which check_schedule() returns as a text.';
+    '@hourly, @daily, @midnight, @weekly, @monthly, @yearly or @annually, in the local time of p_timezone. NULL if an argument is NULL, or '
+    'p_after is not in the years 1 to 9999. Raises an error if the schedule or the time zone is invalid; check_schedule() returns the '
+    'message of that error instead.';

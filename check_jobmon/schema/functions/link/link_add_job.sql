@@ -14,7 +14,7 @@ BEGIN
     IF v_time < clock_timestamp() - interval '1 hour' THEN
         RAISE EXCEPTION 'this call was signed at %, more than an hour ago', v_time
             USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Where the link leads to another server, set the clocks of the two.';
+                  HINT = 'If the link connects to another server, synchronize the clocks of the two servers.';
     END IF;
     LOOP
         -- this call may have added it already, before the link was lost and the call repeated

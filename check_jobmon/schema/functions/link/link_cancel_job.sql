@@ -55,7 +55,7 @@ BEGIN
      WHERE step_id = v_step_id;
     INSERT INTO cancelled_job (job_id, step_id, cancelled_by, ended)
          VALUES (v_job_id, v_step_id, v_role, v_run.end_time IS NOT NULL);
-    -- for the process that runs it, if there is one: it calls claim_job(), because anybody may notify
+    -- For the process that runs the job, if there is one. It then calls claim_job() to verify this, because any role may NOTIFY.
     PERFORM pg_notify('jobmon_cancel', v_job_id::text);
     RETURN NULL;
 END

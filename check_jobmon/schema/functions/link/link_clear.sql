@@ -1,8 +1,8 @@
 -- The link's side of job_log_clear(): deletes a batch of the runs after job_id [7] (NULL for the first batch) that started before
 -- [6]. [5] is the run of job_log_clear() itself, [8] its step, whose message always has the number of runs deleted so far, even if
--- this call's answer is lost. Returns the batch's last job_id, how many runs it looked at, how many it has deleted, and whether there
--- may be more (1, else 0): to find that there are none, the rest of the log is read.
--- Never waits for a logger: rows that are being written are left for the next time.
+-- this call's answer is lost. Returns the batch's last job_id, how many old runs the batch has, how many of them were deleted, and 1 if
+-- there may be more, otherwise 0.
+-- Never waits for a logger: runs whose rows are being written are left for the next call of job_log_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_clear(p_call text[]) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -34,7 +34,7 @@ BEGIN
            FOR UPDATE SKIP LOCKED
     );
     v_runs := ARRAY(SELECT unnest(v_runs) EXCEPT SELECT k.job_id FROM job_log_kept_before(p_call[6]::timestamptz) AS k);
-    -- without NULL, because the caller's array_nulls may be off
+    -- without NULL elements, because array_nulls may be off in the caller's session
     RETURN ARRAY[coalesce(v_upto, 0), v_found, link_delete(v_runs, p_call[8]::bigint), (v_found = v_batch)::integer];
 END
 $$;

@@ -2,10 +2,10 @@
 -- together. The server ends it once it hasn't been used for a while (idle_session_timeout in link_settings.sql), and link_call() opens
 -- another one when it is needed. The link is closed here
 -- - if jobmon.keep_link is off,
--- - if nothing would end it: on PostgreSQL 13, where dblink_mapping says how it connects, and where link_open() has found that,
+-- - if the server wouldn't end it: on PostgreSQL 13, if dblink_mapping has a row, or if link_open() has found that,
 -- - if link_open() has found that connections are scarce;
 -- but not if another job of this transaction has opened it: when that job logs its end, there might be no connection slot left.
--- Has no search_path of its own, as link_call(): every name is qualified.
+-- As link_call(), the function doesn't set search_path, and qualifies every name.
 CREATE OR REPLACE FUNCTION @schema@.link_close(p_job_id bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -15,7 +15,7 @@ BEGIN
     IF v_keep OPERATOR(pg_catalog.=) ANY (ARRAY['on', 'true', 'yes', '1']) THEN
         RETURN;
     ELSIF coalesce(v_keep, '') OPERATOR(pg_catalog.=) ''
-          -- NULL if this is not a link that link_open() has opened as it is now
+          -- NULL if the link was opened by link_open() of an older version
           AND pg_catalog.current_setting('@schema_name@.link_closes', true) OPERATOR(pg_catalog.=) ''
           AND pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL
           AND NOT EXISTS (SELECT FROM @schema@.dblink_mapping) THEN
@@ -32,4 +32,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_close(bigint) IS
-    'Internal: closes the session''s link at the end of a job, if jobmon.keep_link is off or nothing else would close it.';
+    'Internal: closes the session''s link at the end of a job, if jobmon.keep_link is off, if the server wouldn''t end it, or if '
+    'connections are scarce.';

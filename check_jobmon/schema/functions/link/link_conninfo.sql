@@ -1,5 +1,5 @@
--- How the link connects: as dblink_mapping says; for what is NULL there, to this server. p_role_here is the role that
--- it connects as, or NULL if dblink_mapping may lead to another server.
+-- How the link connects: as dblink_mapping says; where a column is NULL there, to this server, in the way that bootstrap has found.
+-- p_role_here is the role that it connects as, or NULL if dblink_mapping may lead to another server.
 CREATE OR REPLACE FUNCTION @schema@.link_conninfo(OUT p_conninfo text, OUT p_role_here text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -18,7 +18,8 @@ BEGIN
     v_mapping.username := nullif(v_mapping.username, '');
     v_user := coalesce(v_mapping.username, v_link.role_name::text);
     IF v_user IS NULL THEN
-        -- restored from a dump without data: without a user, libpq would log in as the server's own, who may be a superuser
+        -- In a schema that was restored without data. Without a user name, libpq would use that of the operating system's user who runs
+        -- the server, which may be the name of a superuser.
         RAISE EXCEPTION 'it has no role yet' USING ERRCODE = 'invalid_authorization_specification';
     ELSIF v_user !~ '^@schema_name@_link_[0-9]+$'
           AND EXISTS (SELECT
@@ -26,7 +27,7 @@ BEGIN
                         JOIN pg_roles AS su ON pg_has_role(r.oid, su.oid, 'MEMBER')
                        WHERE r.rolname = v_user
                          AND @connection/powerful.sql@) THEN
-        -- a member of pg_write_all_data could have written that name, to get a superuser's rights through dblink
+        -- a member of pg_write_all_data could have written that name to dblink_mapping, to get a superuser's rights
         RAISE EXCEPTION 'role "%" is a superuser, or could become one', v_user
             USING ERRCODE = 'invalid_authorization_specification';
     END IF;
@@ -41,7 +42,7 @@ BEGIN
     ELSIF v_link.over = 'socket' AND v_socket IS DISTINCT FROM '' THEN
         v_host := v_socket;
     ELSIF v_listen = '' THEN
-        -- any other program could be listening at this port of 127.0.0.1
+        -- any other program could be listening on this port of 127.0.0.1
         RAISE EXCEPTION 'the server doesn''t listen on TCP (listen_addresses is empty)'
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     ELSE
@@ -52,7 +53,7 @@ BEGIN
     END IF;
     v_parts := ARRAY[
         -- Never send the password in clear: a server that asks for that is not this one, or not set up for the link. This
-        -- comes first, because link_open() removes it from the beginning if libpq doesn't know it.
+        -- option is the first, because link_open() removes it from the beginning of the string if libpq doesn't know it.
         ['require_auth', CASE WHEN v_mapping.host IS NOT NULL THEN NULL
                               WHEN v_mapping.username IS NOT NULL THEN '!password'
                               ELSE 'scram-sha-256,none'
@@ -64,15 +65,16 @@ BEGIN
         ['password', coalesce(v_mapping.pwd, v_link.password)],
         ['application_name', 'jobmon link of ' || pg_backend_pid()],
         ['connect_timeout', '10'],
-        -- if the caller says when it is closed (link_close.sql), the server doesn't end it: on another server, that's its own matter
+        -- If jobmon.keep_link says when the link is closed (see link_close.sql), this server must not end it when it is idle. If the link
+        -- leads to another server, the settings there decide that.
         ['options', CASE WHEN v_mapping.host IS NULL AND v_mapping.port IS NULL AND current_setting('jobmon.keep_link', true) <> ''
                               AND current_setting('idle_session_timeout', true) IS NOT NULL
                          THEN '-c idle_session_timeout=0' END]
     ];
     -- libpq's quoting: in single quotes, with a backslash before each quote or backslash. Expressions rather than a query,
-    -- because debug_print_plan would show the caller a query's plan with its values. E'' strings, because the caller's
-    -- settings decide what a backslash means in others (standard_conforming_strings) and whether it may precede a quote
-    -- (backslash_quote).
+    -- because debug_print_plan would show the caller a query's plan with its values. E'' strings, because in other strings
+    -- it depends on the caller's settings what a backslash means (standard_conforming_strings), and whether it may precede a
+    -- quote (backslash_quote).
     p_conninfo := '';
     FOR i IN 1 .. array_length(v_parts, 1) LOOP
         IF v_parts[i][2] IS NOT NULL THEN

@@ -4,7 +4,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    -- what else was done in this transaction could have deferred triggers, which SET CONSTRAINTS would run as the owner
+    -- statements executed earlier in this transaction could have deferred triggers, which SET CONSTRAINTS would run with the owner's rights
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         RAISE EXCEPTION 'somebody has begun a transaction on the job log''s link'
             USING ERRCODE = 'invalid_transaction_state', HINT = 'Close the link with dblink_disconnect(), and call again.';
@@ -12,16 +12,17 @@ BEGIN
     -- locked, so that job_log_clear() can wait for the end of this call before it reads the step's message
     PERFORM FROM job_detail WHERE step_id = p_call[8]::bigint FOR UPDATE;
     IF NOT EXISTS (SELECT FROM job_log WHERE job_id = p_call[5]::bigint AND end_time IS NULL) THEN
-        RAISE EXCEPTION 'job %, which was to delete old runs, is over', p_call[5]
+        RAISE EXCEPTION 'job %, the run of job_log_clear(), has already ended', p_call[5]
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Call job_log_clear() again.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_clearing(text[]) IS
-    'Internal: refuses to delete runs in somebody''s transaction, or once job_log_clear() is over.';
+    'Internal: raises an error if runs must not be deleted now: in a transaction that somebody has begun on the link, or after the end '
+    'of job_log_clear().';
 
--- Deletes those of the runs, which the caller has locked, that nothing uses: no step is being written, and no foreign key of a site's
--- own keeps them. Adds their number to that in the message of the step p_step_id, and returns it.
+-- Deletes the given runs, which the caller has locked, except those that are in use: a step is being written, or a foreign key that the
+-- site has added refers to them. Returns how many were deleted, and adds that to the number in the message of the step p_step_id.
 CREATE OR REPLACE FUNCTION @schema@.link_delete(p_runs bigint[], p_step_id bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -44,7 +45,7 @@ BEGIN
      WHERE d.job_id = ANY (p_runs)
        AND s.step_id IS NULL;
     v_runs := ARRAY(SELECT unnest(p_runs) EXCEPT SELECT unnest(v_in_use));
-    -- a site's own foreign key, to runs or to steps, keeps the rows it refers to; checked here even if it is deferred
+    -- rows that a foreign key added by the site refers to are kept; a deferred one is checked here, too
     SET CONSTRAINTS ALL IMMEDIATE;
     BEGIN
         DELETE FROM job_log WHERE job_id = ANY (v_runs);
@@ -59,7 +60,7 @@ BEGIN
             END;
         END LOOP;
     END;
-    -- the first number in the message; the names of dropped partitions have numbers, too
+    -- replaces only the first number in the message, because the names of dropped partitions have numbers, too
     UPDATE job_detail
        SET message = regexp_replace(coalesce(message, 'runs deleted: 0'), '[0-9]+',
                                     (coalesce(substring(message FROM '[0-9]+')::bigint, 0) + v_deleted)::text)

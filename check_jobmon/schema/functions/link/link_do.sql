@@ -4,7 +4,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    -- not in the CASE: a generic plan of that has opened job_detail, which no partition could be dropped from
+    -- Not in the CASE: a generic plan of that keeps job_detail open, and then no partition of it can be dropped.
     IF p_call[1] = 'drop' THEN
         RETURN link_drop(p_call);
     END IF;

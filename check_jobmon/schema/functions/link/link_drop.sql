@@ -2,7 +2,7 @@
 -- p_call[6] or earlier. Returns an array: the time at which the next call has to go on, and 'locked' if this call couldn't lock the log.
 -- Returns NULL if there is nothing more to drop, or the log isn't partitioned.
 -- p_call[5] is the run of job_log_clear(), and p_call[8] is its step. The step's message gets the names of the dropped partitions.
--- In the first call, p_call[7] is NULL. This call drops nothing: it makes the partitions for the times to come.
+-- In the first call, p_call[7] is NULL. This call drops nothing: it makes the partitions that will be needed next.
 -- Every logger waits for the lock that a DROP takes. So the function waits for the lock no longer than lock_timeout, and drops no more
 -- partitions once it has had the lock for a fifth of a second. What would take longer is done before, without the lock: rows outside of
 -- the partition that belong to its runs are deleted. The runs of a partition that is in use, or has a run that must be kept, are deleted
@@ -35,7 +35,7 @@ BEGIN
         PERFORM link_partition();
         RETURN ARRAY['-infinity'];
     END IF;
-    -- a quarter for each of the four tables
+    -- a quarter of lock_timeout for each of the four tables, because lock_timeout applies to each lock
     PERFORM set_config('lock_timeout', (date_part('epoch', current_setting('lock_timeout')::interval) * 250)::integer::text, true);
     FOR v_part IN
         SELECT p.*, (SELECT c.relname FROM pg_class AS c WHERE c.oid = p.runs) AS name
@@ -46,7 +46,7 @@ BEGIN
          ORDER BY p.begins
     LOOP
         EXIT WHEN clock_timestamp() > v_locked + interval '0.2 seconds';
-        -- not in the last call, which finds no partition
+        -- only if there is a partition, which the last call doesn't find any more
         IF v_kept IS NULL THEN
             SELECT coalesce(array_agg(k.job_id), '{}'), array_agg(k.start_time) INTO v_kept, v_begun
               FROM job_log_kept_before(v_before) AS k;
@@ -55,7 +55,7 @@ BEGIN
         -- a step may have been logged before its run began, if a clock was set back, or after its end
         EXECUTE format('SELECT EXISTS (SELECT FROM %s AS d WHERE d.job_id = ANY ($1))', v_part.steps) INTO v_found USING v_kept;
         CONTINUE WHEN v_found;
-        -- steps of these may be in later partitions: of the crashed runs, and of those that ended later
+        -- runs that crashed, or ended after the end of the partition, may have steps in later partitions
         EXECUTE format($query$
             SELECT ARRAY(SELECT l.job_id
                            FROM %s AS l
@@ -89,9 +89,9 @@ BEGIN
                            CASE WHEN v_locked IS NOT NULL THEN ' NOWAIT' END);
             EXECUTE format($query$
                 SELECT EXISTS (SELECT FROM %1$s AS l WHERE l.end_time IS NULL)
-                       -- one that has just ended
+                       -- a run that has ended meanwhile
                        OR EXISTS (SELECT FROM %1$s AS l WHERE l.end_time >= $2)
-                       -- one that has just been logged late
+                       -- a run that add_past_run() has logged meanwhile
                        OR EXISTS (SELECT FROM past_run AS t WHERE t.job_id > $3 AND %3$s)
                        -- steps of an earlier run that has been kept
                        OR EXISTS (SELECT FROM job_log AS l
@@ -100,7 +100,7 @@ BEGIN
                                      AND EXISTS (SELECT FROM %2$s AS d WHERE d.job_id = l.job_id))
             $query$, v_part.runs, v_part.steps, v_theirs) INTO v_found USING v_part.begins, v_part.ends, coalesce(v_last, 0);
             IF v_found THEN
-                -- undoes the block, and so gives the locks back
+                -- rolls back this block, which releases its locks
                 RAISE EXCEPTION USING ERRCODE = 'JM000';
             END IF;
             EXECUTE format('DROP TABLE %s, %s', v_part.steps, v_part.runs);
@@ -112,8 +112,8 @@ BEGIN
             v_ends := v_part.ends;
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
-                -- Loggers have waited meanwhile, so this call ends. If the log itself could be locked, somebody uses only this
-                -- partition, and the next call leaves it out.
+                -- Loggers have waited meanwhile, so this call ends. If job_log and job_detail could be locked, only this partition is in
+                -- use, and the next call leaves it out.
                 IF v_since IS NULL THEN
                     v_answer := ARRAY['locked'];
                     v_ends := coalesce(v_ends, p_call[7]::timestamptz);
@@ -128,7 +128,7 @@ BEGIN
         END;
     END LOOP;
     IF v_ends IS NOT NULL THEN
-        -- the same in any session, whatever its time zone and date style
+        -- a text that means the same in any session, whatever its time zone and date style
         v_answer := CASE WHEN isfinite(v_ends) THEN to_char(v_ends AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00 BC')
                          ELSE v_ends::text END || coalesce(v_answer, '{}');
     END IF;
@@ -136,4 +136,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_drop(text[]) IS
-    'Internal: drops old partitions for job_log_clear(), and makes those of the times to come.';
+    'Internal: drops old partitions for job_log_clear(), and makes those that will be needed next.';

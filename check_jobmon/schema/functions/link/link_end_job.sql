@@ -11,14 +11,14 @@ BEGIN
     IF NOT EXISTS (SELECT FROM job_status_text WHERE alert_code = v_code) THEN
         RAISE EXCEPTION 'no alert level % in @schema_name@.job_status_text', p_call[6]
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Levels there are: ' || coalesce(
+                  HINT = 'The levels are: ' || coalesce(
                          (SELECT string_agg(alert_code || ' (' || alert_text || ')', ', ' ORDER BY alert_code)
                             FROM job_status_text), 'none') || '.';
     END IF;
     v_run := link_own_run(p_call[5]::bigint, p_call);
     UPDATE cancelled_job SET ended = true WHERE job_id = p_call[5]::bigint;
     IF NOT FOUND THEN
-        -- A run that has ended keeps its end, and its status can only become worse. An end in the future came from a wrong clock.
+        -- A run that has ended keeps its end, and its status can only become worse. If its end is in the future, a clock was wrong.
         UPDATE job_log
            SET end_time = CASE WHEN end_time <= clock_timestamp() THEN end_time ELSE greatest(v_time, start_time) END,
                -- read here, because the word may have been changed while this waited for a lock

@@ -1,5 +1,5 @@
--- Whether a job goes on although a call can't be logged: if jobmon.on_link_failure says so, and the call belongs to a run. Warns
--- about it once: for each run that can't be started, and otherwise once until a link is opened again.
+-- Whether a job goes on although a call can't be logged: if jobmon.on_link_failure is "warning", and the call is part of a run. Warns
+-- about each run that can't be started, and about the other calls only once until a link is opened again.
 CREATE OR REPLACE FUNCTION @schema@.link_failed(p_name text, p_why text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -8,7 +8,7 @@ DECLARE
     v_setting constant text := lower(current_setting('jobmon.on_link_failure', true));
 BEGIN
     IF v_setting NOT IN ('', 'error', 'warning') THEN
-        RAISE WARNING 'jobmon.on_link_failure is "%", and counts as "error"', v_setting
+        RAISE WARNING 'jobmon.on_link_failure is "%", which is treated as "error"', v_setting
             USING HINT = 'Set it to "error" or "warning".';
     END IF;
     IF v_setting = 'warning' AND p_name IN ('add_job', 'add_step', 'update_step', 'end_job', 'lock_job') THEN

@@ -27,16 +27,16 @@ BEGIN
         -- not found if job_log_clear() has just deleted it
         EXIT WHEN FOUND;
     END LOOP;
-    -- A statement of its own, because it must see everything that was committed before the row could be locked.
+    -- In a separate statement, whose snapshot sees everything that was committed before the row could be locked.
     SELECT format('job %s (pid %s) is under way', l.job_id, coalesce(k.pid, l.pid)) INTO v_text
       FROM job_log AS l
       JOIN job_lock AS k ON k.job_name = v_run.job_name
-      -- a lock that is older than these columns is the run's own session's
+      -- pid and taken are NULL in a lock from before there were these columns: then the session that started the run holds it
       LEFT JOIN pg_stat_activity AS a ON a.pid = coalesce(k.pid, l.pid) AND a.datname = current_database()
       LEFT JOIN cancelled_job AS c ON c.job_id = l.job_id
      WHERE l.job_id = v_holder
        AND l.job_id <> v_run.job_id
-       -- the backend of a negative pid is another server's, and can't be seen
+       -- if the pid is negative, the backend is on another server, where it can't be seen
        AND (l.pid < 0 OR a.pid IS NOT NULL AND coalesce(a.backend_start <= coalesce(k.taken, l.start_time), true)
                          AND coalesce(k.taken, l.start_time) >= @schema/writable_since.sql@)
        -- a cancelled run has an end, but its session may not have stopped yet

@@ -17,7 +17,7 @@ BEGIN
         IF NOT v_is_taken THEN
             RETURN v_id;
         END IF;
-        -- This lock conflicts only with itself. The first session that gets it moves the sequence for those that wait.
+        -- This lock conflicts only with itself. The first session that gets it moves the sequence for the sessions that wait.
         LOCK TABLE link IN SHARE UPDATE EXCLUSIVE MODE;
     END LOOP;
     EXECUTE format('SELECT max(%I) FROM @schema@.%I', p_column, p_table) INTO v_largest;
@@ -33,7 +33,7 @@ BEGIN
     v_id := nextval(v_sequence);
     EXECUTE v_taken INTO v_is_taken USING v_id;
     IF v_is_taken THEN
-        RAISE EXCEPTION 'the sequence % gives only numbers that are taken', v_sequence
+        RAISE EXCEPTION 'the sequence % gives only numbers that are already used', v_sequence
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SEQUENCE %s INCREMENT BY 1.', v_sequence);
     END IF;
     RETURN v_id;

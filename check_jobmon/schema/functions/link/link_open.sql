@@ -18,8 +18,8 @@ BEGIN
     END IF;
     v_way := link_conninfo();
     IF current_setting('server_version_num')::integer < 160000 THEN
-        -- Whether libpq, which may be newer than the server, knows the option: if it does, its error names the wrong value.
-        -- It connects in neither case.
+        -- Finds out whether libpq, which may be newer than the server, knows the option require_auth: if it does, its error message
+        -- names the wrong value. It doesn't connect in either case.
         BEGIN
             v_answer := @dblink@.dblink_connect(p_link, 'password=x require_auth=nonesuch');
         EXCEPTION WHEN OTHERS THEN
@@ -30,10 +30,10 @@ BEGIN
         END;
     END IF;
     v_started := clock_timestamp();
-    -- an assignment rather than PERFORM: an expression doesn't reach the executor, so no log of statements shows its values
+    -- an assignment rather than PERFORM: a simple expression is no query, so no log of statements shows the password
     v_answer := @dblink@.dblink_connect(p_link, v_way.p_conninfo);
-    -- Another program could be listening at that address. If it is this server, the link's backend can be seen here, unless
-    -- dblink_mapping names another server. The snapshot of other sessions that the transaction keeps is cleared first.
+    -- Another program could be listening at that address. If this server is, pg_stat_activity shows the link's backend. That is not
+    -- verified if dblink_mapping names another server. The transaction's snapshot of pg_stat_activity is cleared first.
     IF pg_stat_clear_snapshot() IS NULL OR v_way.p_role_here IS NOT NULL AND NOT EXISTS (
             -- pg_stat_activity without its joins, which cost a session's first call more than everything else here
             SELECT
@@ -43,12 +43,12 @@ BEGIN
                -- NULL unless the owner is a member of pg_read_all_stats
                AND coalesce(a.backend_start >= v_started, true)) THEN
         v_answer := @dblink@.dblink_disconnect(p_link);
-        RAISE EXCEPTION 'what answers there is not this server: the connection is not in pg_stat_activity'
+        RAISE EXCEPTION 'another server or program has answered: the connection is not in pg_stat_activity of this server'
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     END IF;
-    -- Whether link_close() has to close it though jobmon.keep_link isn't set (any more): the server won't end it (link_conninfo.sql, or
-    -- bootstrap has not been run since an upgrade from PostgreSQL 13), or three quarters of the connections are in use. If this is
-    -- rolled back, it stays for a while.
+    -- Whether link_close() has to close the link even if jobmon.keep_link isn't set then: because the server won't end it (see
+    -- link_conninfo.sql; or bootstrap has not been run since an upgrade from PostgreSQL 13), or because three quarters of the connections
+    -- are in use. If a rollback undoes this setting, the link stays open for a while.
     v_answer := set_config(
         '@schema_name@.link_closes',
         CASE WHEN current_setting('jobmon.keep_link', true) <> ''

@@ -10,7 +10,8 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no job with job_id %', p_job_id
             USING ERRCODE = 'no_data_found', HINT = 'Pass the job_id that add_job() returned.';
-    -- A call from before the run can't be the session's that started it: its pid has been reused since. No session has the pid 0.
+    -- If the call was signed before the run began, the caller is not the session that started the run, but had the same pid earlier.
+    -- No session has the pid 0.
     ELSIF NOT may_write(v_run, p_call[2], CASE WHEN to_timestamp(p_call[4]::double precision) >= v_run.start_time
                                                THEN p_call[3]::integer ELSE 0 END) THEN
         RAISE EXCEPTION 'job % belongs to role "%", and role "%" may not write to it', p_job_id, v_run.owner, p_call[2]

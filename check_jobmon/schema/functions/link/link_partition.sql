@@ -1,6 +1,6 @@
--- Makes the partitions of the times to come: for a run that has just gone to the default one, or for job_log_clear(). One session at a
--- time tries: by a lock on a table, because an advisory lock could be held by anybody. Where it doesn't get the locks that it needs, the
--- run stays there until the next call, bootstrap or job_log_clear().
+-- Makes the partitions that are needed now and next: called when a run has just gone to the default partition, and by job_log_clear().
+-- Only one session at a time tries this. The lock is one on a table, because any role could hold an advisory lock. If the function doesn't
+-- get the locks that it needs, the run stays in the default partition until the next call, bootstrap or job_log_clear().
 CREATE OR REPLACE FUNCTION @schema@.link_partition() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp

@@ -1,4 +1,4 @@
--- The error for a call over the link that the logging functions did not send.
+-- Raises the error for a call over the link that the logging functions did not send.
 CREATE OR REPLACE FUNCTION @schema@.link_refuse() RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp

@@ -1,22 +1,22 @@
 -- The only two routines that the link's role may execute: a procedure, which costs less, and a function that returns an answer.
 -- v_signed is what link_call() has signed: [1] the call's name, [2] the caller's role and [3] pid, [4] the time, and from [5] on
 -- the arguments. Without the signature, every user of the session could log over an open link: dblink lets all of them use it.
--- The usual calls, of an owner who writes to an open run, are executed right here: each further function would slow them down.
+-- The usual calls, by which a role writes to its own open run, are executed right here: calling another function would take longer.
 CREATE OR REPLACE PROCEDURE @schema@.link_serve(v_signed text, p_mac bytea)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 SET lock_timeout = '300ms'
--- to plan a statement anew, with the partitions that these arguments need, takes longer than to leave out the others as it starts
+-- planning a statement anew for these arguments takes longer than excluding the other partitions when a generic plan is executed
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_call constant text[] := v_signed;
     v_time constant timestamptz := to_timestamp(v_call[4]::double precision);
-    -- A run and a step of the last day are in one partition or two, which are found at once because these are constants.
+    -- A run or step that began in the last day is in one of two partitions at most; with these limits, PostgreSQL reads no others.
     v_day  constant timestamptz := to_timestamp(v_call[4]::double precision - 86400);
     v_part oid;
 BEGIN
-    -- Unless this is its first statement, somebody has begun the transaction, and would hold the call's locks.
+    -- If this is not the first statement of the transaction, somebody has begun it, and could hold the locks of this call for long.
     IF p_mac = @schema/signature.sql@ AND CURRENT_TIMESTAMP = statement_timestamp() THEN
         IF v_call[1] = 'update_step' THEN
             UPDATE job_detail AS d

@@ -22,7 +22,7 @@ BEGIN
          WHERE step_id = p_call[5]::bigint
            AND strpos(message, p_call[7]) = 0;
     ELSE
-        -- Not if the call is older than what is logged, or is a repetition of it. A time in the future came from a wrong clock.
+        -- Unless the call is older than what has been logged, or repeats it. If the logged time is in the future, a clock was wrong.
         UPDATE job_detail
            SET end_time = greatest(v_time, start_time),
                elapsed_time = extract(epoch FROM greatest(v_time, start_time) - start_time),

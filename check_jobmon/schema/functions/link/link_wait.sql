@@ -21,7 +21,7 @@ BEGIN
         v_pause := 0.01;
         v_busy := @dblink@.dblink_send_query(p_link, p_signed) = 1;
         WHILE @dblink@.dblink_is_busy(p_link) = 1 LOOP
-            -- a cancel or statement_timeout ends this at once
+            -- statement_timeout or a cancel request interrupts this at once
             PERFORM pg_sleep(v_pause), pg_stat_clear_snapshot();
             v_pause := least(2 * v_pause, 0.05);
             WITH RECURSIVE client AS MATERIALIZED (
@@ -45,7 +45,7 @@ BEGIN
             SELECT string_agg(format('process %s waits for %s', w.pid, w.for_pid), '; ') INTO v_blockers
               FROM waits AS w
             HAVING bool_or(w.for_pid = pg_backend_pid());
-            -- twice in a row: the sessions are not looked at all at the same moment, so one cycle may be an illusion
+            -- Only a cycle that is found twice in a row is a deadlock: the sessions are not examined all at the same moment.
             v_cycles := CASE WHEN v_blockers IS NULL THEN 0 ELSE v_cycles + 1 END;
             IF v_cycles > 1 THEN
                 RAISE EXCEPTION 'deadlock detected: the job log waits for a lock that this session holds itself'
@@ -62,7 +62,7 @@ BEGIN
             PERFORM FROM @dblink@.dblink_get_result(p_link) AS r(answer text);
             RETURN CASE WHEN p_answer THEN v_answer END;
         EXCEPTION WHEN lock_not_available THEN
-            -- raised too early to come from waiting: a site's own trigger with NOWAIT, say
+            -- Raised too early for lock_timeout: by NOWAIT in a trigger that the site has added, for example.
             IF clock_timestamp() < v_sent + interval '50 ms' THEN
                 RAISE;
             END IF;
@@ -70,11 +70,11 @@ BEGIN
         END;
     END LOOP;
 EXCEPTION WHEN OTHERS OR query_canceled THEN
-    -- a call that the caller has given up must not be executed later
+    -- the caller has given up this call, so the link must not execute it later
     v_answer := @dblink@.dblink_cancel_query(p_link);
     v_answer := @dblink@.dblink_disconnect(p_link);
     RAISE;
 END
 $$;
 COMMENT ON FUNCTION @schema@.link_wait(text, text, boolean) IS
-    'Internal: executes a signed call over the session''s link, once the link gets its locks.';
+    'Internal: sends a signed call over the session''s link again and again, until the link gets the locks that it needs.';

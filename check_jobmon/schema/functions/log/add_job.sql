@@ -15,7 +15,7 @@ BEGIN
                   HINT = 'Choose a shorter name, and put what varies from run to run into a step.';
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN
-        -- perhaps on a standby whose dblink_mapping leads to the primary, where no backend has this session's pid
+        -- This may be a standby whose dblink_mapping leads to the primary. There, this session's pid says nothing.
         RETURN link_call('add_job', ARRAY[NULL, upper(p_job_name), pg_is_in_recovery()::text], true);
     END IF;
     BEGIN
@@ -30,4 +30,4 @@ $$;
 COMMENT ON FUNCTION @schema@.add_job(text) IS
     'Starts a run of the job and returns its job_id. The job''s name is converted to upper case. Other sessions see the run at '
     'once, and it is kept even if the transaction rolls back. If it can''t be logged and jobmon.on_link_failure is "warning", the job_id '
-    'is 0: all calls with this job_id do nothing.';
+    'is 0: further calls with this job_id do nothing.';

@@ -7,7 +7,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- means the same in any session, whatever its time zone and date style
+    -- for texts that mean the same in any session, whatever its time zone and date style
     v_format constant text := 'YYYY-MM-DD HH24:MI:SS.US+00';
     v_job_id bigint;
 BEGIN
@@ -33,6 +33,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.add_past_run(uuid, text, timestamptz, timestamptz, integer, text, text, bigint, integer) IS
     'Logs a run of one step that has already ended, with the times given, and returns its job_id. A second call with the same '
-    'key adds nothing. A run that was started with add_job() and is still open is ended instead: it is found by p_job_id, or by '
-    'p_pid and the times. The run counts as if it had been logged at the time: it doesn''t clear later failures, and it doesn''t '
-    'alert if a later run succeeded.';
+    'key adds nothing. If the run was started with add_job() and is still open, that run is ended instead of adding another: it is found '
+    'by p_job_id, or by p_pid and the times. The run is treated as if it had been logged when it ended: it doesn''t clear later '
+    'failures, and it doesn''t alert if a later run succeeded.';

@@ -10,7 +10,7 @@ BEGIN
         RAISE EXCEPTION 'add_step() needs a job_id and an action, and one of them is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     ELSIF p_job_id = 0 THEN
-        -- it isn't logged: see link_failed()
+        -- this run isn't logged: see link_failed()
         RETURN 0;
     END IF;
     IF current_setting('transaction_read_only')::boolean THEN

@@ -1,4 +1,5 @@
--- Cancels a run: its backend, with the caller's own right to do so, or the process that runs it, which learns of the note.
+-- Cancels a run. If its backend runs the job, this is done by pg_cancel_backend() with the caller's own rights; if another process does,
+-- cancel_job_note() notifies that process.
 CREATE OR REPLACE FUNCTION @schema@.cancel_job(v_job_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -33,5 +34,6 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.cancel_job(bigint) IS
     'Cancels the statement that the run''s backend is executing, notes in the run''s last step who cancelled it, and fails the '
-    'run at level 3. A run of jobmonctl run or of Python is told: it ends the command, or raises an exception. The caller needs the '
-    'right to cancel that backend, or to administer the log. A session can''t cancel its own run.';
+    'run with level 3. If jobmonctl run or a Python program runs the job, it is notified instead: jobmonctl run ends its command, and the '
+    'program gets an exception. The caller needs the right to cancel the backend, or to administer the log; to have a process notified, '
+    'the right to write to the run is enough. A session can''t cancel its own run.';

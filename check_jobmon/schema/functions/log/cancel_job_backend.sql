@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION 'cancel_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'show_running() lists the runs under way.';
     END IF;
-    -- within a transaction, pg_stat_activity would go on showing what it showed first
+    -- otherwise pg_stat_activity would show the same snapshot until the end of the transaction
     PERFORM pg_stat_clear_snapshot();
     SELECT * INTO v_run FROM job_log WHERE job_id = p_job_id;
     IF NOT FOUND THEN
@@ -42,7 +42,7 @@ BEGIN
       FROM (SELECT v_run.*) AS l
       JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database();
     IF FOUND AND v_is_own IS NULL THEN
-        RAISE EXCEPTION 'it can''t be seen whether pid % is still the backend of job % (%)', v_run.pid, p_job_id, v_run.job_name
+        RAISE EXCEPTION 'can''t determine whether pid % is still the backend of job % (%)', v_run.pid, p_job_id, v_run.job_name
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('GRANT pg_read_all_stats TO %I, the owner of the job log.', current_user);
     ELSIF v_is_own IS NOT TRUE THEN
@@ -52,7 +52,7 @@ BEGIN
     END IF;
     -- if the link doesn't connect, this fails before the backend is cancelled
     PERFORM link_call('ping', '{}', true);
-    -- again, because meanwhile the session may have gone on to something else, or its pid be another's
+    -- verified again, because meanwhile the run may have ended, and its pid may have been reused
     PERFORM pg_stat_clear_snapshot();
     SELECT l.* INTO v_run
       FROM job_log AS l

@@ -10,7 +10,7 @@ BEGIN
         RAISE EXCEPTION 'close_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     ELSIF p_job_id = 0 THEN
-        -- it isn't logged: see link_failed()
+        -- this run isn't logged: see link_failed()
         RETURN;
     END IF;
     v_answer := link_call('end_job', ARRAY[p_job_id::text, '1']);

@@ -14,7 +14,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use 2 for a warning, 3 for a critical failure, and close_job() for a success.';
     ELSIF p_job_id = 0 THEN
-        -- it isn't logged: see link_failed()
+        -- this run isn't logged: see link_failed()
         RETURN;
     END IF;
     v_answer := link_call('end_job', ARRAY[p_job_id::text, p_fail_level::text]);

@@ -1,4 +1,4 @@
--- Takes the lock on a job's name for one of its runs. It is released when the run ends, or its session.
+-- Takes the lock on a job's name for one of its runs. The lock is released when the run or its session ends.
 CREATE OR REPLACE FUNCTION @schema@.lock_job(p_job_id bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -8,7 +8,7 @@ BEGIN
         RAISE EXCEPTION 'lock_job() needs a job_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the job_id that add_job() returned.';
     ELSIF p_job_id = 0 THEN
-        -- it isn't logged: see link_failed()
+        -- this run isn't logged: see link_failed()
         RETURN NULL;
     END IF;
     RETURN link_call('lock_job', ARRAY[p_job_id::text], true);

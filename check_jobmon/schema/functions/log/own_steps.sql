@@ -1,4 +1,4 @@
--- The steps of the runs in own_runs. The run is a subquery rather than a join, so that it is one index probe for each step.
+-- The steps of the runs in own_runs. The run is read by a subquery rather than a join, so that each step takes one index probe.
 CREATE OR REPLACE VIEW @schema@.own_steps WITH (security_barrier) AS
 SELECT d.job_id, d.step_id, d.action, d.start_time, d.end_time, d.elapsed_time, d.status, d.message
   FROM @schema@.job_detail AS d

@@ -1,4 +1,4 @@
--- Runs a statement as a job of one step, but not while the job is under way elsewhere. It runs as the caller: see sql_run.sql.
+-- Runs a statement as a job of one step, but not while the job is under way elsewhere. SECURITY INVOKER: see sql_run.sql.
 CREATE OR REPLACE FUNCTION @schema@.sql_job(p_job_name text, p_sql text, p_raise boolean) RETURNS text
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
@@ -15,7 +15,7 @@ BEGIN
     IF v_holder IS NOT NULL THEN
         v_step_id := @schema@.add_step(v_job_id, '@refusal@');
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(2), pg_catalog.format('not run: %s', v_holder));
-        -- not as a success, which would clear the job's failures
+        -- as a failure, because a success would clear the job's failures
         PERFORM @schema@.fail_job(v_job_id, 2);
         v_refusal := pg_catalog.format('job %s (%s) was not run: %s', v_job_id, v_job_name, v_holder);
         IF p_raise THEN
@@ -29,7 +29,7 @@ BEGIN
     PERFORM @schema@.close_job(v_job_id);
     RETURN pg_catalog.format('job %s (%s) was successful', v_job_id, v_job_name);
 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-    -- a refused run has its end, and its level, already
+    -- a run that was refused has been ended above, with level 2
     IF v_job_id IS NOT NULL AND v_refusal IS NULL THEN
         PERFORM @schema@.fail_job(v_job_id);
     END IF;
@@ -40,11 +40,12 @@ EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
 END
 $$;
 COMMENT ON FUNCTION @schema@.sql_job(text, text, boolean) IS
-    'Runs p_sql as sql_job(p_job_name, p_sql) does. With p_raise => true, the error with which the job fails is raised once it is '
-    'logged, so that psql, cron and pg_cron see that the job has failed; so is error 55P03 if the job is not run because it is under '
-    'way elsewhere.';
+    'Runs p_sql as sql_job(p_job_name, p_sql) does. With p_raise => true, the error with which the job fails is raised after it has been '
+    'logged, so that psql, cron and pg_cron see that the job has failed; and error 55P03 is raised if p_sql is not run because the job is '
+    'already under way.';
 
--- pg_jobmon's function: not a default of the other's, because its signature is in use in grants, views and functions.
+-- A separate function, instead of a default for p_raise, because grants, views and functions refer to pg_jobmon's function by this
+-- signature.
 CREATE OR REPLACE FUNCTION @schema@.sql_job(p_job_name text, p_sql text) RETURNS text
 LANGUAGE sql SECURITY INVOKER
 AS $$

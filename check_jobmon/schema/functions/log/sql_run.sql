@@ -1,6 +1,6 @@
--- Runs a statement as a step, for sql_step() and sql_job(). It runs as the caller, and with the caller's search_path and settings,
--- because the statement must see them. So nothing here may depend on them: every name and operator is qualified, a CASE has no
--- operand, and there is no IN.
+-- Runs a statement as a step, for sql_step() and sql_job(), with the caller's rights, search_path and other settings, because the
+-- statement needs them. So nothing in this function may depend on search_path: every name and operator is qualified, and the simple form
+-- of CASE and IN, which look up an operator, are not used.
 CREATE OR REPLACE FUNCTION @schema@.sql_run(p_job_id bigint, p_action text, p_sql text, p_whole_job boolean) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$
@@ -19,11 +19,11 @@ DECLARE
     v_hint     pg_catalog.text;
 BEGIN
     v_step_id := @schema@.add_step(p_job_id, p_action);
-    -- Not if a SECURITY DEFINER function has called this: other roles' triggers may be waiting for COMMIT, and would be run here
-    -- with the rights of that function's owner (before PostgreSQL 18).
+    -- Constraints are not checked if a SECURITY DEFINER function has called this: other roles' triggers may be deferred until COMMIT, and
+    -- would be run here with the rights of that function's owner (before PostgreSQL 18).
     IF p_whole_job AND current_user OPERATOR(pg_catalog.=) (CASE WHEN v_role OPERATOR(pg_catalog.=) 'none' THEN v_session
                                                                  ELSE v_role END) THEN
-        -- Nor if the transaction already violates a deferred constraint: this job hasn't caused that.
+        -- Nor if the transaction violates a deferred constraint already, which this job hasn't caused.
         BEGIN
             SET CONSTRAINTS ALL IMMEDIATE;
             v_checks := true;
@@ -51,8 +51,8 @@ BEGIN
             GET DIAGNOSTICS v_rows = ROW_COUNT;
             CLOSE v_cursor;
         END IF;
-        -- If the statement has set another role, the caller's is set again: the other one might not be allowed to log. LOCAL,
-        -- because the caller may have used SET LOCAL, which can't be seen, and the role must not outlive the transaction then.
+        -- If the statement has set another role, the caller's role is set again, because the other one may not be allowed to log. It is
+        -- set as by SET LOCAL: it can't be determined whether the caller has used that, and then the role must not outlive the transaction.
         IF session_user::pg_catalog.text OPERATOR(pg_catalog.<>) v_session THEN
             PERFORM pg_catalog.set_config('session_authorization', v_session, false);
         END IF;
@@ -60,8 +60,8 @@ BEGIN
             PERFORM pg_catalog.set_config('role', v_role, v_role OPERATOR(pg_catalog.<>) 'none');
         END IF;
         IF v_checks THEN
-            -- Raises now what would be raised at COMMIT, after the job was logged as successful. Rolled back, so that the
-            -- constraints are deferred as before.
+            -- Raises now the errors that COMMIT would raise, which is after the job was logged as successful. The block is rolled back,
+            -- so that the constraints are deferred as before.
             BEGIN
                 SET CONSTRAINTS ALL IMMEDIATE;
                 v_held := true;
@@ -72,7 +72,7 @@ BEGIN
                 END IF;
             END;
         END IF;
-        -- in this block, because the link may have to wait for a lock of the statement's, and then this fails
+        -- in this block, because it fails if the link has to wait for a lock that the statement has taken
         PERFORM @schema@.update_step(v_step_id, @schema@.status_text(1), pg_catalog.format('Rows affected: %s', v_rows));
         RETURN true;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
@@ -84,7 +84,7 @@ BEGIN
             CASE WHEN v_hint OPERATOR(pg_catalog.<>) '' THEN pg_catalog.concat(' HINT: ', v_hint) END,
             ' [', v_state, ']'));
         IF p_whole_job OR v_state OPERATOR(pg_catalog.=) '57014' THEN
-            -- sql_job() decides whether its caller gets the error; query_canceled (57014): the caller has to stop as well
+            -- sql_job() decides whether its caller gets the error; after query_canceled (57014), the caller has to stop as well
             RAISE;
         END IF;
         RETURN false;
@@ -92,5 +92,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.sql_run(bigint, text, text, boolean) IS
-    'Internal: runs p_sql as a step and returns whether it succeeded. With p_whole_job, deferred constraints are checked at its '
-    'end, and an error is raised once it is logged.';
+    'Internal: runs p_sql as a step and returns whether it succeeded. With p_whole_job, deferred constraints are checked at the end of '
+    'the step, and an error is raised again after it has been logged.';

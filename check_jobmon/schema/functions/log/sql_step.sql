@@ -1,4 +1,4 @@
--- Runs a statement as a step. It runs as the caller: see sql_run.sql.
+-- Runs a statement as a step. SECURITY INVOKER: see sql_run.sql.
 CREATE OR REPLACE FUNCTION @schema@.sql_step(p_job_id bigint, p_action text, p_sql text) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER
 AS $$

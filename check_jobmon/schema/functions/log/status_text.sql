@@ -6,4 +6,4 @@ AS $$
     SELECT alert_text FROM job_status_text WHERE alert_code = p_alert_code
 $$;
 COMMENT ON FUNCTION @schema@.status_text(integer) IS
-    'The word that job_status_text has for an alert code: a status for update_step().';
+    'The word for an alert code, from job_status_text. Pass it to update_step() as the status.';

@@ -10,7 +10,7 @@ BEGIN
         RAISE EXCEPTION 'update_step() needs a step_id, and this one is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Pass the step_id that add_step() returned.';
     ELSIF p_step_id = 0 THEN
-        -- it isn't logged: see link_failed()
+        -- this step isn't logged: see link_failed()
         RETURN;
     END IF;
     v_answer := link_call('update_step', ARRAY[p_step_id::text, p_status, p_message]);

@@ -9,7 +9,7 @@ WITH reason AS (
     SELECT j.job_name, j.alert_code, concat_ws(', ',
            CASE WHEN j.failed_code > 1 THEN
                'FAILED_RUN - failed ' || CASE WHEN j.failures = 1 THEN '1 time'
-                                              -- the query counts no further
+                                              -- the query stops counting there
                                               WHEN j.failures > j.sensitivity + @uncounted@
                                               THEN format('more than %s times', j.sensitivity + @uncounted@)
                                               ELSE format('%s times', j.failures)
@@ -56,7 +56,7 @@ WITH reason AS (
       FROM (
 @job_status@
            ) AS j
-     -- a crash alone is reported, but doesn't alert here: for the plugin, --crashed says what it counts for
+     -- a crashed run alone is reported, but doesn't alert here; in the plugin, the option --crashed sets the state for it
      WHERE j.alert_code > 1
         OR j.crashed_job_id IS NOT NULL AND j.active AND j.silence_id IS NULL
 )
@@ -67,4 +67,4 @@ SELECT coalesce(max(r.alert_code), 1),
 $$;
 COMMENT ON FUNCTION @schema@.check_job_status() IS
     'Judges all jobs. Returns the worst alert code (1 OK, 2 warning, 3 critical) and, in parentheses, the jobs with problems and '
-    'why they have them. Join it to job_status_text for the word.';
+    'the reasons. Join it to job_status_text to get the word for the code.';

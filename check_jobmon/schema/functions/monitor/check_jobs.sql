@@ -1,4 +1,4 @@
--- The check as a relation: the columns of job_status.sql, in its order.
+-- The check as a relation, with the columns of job_status.sql in the same order.
 CREATE OR REPLACE FUNCTION @schema@.check_jobs() RETURNS TABLE (
     job_name            text,
     configured          boolean,
@@ -76,15 +76,15 @@ Monitored are the jobs of job_check_config, and those that have failed since the
 Times are texts in the session''s time zone. Unknown is NULL.
 job_name: the job''s name, as in job_log
 configured: whether job_check_config has a row for it
-active: whether it is watched; one that is not never alerts
-alert_code: what the job counts for: 1 OK, 2 warning, 3 critical
-failed_code: the code that its failures have
-missing_code: the code that it has because it has not run, even if it waits for another job
-duration_code: the code that it has because a run was too slow or too fast
+active: whether it is watched; a job that is not active never alerts
+alert_code: the state of the job, from the next three columns, its dependencies and silences: 1 OK, 2 warning, 3 critical
+failed_code: the code for its failures
+missing_code: the code for not having run in time, even if it waits for another job
+duration_code: the code for a run that was too slow or too fast
 missing_status: if missing_code is not 1: MISSING, RUNNING (for too long), BLOCKED, or UNKNOWN if its schedule can''t be read
-failures: how many times it has failed in a row; counting stops more than @uncounted@ beyond sensitivity, or escalate if that is more
+failures: how many times it has failed in a row; a number more than @uncounted@ above sensitivity and escalate means: at least so many
 sensitivity: how many failures in a row are tolerated
-age: seconds since the end of the last completed run, or the start of one that is alive
+age: seconds since the end of the last completed run, or since the start of the run under way
 warn_after: seconds after which a job that has not run is a warning
 error_after: seconds after which it is critical
 duration: seconds that the last completed run took
@@ -92,11 +92,11 @@ done_job_id: job_id of the last completed run
 done_end: when that run ended
 status: how that run ended: a word of job_status_text
 alive_job_id: job_id of the run that is under way
-alive_pid: the pid of its backend; negative if that is on another server
+alive_pid: the pid of its backend; negative if that is on another server, or if another scheduler runs the job
 alive_start: when it started
-unverified: whether it can''t be seen from here that its backend is alive
+unverified: whether it can''t be determined here if its backend still exists
 alive_for: seconds since it started
-crashed_job_id: job_id of a run later than the last completed one that has lost its backend
+crashed_job_id: job_id of a run that has crashed (its backend is gone), if it is later than the last completed run
 crashed_start: when that run started
 blocker_pid: the pid of the session that blocks the run under way, if the job is missing; 0 is a prepared transaction
 blocker_user: the role of that session
@@ -105,29 +105,29 @@ blocker_since: when its transaction began
 blocked_for: seconds for which the run has waited
 failed_action: the step that says why the job failed last
 failed_message: the message of that step
-upper_name: the name in upper case, if it isn''t: no run can match such a row of job_check_config
+upper_name: the name in upper case, if job_name isn''t upper case: no run can match such a row of job_check_config
 expected_for: seconds since job_check_config.since, if no run has ever completed
-owner: whom to ask, from job_check_config
+owner: whom to ask about the job, from job_check_config
 description: what the job does, from job_check_config
-runbook: URL of what to do, from job_check_config
-failed_client: the program that failed, on another host: on db7, pid 4711
-alive_client: the same of the run under way
-crashed_client: the same of the run that has crashed
+runbook: URL of a page that says what to do, from job_check_config
+failed_client: the process that ran the job when it last failed, if that was not a backend: on db7, pid 4711
+alive_client: the same for the run under way
+crashed_client: the same for the run that has crashed
 schedule: when the job is to run, from job_check_config
 timezone: the time zone of the schedule
 due: when the next run after the last one is due by the schedule
-late: seconds since then; negative if that is yet to come
+late: seconds since it was due; negative if it is not due yet
 duration_status: if duration_code is not 1: SLOW or FAST
-slow_is_running: whether it is the run under way that is slow
-judged_duration: seconds that the run has taken that duration_code is about
-duration_limit: the limit in seconds that it is compared with
-usual_duration: the seconds that the job usually takes, if slow_factor decides
+slow_is_running: whether the run under way is the slow one
+judged_duration: seconds that the slow or fast run has taken
+duration_limit: the limit in seconds that judged_duration is compared with
+usual_duration: the seconds that the job usually takes, if slow_factor makes it slow
 cause: the job that a missing job waits for, so that it doesn''t count as missing
-cause_status: what that job is: missing, failed or running
-cause_since: since when
+cause_status: the state of that job: missing, failed or running
+cause_since: since when it is in that state
 depends_on: the job that has to run before, from job_check_config
 depends_wrongly: what is wrong with depends_on: circle, or unknown if that job is not configured
-silence_id: the silence because of which the job counts as OK
-silenced_until: when it ends
-silenced_by: who asked for it
-silence_reason: why';
+silence_id: the silence because of which the job''s alert_code is 1
+silenced_until: when the silence ends
+silenced_by: the role that created it
+silence_reason: why it was created';

@@ -11,7 +11,7 @@ SELECT l.*
         SELECT *
           FROM job_log
          WHERE job_id = n.job_id
-         -- keeps this an index probe for each run, however many runs the planner expects
+         -- OFFSET 0 makes this an index probe for each run, however many runs the planner expects
          OFFSET 0
        ) AS l
  ORDER BY l.job_id DESC

@@ -20,11 +20,11 @@ SELECT d.*
         SELECT *
           FROM job_detail
          WHERE job_id = r.job_id
-         -- keeps this an index probe for each run, however many runs the planner expects
+         -- OFFSET 0 makes this an index probe for each run, however many runs the planner expects
          OFFSET 0
        ) AS d
  ORDER BY d.job_id DESC, d.step_id
 $$;
 COMMENT ON FUNCTION @schema@.show_detail(text, integer) IS
-    'The steps of the latest run of the job with this name, or of as many of its latest runs as the second argument says: newest '
-    'run first, the steps of each run in order.';
+    'The steps of the latest runs of the job with this name: newest run first, the steps of each run in order. The second argument is '
+    'the number of runs, 1 by default.';

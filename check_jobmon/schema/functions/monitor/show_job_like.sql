@@ -9,8 +9,8 @@ SELECT r.*
 @schema/logged_names.sql@
        ) AS n
  CROSS JOIN LATERAL job_runs(n.job_name, $2) AS r
- -- names are upper case; ~* because upper(p_name) would turn \d into \D; and upper(p_name) for a plain text with letters that
- -- the database capitalizes otherwise than regular expressions do
+ -- Names are upper case. ~* rather than upper(p_name), which would turn \d into \D. The second condition is for a plain text with letters
+ -- that upper() converts in another way than regular expressions do.
  WHERE n.job_name ~* p_name OR strpos(n.job_name, upper(p_name)) > 0
  ORDER BY r.job_id DESC
  LIMIT $2

@@ -8,7 +8,7 @@ SELECT l.*
   JOIN pg_stat_activity AS a
     ON a.pid = l.pid AND a.datname = current_database()
  WHERE l.end_time IS NULL
-   -- for a role that may not see when the backend started, the pid has to suffice
+   -- a role that may not see when the backend started sees all runs whose pid exists
    AND @schema/own_backend.sql@ IS NOT FALSE
  ORDER BY l.job_id DESC
  LIMIT $1

@@ -27,7 +27,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bounded_text(text) IS
-    'Internal: the text; if it has more than 64 KiB, its beginning and its end, with a note between them of how many characters '
+    'Internal: the text; if it is longer than 64 KiB, its beginning and its end, and between them a note that says how many characters '
     'were left out.';
 
 CREATE OR REPLACE FUNCTION @schema@.bounded_text(p_texts text[]) RETURNS text[]

@@ -1,4 +1,5 @@
--- Begins and ends a bridge: from then on bridge_run(), which a job of that scheduler calls each minute, copies its jobs and runs.
+-- Creates and removes a bridge. While there is one, a job of the other scheduler calls bridge_run() each minute, which copies the jobs and
+-- runs of that scheduler.
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_check(p_name text, p_calls boolean) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -39,7 +40,7 @@ BEGIN
                                               p_name)
                                   ELSE format('Upgrade it (ALTER EXTENSION %s UPDATE), or restore that table.', p_name) END;
         ELSIF NOT v_table.is_trusted THEN
-            -- whoever owns it could execute any SQL in the name of this schema's owner
+            -- the owner of that table or view could have this schema's owner execute any SQL
             RAISE EXCEPTION '% in database "%" is not a table of a superuser''s: it belongs to role "%"',
                             v_table.name, current_database(), v_table.rolname
                 USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('Have a superuser create the extension %s.', p_name);
@@ -53,8 +54,8 @@ BEGIN
     IF NOT p_calls THEN
         RETURN;
     END IF;
-    -- A function of another role's could be taken for one of the scheduler's, or be a trigger there: it would be executed in the name
-    -- of this schema's owner.
+    -- In the scheduler's schema, another role's function could be called instead of the scheduler's, or by a trigger: it would be executed
+    -- with the rights of this schema's owner.
     SELECT o.what, coalesce(r.rolname, 'PUBLIC')
       INTO v_what, v_owner
       FROM bridge_known() AS k
@@ -75,7 +76,7 @@ BEGIN
               JOIN pg_trigger AS g ON g.tgrelid = c.oid
               JOIN pg_proc AS p ON p.oid = g.tgfoid
              WHERE c.relnamespace = n.oid
-               -- the bridge of another log has one for DELETE and TRUNCATE, and neither for INSERT (4) nor for UPDATE (16)
+               -- The bridge of another job log has a trigger there for DELETE and TRUNCATE, which is tolerated. 4 is INSERT, 16 is UPDATE.
                AND (g.tgtype & 20 <> 0 OR NOT c.oid::regclass::text = ANY (k.purged))
            ) AS o
       LEFT JOIN pg_roles AS r ON r.oid = o.owner
@@ -85,13 +86,14 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION '% in database "%" belongs to role "%", whose functions role "%" could execute instead of, or besides, those of %',
                         v_what, current_database(), v_owner, current_user, p_name
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Have a superuser take it away: REVOKE it, or DROP it.';
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Have a superuser REVOKE the right, or DROP the object.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_check(text, boolean) IS
-    'Internal: refuses a scheduler whose tables are not there, have other columns than those that the bridge reads, or are not a '
-    'superuser''s. p_calls: and one in whose schema others have anything, or may create it, because functions there are to be called.';
+    'Internal: raises an error if tables of the scheduler are missing, lack columns that the bridge reads, or belong to neither a '
+    'superuser nor the current role. With p_calls, also if another role owns an object in the scheduler''s schema, or may create one, '
+    'because functions there will be called.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_triggers(p_name text) RETURNS SETOF text
 LANGUAGE plpgsql
@@ -110,7 +112,7 @@ BEGIN
             EXECUTE format('CREATE TRIGGER %I BEFORE DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION bridge_purge(%L)',
                            '@schema_name@_bridge', v_table, p_name);
         EXCEPTION WHEN insufficient_privilege THEN
-            -- Not GRANT TRIGGER: pg_cron writes there as a superuser, and so would execute whatever trigger the role creates.
+            -- GRANT TRIGGER is not the remedy: pg_cron writes there as a superuser, and so would execute any trigger that the role creates.
             RETURN NEXT format('role "%s" may not create a trigger on %s, so runs that are deleted there within a minute of their end are '
                                'not logged: if all who delete there trust that role, have a superuser run CREATE TRIGGER %I BEFORE DELETE '
                                'OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION @schema@.bridge_purge(%L)',
@@ -120,7 +122,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_triggers(text) IS
-    'Internal: creates the triggers that call bridge_purge(), where they are missing. Returns in lines those that it may not create.';
+    'Internal: creates the triggers that call bridge_purge(), where they are missing. Returns a line for each one that it may not create.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_begin(p_name text, p_defaults jsonb DEFAULT NULL) RETURNS SETOF text
 LANGUAGE plpgsql
@@ -145,7 +147,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give the defaults longer times for warn and error.';
     END IF;
     PERFORM bridge_check(p_name, true);
-    -- a second call waits here for the first
+    -- a concurrent call waits here until the first one has ended
     INSERT INTO bridge (name, bridged, defaults) VALUES (p_name, now(), v_usual) ON CONFLICT (name) DO NOTHING;
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
     BEGIN
@@ -156,7 +158,7 @@ BEGIN
          WHERE b.name = p_name;
         IF v_bridge.mark IS NULL THEN
             EXECUTE format('SELECT coalesce(max(%I), 0) FROM %s', v_known.run_key, v_known.run_table) INTO v_newest;
-            -- Of the runs so far, those under way are logged when they end.
+            -- Runs that have ended before now are not logged, and runs that are under way now are logged when they end.
             EXECUTE format('INSERT INTO bridge_logged (bridge, run_key, seen)'
                            ' SELECT $1, r.run_key, now() FROM bridge_%s_runs($2, ''{}'') AS r WHERE r.code IS NOT NULL', p_name)
               USING p_name, greatest(v_newest - 10000, 0);
@@ -164,7 +166,7 @@ BEGIN
                SET mark = greatest(v_newest - 10000, 0), since = '-infinity', last_read = now(), looked = clock_timestamp()
              WHERE b.name = p_name;
         END IF;
-        -- what all of the bridge's jobs wait for
+        -- all jobs of the bridge depend on this job
         INSERT INTO job_check_config (job_name, warn_threshold, error_threshold, active, schedule, timezone, description)
         VALUES (v_own, '3 minutes', '3 minutes', true, '* * * * *', 'UTC',
                 format('Copies the jobs and runs of %s into this log. If it is missing, %s doesn''t work, or this job in it fails.',
@@ -176,7 +178,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                   HINT = format('The schema''s owner has to see the jobs of all roles: have a superuser run ' || v_known.rights, current_user);
               WHEN syntax_error_or_access_rule_violation THEN
-        -- it lacks a function, or has a column of another type
+        -- the scheduler lacks a function, or one of its columns has another type
         RAISE EXCEPTION '% is of a version that the bridge doesn''t know: %; nothing was bridged', p_name, SQLERRM
             USING ERRCODE = 'feature_not_supported',
                   HINT = format('Upgrade the older of the two: %s (ALTER EXTENSION %s UPDATE) or check_jobmon.', p_name, p_name);
@@ -191,8 +193,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_begin(text, jsonb) IS
-    'Begins to copy the jobs and runs of another scheduler in this database into the log, or brings that up to date, and returns in '
-    'lines what it did. p_defaults: what the jobs'' rows of job_check_config have, by column. See jobmonctl bridge.';
+    'Begins to copy the jobs and runs of another scheduler in this database into the log; if that has begun already, updates it. Returns '
+    'lines that say what was done. p_defaults: values for the columns of the jobs'' rows in job_check_config. See jobmonctl bridge.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_remove(p_name text) RETURNS SETOF text
 LANGUAGE plpgsql
@@ -209,15 +211,15 @@ BEGIN
     BEGIN
         PERFORM bridge_copy(p_name, true);
     EXCEPTION WHEN OTHERS THEN
-        NULL;  -- what can't be read any more is removed, too
+        NULL;  -- a bridge whose scheduler can't be read any more is removed, too
     END;
-    -- a copy that is at it ends first
+    -- waits for a bridge_run() that is under way
     DELETE FROM bridge AS b WHERE b.name = p_name;
     IF NOT FOUND THEN
         RETURN NEXT format('%s is not bridged', left(p_name, 100));
         RETURN;
     END IF;
-    -- the extension may be gone, and without it all that is left there
+    -- the extension may have been dropped, and the job and the triggers with it
     IF EXISTS (SELECT FROM pg_class AS c
                  JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE format('%s.%s', n.nspname, c.relname) = v_known.run_table)
@@ -248,7 +250,7 @@ BEGIN
             END;
         END LOOP;
     END IF;
-    -- How these end will not be known. If the bridge is made again, it logs them when they end.
+    -- Runs under way are deleted, because their ends won't be logged. If the bridge is created again, it logs them when they end.
     DELETE FROM job_log AS l
           USING bridge_logged AS g
           WHERE g.bridge = p_name AND g.job_id = l.job_id AND l.end_time IS NULL;
@@ -263,12 +265,12 @@ BEGIN
                        CASE v_rows WHEN 1 THEN 'job' ELSE 'jobs' END);
 END
 $$;
-COMMENT ON FUNCTION @schema@.bridge_remove(text) IS 'Undoes bridge_begin(), and returns in lines what it did. The logged runs stay.';
+COMMENT ON FUNCTION @schema@.bridge_remove(text) IS 'Undoes bridge_begin(). Returns lines that say what was done. The logged runs stay.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_purge() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
--- a role that deletes runs in an open transaction keeps the bridge's row locked, and others are not to wait for ever
+-- a transaction in which a role has deleted runs keeps the bridge's row locked, and others must not wait for it for ever
 SET lock_timeout = '1min'
 AS $$
 BEGIN
@@ -278,16 +280,16 @@ BEGIN
     RETURN NULL;
 EXCEPTION
 WHEN transaction_rollback THEN
-    -- another snapshot, or a deadlock: the purge succeeds if it is run again, and these runs would be lost
+    -- A serialization failure or a deadlock. The purge fails, too, and can be repeated; otherwise these runs would be lost.
     RAISE;
 WHEN OTHERS THEN
-    -- no site's purge is to fail for another reason
+    -- an error of the bridge must not make a site's purge fail
     RAISE WARNING '@schema_name@: the runs of % that are being deleted are not logged: %', TG_ARGV[0], SQLERRM;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_purge() IS
-    'Trigger of the tables that schedulers write their runs to: logs what is not logged yet before rows are deleted.';
+    'Trigger of the tables in which schedulers record their runs: before rows are deleted, logs the runs that are not logged yet.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridges() RETURNS SETOF text
 LANGUAGE plpgsql STABLE
@@ -306,4 +308,4 @@ BEGIN
      ORDER BY k.name;
 END
 $$;
-COMMENT ON FUNCTION @schema@.bridges() IS 'In a line for each scheduler that jobmonctl bridge knows, whether it is bridged.';
+COMMENT ON FUNCTION @schema@.bridges() IS 'A line for each scheduler that jobmonctl bridge knows: whether it is bridged.';

@@ -1,4 +1,5 @@
--- Follows the jobs of a bridged scheduler: each active one has a row in job_check_config, unless somebody else has written that row.
+-- Keeps job_check_config up to date with the jobs of a bridged scheduler: each active job gets a row there, unless somebody else has
+-- written or changed that row.
 CREATE OR REPLACE FUNCTION @schema@.bridge_follow(p_name text) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -23,7 +24,7 @@ DECLARE
     v_unknown boolean;
 BEGIN
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name;
-    -- runs of a dropped job may be yet to come
+    -- jobs that were dropped more than a day ago; before that, there may be runs of the job that are still to be logged
     DELETE FROM bridge_job AS b WHERE b.bridge = p_name AND b.gone < now() - interval '1 day';
     FOR v_job IN EXECUTE format('UPDATE bridge_job AS b SET gone = now() WHERE b.bridge = $1 AND b.gone IS NULL AND NOT EXISTS '
                                 '(SELECT FROM bridge_%s_jobs() AS s WHERE s.job_key = b.job_key) RETURNING b.job_name, b.written', p_name)
@@ -31,7 +32,7 @@ BEGIN
     LOOP
         DELETE FROM job_check_config AS c WHERE c.job_name = v_job.job_name AND to_jsonb(c) @> v_job.written;
         IF FOUND THEN
-            -- it can't make good what has failed
+            -- the job will never succeed again, which would clear its failures
             DELETE FROM job_check_log AS k WHERE k.job_name = v_job.job_name;
         END IF;
         RETURN NEXT format('job "%s" is gone', v_job.job_name);
@@ -51,7 +52,7 @@ BEGIN
               FROM counted AS c
         )
         SELECT n.job_key, n.schedule, n.timezone, n.active, n.note, n.due_unknown, n.since,
-               -- add_job() takes 500 characters
+               -- a job's name has at most 500 characters
                CASE WHEN length(n.full_name) <= 500 THEN n.full_name
                     ELSE left(n.full_name, 480) || '... ' || upper(left(md5(n.full_name), 8)) END AS new_name,
                jsonb_build_array(md5(n.base), n.schedule, n.timezone, n.active, n.note, n.due_unknown, n.since, $3) AS source,
@@ -62,8 +63,8 @@ BEGIN
     $query$, p_name)
     USING p_name, v_bridge.own_key, v_bridge.defaults
     LOOP
-        -- While a job is called the same, it keeps its name, and no two have the same one: or else, by what they call their own jobs,
-        -- others could rename it, or log runs of it.
+        -- A job keeps its name in the log until it is renamed in the scheduler, and no two jobs have the same one. Otherwise a role could
+        -- choose such names for its own jobs that another role's job is renamed, or gets runs that aren't its own.
         v_name := CASE WHEN v_job.old_source -> 0 = v_job.source -> 0 THEN v_job.old_name ELSE v_job.new_name END;
         v_try := 0;
         WHILE v_name = ANY (v_own)
@@ -97,17 +98,17 @@ BEGIN
                       WHEN v_note IS NOT NULL THEN format('is watched from run to run: %s', v_note)
                       ELSE format('is watched by its schedule: %s (%s)', v_job.schedule, v_zone)
                  END;
-        -- NULL for what it has written there by other defaults
+        -- NULL for columns that the bridge has written earlier, with other defaults
         v_wanted := coalesce((SELECT jsonb_object_agg(k.key, NULL) FROM jsonb_object_keys(v_job.written) AS k(key)), '{}')
                     || v_bridge.defaults
                     || jsonb_build_object('job_name', v_name, 'active', v_job.active, 'timezone', CASE WHEN v_note IS NULL THEN v_zone ELSE 'UTC' END,
                                           'schedule', CASE WHEN v_note IS NULL THEN v_job.schedule END,
                                           'sensitivity', coalesce(v_bridge.defaults -> 'sensitivity', '0'),
                                           'depends_on', upper('@schema_name@ bridge ' || p_name))
-                    -- when it is due is not known: it never is missing
+                    -- it is not known when the job is due, so it must never be missing
                     || CASE WHEN v_unknown
                             THEN '{"warn_threshold": "1000 years", "error_threshold": "1000 years"}'::jsonb ELSE '{}' END;
-        -- as the table has it
+        -- converts the values to the form in which to_jsonb() of a row of the table has them
         SELECT jsonb_object_agg(e.key, e.value)
           INTO v_wanted
           FROM jsonb_each(to_jsonb(jsonb_populate_record(NULL::job_check_config, v_wanted))) AS e
@@ -128,7 +129,7 @@ BEGIN
               FROM jsonb_populate_record(NULL::job_check_config, v_wanted) AS w;
             RETURN NEXT format('job "%s" %s', v_name, v_how);
         ELSIF NOT v_now @> v_wanted THEN
-            -- what is in columns that the bridge doesn't write stays
+            -- columns that the bridge doesn't write keep their values
             UPDATE job_check_config AS c
                SET (warn_threshold, error_threshold, active, sensitivity, schedule, timezone, warn_duration, error_duration, min_duration,
                     slow_factor, depends_on, escalate, owner, description, runbook)
@@ -141,7 +142,7 @@ BEGIN
         IF v_job.active
            AND (v_wanted ->> 'schedule', v_wanted ->> 'timezone', v_wanted ->> 'active')
                IS DISTINCT FROM (v_before ->> 'schedule', v_before ->> 'timezone', v_before ->> 'active') THEN
-            -- It was not due by this schedule before now.
+            -- By its new schedule, the job wasn't due before now.
             UPDATE job_log AS l
                SET next_due = w.next_due
               FROM (SELECT due_after(v_wanted ->> 'schedule', v_wanted ->> 'timezone', now(), '0') AS next_due) AS w
@@ -160,5 +161,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_follow(text) IS
-    'Internal: writes to job_check_config what is new, altered, renamed, deactivated or dropped among the jobs of a scheduler. Returns '
-    'in lines what it did.';
+    'Internal: updates job_check_config for the jobs of a scheduler that are new, altered, renamed, deactivated or dropped. Returns lines '
+    'that say what was done.';

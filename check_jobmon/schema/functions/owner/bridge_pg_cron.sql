@@ -1,5 +1,5 @@
--- What the bridge reads of pg_cron: its jobs and its runs, in the columns that bridge_follow() and bridge_run() expect; and the job
--- there that calls bridge_run(). With row_security off, PostgreSQL raises an error rather than to hide rows.
+-- What the bridge reads of pg_cron: its jobs and its runs, in the columns that bridge_follow() and bridge_copy() expect; and the job
+-- of pg_cron that calls bridge_run(). With row_security off, PostgreSQL raises an error instead of hiding rows.
 CREATE OR REPLACE FUNCTION @schema@.bridge_pg_cron_jobs()
 RETURNS TABLE (job_key bigint, job_name text, database text, schedule text, timezone text, active boolean, since timestamptz,
                due_unknown boolean, note text)
@@ -43,11 +43,12 @@ BEGIN
                'code', c.code,
                'message', CASE WHEN p.is_cut_off THEN format('the server was stopped while pg_cron was at "%s"', d.status)
                                WHEN c.code = 2 THEN format('pg_cron says "%s", which the bridge doesn''t know: ', d.status) ELSE '' END
-                          -- a job's error may be longer than jsonb takes, or than there is time for
+                          -- an error message can be too long for jsonb, or take too much time
                           || coalesce(rtrim(bounded_text(left(d.return_message, 10000000)), E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
-            -- after a restart, pg_cron lets those be that were in these states, which have no time
+            -- When pg_cron starts again after a restart of the server, it leaves runs that were in these states as they are. They have no
+            -- start_time, but a run that is not older has one from before the restart.
             SELECT d.status IN ('connecting', 'sending')
                    AND EXISTS (SELECT FROM cron.job_run_details AS n
                                 WHERE n.runid >= d.runid AND n.start_time < pg_postmaster_start_time()) AS is_cut_off
@@ -61,13 +62,13 @@ BEGIN
      CROSS JOIN LATERAL (
             SELECT CASE WHEN c.code IS NULL THEN NULL
                         WHEN d.end_time IS NOT NULL THEN d.end_time
-                        -- has been found after a restart, as failed
+                        -- after a restart, pg_cron has marked the run as failed, without an end_time
                         WHEN d.start_time < pg_postmaster_start_time() THEN pg_postmaster_start_time()
                         ELSE clock_timestamp()
                    END AS ended
            ) AS e
      WHERE (d.runid > p_after OR d.runid = ANY (p_keys))
-       -- nor those of an earlier job of the bridge's own
+       -- without the runs of a job that the bridge had earlier to call bridge_run()
        AND (d.username = current_user AND d.command = 'SELECT @schema@.bridge_run(''pg_cron'')') IS NOT TRUE;
 END
 $$;
@@ -99,7 +100,7 @@ BEGIN
       FROM cron.job AS j
      WHERE j.jobname = v_name AND j.username = current_user AND j.command = v_command AND j.schedule = '* * * * *' AND j.active
        AND j.database = current_database()
-       -- a restored one would be executed by the server that the dump is of
+       -- a job that was restored from another server's dump would connect to that server
        AND j.nodename IS NOT DISTINCT FROM coalesce(current_setting('cron.host', true), j.nodename)
        AND j.nodeport IS NOT DISTINCT FROM coalesce(current_setting('port')::integer, j.nodeport)
        AND p_wanted;
@@ -118,4 +119,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pg_cron_job(boolean) IS
-    'Internal: makes the job of pg_cron that calls bridge_run() each minute, or drops it, and returns its number.';
+    'Internal: with true, creates the job of pg_cron that calls bridge_run() each minute, unless it exists, and returns its number; with '
+    'false, drops it.';

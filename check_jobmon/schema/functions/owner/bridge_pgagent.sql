@@ -1,6 +1,6 @@
 -- What the bridge reads of pgAgent: see bridge_pg_cron.sql.
 
--- Of an array of pgAgent's, in which no element set means all: a field of a cron expression, '*' or '0,15,30'.
+-- Converts an array of pgAgent's, in which no true element means all, to a field of a cron expression, such as '*' or '0,15,30'.
 CREATE OR REPLACE FUNCTION @schema@.bridge_pgagent_field(p_set boolean[], p_first integer) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -13,7 +13,7 @@ SELECT CASE WHEN bool_and(s.is_set) OR NOT bool_or(s.is_set) THEN '*'
   FROM unnest(p_set) WITH ORDINALITY AS s(is_set, place)
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pgagent_field(boolean[], integer) IS
-    'Internal: an array of pgAgent''s schedules as a field of a cron expression, whose lowest value is p_first.';
+    'Internal: converts an array of a pgAgent schedule to a field of a cron expression. p_first is the lowest value of that field.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_pgagent_jobs()
 RETURNS TABLE (job_key bigint, job_name text, database text, schedule text, timezone text, active boolean, since timestamptz,
@@ -28,12 +28,12 @@ BEGIN
            (SELECT CASE WHEN count(DISTINCT s.jstdbname) = 1 THEN max(s.jstdbname::text) END
               FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = j.jobid AND s.jstdbname <> ''),
            p.expression,
-           -- by the clock of the agent's session, for which nothing else is set as a rule
+           -- pgAgent goes by the time zone of its session, which usually is the server's
            (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'TimeZone'),
            j.jobenabled AND p.since IS NOT NULL, p.since, p.why IS NOT NULL, p.why
       FROM pgagent.pga_job AS j
       LEFT JOIN LATERAL (
-            -- Of several schedules the one with the most times: whenever it is due, the job is.
+            -- Of several schedules, the one with the most times. Whenever it is due, the job is due.
             SELECT CASE WHEN w.why IS NULL THEN e.expression END AS expression, w.why, c.jscstart AS since
               FROM pgagent.pga_schedule AS c
              CROSS JOIN LATERAL (
@@ -53,7 +53,7 @@ BEGIN
              WHERE c.jscjobid = j.jobid
                AND c.jscenabled
                AND (c.jscend IS NULL OR c.jscend > now())
-               -- pgAgent never runs a schedule in which nothing is set
+               -- pgAgent never runs a schedule in which no minute, hour, day or month is set
                AND true = ANY (c.jscminutes || c.jschours || c.jscmonthdays || c.jscmonths)
              ORDER BY w.why IS NOT NULL, c.jscstart > now(),
                       (SELECT sum(ln(CASE v.field WHEN '*' THEN v.all_of_it ELSE cardinality(string_to_array(v.field, ',')) END))
@@ -86,9 +86,9 @@ BEGIN
                                                      CASE s.jslstatus WHEN 'i' THEN 'failed, which this job ignores'
                                                                       WHEN 'd' THEN 'aborted'
                                                                       WHEN 'r' THEN 'not known to have ended' END,
-                                                     -- of SQL it is a number of rows, or -1
+                                                     -- for a step with SQL, jslresult is a number of rows, or -1
                                                      CASE WHEN t.jstkind = 'b' AND s.jslresult <> 0 THEN format('result %s', s.jslresult) END,
-                                                     -- as with pg_cron, of any length
+                                                     -- can be very long: see bridge_pg_cron.sql
                                                      nullif(btrim(bounded_text(left(s.jsloutput, 10000000))), '')))
                               ORDER BY s.jslid)
                        FROM pgagent.pga_jobsteplog AS s
@@ -147,4 +147,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_pgagent_job(boolean) IS
-    'Internal: makes the job of pgAgent that calls bridge_run() each minute, or drops it, and returns its number.';
+    'Internal: with true, creates the job of pgAgent that calls bridge_run() each minute, unless it exists, and returns its number; with '
+    'false, drops it.';

@@ -1,13 +1,14 @@
--- Copies the runs of a bridged scheduler into the log, each of them once: in one transaction with the mark up to which they are read.
+-- Copies the runs of a bridged scheduler into the log, each of them once, because bridge.mark is written in the same transaction.
 
--- Runs are read by number. One that is under way is logged when it has lasted for a minute, and is ended later; its pid is negative,
--- because its end becomes known up to a minute late, and meanwhile nobody is to take it for crashed. p_all: those of the last minute, too,
--- before a purge. Then jobs are not followed: whoever deletes runs could have another time zone, in which they would be due.
+-- Runs are read by number. A run under way is logged if it began before the previous call of bridge_run(), and a later call ends it. Its
+-- pid is negative, because its end becomes known up to a minute late, and until then the check must not report it as crashed. p_all, before
+-- a purge: all runs under way are logged, but jobs are not followed, because the role that deletes runs could have another time zone, by
+-- which the jobs would become due.
 CREATE OR REPLACE FUNCTION @schema@.bridge_copy(p_name text, p_all boolean) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 SET row_security = off
--- the planner takes each function for a thousand rows, and compiling for that takes longer than the whole work
+-- the planner expects a thousand rows of each function, and compiling code for so many takes longer than the query itself
 SET jit = off
 AS $$
 DECLARE
@@ -22,22 +23,22 @@ DECLARE
 BEGIN
     SELECT * INTO v_known FROM bridge_known() AS n WHERE n.name = p_name;
     PERFORM bridge_check(p_name, false);
-    -- before the bridge's row: a TRUNCATE has these locks before its trigger waits for that row
+    -- locked before the bridge's row, because a TRUNCATE has locked these tables before its trigger waits for that row
     FOR v_table IN SELECT jsonb_object_keys(v_known.needs) LOOP
         EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', v_table);
     END LOOP;
-    -- one at a time; also keeps the purge of one session and the copy of another in order
+    -- only one call at a time, whether bridge_run() or a purge makes it
     SELECT * INTO v_bridge FROM bridge AS b WHERE b.name = p_name FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION '% is not bridged in schema @schema_name@', left(p_name, 100)
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run jobmonctl bridge.';
     END IF;
-    -- partitioned, only its partitions have one
+    -- if job_log is partitioned, its partitions have the primary keys
     IF EXISTS (SELECT FROM pg_class AS c
                 WHERE (c.oid = 'job_log'::regclass OR c.oid IN (SELECT t.relid FROM pg_partition_tree('job_log') AS t))
                   AND c.relkind = 'r'
                   AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)) THEN
-        -- what is logged now could take the number of a run that is yet to be restored
+        -- a run that is logged now could get the job_id of a run that is still to be restored
         RAISE EXCEPTION 'table @schema_name@.job_log has no primary key yet: it is being restored'
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Wait until it is restored.';
     END IF;
@@ -52,14 +53,15 @@ BEGIN
     IF v_start > v_bridge.looked
        AND (v_key <= v_bridge.mark
             OR EXISTS (SELECT FROM bridge_logged AS l WHERE l.bridge = p_name AND l.run_key = v_key AND l.job_id IS NULL)) THEN
-        -- A run of this number had ended before this one started: the scheduler was installed again, or restored without its numbers,
-        -- and counts anew. That the newest number is a smaller one proves nothing: who owns the newest runs may delete them.
+        -- An earlier run with this number was known before this one started: the scheduler was installed again, or restored without
+        -- its sequence, and counts from 1 again. A newest number that is smaller than the mark doesn't prove that: the role that owns the
+        -- newest runs may delete them.
         v_bridge.mark := 0;
         v_bridge.since := v_bridge.looked;
         DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL;
         UPDATE bridge_logged AS l SET run_key = -l.run_key WHERE l.bridge = p_name AND l.run_key > 0;
     END IF;
-    -- those that somebody has deleted from the log, or ended there
+    -- runs under way that somebody has deleted from the log, or ended there
     UPDATE bridge_logged AS l
        SET job_id = NULL
      WHERE l.bridge = p_name
@@ -139,14 +141,14 @@ BEGIN
                 ON CONFLICT (bridge, run_key) DO UPDATE SET job_id = excluded.job_id, seen = excluded.seen
         )
         SELECT (SELECT count(*) FROM fresh),
-               -- those that are left for the next time
+               -- the first run that is left for the next call
                (SELECT min(r.run_key) FROM run AS r WHERE NOT r.is_known AND r.run_key NOT IN (SELECT f.run_key FROM fresh AS f)
                                                       AND coalesce(r.started, clock_timestamp()) > $5)
     $query$, p_name)
       INTO v_logged, v_left
      USING p_name, v_bridge.mark, v_open, v_bridge.own_key, v_bridge.since, v_bridge.last_read, p_all, v_known.run_table;
 
-    -- Numbers are given out in order, but a run with a smaller one may be seen a little later.
+    -- Numbers are assigned in order, but a run may become visible a little later than one with a larger number.
     SELECT max(l.run_key)
       INTO v_key
       FROM bridge_logged AS l
@@ -161,8 +163,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_copy(text, boolean) IS
-    'Internal: follows the jobs of a bridged scheduler, unless it is called before a purge (p_all), logs its runs, and returns how many '
-    'were new.';
+    'Internal: calls bridge_follow() for a bridged scheduler, logs its runs, and returns how many were new. With p_all, before a purge: '
+    'doesn''t call bridge_follow(), and logs all runs under way.';
 
 CREATE OR REPLACE FUNCTION @schema@.bridge_run(p_name text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -177,7 +179,7 @@ BEGIN
            t.alert_text, pg_backend_pid()
       FROM job_status_text AS t
      WHERE t.alert_code = 1;
-    -- one each minute is of no interest for long
+    -- There is such a run each minute. Those older than a day are not needed.
     DELETE FROM job_log AS l
      WHERE l.job_name = upper('@schema_name@ bridge ' || p_name)
        AND l.end_time < now() - interval '1 day';
@@ -185,5 +187,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.bridge_run(text) IS
-    'Copies the jobs and the new runs of a bridged scheduler into the log, and returns how many runs. A job of that scheduler, which '
-    'jobmonctl bridge has made, calls it each minute. The call is itself a run in the log.';
+    'Copies the jobs and the new runs of a bridged scheduler into the log, and returns the number of new runs. A job that jobmonctl bridge '
+    'has created in that scheduler calls this each minute. Each call is logged as a run, too.';

@@ -1,6 +1,6 @@
--- Adds the foreign keys that pg_restore could not add because the dump left out the rows of job_log, but not those that refer
--- to them. Those rows mean nothing without their runs, so they are deleted. Only if a key is missing: adding one waits for every
--- transaction that writes the log. Where job_log is partitioned, triggers do what these keys and the primary keys would.
+-- Adds the foreign keys that pg_restore could not add because the dump left out the rows of job_log, but not the rows that refer
+-- to them. Rows that refer to a missing run mean nothing, so they are deleted. A key is added only if it is missing, because adding one
+-- waits for every transaction that writes the log. If job_log is partitioned, triggers do the work of these keys and of the primary keys.
 CREATE OR REPLACE FUNCTION @schema@.job_log_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -18,12 +18,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_deleted() IS
-    'Trigger of job_log where that is partitioned: deletes what refers to a run, as foreign keys do elsewhere.';
+    'Trigger of a partitioned job_log: deletes the rows that refer to a deleted run, which foreign keys do if job_log is not partitioned.';
 
 -- Looking for a job_id in all partitions takes as long as the rest of an INSERT. The link takes each job_id from the sequence, so it only
 -- has to verify, once a minute, that the sequence is ahead of all rows. If a job_id is given twice within that minute, both runs are
--- usually in the same partition, whose primary key refuses the second one. That the link has verified it in this minute, it keeps in a
--- setting. Because a session that has a link open can set anything on it, the setting is a signature, which only our functions can make.
+-- usually in the same partition, whose primary key refuses the second one. A setting of the link's session says that this was verified in
+-- the current minute. Because a session can change any setting of its link, the setting is a signature, which only our functions can make.
 CREATE OR REPLACE FUNCTION @schema@.job_log_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -46,10 +46,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_log_new_id() IS
-    'Trigger of job_log where that is partitioned: refuses a job_id that a run of any partition has.';
+    'Trigger of a partitioned job_log: refuses a job_id that a run in any partition has already.';
 
--- The run is locked as a foreign key would, so that job_log_clear() leaves it alone; link_serve() has locked it already where the
--- link writes. A step without a run is not refused: a restore of the data alone writes the steps first.
+-- The run is locked as a foreign key would lock it, so that job_log_clear() leaves it alone; for steps that the link writes, link_serve()
+-- has locked it already. A step without a run is not refused, because a data-only restore may write the steps first.
 CREATE OR REPLACE FUNCTION @schema@.job_detail_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -77,7 +77,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_detail_new_id() IS
-    'Trigger of job_detail where that is partitioned: refuses a step_id that a step of any partition has, and locks the run.';
+    'Trigger of a partitioned job_detail: refuses a step_id that a step in any partition has already, and locks the run.';
 
 DO $$
 DECLARE

@@ -1,4 +1,5 @@
--- When jobs are due: written as a run starts, and when a schedule, its time zone or `since` changes. So the check only compares times.
+-- When jobs are due. This is computed when a run starts, and when a schedule, its time zone or `since` changes, so that the check only has
+-- to compare times.
 
 CREATE OR REPLACE FUNCTION @schema@.due_after(p_schedule text, p_timezone text, p_time timestamptz, p_grace interval) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
@@ -7,14 +8,14 @@ AS $$
 BEGIN
     RETURN next_run(p_schedule, p_timezone, p_time + p_grace);
 EXCEPTION WHEN OTHERS THEN
-    -- the server has lost the time zone since it was written, or the time is out of range: no run is to fail because of that
+    -- The server doesn't have the time zone any more, or the time is out of range. A job must not fail because of that.
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION @schema@.due_after(text, text, timestamptz, interval) IS
     'Internal: next_run() of the time plus the interval, NULL where that raises an error.';
 
--- A run that starts up to a minute before its time serves that time.
+-- A run that starts up to a minute before the job is due counts as the run that was due.
 CREATE OR REPLACE FUNCTION @schema@.job_log_due() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -36,7 +37,7 @@ AS $$
 DECLARE
     v_wrong text;
 BEGIN
-    -- the constraints say the same, but not in sentences
+    -- the same rules as those of the constraints, but with messages that say what is wrong
     v_wrong := CASE WHEN NEW.timezone IS NULL THEN 'timezone can''t be NULL: write ''UTC'', or leave it out'
                     WHEN NOT (NEW.slow_factor > 1 AND NEW.slow_factor <= 1000)
                     THEN format('slow_factor has to be more than 1, and at most 1000, and this is %s', NEW.slow_factor)
@@ -49,7 +50,7 @@ BEGIN
                            WHERE NOT (d.value > '0' AND d.value < '1000 years')
                            LIMIT 1)
                END;
-    -- what was right when it was written can still be changed in its other columns
+    -- A row whose schedule or time zone has become invalid since can still be changed in other columns.
     IF v_wrong IS NULL AND (TG_OP = 'INSERT' OR (NEW.schedule, NEW.timezone) IS DISTINCT FROM (OLD.schedule, OLD.timezone)) THEN
         v_wrong := check_schedule(NEW.schedule, NEW.timezone);
     END IF;
@@ -65,9 +66,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.job_check_config_due() IS
-    'Trigger of job_check_config: refuses what is no schedule, time zone, duration, factor or number, and writes first_due.';
+    'Trigger of job_check_config: raises an error if schedule, timezone, a duration, slow_factor or escalate is invalid; writes first_due.';
 
--- The runs that the check may count from: the open ones, and the last that has completed. NULL: of all jobs.
+-- The runs from which the check may count are the open ones and the last completed one.
 CREATE OR REPLACE FUNCTION @schema@.write_due(p_job_name text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -99,7 +100,7 @@ BEGIN
      CROSS JOIN LATERAL (SELECT due_after(c.schedule, c.timezone, r.start_time, '1 minute') AS next_due) AS d
      WHERE CASE WHEN p_job_name IS NULL THEN c.schedule IS NOT NULL ELSE c.job_name = p_job_name END
        AND d.next_due IS DISTINCT FROM r.next_due;
-    -- bootstrap must not wait for whoever has locked the table if there is nothing to write
+    -- not executed if there is nothing to write, because bootstrap must not wait then for a session that has locked the table
     IF v_ids IS NOT NULL THEN
         UPDATE job_log AS l
            SET next_due = w.next_due
@@ -109,7 +110,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.write_due(text) IS
-    'Internal: works out next_due anew for the runs that the check may count from; NULL means those of all jobs with a schedule.';
+    'Internal: computes next_due again for the runs of the job from which the check may count; NULL means all jobs with a schedule.';
 
 CREATE OR REPLACE FUNCTION @schema@.job_check_config_runs() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -126,13 +127,13 @@ END
 $$;
 COMMENT ON FUNCTION @schema@.job_check_config_runs() IS 'Trigger of job_check_config: writes next_due of the job''s runs.';
 
--- Bootstrap calls this, because what is known of time zones may have changed.
+-- Bootstrap calls this, because the server's time zone data may have changed.
 CREATE OR REPLACE FUNCTION @schema@.write_all_due() RETURNS TABLE (job_name text, wrong text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    -- row by row, because even an UPDATE of no row waits for whoever has locked the table
+    -- row by row, because even an UPDATE that finds no row waits for a session that has locked the table
     FOR job_name IN
         SELECT c.job_name
           FROM job_check_config AS c
@@ -140,7 +141,7 @@ BEGIN
            AND c.since BETWEEN '1000-01-01' AND '9999-12-31'
            AND c.first_due IS DISTINCT FROM due_after(c.schedule, c.timezone, c.since, '0')
     LOOP
-        -- its trigger writes the time
+        -- the table's trigger writes the right time
         UPDATE job_check_config AS c SET first_due = NULL WHERE c.job_name = write_all_due.job_name;
     END LOOP;
     PERFORM write_due(NULL);
@@ -154,4 +155,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.write_all_due() IS
-    'Internal: works out anew when all jobs are due. Returns those whose schedule or time zone can''t be read any more, and why.';
+    'Internal: computes again when all jobs are due. Returns the jobs whose schedule or time zone is no longer valid, and why.';

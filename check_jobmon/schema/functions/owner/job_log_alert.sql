@@ -1,5 +1,5 @@
 -- Trigger of job_log: keeps job_check_log up to date. The later of two runs is the one that ended later, not the one whose row is
--- written later: a restore of the data alone writes the rows in their order on disk, and past runs are logged late.
+-- written later: a data-only restore writes the rows in their order on disk, and add_past_run() logs runs late.
 CREATE OR REPLACE FUNCTION @schema@.record_alert(p_run @schema@.job_log) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -9,7 +9,7 @@ DECLARE
     v_over       bigint[];
 BEGIN
     IF v_alert_code = 1 THEN
-        -- a clock that was wrong has logged an end in the future: that run doesn't count as a later one
+        -- a run whose end is in the future, because a clock was wrong, doesn't count as a later one
         v_over := ARRAY(
             SELECT c.job_id
               FROM job_check_log AS c
@@ -58,7 +58,8 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 BEGIN
-    -- job_status_text_renamed() is rewriting the history: no run has failed or succeeded then. But bridge_purge(), a trigger, too, logs runs.
+    -- Called by an UPDATE of job_status_text_renamed(), which rewrites the history: no run has failed or succeeded. bridge_purge() is a
+    -- trigger, too, but the runs that it ends were open.
     IF pg_trigger_depth() > 1 AND TG_OP = 'UPDATE' AND OLD.end_time IS NOT NULL THEN
         RETURN NULL;
     END IF;

@@ -1,4 +1,4 @@
--- What the check compares the names of jobs with, so that the pattern of a silence means what it means for the plugin's -j.
+-- Converts the pattern of a silence to what the check compares with jobs' names, so that it means the same as for the plugin's option -j.
 
 -- The pattern is cut into stars, question marks, sets in brackets, and the texts between them. In a set, ] stands for itself where
 -- it is the first character. A bracket that isn't closed stands for itself.
@@ -10,7 +10,7 @@ AS $$
 SELECT '^' || string_agg(CASE WHEN p.part[1] LIKE '*%' THEN '.*'
                               WHEN p.part[1] = '?' THEN '.'
                               WHEN p.part[1] NOT LIKE '[_%' THEN regexp_replace(p.part[1], '([][\\^$.|?*+(){}-])', '\\\1', 'g')
-                              -- nothing, everything: what a set of empty ranges, as z-a, has
+                              -- a set that has only empty ranges, such as z-a: matches nothing, or with ! any character
                               WHEN s.members = '' THEN '(?!)'
                               WHEN s.members = '!' THEN '.'
                               WHEN s.members LIKE '!%' THEN '[^' || substr(s.members, 2) || ']'
@@ -41,11 +41,11 @@ BEGIN
     NEW.name_like := CASE WHEN NEW.pattern ~ '[[*?]'
                           THEN translate(regexp_replace(regexp_replace(NEW.pattern, '\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]', '?', 'g'),
                                                         '([\\%_])', '\\\1', 'g'), '*?', '%_') END;
-    -- the check must never be the first to find that out
+    -- raises an error now, instead of later in the check, if PostgreSQL can't compile the regular expression
     PERFORM '' ~ NEW.name_regex;
     RETURN NEW;
 EXCEPTION WHEN invalid_regular_expression THEN
-    RAISE EXCEPTION 'the brackets of the pattern "%" are more than PostgreSQL can search for (%)', NEW.pattern, SQLERRM
+    RAISE EXCEPTION 'PostgreSQL refuses the brackets in the pattern "%" (%)', NEW.pattern, SQLERRM
         USING ERRCODE = 'invalid_parameter_value', HINT = 'Write ? for any character instead, or give several patterns.';
 END
 $$;

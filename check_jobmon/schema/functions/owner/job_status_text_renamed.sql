@@ -4,7 +4,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
 DECLARE
-    -- the xmin of the rows that this has already changed: if words are swapped, nothing else tells those rows from the others
+    -- The xmin of rows that this function has already changed. If words are swapped, nothing else distinguishes those rows.
     v_changed constant xid := (SELECT s.xmin FROM job_status_text AS s JOIN new_words AS n ON n.alert_code = s.alert_code LIMIT 1);
     v_old     text[];
     v_new     text[];
@@ -16,7 +16,7 @@ BEGIN
       JOIN new_words AS n ON n.alert_code = o.alert_code AND n.alert_text <> o.alert_text;
     UPDATE job_log SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old) AND end_time IS NOT NULL;
     UPDATE job_detail SET status = v_new[array_position(v_old, status)] WHERE status = ANY (v_old);
-    -- The runs that have ended meanwhile. From here on, no run ends until this is committed, and then it gets the new word.
+    -- Now the runs that have ended meanwhile. With this lock, no other run can end before COMMIT, and after that it gets the new word.
     LOCK TABLE job_log IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE job_log

@@ -1,10 +1,10 @@
--- The partitions of job_log and job_detail, where these are partitioned: which there are, and making those that come next.
+-- If job_log and job_detail are partitioned: lists their partitions, and creates those that will be needed next.
 
 CREATE OR REPLACE FUNCTION @schema@.partitions_of(p_table text, OUT part regclass, OUT begins timestamptz, OUT ends timestamptz)
 RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
--- the bounds are a text
+-- the bounds are parsed from a text
 SET datestyle = 'ISO, YMD'
 SET timezone = 'UTC'
 AS $$
@@ -33,8 +33,8 @@ $$;
 COMMENT ON FUNCTION @schema@.partitions() IS
     'Internal: the partitions of job_log that are not the default one, and the partitions of job_detail with the same bounds.';
 
--- A table is filled before it becomes a partition, so that no trigger fires for rows that the default partition has caught, and
--- attached, because that waits for no reader of other partitions.
+-- The new table gets the rows that are in the default partition before it becomes a partition, so that no trigger fires for them. It is
+-- attached, because unlike CREATE TABLE ... PARTITION OF, that doesn't wait for sessions that read other partitions.
 CREATE OR REPLACE FUNCTION @schema@.make_partition(p_table text, p_begins timestamptz, p_ends timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -59,14 +59,14 @@ BEGIN
        JOIN pg_am AS a ON a.oid = c.relam
        LEFT JOIN pg_tablespace AS t ON t.oid = c.reltablespace
       WHERE c.oid = ('@schema@.' || quote_ident(p_table || '_default'))::regclass;
-    -- the name is taken, for example by a partition that somebody has detached
+    -- the name may be in use, for example by a partition that somebody has detached
     WHILE to_regclass('@schema@.' || quote_ident(v_name)) IS NOT NULL LOOP
         v_others := v_others + 1;
         v_name := v_wanted || '_' || v_others;
     END LOOP;
     EXECUTE format('CREATE TABLE @schema@.%I (LIKE @schema@.%I INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY, PRIMARY KEY (%I))',
                    v_name, p_table, v_column);
-    -- ALTER DEFAULT PRIVILEGES may have given rights, and partitions are read and written through their tables
+    -- ALTER DEFAULT PRIVILEGES may have granted rights on the new table, which nobody needs: access is through job_log and job_detail
     FOR v_text IN
         SELECT format('REVOKE ALL ON @schema@.%I FROM %s', v_name, coalesce(quote_ident(r.rolname), 'PUBLIC'))
           FROM pg_class AS c
@@ -92,7 +92,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.make_partition(text, timestamptz, timestamptz) IS
-    'Internal: makes a partition of job_log or job_detail, with the rows of that time that the default partition has caught.';
+    'Internal: makes a partition of job_log or job_detail, and moves the rows of its range there from the default partition.';
 
 CREATE OR REPLACE FUNCTION @schema@.make_partitions() RETURNS integer
 LANGUAGE plpgsql
@@ -100,7 +100,7 @@ SET search_path = pg_catalog, @schema@, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    -- at most so many at once: they are made in one transaction, perhaps a logger's
+    -- no more than this at once, because they are made in one transaction, which may be a logger's
     v_limit  constant integer := 10;
     v_every  text;
     v_table  text;
@@ -116,18 +116,18 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    -- two of them, and a week, in which somebody notices that no more are made
+    -- two partitions ahead, and at least a week, in which somebody can notice that no more are made
     v_ahead := greatest(now() + ('2 ' || v_every)::interval, now() + interval '8 days');
     FOREACH v_table IN ARRAY ARRAY['job_detail', 'job_log'] LOOP
         v_made := 0;
-        -- of times before now, only those since the last partition
+        -- begins at the end of the last partition that has begun; earlier gaps are not filled
         SELECT max(p.ends) INTO v_begins FROM partitions_of(v_table) AS p WHERE p.begins <= now();
         v_begins := coalesce(v_begins, date_trunc(v_every, now()));
         WHILE v_begins < v_ahead AND v_made < v_limit LOOP
             SELECT p.ends INTO v_ends FROM partitions_of(v_table) AS p WHERE p.begins <= v_begins AND p.ends > v_begins;
             IF NOT FOUND THEN
                 IF v_begins < now() THEN
-                    -- after years without a run, of which nothing was caught, no partition is made for each day of them
+                    -- skips a time without any rows in the default partition, which may be years
                     v_begins := greatest(v_begins, date_trunc(v_every, least(
                         now(),
                         (SELECT min(start_time) FROM job_log_default WHERE start_time >= v_begins),
@@ -146,10 +146,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @schema@.make_partitions() IS
-    'Internal: makes the partitions of the times to come that are not there yet, as the table partitioning says, ten at most; returns how '
-    'many.';
+    'Internal: makes the missing partitions up to two periods, and at least eight days, ahead, as the table partitioning says, but no more '
+    'than ten at once; returns how many.';
 
--- What a jobmonctl partition that was killed has left behind would refuse runs before long.
+-- A jobmonctl partition that was killed may have left a CHECK constraint behind, which would soon refuse runs.
 DO $$
 DECLARE
     v_drop text;

@@ -3,11 +3,11 @@ CREATE OR REPLACE FUNCTION @schema@.may_be_alive(p_run @schema@.job_log) RETURNS
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
 AS $$
--- the backend of a negative pid is another server's, and can't be seen
+-- if the pid is negative, the backend is on another server, where it can't be seen
 SELECT p_run.pid < 0
     OR EXISTS (SELECT FROM (SELECT p_run.*) AS l
                  JOIN pg_stat_activity AS a ON a.pid = l.pid AND a.datname = current_database()
                 WHERE @schema/own_backend.sql@ IS NOT FALSE)
 $$;
 COMMENT ON FUNCTION @schema@.may_be_alive(@schema@.job_log) IS
-    'Internal: whether an open run''s backend is there, or can''t be seen.';
+    'Internal: whether the backend of an open run exists. Also true if that can''t be determined.';

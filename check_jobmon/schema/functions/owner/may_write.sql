@@ -1,4 +1,4 @@
--- Whether a role may write to a run, and whether it may cancel the run. Both are called as the owner of the job log.
+-- Whether a role may write to a run, and whether it may cancel the run. In both functions, current_user is the owner of the job log.
 CREATE OR REPLACE FUNCTION @schema@.may_write(p_run @schema@.job_log, p_role text, p_pid integer) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, @schema@, pg_temp
@@ -12,7 +12,7 @@ SELECT p_run.owner = p_role
     OR p_run.pid = p_pid AND EXISTS (SELECT FROM (SELECT p_run.*) AS l
                                        JOIN pg_stat_activity AS a ON a.pid = p_pid AND a.datname = current_database()
                                       WHERE @schema/own_backend.sql@)
-                         -- another server uses the same pids
+                         -- not if sessions of another server may log here, because they may have the same pids
                          AND NOT EXISTS (SELECT FROM dblink_mapping AS m WHERE m.host IS NOT NULL)
 $$;
 COMMENT ON FUNCTION @schema@.may_write(@schema@.job_log, text, integer) IS
@@ -34,7 +34,7 @@ SELECT may_write(p_run, p_role, p_pid)
                   -- the rule of pg_cancel_backend()
                   AND (pg_has_role(r.oid, b.oid, 'USAGE')
                        OR pg_has_role(r.oid, 'pg_signal_backend', 'USAGE') AND NOT b.rolsuper
-                       -- {schema}_admin; what the owner can't see of the backend, cancel_job_backend() says
+                       -- the role {schema}_admin; if the owner may not see the backend, cancel_job_backend() raises an error
                        OR has_function_privilege(r.oid, '@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') AND b.rolsuper IS NOT TRUE))
 $$;
 COMMENT ON FUNCTION @schema@.may_cancel(@schema@.job_log, text, integer) IS
