@@ -47,8 +47,8 @@ BEGIN
             USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
     END IF;
     -- Whether link_close() has to close it though jobmon.keep_link isn't set (any more): the server won't end it (link_conninfo.sql, or
-    -- bootstrap has not been run since an upgrade from PostgreSQL 13), or three quarters of the connections are in use. If this is
-    -- rolled back, it stays for a while.
+    -- bootstrap has not been run since an upgrade from PostgreSQL 13), or three quarters of the connections are in use. If the setting
+    -- is rolled back, the link stays open for a while.
     v_answer := set_config(
         '@schema_name@.link_closes',
         CASE WHEN current_setting('jobmon.keep_link', true) <> ''

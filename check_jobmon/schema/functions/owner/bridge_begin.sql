@@ -164,7 +164,7 @@ BEGIN
                SET mark = greatest(v_newest - 10000, 0), since = '-infinity', last_read = now(), looked = clock_timestamp()
              WHERE b.name = p_name;
         END IF;
-        -- what all of the bridge's jobs wait for
+        -- the job that all of the bridge's jobs depend on
         INSERT INTO job_check_config (job_name, warn_threshold, error_threshold, active, schedule, timezone, description)
         VALUES (v_own, '3 minutes', '3 minutes', true, '* * * * *', 'UTC',
                 format('Copies the jobs and runs of %s into this log. If it is missing, %s doesn''t work, or this job in it fails.',
@@ -209,9 +209,9 @@ BEGIN
     BEGIN
         PERFORM bridge_copy(p_name, true);
     EXCEPTION WHEN OTHERS THEN
-        NULL;  -- what can't be read any more is removed, too
+        NULL;  -- the bridge is removed even if its runs can't be read any more
     END;
-    -- a copy that is at it ends first
+    -- waits for the end of a copy that is under way
     DELETE FROM bridge AS b WHERE b.name = p_name;
     IF NOT FOUND THEN
         RETURN NEXT format('%s is not bridged', left(p_name, 100));

@@ -47,7 +47,7 @@ BEGIN
                           || coalesce(rtrim(bounded_text(left(d.return_message, 10000000)), E' \n\r\t'), '')))
       FROM cron.job_run_details AS d
      CROSS JOIN LATERAL (
-            -- after a restart, pg_cron lets those be that were in these states, which have no time
+            -- after a restart, pg_cron leaves runs in these states as they are, without times
             SELECT d.status IN ('connecting', 'sending')
                    AND EXISTS (SELECT FROM cron.job_run_details AS n
                                 WHERE n.runid >= d.runid AND n.start_time < pg_postmaster_start_time()) AS is_cut_off
@@ -67,7 +67,7 @@ BEGIN
                    END AS ended
            ) AS e
      WHERE (d.runid > p_after OR d.runid = ANY (p_keys))
-       -- nor those of an earlier job of the bridge's own
+       -- without runs of the job that calls bridge_run(), also if it has been made anew since
        AND (d.username = current_user AND d.command = 'SELECT @schema@.bridge_run(''pg_cron'')') IS NOT TRUE;
 END
 $$;
@@ -99,7 +99,7 @@ BEGIN
       FROM cron.job AS j
      WHERE j.jobname = v_name AND j.username = current_user AND j.command = v_command AND j.schedule = '* * * * *' AND j.active
        AND j.database = current_database()
-       -- a restored one would be executed by the server that the dump is of
+       -- a job from a restored dump would be executed by the server that the dump is of
        AND j.nodename IS NOT DISTINCT FROM coalesce(current_setting('cron.host', true), j.nodename)
        AND j.nodeport IS NOT DISTINCT FROM coalesce(current_setting('port')::integer, j.nodeport)
        AND p_wanted;

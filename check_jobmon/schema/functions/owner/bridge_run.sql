@@ -32,7 +32,7 @@ BEGIN
         RAISE EXCEPTION '% is not bridged in schema @schema_name@', left(p_name, 100)
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run jobmonctl bridge.';
     END IF;
-    -- partitioned, only its partitions have one
+    -- of a partitioned table, only the partitions have a primary key
     IF EXISTS (SELECT FROM pg_class AS c
                 WHERE (c.oid = 'job_log'::regclass OR c.oid IN (SELECT t.relid FROM pg_partition_tree('job_log') AS t))
                   AND c.relkind = 'r'
@@ -59,7 +59,7 @@ BEGIN
         DELETE FROM bridge_logged AS l WHERE l.bridge = p_name AND l.job_id IS NULL;
         UPDATE bridge_logged AS l SET run_key = -l.run_key WHERE l.bridge = p_name AND l.run_key > 0;
     END IF;
-    -- those that somebody has deleted from the log, or ended there
+    -- runs that somebody has deleted from the log, or ended there
     UPDATE bridge_logged AS l
        SET job_id = NULL
      WHERE l.bridge = p_name

@@ -22,8 +22,9 @@ COMMENT ON FUNCTION @schema@.job_log_deleted() IS
 
 -- Looking for a job_id in all partitions takes as long as the rest of an INSERT. The link takes each job_id from the sequence, so it only
 -- has to verify, once a minute, that the sequence is ahead of all rows. If a job_id is given twice within that minute, both runs are
--- usually in the same partition, whose primary key refuses the second one. That the link has verified it in this minute, it keeps in a
--- setting. Because a session that has a link open can set anything on it, the setting is a signature, which only our functions can make.
+-- usually in the same partition, whose primary key refuses the second one. The link keeps in a setting that it has verified this
+-- in the current minute. A session that has a link open can set anything on it, so the setting is a signature, which only our functions
+-- can make.
 CREATE OR REPLACE FUNCTION @schema@.job_log_new_id() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, @schema@, pg_temp

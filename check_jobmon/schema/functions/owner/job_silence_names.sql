@@ -41,7 +41,7 @@ BEGIN
     NEW.name_like := CASE WHEN NEW.pattern ~ '[[*?]'
                           THEN translate(regexp_replace(regexp_replace(NEW.pattern, '\[(?:!?\][^]]*|![^]]+|[^]!][^]]*)\]', '?', 'g'),
                                                         '([\\%_])', '\\\1', 'g'), '*?', '%_') END;
-    -- the check must never be the first to find that out
+    -- an expression that PostgreSQL refuses is refused here, so that the check never meets one
     PERFORM '' ~ NEW.name_regex;
     RETURN NEW;
 EXCEPTION WHEN invalid_regular_expression THEN

@@ -116,7 +116,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    -- two of them, and a week, in which somebody notices that no more are made
+    -- at least two partitions, and more than a week: so somebody notices in time if no more are made
     v_ahead := greatest(now() + ('2 ' || v_every)::interval, now() + interval '8 days');
     FOREACH v_table IN ARRAY ARRAY['job_detail', 'job_log'] LOOP
         v_made := 0;
