@@ -38,9 +38,9 @@ def literal(text: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """The SQL with a value for each @placeholder@. In one pass, because a value can look like a placeholder.
+    """The SQL with a value for each @placeholder@ that has one. In one pass, because a value can look like a placeholder.
 
     >>> fill("@a@ @b@ @c@", {"a": "@b@", "b": "1"})
     '@b@ 1 @c@'
     """
-    return re.sub(f"@({'|'.join(values)})@", lambda placeholder: values[placeholder[1]], text)
+    return re.sub(r"@(\w+)@", lambda placeholder: values.get(placeholder[1], placeholder[0]), text)

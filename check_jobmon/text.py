@@ -175,17 +175,16 @@ def duration(seconds: float, *, fraction: bool = False) -> str:
     if fraction and 0.005 <= seconds < 1:
         return f"{seconds:.2f}s"
     whole = int(seconds)
-    for size, unit, below, part_size, part_unit in (
-        (1, "s", 60, 1, ""),
-        (60, "m", 3600, 1, "s"),
-        (3600, "h", 259200, 60, "m"),
-        (86400, "d", math.inf, 3600, "h"),
-    ):
-        if whole < below:
-            count, rest = divmod(whole, size)
-            part = rest // part_size
-            return f"{count}{unit} {part}{part_unit}" if part and count < 10 else f"{count}{unit}"
-    raise AssertionError
+    units = (
+        (60, 1, "s", 1, ""),
+        (3600, 60, "m", 1, "s"),
+        (259200, 3600, "h", 60, "m"),
+        (math.inf, 86400, "d", 3600, "h"),
+    )
+    _, size, unit, part_size, part_unit = next(row for row in units if whole < row[0])
+    count, rest = divmod(whole, size)
+    part = rest // part_size
+    return f"{count}{unit} {part}{part_unit}" if part and count < 10 else f"{count}{unit}"
 
 
 def without_zone(time: str) -> str:

@@ -118,7 +118,6 @@ def _fill(text: str, schema: str, dblink: str) -> str:
     return fill(text, _placeholders(schema, dblink))
 
 
-@functools.cache
 def query(name: str) -> bytes:
     """A catalog query of bootstrap, by its file's name. The parameters are psycopg's."""
     return sql_file(f"schema/{name}.sql").encode()
