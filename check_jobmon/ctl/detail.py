@@ -39,7 +39,7 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         if number:
             print()
         show_title(_headline(one), one.code)
-        show_title(_origin(one, "" if number else log.session.zone), 0)
+        show_title(_origin(one, "" if number else log.session.zone))
         logged, earlier = steps(log, one)
         if earlier:
             print(f"its last {len(logged)} steps; those before are left out")
