@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(which, "--remove", "stop copying, and remove what the bridge has configured; the logged runs stay")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
         arguments.refuse("it needs a SCHEDULER: pg_cron or pgagent")
-    return _bridge(arguments)
+    _bridge(arguments)
 
 
 def _columns(defaults: JobConfig) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _columns(defaults: JobConfig) -> dict[str, Any]:
 
 
 @in_session
-def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     """Do it in one transaction, as the schema's owner, and print the lines that bridge.sql gives."""
     file = arguments.defaults
     defaults = json.dumps(_columns(read_defaults(file, read_bytes(file))), default=str) if file else None

@@ -44,9 +44,9 @@ def _part_of_a_name(text: str) -> str:
     return filled(text)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Print the runs."""
-    return over_job_logs(arguments, _asking, _show)
+    over_job_logs(arguments, _asking, _show)
 
 
 def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[tuple[list[Run], str, str]]:

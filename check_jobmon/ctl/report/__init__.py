@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_targets_argument(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Collect, and write the file. Nothing is asked if the page couldn't be made."""
     arguments.templates = templates()
-    return over_job_logs(arguments, _asking, _write)
+    over_job_logs(arguments, _asking, _write)
 
 
 def _asking(log: JobLog, arguments: argparse.Namespace) -> Asking[Log]:
