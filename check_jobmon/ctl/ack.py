@@ -8,7 +8,7 @@ from check_jobmon.ctl.arguments import (
     add_session_arguments,
     add_wide_argument,
     add_yes_argument,
-    confirmed,
+    confirm,
     job_id_or_name,
 )
 from check_jobmon.ctl.connecting import JobLog, in_job_log
@@ -31,20 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
+def run(log: JobLog, arguments: argparse.Namespace) -> None:
     """List the failures, ask, remove them, report."""
     seen = _failures(log, arguments.which)
     if not seen:
         print("nothing to acknowledge: job_check_log has no such failure, and no such run has crashed")
-        return 0
+        return
     job_ids, alert_codes, names = map(list, zip(*seen, strict=True))
     name = clean(names[0])
     crashed = [job_id for job_id, code, _ in seen if not code]
     ending = f"; of these, {counted(len(crashed), 'crashed run')} would be ended as failed" if crashed else ""
     print(f"{counted(len(seen), 'failure')} of {name} that would no longer alert{ending}:")
     _list(log, job_ids, arguments.wide)
-    if not confirmed(f"Take {'them' if len(seen) > 1 else 'it'} out of job_check_log?", arguments):
-        return 1
+    confirm(f"Take {'them' if len(seen) > 1 else 'it'} out of job_check_log?", arguments)
     removed = log.rows(sql_file("ctl/ack.sql"), job_ids, alert_codes, write=True)
     removed += log.rows(END, crashed, write=True) if crashed else []
     if removed:
@@ -52,7 +51,6 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         print(f"removed by {clean(removed[0][1])}: {counted(len(removed), 'failure')} of {name} (job {ids})")
     if len(removed) < len(seen):
         print(f"gone by themselves meanwhile: {counted(len(seen) - len(removed), 'failure')}")
-    return 0
 
 
 def _failures(log: JobLog, which: int | str) -> Rows:

@@ -13,6 +13,7 @@ from check_jobmon.config.connection_options import (
     whole_number,
 )
 from check_jobmon.config.durations import NotADuration, parse
+from check_jobmon.connection import ExpectedError
 from check_jobmon.sql_files import text_file
 from check_jobmon.text import clean
 
@@ -91,13 +92,12 @@ def print_error(arguments: argparse.Namespace, reason: str) -> None:
     print(f"jobmonctl {arguments.command}: {clean(reason)}", file=sys.stderr)
 
 
-def confirmed(question: str, arguments: argparse.Namespace) -> bool:
-    """Whether -y was given, or the user at the terminal answers yes; if not, prints that the command is not done."""
+def confirm(question: str, arguments: argparse.Namespace) -> None:
+    """Raise ExpectedError unless -y was given, or the user at the terminal answers yes."""
     if arguments.yes:
-        return True
+        return
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        print_error(arguments, "not done: there is no terminal to ask at, so give -y")
-        return False
+        raise ExpectedError("not done: there is no terminal to ask at, so give -y")
     try:
         answer = input(f"{question} [y/N] ")
     except (EOFError, KeyboardInterrupt) as end:
@@ -105,7 +105,5 @@ def confirmed(question: str, arguments: argparse.Namespace) -> bool:
         if isinstance(end, KeyboardInterrupt):
             raise
         answer = ""
-    if answer.strip().lower() in ("y", "yes"):
-        return True
-    print_error(arguments, "not done")
-    return False
+    if answer.strip().lower() not in ("y", "yes"):
+        raise ExpectedError("not done")

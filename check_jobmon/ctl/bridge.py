@@ -32,41 +32,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(which, "--remove", "stop copying, and remove what the bridge has configured; the logged runs stay")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Bridge, remove or list."""
     if arguments.name is None and (arguments.remove or arguments.defaults):
         arguments.refuse("it needs a SCHEDULER: pg_cron or pgagent")
-    return _bridge(arguments)
+    _bridge(arguments)
 
 
 def _columns(defaults: JobConfig) -> dict[str, Any]:
-    """The values of job_check_config's columns, as PostgreSQL reads them."""
-    values: dict[str, Any] = {}
-    for column, key in COLUMNS.items():
-        value = attrgetter(key)(defaults)
-        if value is not None and column not in LEFT_OUT:
-            values[column] = value if isinstance(value, int | float | str) else str(value)
-    return values
+    """The values of job_check_config's columns, except those LEFT_OUT."""
+    values = {column: attrgetter(key)(defaults) for column, key in COLUMNS.items() if column not in LEFT_OUT}
+    return {column: value for column, value in values.items() if value is not None}
 
 
 @in_session
-def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def _bridge(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     """Do it in one transaction, as the schema's owner, and print the lines that bridge.sql gives."""
     file = arguments.defaults
-    defaults = json.dumps(_columns(read_defaults(file, read_bytes(file)))) if file else None
+    defaults = json.dumps(_columns(read_defaults(file, read_bytes(file))), default=str) if file else None
     refuse_untrusted(session, schema)
     owner = owned(
         session, schema, f'run "jobmonctl bootstrap -d {session.dbname}", or name another with -d or --schema'
     )
     script = fill(sql_file("ctl/bridge.sql"), {"schema": quoted(schema)})
+    action = "list" if arguments.name is None else "remove" if arguments.remove else "bridge"
     session.lock_seconds = arguments.timeout
     with session.transaction():
         execute(session, "SET LOCAL ROLE {}", owner)
         refuse_untrusted(session, schema)
-        action = "list" if arguments.name is None else "remove" if arguments.remove else "bridge"
-        lines = session.execute(
-            script.encode(), {"action": action, "name": arguments.name, "defaults": defaults}
-        ).fetchall()
+        values = {"action": action, "name": arguments.name, "defaults": defaults}
+        lines = session.execute(script.encode(), values).fetchall()
     for (line,) in lines:
         print(clean(line, 1000))
-    return 0

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from check_jobmon.config.connection_options import option
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed, job_id, waiting_time
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirm, job_id, waiting_time
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, in_job_log
 from check_jobmon.ctl.run_queries import Run, run_with_id, steps
 from check_jobmon.sql_files import sql_file
@@ -38,13 +38,12 @@ class Backend:
 
 
 @in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
+def run(log: JobLog, arguments: argparse.Namespace) -> None:
     """Show the run and its backend, ask for confirmation, cancel the run, wait for the backend, and print the result."""
     one = run_with_id(log, arguments.job_id)
     backend = _cancellable(log, one)
     print("\n".join(_describe(log, one, backend)), flush=True)
-    if not confirmed("Cancel it?", arguments):
-        return 1
+    confirm("Cancel it?", arguments)
     backend = _look(log, one) or backend
     called = log.rows("SELECT clock_timestamp()::text")[0][0]
     # cancel_job() verifies again that the backend is still this run's
@@ -72,7 +71,6 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         print(f"whether pid {one.pid} has stopped can't be seen: GRANT pg_monitor TO your role")
     else:
         print(f"{one.place} has {'ended' if one.client_pid else 'stopped'}")
-    return 0
 
 
 def _look(log: JobLog, run: Run, called: str = "-infinity") -> Backend | None:

@@ -12,7 +12,7 @@ from psycopg import errors
 
 from check_jobmon.config.connection_options import option
 from check_jobmon.config.durations import NotADuration, parse
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirm
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, in_job_log
 from check_jobmon.ctl.table import console
 from check_jobmon.ctl.waiting import silently
@@ -44,13 +44,13 @@ def _interval(text: str) -> str:
 
 
 @in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
+def run(log: JobLog, arguments: argparse.Namespace) -> None:
     """Preview, ask, delete and show the progress, report."""
     before, old, preview = _plan(log, arguments.interval)
     if not (arguments.quiet and arguments.yes):
         print(preview, flush=True)
-    if old and not confirmed("Delete them?", arguments):
-        return 1
+    if old:
+        confirm("Delete them?", arguments)
     with connected(arguments) as (session, schema):
         clearing = JobLog(session, schema)
         session.seconds = None  # it may take hours; a signal stops it
@@ -59,7 +59,6 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         for (message,) in log.rows(sql_file("ctl/clear_messages.sql"), pid):
             print(clean(message or ""))
-    return 0
 
 
 def _plan(log: JobLog, interval: str) -> tuple[str, int, str]:

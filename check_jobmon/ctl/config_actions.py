@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the action; if it fails, print why on stderr, each mistake in a file on a line of its own."""
     failed = FAILED if arguments.dry_run else NOT_DONE  # with it, 1 means that there are differences
     try:
-        return int(arguments.action(arguments))
+        return arguments.action(arguments) or DONE
     except ConfigFileMistakes as error:
         _print_mistakes(error.source, error.mistakes)
         return failed

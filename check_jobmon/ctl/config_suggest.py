@@ -28,7 +28,7 @@ def add_suggest_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--since INTERVAL", "how old runs may be that count (default: 400d)", age, default=age("400d"))
 
 
-def run_suggest(arguments: argparse.Namespace) -> int:
+def run_suggest(arguments: argparse.Namespace) -> None:
     """Print a configuration file. Raises ExpectedError."""
     with connected(arguments) as (session, schema):
         log = JobLog(session, schema, arguments.command)
@@ -53,7 +53,6 @@ def run_suggest(arguments: argparse.Namespace) -> int:
             lines += [f"  # {line}\n" for line in why] + [entry.removeprefix("jobs:\n")]
     nothing = " {}" if all(line.startswith("  #") for line in lines) else ""
     print(f"# as suggested by: jobmonctl config suggest --timezone {zone}\njobs:{nothing}\n{''.join(lines)}", end="")
-    return 0
 
 
 def _zone(log: JobLog, name: str) -> tuple[str, float, int]:

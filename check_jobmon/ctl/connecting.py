@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import psycopg
 from psycopg import errors
@@ -28,6 +28,7 @@ class CommandFailed(ExpectedError):
     """Why a command can't do what it was told, in one line."""
 
 
+Command: TypeAlias = Callable[[argparse.Namespace], int | None]
 OWN_RUNS = ("show", "like", "failed", "running", "detail", "history", "cancel")
 """Commands that a member of {schema}_log may use without reading the whole log: they show the runs of its own roles."""
 ADMINISTERING = ("ack", "cancel", "clear", "config apply", "silence", "unsilence")
@@ -65,17 +66,17 @@ def connected(arguments: argparse.Namespace, hosts: tuple[Host, ...] = ()) -> It
             raise CommandFailed(reason_of(error, location.schema, arguments)) from None
 
 
-def in_session(work: Callable[[Session, str, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def in_session(work: Callable[[Session, str, argparse.Namespace], int | None]) -> Command:
     """Decorates a command that works in a session, on a schema."""
 
-    def run(arguments: argparse.Namespace) -> int:
+    def run(arguments: argparse.Namespace) -> int | None:
         with connected(arguments) as (session, schema):
             return work(session, schema, arguments)
 
     return run
 
 
-def in_job_log(work: Callable[["JobLog", argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+def in_job_log(work: Callable[["JobLog", argparse.Namespace], None]) -> Command:
     """Decorates a command that works in a job log."""
     return in_session(lambda session, schema, arguments: work(JobLog(session, schema, arguments.command), arguments))
 

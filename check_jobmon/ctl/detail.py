@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @in_job_log
-def run(log: JobLog, arguments: argparse.Namespace) -> int:
+def run(log: JobLog, arguments: argparse.Namespace) -> None:
     """Print the run, then its steps."""
     if isinstance(arguments.which, int):
         found = [run_with_id(log, arguments.which)]
@@ -32,14 +32,14 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
         found = log.session.ask(newest_runs(log, "of_job", arguments.which, arguments.n))
     if arguments.json:
         show_json(_json_object(one, *steps(log, one)) for one in found)
-        return 0
+        return
     if not found:
         print(f"no run of this job was ever logged{log.extent}")
     for number, one in enumerate(found):
         if number:
             print()
         show_title(_headline(one), one.code)
-        show_title(_origin(one, "" if number else log.session.zone), 0)
+        show_title(_origin(one, "" if number else log.session.zone))
         logged, earlier = steps(log, one)
         if earlier:
             print(f"its last {len(logged)} steps; those before are left out")
@@ -47,7 +47,6 @@ def run(log: JobLog, arguments: argparse.Namespace) -> int:
             show(timeline(one, logged), arguments.wide)
         else:
             print("no steps were logged")
-    return 0
 
 
 def _json_object(run: Run, logged: list[Step], earlier: bool) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """jobmonctl: parses the command line, runs the command, reports its errors. Exit status 0 done, 1 not done, 2 wrong arguments.
 
-Each command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the exit status or raises ExpectedError,
-and a text in help/. Only the module of the command that is given is imported. `arguments.refuse(message)` exits with status 2.
+Each command is a module with `add_arguments(parser)` and `run(arguments)`, and a text in help/. Only the module of the command
+that is given is imported. `run` returns the exit status, or nothing for 0. It raises ExpectedError if it can't do what it is
+told to, and calls `arguments.refuse(message)` if the arguments are wrong.
 """
 
 import argparse
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments = parser.parse_args(words[:end], argparse.Namespace(argv=words[end + 1 :]))
             if arguments.command != "run" and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            return int(arguments.run(arguments))
+            return arguments.run(arguments) or 0
         except ExpectedError as error:
             print_error(arguments, str(error))
             return 1

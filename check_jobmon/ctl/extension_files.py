@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Write the files where they are missing, and say where."""
     if arguments.directory:
         said = _write(arguments.directory)
@@ -39,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
             if session.rows(AVAILABLE) != [(COMMENT,)]:
                 raise CommandFailed(f"{said}, but the server doesn't see them: run this on the server's machine")
     print(said)
-    return 0
 
 
 def _write(directory: str) -> str:

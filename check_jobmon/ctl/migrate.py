@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @in_session
-def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     """Migrate, print what came of it, and try the link."""
     session.lock_seconds = arguments.timeout
     try:
@@ -63,7 +63,6 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         session.seconds = arguments.timeout
         print(clean(str(bootstrap(session, schema))))
-    return 0
 
 
 def _migrate(session: Session, schema: str, arguments: argparse.Namespace) -> list[str]:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @in_session
-def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     """Partition the log, or change how long the next partitions are; then bootstrap, which verifies it and makes those."""
     refuse_untrusted(session, schema)
     owner = owned(session, schema)
@@ -49,7 +49,6 @@ def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
         said = f"partitioned {where} by {arguments.every}; what was logged so far is in job_log_old and job_detail_old"
     bootstrap(session, schema, partition=arguments.every)
     print(clean(said))
-    return 0
 
 
 def _partition(session: Session, schema: str, owner: str, arguments: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ ACTION_LENGTH = 65536
 """Characters. The server keeps 64 KiB of an action."""
 STDERR_SECONDS = 1
 """Seconds that a message waits for a reader of stderr who has stalled."""
-USAGE = "give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status (see jobmonctl run --help)"
+USAGE = "give a NAME and, after --, a COMMAND; or nothing but --deliver or --spool-status"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command, `arguments.argv`, and log it, or deliver or list what is in the spool; returns the exit status."""
     modes = [bool(arguments.name or arguments.argv), arguments.deliver, arguments.spool_status]
     if sum(modes) != 1 or (modes[0] and not (arguments.name and any(arguments.argv[:1]))):
-        _print_error(USAGE)
-        return 2
+        arguments.refuse(USAGE)
     if arguments.conninfo and (refusal := _conninfo_refusal(arguments)):
         _print_error(refusal)
         return 2

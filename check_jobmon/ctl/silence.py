@@ -65,16 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_list_arguments(parser, 100, "silences")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Run the arguments' `command`."""
-    if arguments.command != "silence":
-        return over_job_logs(arguments, _listing, _list) if arguments.command == "silences" else _end(arguments)
-    if arguments.job and arguments.duration is None and arguments.until is None:
-        arguments.pattern, arguments.duration = None, arguments.pattern
-    arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
-    if problem := _problem(arguments):
-        arguments.refuse(problem)
-    return _begin(arguments)
+    if arguments.command == "silences":
+        over_job_logs(arguments, _listing, _list)
+    elif arguments.command == "unsilence":
+        _end(arguments)
+    else:
+        if arguments.job and arguments.duration is None and arguments.until is None:
+            arguments.pattern, arguments.duration = None, arguments.pattern
+        arguments.next_run = (arguments.until or "").lower().split() == ["next", "run"]
+        if problem := _problem(arguments):
+            arguments.refuse(problem)
+        _begin(arguments)
 
 
 def _problem(arguments: argparse.Namespace) -> str:
@@ -92,7 +95,7 @@ def _problem(arguments: argparse.Namespace) -> str:
 
 
 @in_job_log
-def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
+def _begin(log: JobLog, arguments: argparse.Namespace) -> None:
     """Silence the patterns, and print until when, and how many jobs they match."""
     patterns = [*dict.fromkeys(filter(None, [arguments.pattern, *arguments.job]))]
     times = (arguments.starts, None if arguments.next_run else arguments.until, arguments.duration)
@@ -105,7 +108,6 @@ def _begin(log: JobLog, arguments: argparse.Namespace) -> int:
     found = log.session.ask(_silences(log, "s.silence_id = ANY (%s::bigint[])", "true", [row[0] for row in made]))
     for silence in reversed(found):
         print(clean(f"silenced {silence.shown(silence is found[-1])}; {silence.matching}"))
-    return 0
 
 
 async def _listing(log: JobLog, arguments: argparse.Namespace) -> tuple[list[Silence], str]:
@@ -136,7 +138,7 @@ def _list(answers: Answers[tuple[list[Silence], str]], arguments: argparse.Names
 
 
 @in_job_log
-def _end(log: JobLog, arguments: argparse.Namespace) -> int:
+def _end(log: JobLog, arguments: argparse.Namespace) -> None:
     """End the silences that are meant, and print which."""
     which = arguments.which
     by_id = isinstance(which, int)
@@ -149,7 +151,6 @@ def _end(log: JobLog, arguments: argparse.Namespace) -> int:
     found = [silence for silence in found if (silence.silence_id,) in ended]
     for silence in found:
         print(clean(f"ended early: {silence.shown(silence is found[0])}"))
-    return 0
 
 
 async def _silences(log: JobLog, condition: str, state: str, *parameters: object, limit: int = 1000) -> list[Silence]:

@@ -55,9 +55,12 @@ class Look(NamedTuple):
     time: str
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Print the table, once or again and again."""
-    return _watch(arguments) if arguments.watch else over_job_logs(arguments, _asking, _show)
+    if arguments.watch:
+        _watch(arguments)
+    else:
+        over_job_logs(arguments, _asking, _show)
 
 
 async def _asking(log: JobLog, arguments: argparse.Namespace) -> Look:
@@ -91,7 +94,7 @@ def _looks(arguments: argparse.Namespace) -> Iterator[Table]:
             yield replace(last, title=f"last seen {away} ago: trying again, because {error}; it was {last.title}")
 
 
-def _watch(arguments: argparse.Namespace) -> int:
+def _watch(arguments: argparse.Namespace) -> None:
     """Redraws the table in place on a terminal, else prints one after the other, until Ctrl-C or q."""
     from check_jobmon.ctl.screen import Screen, usable
 
@@ -108,7 +111,6 @@ def _watch(arguments: argparse.Namespace) -> int:
             show(look, arguments.wide)
             print(flush=True)
             _pause(arguments.watch)
-    return 0
 
 
 def _pause(seconds: float) -> None:

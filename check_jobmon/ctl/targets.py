@@ -17,7 +17,7 @@ from check_jobmon.config.config_file import Host
 from check_jobmon.config.connection_options import option, path
 from check_jobmon.config.hosts import targets_of
 from check_jobmon.connection.session import Asking, Pinned
-from check_jobmon.ctl.arguments import print_error, refuse_beside_targets
+from check_jobmon.ctl.arguments import refuse_beside_targets
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected, reason_of
 from check_jobmon.ctl.table import NAME, Row, Table
 from check_jobmon.ctl.waiting import waiting
@@ -52,16 +52,15 @@ def add_targets_argument(parser: argparse.ArgumentParser) -> None:
 
 def over_job_logs(
     arguments: argparse.Namespace, asking: Inquirer[T], show: Callable[[Answers[T], argparse.Namespace], None]
-) -> int:
-    """Ask the job log, or those of --targets, and show what they answer. Exit status 1 if one could not be asked."""
+) -> None:
+    """Ask the job log, or those of --targets, and show what they answer. Raises ExpectedError, also if one could not be asked."""
     with inquiring(arguments, asking) as ask:
         answers = ask()
     show(answers, arguments)
     silent = sum(isinstance(found, Unanswered) for _, found in answers)
     if silent:
         print(end="", flush=True)  # where both streams are one, the answers come first
-        print_error(arguments, f"{silent} of {counted(len(answers), 'target')} could not be asked")
-    return 1 if silent else 0
+        raise CommandFailed(f"{silent} of {counted(len(answers), 'target')} could not be asked")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from psycopg import Rollback, errors
 from check_jobmon.config.connection_options import option
 from check_jobmon.connection.session import Session
 from check_jobmon.connection.trust import refuse_untrusted
-from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirmed
+from check_jobmon.ctl.arguments import add_session_arguments, add_yes_argument, confirm
 from check_jobmon.ctl.connecting import CommandFailed, in_session
 from check_jobmon.schema.install import recorded_version, refuse_newer
 from check_jobmon.schema.link import role_name
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @in_session
-def run(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def run(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     """Show what would be removed, ask, remove, report."""
     session.lock_seconds = arguments.timeout
     try:
-        return (_drop_orphans if arguments.orphans else _uninstall)(session, schema, arguments)
+        (_drop_orphans if arguments.orphans else _uninstall)(session, schema, arguments)
     except errors.InsufficientPrivilege as error:
         if "extension pg_jobmon" not in str(error):
             raise
@@ -63,7 +63,7 @@ def _drops(schema: str, roles: list[str], keep: bool) -> dict[str, object]:
     }
 
 
-def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     refuse_untrusted(session, schema)
     owner = owned(session, schema)
     where = f'schema "{schema}" of database "{session.dbname}"'
@@ -85,8 +85,7 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
             print(clean(f"would remove role {name}" + (f", with {counted(members, 'member')}" if members else "")))
     if not keep:
         print(clean(f"to save it first: pg_dump -n {shlex.quote(schema)} {shlex.quote(session.dbname)}"))
-    if not confirmed("Remove it?", arguments):
-        return 1
+    confirm("Remove it?", arguments)
     with session.transaction():
         refuse_untrusted(session, schema)
         still_there = _remove_bridges(session, schema, owner)
@@ -102,7 +101,6 @@ def _uninstall(session: Session, schema: str, arguments: argparse.Namespace) -> 
         print(clean(line, 1000))
     for name in left:
         print(clean(f"role {name} was not removed: it has rights elsewhere, or you may not drop it"))
-    return 0
 
 
 def owned(session: Session, schema: str, remedy: str = "name another with --schema") -> str:
@@ -182,18 +180,16 @@ def _drop_dblink(session: Session, home: str) -> None:
     print(clean(f"dblink was not removed from schema {home}: it is used elsewhere, or you may not drop it"))
 
 
-def _drop_orphans(session: Session, schema: str, arguments: argparse.Namespace) -> int:
+def _drop_orphans(session: Session, schema: str, arguments: argparse.Namespace) -> None:
     found = [row[0] for row in session.rows(sql_file("ctl/uninstall_orphans.sql"), re.escape(schema))]
     if not found:
         print("no link's role is left from a database that has been dropped")
-        return 0
+        return
     print(clean(f"{counted(len(found), 'role')} of links whose databases have been dropped: {', '.join(found)}", 2000))
-    if not confirmed("Drop them?" if len(found) > 1 else "Drop it?", arguments):
-        return 1
+    confirm("Drop them?" if len(found) > 1 else "Drop it?", arguments)
     with session.transaction():
         left = [name for name in found if not _dropped(session, name)]
     if len(left) < len(found):
         print(f"dropped {counted(len(found) - len(left), 'role')}")
     if left:
         raise CommandFailed(f"not dropped: {', '.join(left)}: they have rights elsewhere, or you may not drop them")
-    return 0

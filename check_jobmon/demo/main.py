@@ -20,7 +20,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; returns 0 if the plugin's exit status is 2 (CRITICAL), as it should be for these jobs."""
     import psycopg
 
-    from check_jobmon.connection import ExpectedError
     from check_jobmon.connection.session import Session
     from check_jobmon.demo.example_jobs import jobs_in_every_state, log_past_runs
     from check_jobmon.demo.server import Server, wheel_binaries
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
                 log_past_runs(parameters)
                 statuses.append(_report(options, arguments.report))
         keep = bool(arguments.keep)
-    except (ExpectedError, psycopg.Error) as error:
+    except psycopg.Error as error:
         print(f"jobmonctl demo: {error}", file=sys.stderr)
         return 1
     finally:

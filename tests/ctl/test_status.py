@@ -109,6 +109,22 @@ def test_a_crashed_run_counts_as_check_jobmon_counts_it(database: Database, sess
     assert jobmonctl(database, "status").stdout.splitlines()[2].startswith("WARNING")
 
 
+def test_a_job_that_can_not_be_judged_is_a_problem_even_if_it_waits_for_another(
+    database: Database, session: psycopg.Connection
+) -> None:
+    configure(session, "CUBE", "LOAD")
+    a_run(session, "cube")
+    session.execute(
+        "UPDATE jobmon.job_check_config SET schedule = '0 3 * * *', depends_on = 'LOAD' WHERE job_name = 'CUBE'"
+    )
+    session.execute("UPDATE jobmon.job_log SET next_due = NULL")
+    title, _, *jobs = jobmonctl(database, "status", "--problems").stdout.splitlines()
+    assert title.startswith("1 CRITICAL, 0 WARNING, 1 UNKNOWN, 0 OK (20")
+    assert [line.split()[:2] for line in jobs] == [["CRITICAL", "LOAD"], ["UNKNOWN", "CUBE"]]
+    assert jobs[1].endswith("  waits for LOAD (missing)")
+    assert database.check().status == 2
+
+
 def test_the_words_are_those_of_job_status_text(database: Database, session: psycopg.Connection) -> None:
     configure(session, "ETL")
     session.execute("UPDATE jobmon.job_status_text SET alert_text = 'KAPUTT' WHERE alert_code = 3")

@@ -5,7 +5,6 @@ import argparse
 from check_jobmon.config.connection_options import filled, option, path
 from check_jobmon.config.export import write_data
 from check_jobmon.ctl.arguments import add_session_arguments, age
-from check_jobmon.ctl.connecting import JobLog
 from check_jobmon.ctl.report.collecting import Log, collecting
 from check_jobmon.ctl.report.page import page, templates
 from check_jobmon.ctl.targets import Answers, Unanswered, add_targets_argument, over_job_logs
@@ -22,14 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_targets_argument(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Collect, and write the file. Nothing is asked if the page couldn't be made."""
     arguments.templates = templates()
-    return over_job_logs(arguments, _asking, _write)
-
-
-async def _asking(log: JobLog, arguments: argparse.Namespace) -> Log:
-    return await collecting(log, arguments.job, arguments.since)
+    over_job_logs(arguments, lambda log, _: collecting(log, arguments.job, arguments.since), _write)
 
 
 def _write(answers: Answers[Log], arguments: argparse.Namespace) -> None:
