@@ -56,6 +56,7 @@ ENVIRONMENTS = {
     "cron with a locale": {**CRON, "LC_CTYPE": "C.UTF-8", "LANG": "C"},
     "a terminal's": {**CRON, "LANG": "C.UTF-8", "TERM": "xterm"},
 }
+IGNORED = "import signal as s; print(s.getsignal(s.SIGCHLD), s.getsignal(s.SIGHUP))"
 SCRIPTS = {
     "bytes": r"printf '\000\377\n\r\n'; printf '\001' >&2; exit 4",
     "stdin": "cat; exit 5",
@@ -66,7 +67,7 @@ SCRIPTS = {
     "left behind": "(read x <$GATE; echo late) & echo now; echo $! >$GATE",
     "no stdout": "exec >&-; echo out; exit 7",
     "group": "trap 'echo got it; exit 8' TERM; kill -TERM 0; sleep 10",
-    "ignored": "trap '' CHLD HUP; exec /usr/bin/python3 -S -c 'import signal as s; print(s.getsignal(s.SIGCHLD), s.getsignal(s.SIGHUP))'",
+    "ignored": f"trap '' CHLD HUP; exec {' '.join(PYTHON)} -c '{IGNORED}'",
 }
 
 AS_PROCESSES = ("stdin", "group")
