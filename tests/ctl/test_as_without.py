@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pty
 import resource
@@ -19,9 +20,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from check_jobmon.demo.server import Server
 from tests import warm
 from tests.ctl.test_run import JOBMONCTL, NOWHERE
-from tests.database import Database, until, value
+from tests.database import Database, new_database, until, value
 
 PROBE = r"""
 import fcntl, os, resource, signal, stat, sys, termios
@@ -45,12 +47,16 @@ for number in range(3):
     except (OSError, termios.error) as error:
         print(error)
 """
+NUMBERS = itertools.count(1)
+PYTHON = ["/usr/bin/python3", "-S"]
+"""A Python that starts in a third of the time that the tests' own takes."""
 CRON = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "nobody", "HOME": "/", "ODD": "\udcff = x"}
 ENVIRONMENTS = {
     "cron": CRON,
     "cron with a locale": {**CRON, "LC_CTYPE": "C.UTF-8", "LANG": "C"},
     "a terminal's": {**CRON, "LANG": "C.UTF-8", "TERM": "xterm"},
 }
+IGNORED = "import signal as s; print(s.getsignal(s.SIGCHLD), s.getsignal(s.SIGHUP))"
 SCRIPTS = {
     "bytes": r"printf '\000\377\n\r\n'; printf '\001' >&2; exit 4",
     "stdin": "cat; exit 5",
@@ -61,14 +67,29 @@ SCRIPTS = {
     "left behind": "(read x <$GATE; echo late) & echo now; echo $! >$GATE",
     "no stdout": "exec >&-; echo out; exit 7",
     "group": "trap 'echo got it; exit 8' TERM; kill -TERM 0; sleep 10",
-    "ignored": "trap '' CHLD HUP; exec python3 -c 'import signal as s; print(s.getsignal(s.SIGCHLD), s.getsignal(s.SIGHUP))'",
+    "ignored": f"trap '' CHLD HUP; exec {' '.join(PYTHON)} -c '{IGNORED}'",
 }
+
+AS_PROCESSES = ("stdin", "group")
+
+
+@pytest.fixture(scope="module")
+def database(server: Server, template: str) -> Iterator[Database]:
+    """One for all: each test has a job of its own."""
+    with new_database(server, template) as database:
+        yield database
 
 
 @pytest.fixture
 def through(database: Database, tmp_path: Path) -> list[str]:
     """What comes before a command."""
-    return [JOBMONCTL, "run", "etl", *database.options, "--spool", str(tmp_path / "spool"), "--"]
+    return [JOBMONCTL, "run", f"ETL_{next(NUMBERS)}", *database.options, "--spool", str(tmp_path / "spool"), "--"]
+
+
+def message(session: psycopg.Connection, through: list[str]) -> str:
+    """What has been logged of the command that was run through it."""
+    query = "SELECT message FROM jobmon.job_detail JOIN jobmon.job_log USING (job_id) WHERE job_name = %s"
+    return str(value(session, query, through[2]))
 
 
 def piped(argv: list[str], **options: Any) -> tuple[int, bytes, bytes]:
@@ -77,12 +98,87 @@ def piped(argv: list[str], **options: Any) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
+def can_be_forked(argv: list[str]) -> bool:
+    """Whether it is jobmonctl, which a fork runs for a tenth of the CPU that a process takes to start."""
+    return argv[0] == JOBMONCTL and warm.same_in_a_fork(sys.executable, argv[1:], os.environ)
+
+
+def piped_apart(argv: list[str], closed: Sequence[int] = ()) -> tuple[int, bytes, bytes]:
+    """The same with nothing on stdin and the streams `closed`; jobmonctl in a fork."""
+    if can_be_forked(argv):
+        return warm.run(sys.executable, "check_jobmon.ctl", argv[1:], os.environ, 60, closed)
+    shut = "".join(f" {number}>&-" for number in closed)
+    argv = ["sh", "-c", f'exec "$@"{shut}', "sh", *argv] if closed else argv
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class _Streams:
+    """A file or a pipe for stdout and for stderr, as a shell opens them."""
+
+    def __init__(self, stdout: str, stderr: str) -> None:
+        self._pipes: list[int] = []
+        out = self._opened(stdout)
+        self.both = (out, out if stderr == "&1" else self._opened(stderr))
+
+    def _opened(self, where: str) -> int:
+        if where:
+            way = os.O_APPEND if where.startswith(">>") else os.O_TRUNC
+            return os.open(where.lstrip(">"), os.O_WRONLY | os.O_CREAT | way)
+        reading, writing = os.pipe()
+        self._pipes.append(reading)
+        return writing
+
+    def read(self) -> list[bytes]:
+        """What came through the pipes, which is little, once it has ended."""
+        for file in {*self.both}:
+            os.close(file)
+        said = []
+        for pipe in self._pipes:
+            with open(pipe, "rb") as reading:
+                said.append(reading.read())
+        return said
+
+
+def to_files(argv: list[str], stdout: str, stderr: str) -> tuple[int, list[bytes]]:
+    """Its status with the streams in these files (>>file: appended), or &1, or nothing for a pipe; and what came through pipes.
+
+    As with a shell's `"$@" >stdout 2>stderr`; jobmonctl in a fork.
+    """
+    streams = _Streams(stdout, stderr)
+    if can_be_forked(argv):
+        status = _Fork(argv[1:], streams.both).wait(60)
+    else:
+        out, err = streams.both
+        status = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=60, check=False
+        ).returncode
+    return status, streams.read()
+
+
 @contextlib.contextmanager
-def terminal(argv: list[str], **environment: str) -> "Iterator[tuple[int, int, Callable[[bytes], bytes]]]":
-    """Have it run at a terminal of its own; gives the process, the terminal, and what reads until something is printed."""
-    pid, master = pty.fork()
-    if pid == 0:
-        os.execvpe(argv[0], argv, {**os.environ, **environment})
+def terminal(
+    argv: list[str], **environment: str
+) -> "Iterator[tuple[Callable[[], int], int, Callable[[bytes], bytes]]]":
+    """Have it run at a terminal of its own, jobmonctl in a fork.
+
+    Gives what waits for its exit status, the terminal, and what reads until something is printed.
+    """
+    if can_be_forked(argv):
+        master, slave = pty.openpty()
+        fork = warm.OnTerminal(sys.executable, "check_jobmon.ctl", argv[1:], {**os.environ, **environment}, slave)
+        os.close(slave)
+    else:
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execvpe(argv[0], argv, {**os.environ, **environment})
+    ended: list[int] = []
+
+    def wait() -> int:
+        if not ended:
+            ended.append(fork.wait(60) if can_be_forked(argv) else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return ended[0]
+
     printed = bytearray()
 
     def read(what: bytes = b"") -> bytes:
@@ -102,18 +198,17 @@ def terminal(argv: list[str], **environment: str) -> "Iterator[tuple[int, int, C
         return found
 
     try:
-        yield pid, master, read
+        yield wait, master, read
     finally:
         os.close(master)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+        wait()
 
 
 @pytest.mark.parametrize(
     ("environment", "leads"), [*((name, False) for name in ENVIRONMENTS), (next(iter(ENVIRONMENTS)), True)]
 )
 def test_all_that_a_process_is_given_is_the_same(through: list[str], environment: str, leads: bool) -> None:
-    probe = ["/usr/bin/python3", "-S", "-c", PROBE, "an argument", "\udcfe"]
+    probe = [*PYTHON, "-c", PROBE, "an argument", "\udcfe"]
     extra, other = os.pipe()
     options: dict[str, Any] = {"env": ENVIRONMENTS[environment], "pass_fds": [extra], "umask": 0o027, "cwd": "/usr"}
     options["start_new_session"] = leads
@@ -131,12 +226,12 @@ def test_all_that_a_process_is_given_is_the_same(through: list[str], environment
 def test_output_and_status_are_the_same(through: list[str], tmp_path: Path, script: str) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    environment = {**os.environ, "GATE": str(gate)}
-    outer = ["sh", "-c", '"$@"; s=$?; exit $s', "sh"]
-    bare, given = (
-        piped([*before, "sh", "-c", SCRIPTS[script]], env=environment, start_new_session=script == "group")
-        for before in (outer if script == "group" else [], [*(outer if script == "group" else []), *through])
-    )
+    command = ["sh", "-c", SCRIPTS[script].replace("$GATE", str(gate))]
+    if script in AS_PROCESSES:
+        outer = ["sh", "-c", '"$@"; s=$?; exit $s', "sh"] if script == "group" else []
+        bare, given = (piped([*outer, *before, *command], start_new_session=True) for before in ([], through))
+    else:
+        bare, given = (piped_apart([*before, *command]) for before in ([], through))
     assert given == bare
 
 
@@ -145,77 +240,92 @@ NULL += "print('why', file=sys.stderr); sys.exit(9)"
 
 
 @pytest.mark.parametrize(
-    "where", [">/dev/null", ">/dev/null 2>&1", ">/dev/zero 2>/dev/null", ">/dev/full", "2>/dev/null"]
+    ("stdout", "stderr"),
+    [("/dev/null", ""), ("/dev/null", "&1"), ("/dev/zero", "/dev/null"), ("/dev/full", ""), ("", "/dev/null")],
 )
 def test_what_is_discarded_costs_the_log_no_message(
-    through: list[str], session: psycopg.Connection, tmp_path: Path, where: str
+    through: list[str], session: psycopg.Connection, tmp_path: Path, stdout: str, stderr: str
 ) -> None:
     """Nor has the command another stdout: tar reads no file where that is /dev/null."""
     seen = []
     for before in ([], through):
         told = tmp_path / "told"
-        done = piped(["sh", "-c", f'"$@" {where}', "sh", *before, sys.executable, "-c", NULL, str(told)])
-        seen.append((done, told.read_text() if where[0] == ">" else ""))
+        done = to_files([*before, *PYTHON, "-c", NULL, str(told)], stdout, stderr)
+        seen.append((done, told.read_text() if stdout else ""))
     assert seen[1] == seen[0]
-    assert value(session, "SELECT message FROM jobmon.job_detail") == "exit status 9: why"
+    assert message(session, through) == "exit status 9: why"
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_two_appends_to_one_file_are_one_output(
     through: list[str], session: psycopg.Connection, tmp_path: Path, number: int
 ) -> None:
-    line = f'"$@" >>"{tmp_path}/log" 2>>"{tmp_path}/log"'
-    piped(["sh", "-c", line, "sh", *through, "sh", "-c", f"echo why >&{number}; exit 3"])
-    assert value(session, "SELECT message FROM jobmon.job_detail") == "exit status 3: why"
+    log = f">>{tmp_path}/log"
+    to_files([*through, "sh", "-c", f"echo why >&{number}; exit 3"], log, log)
+    assert message(session, through) == "exit status 3: why"
 
 
-@pytest.mark.parametrize("to", ["/dev/full", "a limit", "file", "appended", "both"])
+OWN = "import os, sys; n = 0\n"
+OWN += "for i in range(30):\n try: n += os.write(1, b'line %d\\n' % i)\n except OSError as e: n = -e.errno\n"
+OWN += "f = os.fstat(1); print(n, f.st_size, os.lseek(1, 0, 1), file=sys.stderr); sys.exit(9)"
+
+
+@pytest.mark.parametrize("to", ["/dev/full", "file", "appended", "both"])
 def test_a_file_is_the_commands_own(through: list[str], session: psycopg.Connection, tmp_path: Path, to: str) -> None:
     """It sees what it would have seen: where it is in the file, that the disk is full; and the log has its end nevertheless."""
-    script = "import os, sys; n = 0\n"
-    script += "for i in range(30):\n try: n += os.write(1, b'line %d\\n' % i)\n except OSError as e: n = -e.errno\n"
-    script += "f = os.fstat(1); print(n, f.st_size, os.lseek(1, 0, 1), file=sys.stderr); sys.exit(9)"
     seen = []
     for number, before in enumerate(([], through)):
         file = tmp_path / f"out{number}"
         file.write_text("before\n")
-        where = {"appended": f'>>"{file}"', "both": f'>"{file}" 2>&1', "/dev/full": ">/dev/full"}.get(to, f'>"{file}"')
-        limit = "ulimit -f 0; " if to == "a limit" else ""
-        code = f'{limit}"$@" {where}'
-        seen.append((piped(["sh", "-c", code, "sh", *before, sys.executable, "-c", script]), file.read_bytes()))
-    if to == "a limit":  # nobody may have more than nothing
-        assert [found[0][0] for found in seen] == [153, 153] or seen[0] == seen[1]
-        return
+        where = {"appended": f">>{file}", "/dev/full": to}.get(to, str(file))
+        done = to_files([*before, *PYTHON, "-c", OWN], where, "&1" if to == "both" else "")
+        seen.append((done, file.read_bytes()))
     assert seen[1] == seen[0]
     assert seen[0][0][0] == 9
-    message = str(value(session, "SELECT message FROM jobmon.job_detail"))
+    logged = message(session, through)
     if to == "/dev/full":
-        assert message.startswith("exit status 9: -28 ")
+        assert logged.startswith("exit status 9: -28 ")
     else:
-        assert message.splitlines()[-3 if to != "both" else -2].endswith("line 28" if to != "both" else "line 29")
+        assert logged.splitlines()[-3 if to != "both" else -2].endswith("line 28" if to != "both" else "line 29")
+
+
+def test_a_file_that_may_have_nothing_ends_it_as_without_us(through: list[str], tmp_path: Path) -> None:
+    seen = []
+    for number, before in enumerate(([], through)):
+        file = tmp_path / f"out{number}"
+        limited = ["sh", "-c", f'ulimit -f 0; "$@" >"{file}"', "sh"]
+        seen.append((piped([*limited, *before, *PYTHON, "-c", OWN]), file.read_bytes()))
+    assert [found[0][0] for found in seen] == [153, 153] or seen[0] == seen[1]
 
 
 def test_streams_that_are_closed_are_so_for_the_command(through: list[str], tmp_path: Path) -> None:
     told = tmp_path / "told"
-    for number in range(1, 8):
-        closed = " ".join(word for bit, word in ((1, "<&-"), (2, ">&-"), (4, "2>&-")) if number & bit)
-        script = f'ls /proc/self/fd >"{told}"; cat; echo out; echo err >&2; exit 3'
+    script = f'ls /proc/self/fd >"{told}"; cat; echo out; echo err >&2; exit 3'
+    for closed in ((0,), (1,), (2,), (0, 1, 2)):
+        shut = " ".join(f"{number}>&-" for number in closed)
         seen = []
         for before in ([], through):
-            done = piped(["sh", "-c", f'"$@" {closed}', "sh", *before, "sh", "-c", script])
+            done = piped(["sh", "-c", f'"$@" {shut}', "sh", *before, "sh", "-c", script])
             seen.append((done, told.read_text()))
         assert seen[1] == seen[0], closed
+    for two in ((0, 1), (0, 2), (1, 2)):
+        seen = []
+        for before in ([], through):
+            seen.append((piped_apart([*before, "sh", "-c", script], two), told.read_text()))
+        assert seen[1] == seen[0], two
 
 
 def test_a_script_without_an_interpreter_is_the_shells(through: list[str], tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text('echo "$0" "$@"; exit 3\n')
     script.chmod(0o755)
-    for name in (str(script), "script"):
-        options = {"env": {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}}
-        bare = piped(["sh", "-c", 'exec "$@"', "sh", name, "a  b"], **options)
-        assert bare[0] == 3
-        assert piped([*through, name, "a  b"], **options) == bare
+    bare = piped_apart(["sh", "-c", 'exec "$@"', "sh", str(script), "a  b"])
+    assert bare[0] == 3
+    assert piped_apart([*through, str(script), "a  b"]) == bare
+    found = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    bare = piped(["sh", "-c", 'exec "$@"', "sh", "script", "a  b"], env=found)
+    assert bare[0] == 3
+    assert piped([*through, "script", "a  b"], env=found) == bare
 
 
 def test_many_inherited_descriptors_are_no_obstacle(through: list[str]) -> None:
@@ -330,13 +440,13 @@ def test_the_command_gets_every_signal_that_it_would_get(through: list[str]) -> 
 
 
 class _Fork:
-    """jobmonctl in a fork: what `_ends` has of a process."""
+    """jobmonctl in a fork: what `_ends` has of a process. Without streams of its own it has a pipe as stdout."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], streams: tuple[int, int] | None = None) -> None:
         reading, writing = os.pipe()
         self.stdout = open(reading, "rb")  # noqa: SIM115
         with open(os.devnull, "wb") as null, open(writing, "wb"):
-            streams = (writing, null.fileno())
+            streams = streams or (writing, null.fileno())
             self._told = warm._start(sys.executable, "check_jobmon.ctl", arguments, os.environ, streams)
         self._pid = int(self._read_until(b" "))
 
@@ -474,11 +584,11 @@ def test_what_the_command_sends_to_its_group_comes_once(through: list[str]) -> N
 
 def test_a_command_that_ignores_the_stop_key_is_not_left_alone(through: list[str]) -> None:
     script = "trap '' TSTP; echo ready; read x; echo got $x"
-    with terminal([*through, "sh", "-c", script]) as (pid, master, read):
+    with terminal([*through, "sh", "-c", script]) as (wait, master, read):
         read(b"ready")
         os.write(master, b"\x1aword\n")
         read(b"got word")
-        assert os.waitpid(pid, 0)[1] == 0
+        assert wait() == 0
 
 
 INTERRUPTED = """
@@ -530,12 +640,12 @@ RAW += "print(os.get_terminal_size(1)); os._exit(3)"
 def test_a_program_that_sets_the_terminals_modes_can(through: list[str]) -> None:
     seen = []
     for before in ([], through):
-        with terminal([*before, sys.executable, "-c", RAW]) as (pid, master, read):
+        with terminal([*before, *PYTHON, "-c", RAW]) as (wait, master, read):
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
             read(b"ready")
             modes = termios.tcgetattr(master)
             os.write(master, b"k")
-            seen.append((modes, read(b")\r\n"), os.waitpid(pid, 0)[1]))
+            seen.append((modes, read(b")\r\n"), wait()))
     assert seen[1] == seen[0]
     assert not seen[0][0][3] & (termios.ICANON | termios.ECHO)
 
@@ -552,7 +662,7 @@ def test_job_control_is_the_same(through: list[str], tmp_path: Path, stop: str) 
     )
     seen = []
     for before in ([], through):
-        line = " ".join([*before, sys.executable, str(script)])
+        line = " ".join([*before, *PYTHON, str(script)])
         with terminal(["bash", "--norc", "-i"], PS1="$ ", line=line) as (_, master, read):
             os.write(master, b"stty -echo; eval $line\n")
             read(b"ready")

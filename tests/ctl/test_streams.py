@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from check_jobmon.demo.server import Server
 from tests import warm
 from tests.ctl.test_run import JOBMONCTL
-from tests.database import Database
+from tests.database import Database, new_database
 from tests.parsers import commands
 
 CLOSE = ("<&-", ">&-", "2>&-")
@@ -16,6 +18,8 @@ STDOUT = (1,)
 CLOSED = [(0,), STDOUT, (2,), (0, 1), (0, 1, 2)]
 WITH_ALL = ("status", "run")
 """The commands that a shell starts with each of them: a fork takes a fifth of the CPU, but closes the streams by itself."""
+CHANGING = ("migrate", "partition", "uninstall", "bridge", "clear")
+"""Those that leave another database than they have found."""
 ARGUMENTS = {
     "like": ["e"],
     "detail": ["etl"],
@@ -43,10 +47,14 @@ def _shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def _fork(closed: tuple[int, ...], *arguments: str) -> tuple[int, str]:
+def _fork(closed: tuple[int, ...], *arguments: str, module: str = "check_jobmon.ctl") -> tuple[int, str]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
-    status, _, stderr = warm.run(sys.executable, "check_jobmon.ctl", arguments, environment, 60, closed)
+    status, _, stderr = warm.run(sys.executable, module, arguments, environment, 60, closed)
     return status, stderr.decode()
+
+
+def _cold(closed: tuple[int, ...], *arguments: str) -> tuple[int, str]:
+    return _fork(closed, *arguments, module="tests.ctl.cold")
 
 
 def _process(closed: tuple[int, ...], *arguments: str) -> tuple[int, str]:
@@ -57,22 +65,29 @@ def _process(closed: tuple[int, ...], *arguments: str) -> tuple[int, str]:
 COMMANDS = [" ".join(words) for words in commands() if words not in (("demo",), ("bootstrap",))]
 
 
+@pytest.fixture(scope="module")
+def shared(server: Server, template: str) -> Iterator[Database]:
+    """A database for all commands that leave it as it is, or as good."""
+    with new_database(server, template) as database:
+        yield database
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_closed_streams_change_no_exit_status(database: Database, command: str) -> None:
-    """Each with a closed stdout, and as a process, which needs all its modules, with other streams in turn; two with all.
+def test_closed_streams_change_no_exit_status(request: pytest.FixtureRequest, command: str) -> None:
+    """Each with a closed stdout, and with all its modules still to be loaded, with other streams in turn; two with all.
 
     Whatever a command prints, and however it ends, goes through code that all of them share.
     """
+    database: Database = request.getfixturevalue("database" if command in CHANGING else "shared")
     at = [] if command == "config check" else database.options
     given = [*command.split(), *at, *ARGUMENTS.get(command, [])]
     # a file that is read from a stdin which is closed is another matter
     those = [closed for closed in CLOSED if "-" not in given or 0 not in closed]
-    as_processes = those
-    if command not in WITH_ALL:
-        others = [closed for closed in those if closed != STDOUT]
-        as_processes = [others[COMMANDS.index(command) % len(others)]]
+    others = [closed for closed in those if closed != STDOUT]
+    in_turn = others[COMMANDS.index(command) % len(others)]
     open_status, _ = _fork((), *given)
-    for start, closed in [(_fork, STDOUT), *((_process, closed) for closed in as_processes)]:
+    processes = [(_process, closed) for closed in those] if command in WITH_ALL else []
+    for start, closed in [(_fork, STDOUT), (_cold, in_turn), *processes]:
         status, stderr = start(closed, *given)
         assert (status, "bug" in stderr) == (open_status, False), (closed, stderr)
 
