@@ -46,21 +46,22 @@ RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 @functools.cache
 def changes(name: str) -> list[datetime]:
-    """When the clocks of a zone change."""
+    """When the clocks of a zone change, which none does twice in five days."""
     zone = ZoneInfo(name)
-    found, day = [], BEGIN
-    while day < END:
-        low, high = day, day + timedelta(days=1)
-        if low.astimezone(zone).utcoffset() != high.astimezone(zone).utcoffset():
+    found, low, offset = [], BEGIN, BEGIN.astimezone(zone).utcoffset()
+    while low < END:
+        high = later = low + timedelta(days=5)
+        changed = later.astimezone(zone).utcoffset()
+        if changed != offset:
             while high - low > timedelta(seconds=1):
                 middle = low + (high - low) // 2
                 middle = middle.replace(microsecond=0)
-                if middle.astimezone(zone).utcoffset() == low.astimezone(zone).utcoffset():
+                if middle.astimezone(zone).utcoffset() == offset:
                     low = middle
                 else:
                     high = middle
             found.append(high)
-        day += timedelta(days=1)
+        low, offset = later, changed
     return found
 
 
@@ -140,11 +141,11 @@ def cronsim_is_wrong(schedule: str, zone: ZoneInfo, after: datetime, until: date
     if not (minutes.startswith("*") or hours.startswith("*")):
         return False
     for change in changes(zone.key):
+        if not after - timedelta(hours=1) < change <= until:
+            continue
         before, shown = ((change - timedelta(seconds=late)).astimezone(zone).replace(tzinfo=None) for late in (1, 0))
         shift = shown - before - timedelta(seconds=1)
-        if after - timedelta(hours=1) < change <= until and (
-            shift % timedelta(hours=1) or shown.minute or before.day != shown.day
-        ):
+        if shift % timedelta(hours=1) or shown.minute or before.day != shown.day:
             return True
     return False
 
@@ -153,6 +154,7 @@ def by_the_clock(schedule: str, zone: ZoneInfo, after: datetime, until: datetime
     """The first minute after `after` that matches as the clock shows it, or `until`."""
     sim = CronSim(schedule, after)
     moment = after.replace(second=0, microsecond=0) + MINUTE
+    date = None
     while moment < until:
         shown = moment.astimezone(zone)
         if matches(sim, shown):
@@ -163,11 +165,14 @@ def by_the_clock(schedule: str, zone: ZoneInfo, after: datetime, until: datetime
             moment = full_hour
         else:
             moment += MINUTE
+        if shown.date() == date:
+            continue
+        date = shown.date()
         # the clock may be set back to the day before
-        day = shown.date() - timedelta(days=1)
+        day = date - timedelta(days=1)
         while not (day.month in sim.months and sim.match_day(day)):
             day += timedelta(days=1)
-        if day > shown.date():
+        if day > date:
             # no clock is further ahead of UTC
             moment = max(moment, datetime(day.year, day.month, day.day, tzinfo=timezone.utc) - timedelta(hours=15))
     return until

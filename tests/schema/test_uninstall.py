@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from check_jobmon.demo.server import Server
 from tests.database import Database, value
 from tests.schema.conftest import NewServer
 from tests.schema.test_dump import logging_works, tables
@@ -27,7 +28,10 @@ def alone(new_server: NewServer) -> Database:
     return database
 
 
-def test_nothing_is_left_and_bootstrap_installs_it_again(alone: Database) -> None:
+def test_the_data_can_be_kept_and_else_nothing_is_left_and_bootstrap_goes_on_or_installs_it_again(
+    alone: Database,
+) -> None:
+    """A session whose link was open meanwhile logs on."""
     asked = alone.ctl("uninstall")
     assert (asked.status, asked.stderr) == (
         1,
@@ -38,6 +42,19 @@ def test_nothing_is_left_and_bootstrap_installs_it_again(alone: Database) -> Non
         in asked.stdout
     )
     assert "to save it first: pg_dump -n jobmon postgres\n" in asked.stdout
+    with alone.connect() as session, alone.connect() as caller:
+        caller.execute("SET jobmon.keep_link = on; SELECT jobmon.sql_job('etl', 'SELECT')")
+        before = tables(alone)
+        done = alone.ctl("uninstall", "-y", "--keep-data")
+        assert (done.status, done.stderr) == (0, "")
+        assert value(session, ROLES) == ["jobmon_monitor", "jobmon_read"]
+        assert value(session, "SELECT count(*) FROM jobmon.link") == 0
+        assert value(session, "SELECT count(*) FROM pg_extension WHERE extname = 'dblink'") == 0
+        assert alone.check().status == 0  # it reads tables alone
+        assert alone.ctl("bootstrap").stdout.startswith("repaired ")
+        assert "nothing changed" in alone.ctl("bootstrap").stdout
+        assert tables(alone) == before
+        assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 4 (ETL) was successful"
     logging_works(alone)
     done = alone.ctl("uninstall", "-y")
     assert (done.status, done.stderr) == (0, "")
@@ -52,23 +69,9 @@ def test_nothing_is_left_and_bootstrap_installs_it_again(alone: Database) -> Non
     logging_works(alone)
 
 
-def test_the_data_can_be_kept_and_bootstrap_goes_on_with_it(alone: Database) -> None:
-    before = tables(alone)
-    done = alone.ctl("uninstall", "-y", "--keep-data")
-    assert (done.status, done.stderr) == (0, "")
-    with alone.connect() as session:
-        assert value(session, ROLES) == ["jobmon_monitor", "jobmon_read"]
-        assert value(session, "SELECT count(*) FROM jobmon.link") == 0
-        assert value(session, "SELECT count(*) FROM pg_extension WHERE extname = 'dblink'") == 0
-    assert alone.check().status == 0  # it reads tables alone
-    assert alone.ctl("bootstrap").stdout.startswith("repaired ")
-    assert "nothing changed" in alone.ctl("bootstrap").stdout
-    assert tables(alone) == before
-    logging_works(alone)
-
-
-def test_what_another_database_uses_stays(database: Database) -> None:
+def test_what_another_log_or_another_database_uses_stays(database: Database) -> None:
     assert database.ctl("bootstrap").status == 0
+    assert database.ctl("bootstrap", "--schema", "second").status == 0
     with database.connect() as session:
         ours = value(session, "SELECT role_name::text FROM jobmon.link")
         done = database.ctl("uninstall", "-y")
@@ -76,6 +79,9 @@ def test_what_another_database_uses_stays(database: Database) -> None:
         assert "would keep role jobmon_log, which is used in " in done.stdout
         assert {"jobmon_log", "jobmon_monitor"} <= set(value(session, ROLES))
         assert ours not in value(session, ROLES)
+        assert "dblink was not removed from schema jobmon_dblink" in done.stdout
+        assert value(session, "SELECT second.sql_job('etl', 'SELECT')") == "job 1 (ETL) was successful"
+        assert database.ctl("uninstall", "-y", "--schema", "second").status == 0
 
 
 @pytest.mark.parametrize(
@@ -144,15 +150,6 @@ def test_the_links_of_dropped_databases_are_found(database: Database, new_server
         session.execute("SELECT jobmon.close_job(jobmon.add_job('etl'))")
 
 
-def test_a_session_whose_link_was_open_logs_on_after_the_next_bootstrap(database: Database) -> None:
-    assert database.ctl("bootstrap").status == 0  # the link's role is its own then
-    with database.connect() as caller:
-        caller.execute("SET jobmon.keep_link = on; SELECT jobmon.sql_job('etl', 'SELECT')")
-        assert database.ctl("uninstall", "--keep-data", "-y").status == 0
-        assert database.ctl("bootstrap").status == 0
-        assert value(caller, "SELECT jobmon.sql_job('etl', 'SELECT')") == "job 2 (ETL) was successful"
-
-
 def test_the_logs_owner_ends_the_links_that_are_open(new_server: NewServer) -> None:
     """One who is no superuser, and has made the link's role."""
     hba = "local all postgres trust\nlocal all boss trust\nlocal all all scram-sha-256\n"
@@ -174,22 +171,11 @@ def test_the_logs_owner_ends_the_links_that_are_open(new_server: NewServer) -> N
         assert value(session, ROLES) is None
 
 
-def test_what_another_job_log_of_the_database_calls_stays(database: Database) -> None:
-    assert database.ctl("bootstrap", "--schema", "second").status == 0
-    done = database.ctl("uninstall", "-y")
-    assert (done.status, done.stderr) == (0, "")
-    assert "dblink was not removed from schema jobmon_dblink" in done.stdout
-    with database.connect() as session:
-        assert value(session, "SELECT second.sql_job('etl', 'SELECT')") == "job 1 (ETL) was successful"
-        assert database.ctl("uninstall", "-y", "--schema", "second").status == 0
-
-
-def test_a_name_that_means_something_to_a_shell_is_quoted(database: Database) -> None:
-    named = Database(database.server, "of 'mine'; $(echo)")
-    with database.connect() as session:
-        session.execute(f'CREATE DATABASE "{named.name}"'.encode())
+def test_a_name_that_means_something_to_a_shell_is_quoted(server: Server, template: str) -> None:
+    named = Database(server, "of 'mine'; $(echo)")
+    with Database(server, "postgres").connect() as session:
+        session.execute(f'CREATE DATABASE "{named.name}" TEMPLATE {template}'.encode())
         try:
-            assert named.ctl("bootstrap").status == 0
             last = named.ctl("uninstall").stdout.splitlines()[-1]
             assert shlex.split(last.partition(": ")[2]) == ["pg_dump", "-n", "jobmon", named.name]
             assert named.ctl("uninstall", "-y").status == 0
