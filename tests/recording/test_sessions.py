@@ -188,7 +188,9 @@ def test_a_process_does_not_claim_the_run_of_another_one(database: Database, ses
     with database.connect() as runner, database.connect() as later:
         job = value(runner, "SELECT jobmon.add_job('etl')")
         value(runner, "SELECT jobmon.claim_job(%s, 'db1', 1)", job)
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"job {job} belongs to process 1 on host db1"):
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match=f"job {job} belongs to process 1 on host db1"
+        ):
             later.execute("SELECT jobmon.claim_job(%s, 'db2', 2)", [job])
         # the same one, over a new session
         value(later, "SELECT jobmon.claim_job(%s, 'db1', 1)", job)
