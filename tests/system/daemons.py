@@ -1,6 +1,8 @@
 """What the tests use of daemons: a folder and an ordinary user to run them in and as, and the plugin installed there."""
 
+import atexit
 import contextlib
+import functools
 import grp
 import os
 import pwd
@@ -171,8 +173,7 @@ class Plugin:
 
 def install_plugin(place: Place, passwords: str) -> Plugin:
     """Put check_jobmon where a daemon finds it, with a passfile of these lines for libpq."""
-    folder, records, sources = place.make("plugins"), place.make("records"), place.folder / "sources"
-    shutil.copytree(SOURCES / "check_jobmon", sources / "check_jobmon", ignore=shutil.ignore_patterns("__pycache__"))
+    folder, records = place.make("plugins"), place.make("records")
     passfile = place.write("pgpass", passwords)
     script = f"""#!/bin/sh
 # Runs check_jobmon, passes on its output and exit status, and keeps both under the name of the database.
@@ -182,7 +183,7 @@ for argument; do
     previous=$argument
 done
 record=$(mktemp {records}/new.XXXXXX) || exit 3
-PGPASSFILE={passfile} PYTHONPATH={sources} {shlex.quote(_interpreter(place))} -m check_jobmon "$@" > "$record.text"
+PGPASSFILE={passfile} PYTHONPATH={_sources()} {shlex.quote(_interpreter())} -m check_jobmon "$@" > "$record.text"
 status=$?
 {{ echo $status; cat "$record.text"; }} > "$record"
 mv "$record" "{records}/$database"
@@ -194,13 +195,37 @@ exit $status
     return Plugin(folder, records)
 
 
-def _interpreter(place: Place) -> str:
+@functools.cache
+def _sources() -> Path:
+    """A copy of the package that the ordinary user can read, for all plugins of this process.
+
+    Its folders are his, so that Python keeps there what it has compiled.
+    """
+    folder, process = Path(tempfile.mkdtemp(prefix="jobmon-plugin-", dir="/tmp")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    folder.chmod(0o755)
+    copy = folder / "check_jobmon"
+    shutil.copytree(SOURCES / "check_jobmon", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    user = ordinary_user()
+    for path, _, _ in os.walk(copy):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    return folder
+
+
+@functools.cache
+def _interpreter() -> str:
     """The Python that runs the tests, or Debian's own where that one is root's alone."""
-    for candidate in (sys.executable, DEBIAN_PYTHON):
-        with contextlib.suppress(OSError):
-            if place.run(candidate, "-c", "import nagiosplugin, psycopg, yaml").status == 0:
-                return candidate
+    with new_place() as place:
+        for candidate in (sys.executable, DEBIAN_PYTHON):
+            with contextlib.suppress(OSError):
+                if place.run(candidate, "-c", "import nagiosplugin, psycopg, yaml").status == 0:
+                    return candidate
     pytest.skip(
-        f"the user {place.user.pw_name} can run neither {sys.executable} nor {DEBIAN_PYTHON} with the plugin's libraries: "
+        f"the user {ordinary_user().pw_name} can run neither {sys.executable} nor {DEBIAN_PYTHON} with the plugin's libraries: "
         "apt-get install python3-nagiosplugin python3-psycopg python3-yaml, or run .ci/daemons"
     )
