@@ -14,7 +14,7 @@ import pytest
 
 from check_jobmon import __version__
 from tests.database import run_module
-from tests.packages.test_wheel import SOURCES, as_pip, files
+from tests.packages.test_wheel import SOURCES, as_pip, builder, files
 
 DATE = "2026-11-27"
 TESTS = "#!/bin/sh\necho all tests run\n"
@@ -29,7 +29,7 @@ ENVIRONMENT = {
 QUICK_PYTHON = f"""#!/bin/sh
 python={sys.executable}
 case "$*" in
-    "-m build "*) shift 2; exec $python -m build --installer uv "$@" ;;
+    "-m build "*) shift 2; exec $BUILD "$@" ;;
     "-m cyclonedx_py "*) exec $python "$@" --no-validate ;;
     "-m venv "*)
         $python -m venv --without-pip "$3"
@@ -38,7 +38,8 @@ case "$*" in
 esac
 exec $python "$@"
 """
-"""This Python, for which uv does what pip would: in a tenth of the time. CycloneDX doesn't verify what it has written."""
+"""This Python, for which uv does what pip would: in a tenth of the time. BUILD is the command that builds. CycloneDX doesn't
+verify what it has written."""
 
 
 def git(repository: Path, *command: str) -> str:
@@ -168,7 +169,9 @@ def test_only_a_greater_version_than_that_of_all_tags_is_released(repository: Pa
     assert set(git(repository, "tag").split()) == {"v9.9.0", "v9.10.0"}
 
 
-def test_a_release_is_tagged_and_built_and_nothing_else(repository: Path) -> None:
+def test_a_release_is_tagged_and_built_and_nothing_else(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     key = repository.parent / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     git(repository, "config", "gpg.format", "ssh")
@@ -178,7 +181,8 @@ def test_a_release_is_tagged_and_built_and_nothing_else(repository: Path) -> Non
     python = repository.parent / "python"
     python.write_text(QUICK_PYTHON)
     python.chmod(0o755)
-    done = release(repository, PYTHON=str(python), **as_pip())
+    build = " ".join(builder(tmp_path_factory))
+    done = release(repository, PYTHON=str(python), BUILD=build, **as_pip())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
         f"all tests run\nrelease: this commit has the tag v{__version__}, which is signed; dist/ has\n"

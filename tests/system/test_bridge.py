@@ -152,8 +152,13 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
             return session.execute(kill.encode()).fetchall() == [(True,)]
 
         until(killed, 90)
-        # the bridge's own job has run, too
-        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0)
+        begun = """
+            SELECT count(DISTINCT jobid) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname <> 'jobmon bridge'
+        """
+        until(lambda: value(session, begun) == 5)
+        # none of them begins again while the bridge's own job is waited for, which may be another minute's
+        session.execute("UPDATE cron.job SET schedule = '0 0 30 2 *' WHERE jobname <> 'jobmon bridge'")
+        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0, 90)
         ended = """
             SELECT count(DISTINCT jobid) FROM cron.job_run_details JOIN cron.job USING (jobid)
              WHERE status IN ('succeeded', 'failed') AND jobname <> 'jobmon bridge'
