@@ -162,3 +162,30 @@ def test_a_run_that_is_not_the_callers_to_cancel(database: Database, session: ps
         run.join()
     assert value(session, "SELECT message FROM jobmon.job_detail").startswith("cancelled by cancel_any; ")
     session.execute("DROP ROLE cancel_any, cancel_own")
+
+
+def test_an_administrator_is_told_what_the_logs_owner_lacks(database: Database, session: psycopg.Connection) -> None:
+    session.execute(
+        """
+        CREATE ROLE cancel_owner IN ROLE pg_read_all_stats;
+        CREATE ROLE cancel_admin LOGIN IN ROLE jobmon_admin;
+        CREATE ROLE cancel_own LOGIN IN ROLE jobmon_log;
+        GRANT ALL ON SCHEMA jobmon TO cancel_owner;
+        GRANT SELECT ON ALL TABLES IN SCHEMA jobmon TO cancel_owner;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA jobmon TO cancel_owner;
+        ALTER FUNCTION jobmon.cancel_job_as_owner(bigint) OWNER TO cancel_owner;
+        """
+    )
+    with (
+        database.connect(user="cancel_admin") as admin,
+        busy(database, "SELECT jobmon.sql_job('etl', 'SELECT pg_sleep(60)')", user="cancel_own") as run,
+    ):
+        until(session, ASLEEP, run.pid)
+        job = value(session, "SELECT job_id FROM jobmon.job_log")
+        message, hint = refusal(admin, job)
+        assert message.startswith(f'job {job} can\'t be cancelled by role "cancel_owner", the owner of the job log: ')
+        assert hint == "GRANT pg_signal_backend TO cancel_owner."
+        session.execute("GRANT pg_signal_backend TO cancel_owner")
+        assert value(admin, "SELECT jobmon.cancel_job(%s)", job) is True
+        run.join()
+    session.execute("DROP OWNED BY cancel_owner; DROP ROLE cancel_owner, cancel_admin, cancel_own")

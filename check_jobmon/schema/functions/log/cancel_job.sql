@@ -9,25 +9,21 @@ DECLARE
     v_sent boolean;
 BEGIN
     BEGIN
-        BEGIN
-            v_sent := v_pid IS NULL OR pg_cancel_backend(v_pid);
-        EXCEPTION WHEN insufficient_privilege THEN
-            IF NOT has_function_privilege('@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') THEN
-                RAISE;
-            END IF;
-            v_sent := cancel_job_as_owner(v_job_id);
-        END;
-        IF NOT v_sent THEN
-            RAISE EXCEPTION 'the backend of job %, pid %, ended before it could be cancelled', v_job_id, v_pid
-                USING ERRCODE = 'object_not_in_prerequisite_state',
-                      HINT = format('If the run is still open, end it with fail_job(%s).', v_job_id);
-        END IF;
+        v_sent := v_pid IS NULL OR pg_cancel_backend(v_pid);
     EXCEPTION WHEN insufficient_privilege THEN
-        RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'The role that runs the job may cancel it, and so may members of that role, of @schema_name@_admin or of '
-                         'pg_signal_backend, and superusers.';
+        IF NOT has_function_privilege('@schema@.cancel_job_as_owner(bigint)', 'EXECUTE') THEN
+            RAISE EXCEPTION 'job % is not yours to cancel: %', v_job_id, SQLERRM
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'The role that runs the job may cancel it, and so may members of that role, of @schema_name@_admin or of '
+                             'pg_signal_backend, and superusers.';
+        END IF;
+        v_sent := cancel_job_as_owner(v_job_id);
     END;
+    IF NOT v_sent THEN
+        RAISE EXCEPTION 'the backend of job %, pid %, ended before it could be cancelled', v_job_id, v_pid
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('If the run is still open, end it with fail_job(%s).', v_job_id);
+    END IF;
     PERFORM cancel_job_note(v_job_id);
     RETURN true;
 END
