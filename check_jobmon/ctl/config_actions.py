@@ -49,13 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
         return failed
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> None:
     found = read(_source(arguments), read_bytes(arguments.file), kept=())
     _print_mistakes(_source(arguments), found.warnings)
     print(f"{_source(arguments)}: {counted(len(found.jobs or ()), 'job')}, {counted(len(found.hosts), 'host')}")
     if any(job.schedule for job in found.jobs or ()):
         print(f"only a server can check the schedules in full: jobmonctl config diff {arguments.file} -d DATABASE")
-    return DONE
 
 
 def _apply(arguments: argparse.Namespace) -> int:

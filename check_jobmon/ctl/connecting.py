@@ -139,7 +139,7 @@ class JobLog:
         return await acquire(self._inquiry(), Selection(tuple(patterns), logged=True), silences=silences)
 
     async def judged(self, patterns: Sequence[str] = ()) -> tuple[Result, MonitoredJobs]:
-        """The same, and before them the result of them all that the plugin gives with -v."""
+        """The result that the plugin gives with -v, and the jobs that it is about."""
         found = await self.judging(patterns)
         return judged(self._inquiry(), found, 1, "warning", "none", False), found
 

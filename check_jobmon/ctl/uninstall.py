@@ -17,7 +17,7 @@ from check_jobmon.schema.link import role_name
 from check_jobmon.schema.roles import ROLES
 from check_jobmon.schema.scripts import functions, tables
 from check_jobmon.schema.statements import run as execute
-from check_jobmon.sql_files import fill, literal, quoted, sql_file
+from check_jobmon.sql_files import fill, quoted, sql_file
 from check_jobmon.text import clean, counted
 
 
@@ -134,8 +134,7 @@ def _remove_bridges(session: Session, schema: str, owner: str) -> list[str]:
         script = fill(sql_file("ctl/uninstall_bridges.sql"), {"schema": quoted(schema)})
         still_there = [line for (line,) in session.execute(script.encode()).fetchall()]
         session.execute("RESET ROLE")
-    called = literal(f"{quoted(schema)}.bridge_purge()")
-    if left := session.rows(fill(sql_file("ctl/uninstall_triggers.sql"), {"function": called})):
+    if left := session.rows(sql_file("ctl/uninstall_triggers.sql"), f"{quoted(schema)}.bridge_purge()"):
         # while the bridge is there, it would make them again
         raise CommandFailed(
             'nothing was removed, because this role may not drop the triggers of a bridge: run "jobmonctl bridge SCHEDULER '

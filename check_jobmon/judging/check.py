@@ -114,9 +114,8 @@ class JobSummary(nagiosplugin.Summary):
         if not self.resource.jobs:
             return []
         rows = [(self._word(r), r.metric.value, self._reason(r)) for r in results]
-        rows += [
-            ("-", job, job.reason(self.resource.words, whole=True)) for job in self.resource.jobs if not job.active
-        ]
+        words = self.resource.words
+        rows += [("-", job, job.reason(words, whole=True)) for job in self.resource.jobs if not job.active]
         head, *lines = aligned([job_columns(self.zone), *(job_cells(*row) for row in rows)])
         shown = [head]
         for line, (_, job, reason) in zip(lines, rows, strict=True):
