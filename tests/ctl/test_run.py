@@ -24,6 +24,7 @@ import pytest
 from check_jobmon.recording.child_process import KILL_AFTER
 from check_jobmon.recording.spool import job_log_key
 from tests import warm
+from tests.ctl.forked import Forked, Process
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
@@ -73,16 +74,22 @@ class Shell:
         )
         return Output(done.returncode, done.stdout, done.stderr)
 
-    @contextlib.contextmanager
-    def running(self, name: str, *command: str, options: tuple[str, ...] = ()) -> "Iterator[subprocess.Popen[bytes]]":
-        """Have it run while the context lasts; the command has said a first word when it begins."""
-        process = subprocess.Popen(
-            self.arguments(name, *command, options=options),
+    def start(self, arguments: list[str], module: str = "check_jobmon.ctl") -> Process:
+        """Start it, or a program like it, in a fork if that makes no difference."""
+        if Path.cwd() == warm.ROOT and warm.same_in_a_fork(sys.executable, arguments, self.environment):
+            return Forked(arguments, self.environment, module)
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=self.environment,
+            env={**self.environment, "PYTHONPATH": str(warm.ROOT)},
             stdin=subprocess.DEVNULL,
         )
+
+    @contextlib.contextmanager
+    def running(self, name: str, *command: str, options: tuple[str, ...] = ()) -> Iterator[Process]:
+        """Have it run while the context lasts; the command has said a first word when it begins."""
+        process = self.start(self.arguments(name, *command, options=options)[1:])
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"

@@ -16,6 +16,7 @@ import pytest
 
 import check_jobmon
 from check_jobmon.demo.server import Server
+from tests.ctl.forked import Process
 from tests.ctl.test_run import HASTY, Shell
 from tests.database import Database, bootstrap, until, value
 from tests.servers import create
@@ -71,16 +72,11 @@ def _python(database: Database) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _started(shell: Shell, database: Database, kind: str, *options: str) -> "subprocess.Popen[bytes]":
+def _started(shell: Shell, database: Database, kind: str, *options: str) -> Process:
     """A job of either kind, when it is logged and at work."""
     if kind == "python":
         return _python(database)
-    process = subprocess.Popen(
-        shell.arguments("etl", "sh", "-c", SLEEP, options=options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=shell.environment,
-    )
+    process = shell.start(shell.arguments("etl", "sh", "-c", SLEEP, options=options)[1:])
     with database.connect() as session:
         until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
     return process
@@ -109,7 +105,7 @@ def test_a_restart_of_the_database_leaves_a_run_alive(own_databases: list[Databa
             _is_alive_and_ends_well(kind, shell, database, process)
 
 
-def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process: "subprocess.Popen[bytes]") -> None:
+def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process: Process) -> None:
     with database.connect() as session:
         until(lambda: value(session, CLAIMED))
         assert database.check("--crashed", "critical").status == 0, kind
