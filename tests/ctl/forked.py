@@ -12,17 +12,23 @@ from tests import warm
 
 
 class Forked:
-    """A program that is under way, with nothing on stdin, and pipes as stdout and stderr."""
+    """A program that is under way, with nothing on stdin, and pipes as stdout, unless that is given, and stderr."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], module: str = "check_jobmon.ctl"
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        module: str = "check_jobmon.ctl",
+        stdout: int | None = None,
     ) -> None:
-        (out, stdout), (err, stderr) = os.pipe(), os.pipe()
+        (out, pipe), (err, stderr) = os.pipe(), os.pipe()
         # without a buffer, which would keep from communicate() what readline() has read too much
         self.stdout = open(out, "rb", buffering=0)  # noqa: SIM115
         self.stderr = open(err, "rb", buffering=0)  # noqa: SIM115
-        self._told = warm._start(sys.executable, module, arguments, environment, (stdout, stderr))
-        os.close(stdout)
+        self._told = warm._start(
+            sys.executable, module, arguments, environment, (pipe if stdout is None else stdout, stderr)
+        )
+        os.close(pipe)
         os.close(stderr)
         said = b""
         while not said.endswith(b" "):
