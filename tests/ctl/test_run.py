@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import shlex
 import signal
 import socket
 import stat
@@ -24,6 +23,7 @@ import pytest
 from check_jobmon.recording.child_process import KILL_AFTER
 from check_jobmon.recording.spool import job_log_key
 from tests import warm
+from tests.ctl.forked import Forked, Process
 from tests.database import Database, Output, bootstrap, until, value
 from tests.schema.sessions import busy
 
@@ -73,16 +73,22 @@ class Shell:
         )
         return Output(done.returncode, done.stdout, done.stderr)
 
-    @contextlib.contextmanager
-    def running(self, name: str, *command: str, options: tuple[str, ...] = ()) -> "Iterator[subprocess.Popen[bytes]]":
-        """Have it run while the context lasts; the command has said a first word when it begins."""
-        process = subprocess.Popen(
-            self.arguments(name, *command, options=options),
-            stdout=subprocess.PIPE,
+    def start(self, arguments: list[str], module: str = "check_jobmon.ctl", stdout: int | None = None) -> Process:
+        """Start it, or a program like it, in a fork if that makes no difference."""
+        if Path.cwd() == warm.ROOT and warm.same_in_a_fork(sys.executable, arguments, self.environment):
+            return Forked(arguments, self.environment, module, stdout)
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
-            env=self.environment,
+            env={**self.environment, "PYTHONPATH": str(warm.ROOT)},
             stdin=subprocess.DEVNULL,
         )
+
+    @contextlib.contextmanager
+    def running(self, name: str, *command: str, options: tuple[str, ...] = ()) -> Iterator[Process]:
+        """Have it run while the context lasts; the command has said a first word when it begins."""
+        process = self.start(self.arguments(name, *command, options=options)[1:])
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"
@@ -304,10 +310,11 @@ def test_only_the_last_lines_are_kept_and_made_harmless(shell: Shell, session: p
 def test_tail_says_how_many_lines_are_logged(
     shell: Shell, session: psycopg.Connection, tmp_path: Path, lines: int, to: str
 ) -> None:
-    script = f"{shlex.join(shell.arguments('etl', 'seq', '2000', options=('--tail', str(lines))))}"
+    arguments = shell.arguments("etl", "seq", "2000", options=("--tail", str(lines)))[1:]
     with (tmp_path / "out").open("wb") as file:
-        out = file if to == "file" else subprocess.PIPE
-        subprocess.run(["sh", "-c", script], stdout=out, env=shell.environment, timeout=60, check=True)
+        process = shell.start(arguments, stdout=file.fileno() if to == "file" else None)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
     expected = [str(i) for i in range(2001 - lines, 2001)] or ["exit status 0"]
     assert value(session, "SELECT message FROM jobmon.job_detail").splitlines() == expected
 
@@ -405,9 +412,9 @@ def test_a_command_that_takes_too_long_is_ended(shell: Shell, session: psycopg.C
 def test_a_command_that_ignores_term_is_killed(shell: Shell, session: psycopg.Connection) -> None:
     script = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
     arguments = shell.arguments("etl", "sh", "-c", script, options=("--timeout", "0.5"))
-    hasty = [sys.executable, "-c", HASTY, *arguments[1:]]
-    done = subprocess.run(hasty, env=shell.environment, check=False, timeout=60, capture_output=True)
-    assert (done.returncode, KILL_AFTER) == (124, 10)
+    process = shell.start(arguments[1:], "tests.ctl.hasty")
+    process.communicate(timeout=60)
+    assert (process.returncode, KILL_AFTER) == (124, 10)
     assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
 
 
@@ -726,13 +733,6 @@ TREE = (
     "trap '' TERM; sh -c 'trap \"\" TERM; setsid sleep 1000 & set -m; sleep 1000 & echo $! >&2; sleep 1000' & "
     "echo ready; while :; do sleep 0.05; done"
 )
-# a program that has SIGTERM's time shortened, and is jobmonctl otherwise
-HASTY = """
-import sys, check_jobmon.recording.child_process as c
-c.KILL_AFTER = 0.5
-from check_jobmon.ctl import main
-sys.exit(main())
-"""
 
 
 @pytest.mark.parametrize("at_terminal", [False, True])
@@ -740,18 +740,12 @@ def test_a_timeout_leaves_nothing_alive(shell: Shell, session: psycopg.Connectio
     """Neither what ignores TERM, nor what has left the process group, nor what has left the session."""
     mark = f"MARK={shell.spool}"
     arguments = shell.arguments("etl", "env", mark, "sh", "-c", TREE, options=("--timeout", "1"))[1:]
-    argv = [sys.executable, "-c", HASTY, *arguments]
     if at_terminal:
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execvpe(argv[0], argv, shell.environment)
-        with contextlib.suppress(OSError):
-            while os.read(terminal, 4096):
-                pass
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os.close(terminal)
+        status, _ = _in_terminal(shell, arguments, "tests.ctl.hasty")
     else:
-        status = subprocess.run(argv, env=shell.environment, check=False, timeout=60, capture_output=True).returncode
+        process = shell.start(arguments, "tests.ctl.hasty")
+        process.communicate(timeout=60)
+        status = process.wait(60)
     assert status == 124
     living = [path for path in Path("/proc").glob("[0-9]*/environ") if mark in _environ(path)]
     assert living == []
@@ -767,11 +761,7 @@ def _environ(path: Path) -> str:
 
 def test_what_ends_no_process_ends_no_run_whose_output_is_not_read(shell: Shell) -> None:
     done = shell.spool.parent.parent / "done"
-    process = subprocess.Popen(
-        shell.arguments("etl", "sh", "-c", 'head -c 100000 /dev/zero; : >"$0"', str(done)),
-        stdout=subprocess.PIPE,
-        env=shell.environment,
-    )
+    process = shell.start(shell.arguments("etl", "sh", "-c", 'head -c 100000 /dev/zero; : >"$0"', str(done))[1:])
     until(done.exists)
     for number in (signal.SIGWINCH, signal.SIGURG, signal.SIGCHLD, signal.SIGCONT):
         process.send_signal(number)
@@ -783,18 +773,18 @@ def test_what_ends_no_process_ends_no_run_whose_output_is_not_read(shell: Shell)
 def test_a_reader_that_has_stalled_holds_up_no_signal(shell: Shell, number: signal.Signals) -> None:
     """Nor does it hold up the timeout: the command has ended, and its output is not read."""
     for options in ((), ("--timeout", "1")):
-        process = subprocess.Popen(
-            shell.arguments("etl", "sh", "-c", "head -c 100000 /dev/zero; : >$DONE", options=options),
-            stdout=subprocess.PIPE,
-            env={**shell.environment, "DONE": str(shell.spool.parent.parent / "done")},
-        )
-        until((shell.spool.parent.parent / "done").exists)
+        done = shell.spool.parent.parent / "done"
+        script = 'head -c 100000 /dev/zero; : >"$0"'
+        process = shell.start(shell.arguments("etl", "sh", "-c", script, str(done), options=options)[1:])
+        until(done.exists)
         if not options:
             process.send_signal(number)
         assert process.wait(60) == (124 if options else -number)
         assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.close()
-        (shell.spool.parent.parent / "done").unlink()
+        process.stderr.close()
+        done.unlink()
 
 
 def test_a_command_whose_jobmonctl_was_killed_has_the_lock(cut_off: Shell) -> None:
@@ -848,11 +838,23 @@ def test_deliver_does_not_wait_for_ever(cut_off: Shell, shell: Shell) -> None:
     assert "did not answer within 1s" in done.stderr
 
 
-def _in_terminal(shell: Shell, *command: str, keys: bytes = b"", after: bytes = b"") -> tuple[int, bytes]:
+def _in_terminal(
+    shell: Shell, arguments: list[str], module: str = "check_jobmon.ctl", keys: bytes = b"", after: bytes = b""
+) -> tuple[int, bytes]:
     """Run in a terminal of its own; type the keys once `after` was printed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(JOBMONCTL, shell.arguments("etl", *command), shell.environment)
+    terminal, slave = pty.openpty()
+    process: subprocess.Popen[bytes] | warm.OnTerminal
+    if Path.cwd() == warm.ROOT and warm.same_in_a_fork(sys.executable, arguments, shell.environment):
+        process = warm.OnTerminal(sys.executable, module, arguments, shell.environment, slave)
+    else:
+        process = subprocess.Popen(
+            ["setsid", "-c", sys.executable, "-m", module, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**shell.environment, "PYTHONPATH": str(warm.ROOT)},
+        )
+    os.close(slave)
     printed = b""
     with contextlib.suppress(OSError):
         while select.select([terminal], [], [], 60)[0] and (data := os.read(terminal, 4096)):
@@ -861,12 +863,13 @@ def _in_terminal(shell: Shell, *command: str, keys: bytes = b"", after: bytes = 
                 os.write(terminal, keys)
                 keys = b""
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), printed
+    return process.wait(60), printed
 
 
 def test_at_a_terminal_the_command_has_one_too(shell: Shell, session: psycopg.Connection) -> None:
     status, printed = _in_terminal(
-        shell, "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && printf 'a\\nb\\n'; exit 3"
+        shell,
+        shell.arguments("etl", "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && printf 'a\\nb\\n'; exit 3")[1:],
     )
     assert (status, printed) == (3, b"a\r\nb\r\n")
     assert value(session, "SELECT message FROM jobmon.job_detail") == (
@@ -878,7 +881,9 @@ def test_ctrl_c_reaches_the_command_once(shell: Shell, session: psycopg.Connecti
     script = (
         "n=0; trap 'n=$((n+1)); echo int $n' INT; echo ready; while test $n = 0; do sleep 0.05; done; sleep 1; exit $n"
     )
-    status, printed = _in_terminal(shell, "bash", "-c", script, keys=b"\x03", after=b"ready")
+    status, printed = _in_terminal(
+        shell, shell.arguments("etl", "bash", "-c", script)[1:], keys=b"\x03", after=b"ready"
+    )
     assert status == 1
     assert printed.count(b"int") == 1
     assert session.execute(RUNS).fetchall() == [("ETL", "CRITICAL")]
@@ -886,7 +891,10 @@ def test_ctrl_c_reaches_the_command_once(shell: Shell, session: psycopg.Connecti
 
 def test_what_is_typed_reaches_the_command(shell: Shell) -> None:
     status, printed = _in_terminal(
-        shell, "sh", "-c", "echo name?; read name; echo hello $name", keys=b"you\n", after=b"name?"
+        shell,
+        shell.arguments("etl", "sh", "-c", "echo name?; read name; echo hello $name")[1:],
+        keys=b"you\n",
+        after=b"name?",
     )
     assert status == 0
     assert b"hello you" in printed

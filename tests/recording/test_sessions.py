@@ -16,19 +16,14 @@ import pytest
 
 import check_jobmon
 from check_jobmon.demo.server import Server
-from tests.ctl.test_run import HASTY, Shell
+from tests.ctl.forked import Process
+from tests.ctl.test_run import Shell
 from tests.database import Database, bootstrap, until, value
 from tests.servers import create
+from tests.warm import ROOT
 
 HERE = f"on {os.uname().nodename}, pid "
 SLEEP = "exec 2>/dev/null; trap 'kill $!; exit 0' TERM; sleep 300 >/dev/null & echo ready; wait"
-PYTHON = """
-import sys, time, check_jobmon
-with check_jobmon.job("etl", sys.argv[1]) as job:
-    print("ready", flush=True)
-    for _ in range(6000):
-        time.sleep(0.05)
-"""
 CLAIMED = """
 SELECT count(*) = 1 FROM jobmon.job_log AS l JOIN pg_stat_activity AS a USING (pid)
  WHERE starts_with(a.application_name, 'jobmon run ' || l.job_id || ':')
@@ -62,25 +57,19 @@ def _conninfo(database: Database) -> str:
     return psycopg.conninfo.make_conninfo(**database.parameters)
 
 
-def _python(database: Database) -> "subprocess.Popen[bytes]":
+def _python(shell: Shell, database: Database) -> Process:
     """A Python program that runs a job, when its body has begun."""
-    arguments = [sys.executable, "-c", PYTHON, _conninfo(database)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = shell.start([_conninfo(database)], "tests.recording.a_job")
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     return process
 
 
-def _started(shell: Shell, database: Database, kind: str, *options: str) -> "subprocess.Popen[bytes]":
+def _started(shell: Shell, database: Database, kind: str, *options: str) -> Process:
     """A job of either kind, when it is logged and at work."""
     if kind == "python":
-        return _python(database)
-    process = subprocess.Popen(
-        shell.arguments("etl", "sh", "-c", SLEEP, options=options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=shell.environment,
-    )
+        return _python(shell, database)
+    process = shell.start(shell.arguments("etl", "sh", "-c", SLEEP, options=options)[1:])
     with database.connect() as session:
         until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
     return process
@@ -109,7 +98,7 @@ def test_a_restart_of_the_database_leaves_a_run_alive(own_databases: list[Databa
             _is_alive_and_ends_well(kind, shell, database, process)
 
 
-def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process: "subprocess.Popen[bytes]") -> None:
+def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process: Process) -> None:
     with database.connect() as session:
         until(lambda: value(session, CLAIMED))
         assert database.check("--crashed", "critical").status == 0, kind
@@ -280,13 +269,19 @@ def test_a_command_that_ignores_term_is_killed_with_its_descendants(
     database: Database, session: psycopg.Connection, shell: Shell, leads: bool
 ) -> None:
     script = "trap '' TERM; sleep 1001 & (setsid sleep 1002 &) ; echo ready; while :; do sleep 0.05; done"
-    process = subprocess.Popen(
-        [sys.executable, "-c", HASTY, *shell.arguments("etl", "sh", "-c", script)[1:]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=shell.environment,
-        start_new_session=leads,
-    )
+    arguments = shell.arguments("etl", "sh", "-c", script)[1:]
+    process: Process
+    if leads:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.ctl.hasty", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=shell.environment,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    else:
+        process = shell.start(arguments, "tests.ctl.hasty")
     until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
     assert value(session, "SELECT jobmon.cancel_job(1)") is True
     process.wait(60)

@@ -24,10 +24,10 @@ ATTACKS = {
         CREATE TABLE public.huge AS SELECT repeat('x', 100000000) AS message;
         {STEPS} SELECT job_id, 'a', now(), now(), 'CRITICAL', message FROM jobmon.job_log, public.huge
     """,
-    "2,500 jobs of long names that fail with long messages": f"""
+    "1,500 jobs of long names that fail with long messages": f"""
         {LONG};
         {LOG} SELECT 'x', upper(rpad('job ' || i || ' ', 490, md5(i::text))), now(), now(), 'CRITICAL', 1
-                FROM generate_series(1, 2500) AS i, generate_series(1, 3);
+                FROM generate_series(1, 1500) AS i, generate_series(1, 2);
         {STEPS} SELECT job_id, action, now(), now(), 'CRITICAL', message FROM jobmon.job_log, public.long
     """,
     "50,000 failures of one job": f"{LOG} SELECT 'x', 'JOB 1', now(), now(), 'CRITICAL', 1 FROM generate_series(1, 50000)",
@@ -54,6 +54,14 @@ PROGRAMS = (
     ["check_jobmon.ctl", "history", "victim"],
     ["check_jobmon.ctl", "report", "-o", "-"],
 )
+READ_MOST = {
+    "two messages of 100 MB": ("failed", "detail"),
+    "1,500 jobs of long names that fail with long messages": ("status", "failed", "like", "detail", "report"),
+    "50,000 failures of one job": ("show", "failed", "like", "report"),
+    "50,000 open runs": ("status", "running", "like"),
+    "100,000 steps": ("failed", "detail"),
+}
+"""The commands that read most of what an attack has written."""
 MOST = 120 * 1024
 """KiB that a program may take: the libraries are a third of it, and all that has been written would be more."""
 
@@ -62,11 +70,16 @@ MOST = 120 * 1024
 def test_every_program_answers_in_bounded_memory(
     database: Database, session: psycopg.Connection, tmp_path: Path, attack: str
 ) -> None:
+    """The plugin in each way, the commands that read what there is so much of, and of the others every third, in rotation."""
     session.execute(VICTIM)
     session.execute(ATTACKS[attack].encode())
     session.execute("ANALYZE")
     job_id = value(session, "SELECT max(job_id) FROM jobmon.job_log")
+    others = [program for program in PROGRAMS if program[0] != "check_jobmon" and program[1] not in READ_MOST[attack]]
+    left_out = [program for place, program in enumerate(others, [*ATTACKS].index(attack)) if place % 3]
     for module, *texts in PROGRAMS:
+        if [module, *texts] in left_out:
+            continue
         arguments = [text.format(job_id=job_id) for text in texts]
         command = arguments[:1] if module == "check_jobmon.ctl" else []
         ended, peak = measured(module, *command, *database.options, *arguments[len(command) :])

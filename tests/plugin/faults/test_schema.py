@@ -265,24 +265,26 @@ def c_database(empty_database: Database) -> Iterator[Database]:
         session.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+NAMES = ("nächtlich", "straße", "ﬁlter", "ŉ", "ǆ", "ı")
+
+
 @pytest.mark.parametrize("place", ["database", "c_database"])
 def test_a_name_as_the_server_capitalizes_it_is_upper_case(place: str, request: pytest.FixtureRequest) -> None:
-    database: Database = request.getfixturevalue(place)
-    for name in ("nächtlich", "straße", "ﬁlter", "ŉ", "ǆ", "ı"):
-        is_upper_case(database, name)
-
-
-def is_upper_case(database: Database, name: str) -> None:
     """As it is logged, and not as it is written."""
+    database: Database = request.getfixturevalue(place)
+    each = {option: [word for name in NAMES for word in (option, name)] for option in ("-j", "-x")}
     with database.connect() as session:
-        session.execute("DELETE FROM jobmon.job_check_config; DELETE FROM jobmon.job_log")
-        session.execute("SELECT jobmon.fail_job(jobmon.add_job(%s))", [name])
+        for name in NAMES:
+            session.execute("SELECT jobmon.fail_job(jobmon.add_job(%s))", [name])
         session.execute(
             "INSERT INTO jobmon.job_check_config SELECT job_name, '1 day', '2 days', true, 0, '-infinity' FROM jobmon.job_log"
         )
-        said = [database.check().stdout, database.check("-j", name).stdout, database.ctl("status").stdout]
+        said = [database.check("-v").stdout, database.check("-v", *each["-j"]).stdout, database.ctl("status").stdout]
         said.append(value(session, "SELECT alert_text FROM jobmon.check_job_status()"))
-        assert not any("not upper case" in text for text in said), name
-        assert all("failed 1 time" in text for text in said), name
-        session.execute("UPDATE jobmon.job_check_config SET job_name = 'Etl', warn_threshold = '0'")
-        assert "not upper case" in database.check("-x", name).stdout, name
+        logged = [name for (name,) in session.execute("SELECT job_name FROM jobmon.job_log")]
+        assert len(logged) == len(NAMES)
+        for text in said:
+            assert "not upper case" not in text
+            assert [name for name in logged if not re.search(f"{name}[^,;\n]*failed 1 time", text)] == [], text
+        session.execute("INSERT INTO jobmon.job_check_config VALUES ('Etl', '0', '2 days', true, 0, '-infinity')")
+        assert "not upper case" in database.check(*each["-x"]).stdout

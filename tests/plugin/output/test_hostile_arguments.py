@@ -158,15 +158,20 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_variable(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     names = sorted({*VARIABLES, *OTHER_VARIABLES})
     said = {"PGHOST": "-H", "PGPORT": "-p", "PGDATABASE": "-d", "PGUSER": "-U"}
+    lines = []
     for name in names[COMMANDS.index(path) :: len(COMMANDS)] if path else names:
         options = database.options
         if name in said:
             at = options.index(said[name])
             del options[at : at + 2]
+        lines.append([name, *path, *options, *(["etl", "--", "true"] if path == ("run",) else [])])
+
+    def with_the_variable(line: list[str]) -> int:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(name, BYTES)
-            given = [*path, *options, *(["etl", "--", "true"] if path == ("run",) else [])]
-            _silent(dispatch.main if path else cli.main, [given], capfd)
+            patch.setenv(line[0], BYTES)
+            return (dispatch.main if path else cli.main)(line[1:])
+
+    _silent(with_the_variable, lines, capfd)
 
 
 @pytest.fixture(scope="module")
