@@ -74,6 +74,13 @@ def public_dblink(server: Server, open_to_all: Database) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture
+def target(server: Server, template: str) -> Iterator[Database]:
+    """A second database with the schema, to restore into."""
+    with new_database(server, template) as database:
+        yield database
+
+
 @pytest.fixture(scope="session")
 def uncommitted(server: Server, template: str) -> Iterator[Database]:
     """A database with the schema, for all tests that commit nothing."""

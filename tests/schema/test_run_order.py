@@ -90,16 +90,15 @@ def test_a_failure_whose_run_is_deleted_ends_with_the_next_success(session: psyc
 
 @pytest.mark.parametrize("options", [[], ["--disable-triggers"]], ids=["plain", "disable-triggers"])
 def test_a_restore_of_the_data_alone_keeps_the_failures(
-    database: Database, session: psycopg.Connection, empty_database: Database, options: list[str]
+    database: Database, session: psycopg.Connection, target: Database, options: list[str]
 ) -> None:
     success = a_run(session, "close_job(%s)", "2 days")
     failed = a_run(session, "fail_job(%s)", "1 day")
     # autovacuum or an UPDATE has put it behind the other on the disk
     session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_id = %s", [success])
-    assert empty_database.ctl("bootstrap").status == 0
     tables = [f"--table=jobmon.{table}" for table in ("job_log", "job_detail", "job_check_log")]
-    assert harmless(copy(database, empty_database, "--data-only", *tables, *options)) == []
-    with empty_database.connect() as restored:
+    assert harmless(copy(database, target, "--data-only", *tables, *options)) == []
+    with target.connect() as restored:
         assert restored.execute("SELECT job_id, alert_code FROM jobmon.job_check_log").fetchall() == [(failed, 3)]
 
 
