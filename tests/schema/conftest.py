@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import psycopg
 import pytest
 
 from check_jobmon.demo.server import Server
@@ -71,3 +72,29 @@ def public_dblink(server: Server, open_to_all: Database) -> Iterator[Database]:
     """A copy of it, for one test. The role of its link is the original's."""
     with new_database(server, open_to_all.name) as database:
         yield database
+
+
+@pytest.fixture
+def target(server: Server, template: str) -> Iterator[Database]:
+    """A second database with the schema, to restore into."""
+    with new_database(server, template) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def uncommitted(server: Server, template: str) -> Iterator[Database]:
+    """A database with the schema, for all tests that commit nothing."""
+    with new_database(server, template) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def rolled_back(uncommitted: Database) -> Iterator[psycopg.Connection]:
+    """A session whose transaction holds the test's log, and sees one now(). The log is empty before and after."""
+    with uncommitted.connect(autocommit=False) as session:
+        yield session
+        session.rollback()
+        tables = ("job_log", "job_check_log", "job_check_config", "job_silence")
+        assert [
+            name for name in tables if session.execute(f"SELECT FROM jobmon.{name} LIMIT 1".encode()).rowcount
+        ] == []

@@ -88,12 +88,22 @@ def test_it_installs_everything_once_and_says_so_in_one_line(empty_database: Dat
 
 
 def test_two_schemas_in_one_database_are_apart(empty_database: Database) -> None:
-    """They use dblink wherever it is."""
+    """They use dblink wherever it is, and no default of the database matters."""
     with empty_database.connect() as session:
         session.execute('CREATE SCHEMA "Far Away"')
         session.execute('CREATE EXTENSION dblink SCHEMA "Far Away"')
-    assert empty_database.ctl("bootstrap").status == 0
-    assert 'in schema "job_log_2"' in empty_database.ctl("bootstrap", "--schema", "job_log_2").stdout
+        for setting in (
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_read_only = on",
+            "search_path = nowhere",
+            "check_function_bodies = off",
+            "standard_conforming_strings = on",
+        ):
+            session.execute(f"ALTER DATABASE {empty_database.name} SET {setting}".encode())
+    assert empty_database.ctl("bootstrap").stdout.startswith("installed version")
+    done = empty_database.ctl("bootstrap", "--schema", "job_log_2")
+    assert done.stdout.startswith(f'installed version {VERSION} in schema "job_log_2"')
+    assert "nothing changed" in empty_database.ctl("bootstrap").stdout
     assert can_log(empty_database)
     with empty_database.connect() as session:
         assert value(session, "SELECT count(*) FROM job_log_2.job_log") == 0
@@ -284,20 +294,6 @@ def test_an_unknown_database_or_host_is_one_line(database: Database) -> None:
     assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
 
 
-def test_defaults_of_the_role_dont_matter(empty_database: Database) -> None:
-    with empty_database.connect() as session:
-        for setting in (
-            "default_transaction_isolation = 'serializable'",
-            "default_transaction_read_only = on",
-            "search_path = nowhere",
-            "check_function_bodies = off",
-            "standard_conforming_strings = on",
-        ):
-            session.execute(f"ALTER DATABASE {empty_database.name} SET {setting}".encode())
-    assert empty_database.ctl("bootstrap").stdout.startswith("installed version")
-    assert "nothing changed" in empty_database.ctl("bootstrap").stdout
-
-
 REJECT_SOCKET = """
 local all postgres trust
 local all all reject
@@ -398,35 +394,32 @@ def test_nobody_without_rights_in_the_schema_can_hold_bootstrap_up(
         session.execute(f"DROP ROLE {role}".encode())
 
 
-@pytest.mark.parametrize(
-    ("statement", "table"),
-    [
-        ("INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('x', 'X', now(), 1)", "job_log"),
-        ("LOCK TABLE jobmon.schema_version IN SHARE MODE", "schema_version"),
-    ],
-)
 def test_who_holds_a_lock_that_bootstrap_needs_is_named(
-    database: Database, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, statement: str, table: str
+    database: Database, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("check_jobmon.schema.install.LOCK_SECONDS", 0.2)
     session.execute("DROP TRIGGER job_log_ended ON jobmon.job_log")
-    with (
-        database.connect(autocommit=False, application_name="etl nightly") as holder,
-        database.connect(autocommit=False) as reader,
+    for statement, table in (
+        ("INSERT INTO jobmon.job_log (owner, job_name, start_time, pid) VALUES ('x', 'X', now(), 1)", "job_log"),
+        ("LOCK TABLE jobmon.schema_version IN SHARE MODE", "schema_version"),
     ):
-        reader.execute("SELECT count(*) FROM jobmon.job_detail")
-        holder.execute(statement.encode())
-        before = catalog(database)
-        with pytest.raises(BootstrapError) as refused:
-            bootstrap(session, "jobmon")
-        pid = holder.info.backend_pid
-        assert re.fullmatch(
-            rf"waited 0\.2 seconds for a lock, probably that on {table}, locked by pid {pid} \(role \"postgres\", application "
-            rf'"etl nightly"\), in a transaction since \d[^:]*:\d\d:\d\d\S*: wait for its end, or end it '
-            rf"\(SELECT pg_terminate_backend\({pid}\)\), then run bootstrap again",
-            str(refused.value),
-        )
-        assert catalog(database) == before
+        with (
+            database.connect(autocommit=False, application_name="etl nightly") as holder,
+            database.connect(autocommit=False) as reader,
+        ):
+            reader.execute("SELECT count(*) FROM jobmon.job_detail")
+            holder.execute(statement.encode())
+            before = catalog(database)
+            with pytest.raises(BootstrapError) as refused:
+                bootstrap(session, "jobmon")
+            pid = holder.info.backend_pid
+            assert re.fullmatch(
+                rf"waited 0\.2 seconds for a lock, probably that on {table}, locked by pid {pid} \(role \"postgres\", "
+                rf'application "etl nightly"\), in a transaction since \d[^:]*:\d\d:\d\d\S*: wait for its end, or end it '
+                rf"\(SELECT pg_terminate_backend\({pid}\)\), then run bootstrap again",
+                str(refused.value),
+            )
+            assert catalog(database) == before
     assert bootstrap(session, "jobmon").changed is True
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from check_jobmon.judging.job import Words
 from tests.database import Database, value
+from tests.schema.conftest import rolled_back
 from tests.schema.test_job_status import TICK, add_open_run, add_run, judge, text
 
 HOUR = timedelta(hours=1)
@@ -19,12 +20,11 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def log(database: Database) -> Iterator[psycopg.Connection]:
+def log(uncommitted: Database) -> Iterator[psycopg.Connection]:
     """A session whose transaction holds the test's log, and sees one now()."""
-    with database.connect(autocommit=False) as session:
+    with rolled_back(uncommitted) as session:
         session.execute("SET timezone = 'UTC'")
         yield session
-        session.rollback()
 
 
 def configure(log: psycopg.Connection, name: str = "ETL", /, **columns: object) -> None:

@@ -12,14 +12,22 @@ import pytest
 from check_jobmon.judging.job import Job, Words
 from check_jobmon.schema.scripts import job_status
 from tests.database import Database, until, value
+from tests.schema.conftest import rolled_back
 
 TICK = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def log(database: Database) -> Iterator[psycopg.Connection]:
+def log(uncommitted: Database) -> Iterator[psycopg.Connection]:
     """A session whose transaction holds the test's log, and sees one now()."""
+    with rolled_back(uncommitted) as session:
+        yield session
+
+
+@pytest.fixture
+def own_log(database: Database) -> Iterator[psycopg.Connection]:
+    """The same in a database of the test's own, for many rows, and for jobs that are logged there."""
     with database.connect(autocommit=False) as session:
         yield session
         session.rollback()
@@ -91,10 +99,10 @@ def text(log: psycopg.Connection) -> tuple[int, str]:
 
 
 @pytest.fixture
-def backend(database: Database, log: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """A session that was there before the test's now(), to run jobs; started before the log's transaction."""
-    with database.connect() as session:
-        yield session
+def backend(uncommitted: Database, log: psycopg.Connection) -> Iterator[int]:
+    """The pid of a session that was there before the test's now(); started before the log's transaction."""
+    with uncommitted.connect() as session:
+        yield session.info.backend_pid
 
 
 def test_the_reference_texts_example_query_on_a_fresh_schema(session: psycopg.Connection) -> None:
@@ -143,20 +151,20 @@ def test_job_without_configuration_alerts_at_three_failures(log: psycopg.Connect
     assert text(log) == (code, "(ETL: FAILED_RUN - failed 3 times)")
 
 
-def test_thousands_of_failures_are_counted_as_far_as_they_matter(log: psycopg.Connection) -> None:
-    configure(log, sensitivity=1500)
-    add_run(log, timedelta(hours=1))
-    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1, 1499) AS n")
-    log.execute("INSERT INTO jobmon.job_check_log VALUES (1500, 'ETL', 3)")
-    assert (judge(log).alert_code, judge(log).failures) == (1, 1500)
-    log.execute("INSERT INTO jobmon.job_check_log VALUES (1501, 'ETL', 2)")
-    assert (judge(log).alert_code, judge(log).failures) == (2, 1501)
-    assert text(log) == (2, "(ETL: FAILED_RUN - failed 1501 times)")
-    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1502, 9000) AS n")
-    assert text(log) == (2, "(ETL: FAILED_RUN - failed more than 1750 times)")
-    assert judge(log).reason(Words()) == "failed more than 1750 times"
-    log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 3 FROM generate_series(9001, 10500) AS n")
-    assert judge(log).alert_code == 3
+def test_thousands_of_failures_are_counted_as_far_as_they_matter(own_log: psycopg.Connection) -> None:
+    configure(own_log, sensitivity=1500)
+    add_run(own_log, timedelta(hours=1))
+    own_log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1, 1499) AS n")
+    own_log.execute("INSERT INTO jobmon.job_check_log VALUES (1500, 'ETL', 3)")
+    assert (judge(own_log).alert_code, judge(own_log).failures) == (1, 1500)
+    own_log.execute("INSERT INTO jobmon.job_check_log VALUES (1501, 'ETL', 2)")
+    assert (judge(own_log).alert_code, judge(own_log).failures) == (2, 1501)
+    assert text(own_log) == (2, "(ETL: FAILED_RUN - failed 1501 times)")
+    own_log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 2 FROM generate_series(1502, 9000) AS n")
+    assert text(own_log) == (2, "(ETL: FAILED_RUN - failed more than 1750 times)")
+    assert judge(own_log).reason(Words()) == "failed more than 1750 times"
+    own_log.execute("INSERT INTO jobmon.job_check_log SELECT n, 'ETL', 3 FROM generate_series(9001, 10500) AS n")
+    assert judge(own_log).alert_code == 3
 
 
 def test_a_success_between_failures_starts_the_count_anew(log: psycopg.Connection) -> None:
@@ -222,10 +230,10 @@ def test_job_that_is_configured_now_is_expected_from_now_on(log: psycopg.Connect
 
 
 def test_open_run_of_a_job_that_never_completed_counts_if_it_is_later_than_since(
-    log: psycopg.Connection, backend: psycopg.Connection
+    log: psycopg.Connection, backend: int
 ) -> None:
     configure(log, since=value(log, "SELECT now() - interval '3 days'"))
-    add_open_run(log, timedelta(0), backend.info.backend_pid)
+    add_open_run(log, timedelta(0), backend)
     assert judge(log).alert_code == 1
     log.execute("UPDATE jobmon.job_check_config SET since = now()")
     log.execute("UPDATE jobmon.job_log SET start_time = now() - interval '3 days', pid = -1")
@@ -282,24 +290,24 @@ def test_threshold_beyond_all_time_is_never_past(log: psycopg.Connection) -> Non
     assert judge(log).alert_code == 1
 
 
-def test_a_run_that_goes_on_counts_from_its_start(backend: psycopg.Connection, log: psycopg.Connection) -> None:
-    configure(log, warn="1 second", error="1 hour")
-    add_run(log, 9 * DAY)
-    log.execute("SELECT pg_sleep(0.01)")
-    job_id = value(backend, "SELECT jobmon.add_job('etl')")
-    log.rollback()
-    configure(log, warn="1 hour", error="2 hours")
-    add_run(log, 9 * DAY)
-    job = judge(log)
-    assert (job.alert_code, job.alive_job_id, job.alive_pid) == (1, job_id, backend.info.backend_pid)
-    log.execute("UPDATE jobmon.job_check_config SET warn_threshold = interval '0'")
-    job = judge(log)
+def test_a_run_that_goes_on_counts_from_its_start(session: psycopg.Connection, own_log: psycopg.Connection) -> None:
+    configure(own_log, warn="1 second", error="1 hour")
+    add_run(own_log, 9 * DAY)
+    own_log.execute("SELECT pg_sleep(0.01)")
+    job_id = value(session, "SELECT jobmon.add_job('etl')")
+    own_log.rollback()
+    configure(own_log, warn="1 hour", error="2 hours")
+    add_run(own_log, 9 * DAY)
+    job = judge(own_log)
+    assert (job.alert_code, job.alive_job_id, job.alive_pid) == (1, job_id, session.info.backend_pid)
+    own_log.execute("UPDATE jobmon.job_check_config SET warn_threshold = interval '0'")
+    job = judge(own_log)
     assert (job.alert_code, job.missing_status) == (2, "RUNNING")
-    assert text(log)[1].startswith("(ETL: RUNNING - running since ")
+    assert text(own_log)[1].startswith("(ETL: RUNNING - running since ")
 
 
 def test_a_run_that_waits_for_a_lock_is_blocked_and_says_by_whom(
-    database: Database, backend: psycopg.Connection, log: psycopg.Connection
+    database: Database, session: psycopg.Connection, own_log: psycopg.Connection
 ) -> None:
     with database.connect(application_name="holder") as holder, database.connect() as waiter:
         holder.execute("CREATE TABLE wanted ()")
@@ -307,23 +315,23 @@ def test_a_run_that_waits_for_a_lock_is_blocked_and_says_by_whom(
         value(waiter, "SELECT jobmon.add_job('etl')")
         waiter.pgconn.send_query(b"SELECT FROM wanted")
         waiter.pgconn.flush()
-        until(lambda: value(backend, "SELECT cardinality(pg_blocking_pids(%s))", waiter.info.backend_pid))
-        configure(log, warn="0", error="1 hour")
-        job = judge(log)
+        until(lambda: value(session, "SELECT cardinality(pg_blocking_pids(%s))", waiter.info.backend_pid))
+        configure(own_log, warn="0", error="1 hour")
+        job = judge(own_log)
         assert (job.alert_code, job.missing_status) == (2, "BLOCKED")
         assert (job.blocker_pid, job.blocker_user, job.blocker_application) == (
             holder.info.backend_pid,
             "postgres",
             "holder",
         )
-        assert f"blocked by pid {holder.info.backend_pid} (postgres, holder) since 2" in text(log)[1]
+        assert f"blocked by pid {holder.info.backend_pid} (postgres, holder) since 2" in text(own_log)[1]
         waiter.close()
 
 
-def test_a_reused_pid_is_not_the_run(backend: psycopg.Connection, log: psycopg.Connection) -> None:
+def test_a_reused_pid_is_not_the_run(backend: int, log: psycopg.Connection) -> None:
     configure(log)
     add_run(log, timedelta(days=9))
-    job_id = add_open_run(log, timedelta(days=5), backend.info.backend_pid)
+    job_id = add_open_run(log, timedelta(days=5), backend)
     job = judge(log)
     assert (job.alert_code, job.missing_status, job.alive_job_id, job.crashed_job_id) == (3, "MISSING", None, job_id)
 
@@ -401,17 +409,17 @@ def test_other_words_for_the_codes(log: psycopg.Connection) -> None:
     assert judge(log).alert_code == 3
 
 
-def test_judging_a_configured_job_probes_the_index(log: psycopg.Connection) -> None:
-    configure(log)
-    log.execute(
+def test_judging_a_configured_job_probes_the_index(own_log: psycopg.Connection) -> None:
+    configure(own_log)
+    own_log.execute(
         "INSERT INTO jobmon.job_log (owner, job_name, start_time, end_time, status, pid)"
         " SELECT 'me', 'JOB ' || i % 500, now() - i * interval '1 minute', now() - i * interval '1 minute', 'OK', 0"
         "   FROM generate_series(1, 20000) AS i"
     )
-    log.execute("ANALYZE jobmon.job_log")
-    plan = "\n".join(row[0] for row in log.execute(f"EXPLAIN {job_status('jobmon')}".encode()))
+    own_log.execute("ANALYZE jobmon.job_log")
+    plan = "\n".join(row[0] for row in own_log.execute(f"EXPLAIN {job_status('jobmon')}".encode()))
     # the table, or its partitions
-    for (table,) in log.execute("SELECT DISTINCT tableoid::regclass::text FROM jobmon.job_log").fetchall():
+    for (table,) in own_log.execute("SELECT DISTINCT tableoid::regclass::text FROM jobmon.job_log").fetchall():
         name = table.removeprefix("jobmon.")
         done, still_open = (
             ("done", "open") if name == "job_log" else (f"{name[8:]}_job_name_end_time", f"{name[8:]}_job_name")

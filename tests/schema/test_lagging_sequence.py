@@ -119,20 +119,18 @@ def test_twenty_sessions_at_once_get_an_id_each(
     is_whole(session, old)
 
 
-def test_a_restore_of_the_data_alone(database: Database, session: psycopg.Connection, empty_database: Database) -> None:
+def test_a_restore_of_the_data_alone(database: Database, session: psycopg.Connection, target: Database) -> None:
     for _ in range(3):
         session.execute("SELECT jobmon.sql_job('old', 'SELECT 1/0')")
     old = logged(session)
-    with empty_database.connect() as restored:
-        bootstrap(restored, "jobmon")
     tables = [f"--table=jobmon.{name}" for name in ("job_log*", "job_detail*", "job_check_config")]
     options = ("--data-only", "--load-via-partition-root", "--exclude-table=jobmon.*_seq", *tables)
-    assert harmless(copy(database, empty_database, *options)) == []
-    with empty_database.connect() as restored:
+    assert harmless(copy(database, target, *options)) == []
+    with target.connect() as restored:
         assert logged(restored) == old
         restored.execute("SELECT jobmon.sql_job('new', 'SELECT 1/0')")
         is_whole(restored, old)
-    assert "OLD failed 3 times" in empty_database.check().stdout
+    assert "OLD failed 3 times" in target.check().stdout
 
 
 def test_a_promoted_logical_subscriber(new_server: NewServer) -> None:

@@ -22,7 +22,7 @@ import pytest
 from cronsim import CronSim
 from psycopg import errors
 
-from tests.database import value
+from tests.database import Database, value
 
 ZONES = (
     *("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/St_Johns", "Asia/Kolkata", "Etc/GMT+5"),
@@ -42,6 +42,13 @@ NAMES = {
     4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
 }
 RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
+
+@pytest.fixture
+def session(uncommitted: Database) -> Iterator[psycopg.Connection]:
+    """A session that only asks."""
+    with uncommitted.connect() as session:
+        yield session
 
 
 @functools.cache
@@ -291,6 +298,7 @@ def test_only_names_of_zones_are_zones(session: psycopg.Connection) -> None:
 
 def test_the_work_does_not_grow_with_how_rarely_a_schedule_comes(session: psycopg.Connection) -> None:
     """Counts the laps of all loops in a copy of the function."""
+    session.execute("BEGIN")
     text = value(session, "SELECT pg_get_functiondef('jobmon.next_run'::regproc)")
     counted = re.sub(r"(?<!END )LOOP\n", "LOOP PERFORM nextval('public.laps');\n", text)
     assert counted.count("laps") > 4
@@ -302,3 +310,4 @@ def test_the_work_does_not_grow_with_how_rarely_a_schedule_comes(session: psycop
                 session.execute("ALTER SEQUENCE public.laps RESTART")
                 session.execute("SELECT public.next_run(%s, %s, %s)", [schedule, zone, f"{after} 00:00+00"])
                 assert value(session, "SELECT last_value FROM public.laps") <= limit, (schedule, after, zone)
+    session.execute("ROLLBACK")

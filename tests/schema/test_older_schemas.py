@@ -78,9 +78,9 @@ def everything(database: Database) -> set[tuple[str, str, str]]:
     return {(kind, name, facts) for kind, name, facts in found if not any(own in name for own in OWN)}
 
 
-def is_as_new(upgraded: Database, new: Database) -> None:
+def is_as_new(upgraded: Database, new: "New") -> None:
     """Each object, column, right, comment and role is that of a new install, and there are no others."""
-    there, expected = everything(upgraded), everything(new)
+    there, expected = everything(upgraded), new.everything
     assert len(expected) > 500
     for difference in (there - expected, expected - there):
         assert sorted(difference) == []
@@ -93,9 +93,9 @@ def judged(database: Database) -> tuple[int, str]:
 
 
 class New(NamedTuple):
-    """A database with a schema of today: how long its partitions are, None if it has none, and who is to own upgraded ones."""
+    """All of a schema of today: how long its partitions are, None if it has none, and who is to own upgraded ones."""
 
-    database: Database
+    everything: set[tuple[str, str, str]]
     partition: str | None
     owner: str
 
@@ -108,7 +108,7 @@ def new(server: Server, template: str, request: pytest.FixtureRequest) -> Iterat
         database = Database(server, "upgraded_new")
         with database.connect() as other, pinned(other) as looking:
             bootstrap(looking, "jobmon", partition=request.param[0])
-        yield New(database, *request.param)
+        yield New(everything(database), *request.param)
         session.execute("DROP DATABASE upgraded_new WITH (FORCE)")
 
 
@@ -125,6 +125,7 @@ CASES = [
 def test_what_an_older_version_has_logged_is_kept_and_the_rest_is_as_new(
     empty_database: Database, new: New, number: int, tmp_path: Path
 ) -> None:
+    """So another bootstrap has nothing to change, which it says after the upgrades from the oldest and the latest."""
     as_owner = ("-U", new.owner)
     restore(empty_database, number, new.owner)
     if new.owner == "postgres":
@@ -142,7 +143,7 @@ def test_what_an_older_version_has_logged_is_kept_and_the_rest_is_as_new(
         where = f'schema "jobmon" of database "{empty_database.name}"'
         assert done.stdout.startswith(f"upgraded {where} from version {number} to {VERSION}; the link works"), done
         assert (done.stderr, done.status) == ("", 0)
-        if not new.partition:
+        if not new.partition and number in (OLDER[0], OLDER[-1]):
             assert "nothing changed" in empty_database.ctl("bootstrap").stdout
         for row in had["job_check_config"]:
             row["sensitivity"] = max(row["sensitivity"], 0)  # type: ignore[call-overload]
@@ -151,7 +152,7 @@ def test_what_an_older_version_has_logged_is_kept_and_the_rest_is_as_new(
         if new.partition:
             session.execute("DROP VIEW jobmon.our_view")
             assert empty_database.ctl("partition", *as_owner, "--every", new.partition).status == 0
-        is_as_new(empty_database, new.database)
+        is_as_new(empty_database, new)
         with empty_database.connect(user="upgraded_app") as app:
             app.execute("SELECT jobmon.close_job(jobmon.add_job('nightly etl')), jobmon.fail_job(5)")
         assert session.execute("SELECT job_id, job_name FROM jobmon.job_check_log ORDER BY job_id").fetchall() == [

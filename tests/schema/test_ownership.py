@@ -104,14 +104,12 @@ def test_no_function_lets_another_logger_change_a_run(
     called = set()
     with database.connect(user=OTHER) as other:
         other.execute("SET jobmon.keep_link = on")
-        for name, call in calls(session, OTHER, values):
+        for name, group in itertools.groupby(calls(session, OTHER, values), lambda each: each[0]):
             called.add(name)
-            try:
-                other.execute(call.encode())
-            except psycopg.Error:
-                continue
-            assert rows(session, of=OWNER) == before, call
-    assert rows(session, of=OWNER) == before
+            for _, call in group:
+                with contextlib.suppress(psycopg.Error):
+                    other.execute(call.encode())
+            assert rows(session, of=OWNER) == before, name
     assert called >= {"add_step", "update_step", "close_job", "fail_job", "cancel_job", "cancel_job_note", "sql_step"}
 
 

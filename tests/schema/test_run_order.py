@@ -21,29 +21,27 @@ def a_run(session: psycopg.Connection, end: str, age: str = "0") -> int:
     return job
 
 
-@pytest.mark.parametrize("first", ENDS)
-@pytest.mark.parametrize("then", ENDS)
-def test_an_ended_run_keeps_its_end_and_can_only_become_worse(
-    session: psycopg.Connection, first: str, then: str
-) -> None:
+def test_an_ended_run_keeps_its_end_and_can_only_become_worse(session: psycopg.Connection) -> None:
     session.execute("INSERT INTO jobmon.job_check_config VALUES ('ETL', '1 day', '2 days', true, 0)")
-    job = a_run(session, first, "30 days")
-    newer = a_run(session, "fail_job(%s)", "5 days")
-    (before,) = session.execute("SELECT end_time FROM jobmon.job_log WHERE job_id = %s", [job]).fetchall()
-    session.execute(f"SELECT jobmon.{then}".encode(), [job])
-    row = session.execute(
-        "SELECT l.end_time, s.alert_code FROM jobmon.job_log AS l JOIN jobmon.job_status_text AS s ON s.alert_text = l.status"
-        " WHERE l.job_id = %s",
-        [job],
-    ).fetchall()
-    worst = max(ENDS[first], ENDS[then])
-    assert row == [(*before, worst)]
-    failing = [(newer, 3)] if worst == 1 else [(job, worst), (newer, 3)]
-    rows = session.execute("SELECT job_id, alert_code FROM jobmon.job_check_log ORDER BY job_id").fetchall()
-    assert rows == failing
-    text = value(session, "SELECT alert_text FROM jobmon.check_job_status()")
-    assert f"FAILED_RUN - failed {len(failing)} time" in text
-    assert "MISSING - not run for 120:0" in text
+    for first, then in itertools.product(ENDS, ENDS):
+        session.execute("DELETE FROM jobmon.job_log; DELETE FROM jobmon.job_check_log")
+        job = a_run(session, first, "30 days")
+        newer = a_run(session, "fail_job(%s)", "5 days")
+        (before,) = session.execute("SELECT end_time FROM jobmon.job_log WHERE job_id = %s", [job]).fetchall()
+        session.execute(f"SELECT jobmon.{then}".encode(), [job])
+        row = session.execute(
+            "SELECT l.end_time, s.alert_code FROM jobmon.job_log AS l JOIN jobmon.job_status_text AS s ON s.alert_text = l.status"
+            " WHERE l.job_id = %s",
+            [job],
+        ).fetchall()
+        worst = max(ENDS[first], ENDS[then])
+        assert row == [(*before, worst)], (first, then)
+        failing = [(newer, 3)] if worst == 1 else [(job, worst), (newer, 3)]
+        rows = session.execute("SELECT job_id, alert_code FROM jobmon.job_check_log ORDER BY job_id").fetchall()
+        assert rows == failing, (first, then)
+        text = value(session, "SELECT alert_text FROM jobmon.check_job_status()")
+        assert f"FAILED_RUN - failed {len(failing)} time" in text, (first, then)
+        assert "MISSING - not run for 120:0" in text, (first, then)
 
 
 def test_failing_an_old_run_again_is_no_newer_failure(session: psycopg.Connection) -> None:
@@ -90,16 +88,15 @@ def test_a_failure_whose_run_is_deleted_ends_with_the_next_success(session: psyc
 
 @pytest.mark.parametrize("options", [[], ["--disable-triggers"]], ids=["plain", "disable-triggers"])
 def test_a_restore_of_the_data_alone_keeps_the_failures(
-    database: Database, session: psycopg.Connection, empty_database: Database, options: list[str]
+    database: Database, session: psycopg.Connection, target: Database, options: list[str]
 ) -> None:
     success = a_run(session, "close_job(%s)", "2 days")
     failed = a_run(session, "fail_job(%s)", "1 day")
     # autovacuum or an UPDATE has put it behind the other on the disk
     session.execute("UPDATE jobmon.job_log SET owner = owner WHERE job_id = %s", [success])
-    assert empty_database.ctl("bootstrap").status == 0
     tables = [f"--table=jobmon.{table}" for table in ("job_log", "job_detail", "job_check_log")]
-    assert harmless(copy(database, empty_database, "--data-only", *tables, *options)) == []
-    with empty_database.connect() as restored:
+    assert harmless(copy(database, target, "--data-only", *tables, *options)) == []
+    with target.connect() as restored:
         assert restored.execute("SELECT job_id, alert_code FROM jobmon.job_check_log").fetchall() == [(failed, 3)]
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from check_jobmon.schema.compare import contents
 from check_jobmon.schema.scripts import tables, version
-from tests.database import Database, pinned, until, value
+from tests.database import Database, Output, pinned, until, value
 from tests.schema.test_older_schemas import OLDER
 
 VERSION = version()
@@ -66,7 +67,7 @@ def is_complete(session: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("number", range(1, VERSION))
 def test_every_earlier_version_is_upgraded_in_place(empty_database: Database, number: int) -> None:
-    """That a second bootstrap changes nothing, test_older_schemas.py shows where it has a database of that version."""
+    """And is as a new one then, test_older_schemas.py shows where it has a database of that version; here, bootstrap says so."""
     install_version(empty_database, number)
     check = empty_database.ctl("bootstrap", "--check")
     where = f'schema "jobmon" of database "{empty_database.name}" from version {number} to {VERSION}'
@@ -162,23 +163,16 @@ def test_a_job_configured_before_the_upgrade_goes_on_alerting(empty_database: Da
         assert empty_database.check("-j", "NEW").status == 0
 
 
-def start_bootstrap(database: Database) -> "subprocess.Popen[str]":
-    """A bootstrap on its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "check_jobmon.ctl", "bootstrap", *database.options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-
-
 @dataclass(frozen=True)
 class HeldUp:
     """Bootstraps in the middle of their transaction: one waits for a lock on job_log, the others for that one."""
 
-    processes: list["subprocess.Popen[str]"]
     holder: psycopg.Connection
+    watcher: psycopg.Connection
+
+    def wait_for(self, count: int) -> None:
+        """Until so many of them wait."""
+        until(lambda: value(self.watcher, "SELECT count(*) FROM pg_stat_activity WHERE " + WAITING) == count)
 
     def release(self) -> None:
         """Let them go on."""
@@ -186,57 +180,45 @@ class HeldUp:
 
 
 @contextmanager
-def held_up(database: Database, count: int = 1) -> Iterator[HeldUp]:
-    """Starts bootstraps, and waits until all of them wait."""
+def held_up(database: Database) -> Iterator[HeldUp]:
+    """Bootstraps that are started meanwhile wait."""
     with (
         contextlib.closing(database.connect(autocommit=False)) as holder,
         contextlib.closing(database.connect()) as watcher,
     ):
         holder.execute("LOCK TABLE jobmon.job_log IN ROW EXCLUSIVE MODE")
-        processes = [start_bootstrap(database) for _ in range(count)]
-        try:
-            until(lambda: waiting(watcher) == count)
-            yield HeldUp(processes, holder)
-        finally:
-            for process in processes:
-                process.kill()
-                process.communicate()
-
-
-def waiting(session: psycopg.Connection) -> int:
-    """How many bootstraps wait for a lock."""
-    return int(value(session, "SELECT count(*) FROM pg_stat_activity WHERE " + WAITING))
+        yield HeldUp(holder, watcher)
 
 
 WAITING = "application_name = 'jobmonctl' AND wait_event_type = 'Lock' AND datname = current_database()"
 
 
-def test_a_bootstrap_that_is_killed_half_way_leaves_the_old_version_intact(empty_database: Database) -> None:
-    install_version(empty_database, 1)
-    with empty_database.connect() as session:
-        before = installed(session)
-        with held_up(empty_database) as held:
-            held.processes[0].kill()
-            held.processes[0].wait()
-            # the backend gets the lock, and then finds that nobody is there any more
-            held.release()
-        until(lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl'") == 0)
-        assert installed(session) == before
-        assert empty_database.ctl("bootstrap").stdout.startswith("upgraded ")
-        is_complete(session)
-
-
-def test_a_bootstrap_whose_backend_is_terminated_says_so_and_leaves_the_old_version_intact(
+def test_a_bootstrap_that_is_killed_or_terminated_half_way_leaves_the_old_version_intact(
     empty_database: Database,
 ) -> None:
     install_version(empty_database, 1)
     with empty_database.connect() as session:
         before = installed(session)
+        command = [sys.executable, "-m", "check_jobmon.ctl", "bootstrap", *empty_database.options]
         with held_up(empty_database) as held:
+            process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+            try:
+                held.wait_for(1)
+            finally:
+                process.kill()
+                process.wait()
+            # the backend gets the lock, and then finds that nobody is there any more
+            held.release()
+        until(lambda: value(session, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobmonctl'") == 0)
+        assert installed(session) == before
+        # or the backend is terminated, which is said
+        with ThreadPoolExecutor() as pool, held_up(empty_database) as held:
+            running = pool.submit(empty_database.ctl, "bootstrap")
+            held.wait_for(1)
             session.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {WAITING}".encode())
-            stdout, stderr = held.processes[0].communicate(timeout=30)
-        assert stderr.startswith("jobmonctl bootstrap: ")
-        assert (stderr.count("\n"), stdout, held.processes[0].returncode) == (1, "", 1)
+            done = running.result()
+        assert done.stderr.startswith("jobmonctl bootstrap: ")
+        assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
         assert installed(session) == before
         assert empty_database.ctl("bootstrap").stdout.startswith("upgraded ")
         is_complete(session)
@@ -246,13 +228,14 @@ def test_a_bootstrap_whose_backend_is_killed_leaves_the_old_version_intact(own_d
     install_version(own_database, 1)
     with own_database.connect() as session:
         before = installed(session)
-    with held_up(own_database) as held:
-        with own_database.connect() as session:
-            pid = value(session, f"SELECT pid FROM pg_stat_activity WHERE {WAITING}")
+    with ThreadPoolExecutor() as pool, held_up(own_database) as held:
+        running = pool.submit(own_database.ctl, "bootstrap")
+        held.wait_for(1)
+        pid = value(held.watcher, f"SELECT pid FROM pg_stat_activity WHERE {WAITING}")
         os.kill(pid, signal.SIGKILL)  # the server then ends all its sessions and recovers
-        stdout, stderr = held.processes[0].communicate(timeout=30)
-    assert stderr.startswith("jobmonctl bootstrap: ")
-    assert (stderr.count("\n"), stdout, held.processes[0].returncode) == (1, "", 1)
+        done = running.result()
+    assert done.stderr.startswith("jobmonctl bootstrap: ")
+    assert (done.stderr.count("\n"), done.stdout, done.status) == (1, "", 1)
     with reconnected(own_database) as session:
         assert installed(session) == before
         assert own_database.ctl("bootstrap").stdout.startswith("upgraded ")
@@ -274,18 +257,24 @@ def reconnected(database: Database) -> psycopg.Connection:
     return found[0]
 
 
-def test_of_two_upgrades_at_the_same_moment_one_does_it_and_the_other_finds_it_done(empty_database: Database) -> None:
-    install_version(empty_database, 1)
-    with held_up(empty_database, count=2) as held:
-        held.release()
-        outputs = [process.communicate(timeout=30) for process in held.processes]
-        assert [process.returncode for process in held.processes] == [0, 0], outputs
-    where = f'schema "jobmon" of database "{empty_database.name}"'
-    assert {stdout.partition(";")[0] for stdout, _ in outputs} == {
-        f"upgraded {where} from version 1 to {VERSION}",
+def one_did_it(database: Database, both: "list[Future[Output]]", did: str) -> None:
+    """And the other found it done."""
+    done = [one.result() for one in both]
+    where = f'schema "jobmon" of database "{database.name}"'
+    assert {one.stdout.partition(";")[0] for one in done} == {
+        did.format(where),
         f"{where} is up to date (version {VERSION}), nothing changed",
     }
-    assert [stderr for _, stderr in outputs] == ["", ""]
+    assert [(one.stderr, one.status) for one in done] == [("", 0)] * 2
+
+
+def test_of_two_upgrades_at_the_same_moment_one_does_it_and_the_other_finds_it_done(empty_database: Database) -> None:
+    install_version(empty_database, 1)
+    with ThreadPoolExecutor() as pool, held_up(empty_database) as held:
+        both = [pool.submit(empty_database.ctl, "bootstrap") for _ in range(2)]
+        held.wait_for(2)
+        held.release()
+        one_did_it(empty_database, both, f"upgraded {{}} from version 1 to {VERSION}")
     with empty_database.connect() as session:
         is_complete(session)
 
@@ -293,11 +282,6 @@ def test_of_two_upgrades_at_the_same_moment_one_does_it_and_the_other_finds_it_d
 def test_of_two_installations_at_the_same_moment_one_does_it_and_the_other_finds_it_done(
     empty_database: Database,
 ) -> None:
-    processes = [start_bootstrap(empty_database) for _ in range(2)]
-    outputs = [process.communicate(timeout=30) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    where = f'schema "jobmon" of database "{empty_database.name}"'
-    assert {stdout.partition(";")[0] for stdout, _ in outputs} == {
-        f"installed version {VERSION} in {where}",
-        f"{where} is up to date (version {VERSION}), nothing changed",
-    }
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(empty_database.ctl, "bootstrap") for _ in range(2)]
+        one_did_it(empty_database, both, f"installed version {VERSION} in {{}}")
