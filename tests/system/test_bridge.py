@@ -19,6 +19,15 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWN = "JOBMON BRIDGE PG_CRON"
 TEMPLATE = "contrib_regression"
 """The one name of a database that pg_cron can be created in besides that which cron.database_name says."""
+ONCE_A_YEAR = "0 3 1 1 *"
+REAL = {
+    "good": "SELECT 1",
+    "bad": "SELECT 1 / 0",
+    "raising": "SELECT jobmon.sql_job('inner', 'SELECT 1 / 0', p_raise => true)",
+    "killed": "SELECT 'killed', pg_sleep(600)",
+    "interrupted": "SELECT 'interrupted', pg_sleep(600)",
+}
+"""The commands of jobs that pg_cron runs."""
 RUN = """
     INSERT INTO cron.job_run_details
            (jobid, runid, job_pid, database, username, command, status, return_message, start_time, end_time)
@@ -135,29 +144,27 @@ def test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged(
     database: Database, running: Server
 ) -> None:
     with database.connect() as session:
-        # all of them begin in the same minute
+        for name, command in REAL.items():
+            schedule(session, name, ONCE_A_YEAR, command)
+        bridge(database)
+        # all of them begin in the same minute, and only in that
         if value(session, "SELECT extract(second FROM clock_timestamp()) > 40"):
             session.execute("SELECT pg_sleep_until(date_trunc('minute', clock_timestamp()) + interval '1 minute')")
-        schedule(session, "good", "* * * * *")
-        schedule(session, "bad", "* * * * *", "SELECT 1 / 0")
-        schedule(session, "raising", "* * * * *", "SELECT jobmon.sql_job('inner', 'SELECT 1 / 0', p_raise => true)")
-        schedule(session, "killed", "* * * * *", "SELECT 'killed', pg_sleep(600)")
-        schedule(session, "interrupted", "* * * * *", "SELECT 'interrupted', pg_sleep(600)")
-        bridge(database)
+        change = "UPDATE cron.job SET schedule = %s WHERE jobname <> 'jobmon bridge'"
+        session.execute(change, ["* * * * *"])
+        begun = "SELECT count(DISTINCT jobid) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname = ANY (%s)"
+
+        def all_have_begun() -> bool:
+            """That may take a minute, so this asks less often than until() does."""
+            session.execute("SELECT pg_sleep(0.5)")
+            return bool(value(session, begun, [*REAL]) == len(REAL))
+
+        until(all_have_begun, 90)
+        session.execute(change, [ONCE_A_YEAR])
         kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT ''killed''%'"
 
-        def killed() -> bool:
-            """Whether it was there to be killed. That may take a minute, so this asks less often than until() does."""
-            session.execute("SELECT pg_sleep(0.5)")
-            return session.execute(kill.encode()).fetchall() == [(True,)]
-
-        until(killed, 90)
-        begun = """
-            SELECT count(DISTINCT jobid) FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE jobname <> 'jobmon bridge'
-        """
-        until(lambda: value(session, begun) == 5)
-        # none of them begins again while the bridge's own job is waited for, which may be another minute's
-        session.execute("UPDATE cron.job SET schedule = '0 0 30 2 *' WHERE jobname <> 'jobmon bridge'")
+        until(lambda: session.execute(kill.encode()).fetchall() == [(True,)])
+        # the bridge's own job has run, too, in that minute or in the next one
         until(lambda: value(session, "SELECT count(*) FROM jobmon.job_log WHERE job_name = %s", OWN) > 0, 90)
         ended = """
             SELECT count(DISTINCT jobid) FROM cron.job_run_details JOIN cron.job USING (jobid)
