@@ -140,7 +140,7 @@ def test_pg_upgrade_takes_over_the_log_and_jobs_are_logged_at_once() -> None:
         pytest.skip("PostgreSQL 15 is not installed: apt-get install postgresql-15, or run .ci/daemons")
     old, new = (Server(programs, {"fsync": "off"}, tcp=True) for programs in (DEBIAN, wheel_binaries()))
     try:
-        old.create()
+        create(old)
         with_roles(old, "etl")
         restore(Database(old, "etl"), BEFORE)
         old.stop()

@@ -166,7 +166,16 @@ def beat(webs: list[Database]) -> None:
 
 
 @pytest.mark.parametrize("site", ["partitioned"], indirect=True)
-def test_three_servers_are_one_log_and_a_silent_server_is_one_alert(site: Site, tmp_path: Path) -> None:
+def test_three_servers_are_one_log_and_what_is_silent_lost_or_restored_is_an_alert_and_mended(
+    site: Site, tmp_path: Path
+) -> None:
+    """One after the other on the same servers, because to make these takes as long as either part."""
+    three_servers_are_one_log_and_a_silent_server_is_one_alert(site, tmp_path)
+    a_lost_slot_and_a_restored_server_are_mended_as_the_guide_says(site)
+
+
+def three_servers_are_one_log_and_a_silent_server_is_one_alert(site: Site, tmp_path: Path) -> None:
+    """On servers that have no other runs than the fixture's."""
     webs, central = site
     beat(webs)
     with webs[1].connect() as session:
@@ -310,10 +319,9 @@ def lost(web: Database) -> bool:
         return bool(value(session, "SELECT wal_status = 'lost' FROM pg_replication_slots"))
 
 
-@pytest.mark.parametrize("site", ["partitioned"], indirect=True)
-def test_a_lost_slot_and_a_restored_server_are_mended_as_the_guide_says(site: Site, tmp_path: Path) -> None:
+def a_lost_slot_and_a_restored_server_are_mended_as_the_guide_says(site: Site) -> None:
+    """On servers whose jobs are configured centrally."""
     webs, central = site
-    configure(central, "10m", tmp_path)
 
     def alert(number: int, alive: list[Database]) -> None:
         beat(alive)
