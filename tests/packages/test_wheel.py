@@ -73,7 +73,7 @@ def files(folder: str = ".") -> set[str]:
 
 
 def builder(factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The build of BUILD's, in an environment that has setuptools already: half of the CPU of a build is to make one for it."""
+    """Builds as BUILD does, in an environment that has setuptools already: to make one is half of the CPU of a build."""
 
     def make(folder: Path) -> None:
         run(*UV, "venv", "-q", "--python", sys.executable, "--no-python-downloads", "venv", cwd=folder)
@@ -94,7 +94,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Dist:
         for name in files():
             (folder / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(SOURCES / name, folder / "checkout" / name)
-        said = run(*BUILD, "-o", folder / "built", folder / "checkout", cwd=folder, **as_pip())
+        said = run(*builder(tmp_path_factory), "-o", folder / "built", folder / "checkout", cwd=folder)
         (folder / "said").write_text(said)
 
     folder = once(tmp_path_factory, "dist", build)
@@ -125,12 +125,10 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(dist: Dist) ->
         assert f"\nVersion: {__version__}\n" in archive.read(metadata).decode()
 
 
-def test_the_checkout_gives_the_wheel_that_the_sdist_gives(
-    dist: Dist, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    # another folder, newer files, another time zone; the wheel in `dist` was built from the sdist
+def test_the_checkout_gives_the_wheel_that_the_sdist_gives(dist: Dist, tmp_path: Path) -> None:
+    # another folder, newer files, another time zone, an environment of its own; the wheel in `dist` was built from the sdist
     checkout = shutil.copytree(dist.checkout, tmp_path / "elsewhere", copy_function=shutil.copy)
-    run(*builder(tmp_path_factory), "--wheel", "-o", "built", checkout, cwd=tmp_path, TZ="Asia/Tokyo")
+    run(*BUILD, "--wheel", "-o", "built", checkout, cwd=tmp_path, TZ="Asia/Tokyo", **as_pip())
     (wheel,) = (tmp_path / "built").iterdir()
     assert wheel.name == dist.wheel.name == f"check_jobmon-{__version__}-py3-none-any.whl"
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == hashlib.sha256(dist.wheel.read_bytes()).hexdigest()
