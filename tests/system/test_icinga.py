@@ -158,8 +158,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture
-def icinga(place: Place, authority: Path) -> Icinga:
+def certified_icinga(place: Place, authority: Path) -> Icinga:
     """An Icinga 2 with a certificate authority and certificates."""
     icinga = _new_icinga(place)
     for file in authority.glob("c*/*"):
@@ -167,6 +166,12 @@ def icinga(place: Place, authority: Path) -> Icinga:
         shutil.copy2(file, copy)
         place.own(copy)
     return icinga
+
+
+@pytest.fixture
+def icinga(place: Place, authority: Path) -> Icinga:
+    """Such an Icinga in the test's folder."""
+    return certified_icinga(place, authority)
 
 
 EXAMPLE = re.compile(r"^ \*        (object Host .*?^ \*        \})$", re.M | re.S)

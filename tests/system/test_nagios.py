@@ -131,16 +131,18 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], text)
 
 
-@pytest.mark.parametrize("options", ["", "-v"])
+@pytest.mark.parametrize(("options", "states"), [("", (0, 1, 2, 3)), ("-v", (1, 2))], ids=["plain", "v"])
 def test_nagios_shows_what_the_plugin_printed(
-    nagios: str, place: Place, plugin: Plugin, four_states: FourStates, options: str
+    nagios: str, place: Place, plugin: Plugin, four_states: FourStates, options: str, states: tuple[int, ...]
 ) -> None:
-    configuration = _configuration(place, plugin.folder, _services(four_states, options))
+    """With -v in the two states in which the plugin then prints something else."""
+    databases = {state: list(four_states)[state] for state in states}
+    configuration = _configuration(place, plugin.folder, _services(databases.values(), options))
     with place.daemon(nagios, configuration) as daemon:
-        shown = _all_checked(daemon, place, 4)
+        shown = _all_checked(daemon, place, len(states))
     # all that the plugin prints at most
     assert 8000 < len(plugin.printed(four_states.critical).stdout.encode()) <= 8192
-    for state, database in enumerate(four_states):
+    for state, database in databases.items():
         printed = plugin.printed(database)
         service = shown[database.name]
         assert printed.status == state

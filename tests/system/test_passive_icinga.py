@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from tests.database import Database, Output, run_module
 from tests.plugin.targets.conftest import ODD_HOST, Targets, ctl, services_of_hostile_names
 from tests.plugin.targets.conftest import targets as targets
 from tests.system.conftest import FourStates
-from tests.system.daemons import Daemon, Plugin
-from tests.system.test_icinga import CLIENT, PASSWORD, Icinga, _answers, check_at_once
+from tests.system.daemons import Daemon, Plugin, new_place
+from tests.system.test_icinga import CLIENT, PASSWORD, Icinga, _answers, certified_icinga, check_at_once
 from tests.system.test_icinga import authority as authority
 from tests.system.test_icinga import icinga as icinga
 
@@ -101,10 +102,11 @@ object ApiUser "reader" {{
         yield Api(icinga, daemon, certificates)
 
 
-@pytest.fixture
-def api(icinga: Icinga, four_states: FourStates) -> Iterator[Api]:
-    """With a passive service for each of the four databases."""
-    with running(icinga, [(database.name, "JOBMON") for database in four_states]) as api:
+@pytest.fixture(scope="module")
+def api(authority: Path, four_states: FourStates) -> Iterator[Api]:
+    """With a passive service for each of the four databases. The tests that share it look only at what they have submitted."""
+    services = [(database.name, "JOBMON") for database in four_states]
+    with new_place() as place, running(certified_icinga(place, authority), services) as api:
         yield api
 
 
@@ -150,6 +152,7 @@ def test_services_that_icinga_does_not_know_are_named_and_hinder_no_other(
 ) -> None:
     hosts = {"unknown": database.parameters, 'un"known!x': database.parameters}
     file = targets({**hosts, four_states.ok.name: four_states.ok.parameters})
+    before = time.time()
     output = api.submit(file, *api.ca, *api.certificate)
     assert output.first_line.startswith(f"JOBMON CRITICAL - 2 of 3 results not taken by {api.url}: ")
     assert output.long_output.splitlines() == [
@@ -158,7 +161,9 @@ def test_services_that_icinga_does_not_know_are_named_and_hinder_no_other(
         + WRITTEN,
     ]
     assert output.status == 2
-    assert api.services()[f"{four_states.ok.name}!JOBMON"]["state"] == 0
+    result = api.services()[f"{four_states.ok.name}!JOBMON"]["last_check_result"]
+    assert isinstance(result, dict)
+    assert (result["state"], result["execution_end"] > before) == (0, True)
 
 
 def test_nothing_is_sent_to_an_icinga_that_is_not_verified(
