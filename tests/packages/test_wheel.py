@@ -1,6 +1,7 @@
 """The sdist and the wheel: what is in them, that either way gives the same one, and that pipx and uv install it."""
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import os
@@ -53,6 +54,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
+@functools.cache
 def as_pip() -> dict[str, str]:
     """Variables by which uv, which pipx uses, too, finds packages where pip does: uv reads none of pip's configuration."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)

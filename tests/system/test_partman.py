@@ -15,6 +15,7 @@ from tests.ctl.prompt import refusal
 from tests.database import Database, value
 from tests.judging.test_pg_jobmon import VARIANTS
 from tests.schema.test_upgrade import install_version
+from tests.servers import create
 
 HERE = "usr/lib/postgresql/15", "usr/share/postgresql/15"
 FILES = ("pg_jobmon.control", "pg_jobmon--1.5.0.sql")
@@ -32,9 +33,10 @@ def debian() -> Iterator[Server]:
         for name in HERE:
             (root / name).parent.mkdir(parents=True)
             subprocess.run(["cp", "-rL", f"/{name}", root / name], check=True)
-        server = Server(root / HERE[0] / "bin", {"fsync": "off"})
+        server = Server(Path("/", HERE[0], "bin"), {"fsync": "off"})
         try:
-            server.create()
+            create(server)
+            server.binaries = root / HERE[0] / "bin"
             server.start()
             yield server
         finally:
