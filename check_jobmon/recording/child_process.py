@@ -19,7 +19,7 @@ from check_jobmon.recording.process_tree import adopt_orphans, descendants, proc
 from check_jobmon.recording.signals import FROM_KERNEL, HURRY, Signals, signal_name
 from check_jobmon.recording.streams import Streams
 
-KILL_AFTER = 10
+KILL_AFTER = 10.0
 """Seconds from a timeout's SIGTERM to its SIGKILL, and from that until the processes that are left are given up."""
 KILL_INTERVAL = 0.1
 """Seconds from one SIGKILL to the next, for processes that were started in the meantime."""
