@@ -13,12 +13,14 @@ from psycopg import pq, sql
 from check_jobmon.ctl import dispatch
 from check_jobmon.demo.server import Server
 from check_jobmon.plugin import cli
-from tests.database import Database, bootstrap
+from tests.database import Database, bootstrap, new_database
 from tests.parsers import leaves_of, nearly_all_have
 
 NAME = "evil\x1b[31m\nLINE\r\u202e\x9b"
 BYTES = os.fsdecode(b"caf\xe9\xff")
 OVER = "\n= this one is over =\n"
+CHANGING = ("bootstrap", "bridge", "migrate", "partition", "uninstall")
+"""The commands that have a database of their own, because they change what the others find there."""
 COMMAND = ["--", "true"]
 """What `jobmonctl run` is given to run."""
 Main = Callable[[list[str]], int]
@@ -98,9 +100,21 @@ def _silent(main: Main, lines: list[list[str]], capfd: pytest.CaptureFixture[str
         lines = lines[done:]
 
 
+@pytest.fixture(scope="module")
+def shared(server: Server, template: str) -> Iterator[Database]:
+    """A database for all other commands."""
+    with new_database(server, template) as database:
+        yield database
+
+
+def _database(request: pytest.FixtureRequest, path: tuple[str, ...]) -> Database:
+    database: Database = request.getfixturevalue("database" if path[:1] and path[0] in CHANGING else "shared")
+    return database
+
+
 @every_command
 def test_no_argument_is_printed_raw(
-    database: Database,
+    request: pytest.FixtureRequest,
     tmp_path: os.PathLike[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -110,7 +124,7 @@ def test_no_argument_is_printed_raw(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = COMMAND if path == ("run",) else []
-    given = [*path, *database.options, *_positional(path, NAME)]
+    given = [*path, *_database(request, path).options, *_positional(path, NAME)]
     own, shared = _options(path)
     more: list[list[str]] = [[], *([option, NAME] for option in (*own, *shared))]
     _silent(main, [[*given, *words, *tail] for words in more], capfd)
@@ -118,7 +132,7 @@ def test_no_argument_is_printed_raw(
 
 @every_command
 def test_bytes_that_are_not_utf_8_are_no_bug_in_any_argument(
-    database: Database,
+    request: pytest.FixtureRequest,
     tmp_path: os.PathLike[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -129,11 +143,12 @@ def test_bytes_that_are_not_utf_8_are_no_bug_in_any_argument(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     tail = ["--", "true", BYTES] if path == ("run",) else []
     own, shared = _options(path)
+    options = _database(request, path).options
     lines: list[list[str]] = []
     wrong = [[BYTES], [f"--{BYTES}"], *([option, BYTES] for option in shared)]
     for word in (BYTES, f"1{BYTES}", f"nagios:{BYTES}"):
         for more in ([], *([option, word] for option in own), *wrong):
-            lines.append([*path, *database.options, *_positional(path, word), *more, *tail])
+            lines.append([*path, *options, *_positional(path, word), *more, *tail])
         wrong = []  # what says that they are wrong looks at no value
     _silent(main, lines, capfd)
 

@@ -25,17 +25,18 @@ from tests.plugin.targets.test_checks import check
 SECRET = "hunter2"
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that signs itself; its key is beside it."""
-    return _certificate(tmp_path)
+    return _certificate(tmp_path_factory.mktemp("certificate"))
 
 
 def _certificate(folder: Path) -> Path:
     path = folder / "server.crt"
     files = ["-keyout", str(path.with_suffix(".key")), "-out", str(path)]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files]
+    command = ["openssl", "req", "-x509", *key, "-nodes", *names, *files]
     subprocess.run(command, check=True, capture_output=True)
     return path
 
@@ -255,10 +256,9 @@ def lying(certificate: Path, lie: Callable[[], Iterable[bytes]]) -> Iterator[int
         yield listener.getsockname()[1]
 
 
-def test_an_answer_without_end_is_none(tmp_path: Path) -> None:
+def test_an_answer_without_end_is_none(tmp_path: Path, certificate: Path) -> None:
     """All in one test, because those that are waited for are waited for together."""
     folder = tmp_path
-    certificate = _certificate(folder)
     (folder / "netrc").write_text(f"machine localhost login me password {SECRET}\n")
     (folder / "netrc").chmod(0o600)
     # whose checks need no server
