@@ -36,27 +36,25 @@ def test_a_failing_step_is_undone_and_the_transaction_goes_on(database: Database
     assert value(session, "SELECT end_time FROM jobmon.job_log") is None
 
 
-@pytest.mark.parametrize(
-    ("statement", "message"),
-    [
-        ("SELECT 1 / 0", "ERROR: division by zero [22012]"),
-        ("SELEC", 'ERROR: syntax error at or near "SELEC" [42601]'),
-        ("COMMIT", "ERROR: EXECUTE of transaction commands is not implemented [0A000]"),
-        ("DO 'BEGIN ASSERT false; END'", "ERROR: assertion failed [P0004]"),
-        (r"""DO $$BEGIN RAISE EXCEPTION 'it''s \ "so" %%'; END$$""", r"""ERROR: it's \ "so" % [P0001]"""),
-        (
-            "DO $$BEGIN RAISE 'no rates' USING DETAIL = 'none for EUR', HINT = 'load them first'; END$$",
-            "ERROR: no rates DETAIL: none for EUR HINT: load them first [P0001]",
-        ),
-        (None, "ERROR: query string argument of EXECUTE is null [22004]"),
-    ],
-)
-def test_whatever_fails_is_recorded_with_its_sqlstate(
-    session: psycopg.Connection, statement: str | None, message: str
-) -> None:
-    job = value(session, "SELECT jobmon.add_job('etl')")
-    assert value(session, "SELECT jobmon.sql_step(%s, 'x', %s)", job, statement) is False
-    assert session.execute(STEP).fetchall() == [("x", "CRITICAL", message, True)]
+FAILING: dict[str | None, str] = {
+    "SELECT 1 / 0": "ERROR: division by zero [22012]",
+    "SELEC": 'ERROR: syntax error at or near "SELEC" [42601]',
+    "COMMIT": "ERROR: EXECUTE of transaction commands is not implemented [0A000]",
+    "DO 'BEGIN ASSERT false; END'": "ERROR: assertion failed [P0004]",
+    r"""DO $$BEGIN RAISE EXCEPTION 'it''s \ "so" %%'; END$$""": r"""ERROR: it's \ "so" % [P0001]""",
+    "DO $$BEGIN RAISE 'no rates' USING DETAIL = 'none for EUR', HINT = 'load them first'; END$$": (
+        "ERROR: no rates DETAIL: none for EUR HINT: load them first [P0001]"
+    ),
+    None: "ERROR: query string argument of EXECUTE is null [22004]",
+}
+
+
+def test_whatever_fails_is_recorded_with_its_sqlstate(session: psycopg.Connection) -> None:
+    for statement, message in FAILING.items():
+        job = value(session, "SELECT jobmon.add_job('etl')")
+        assert value(session, "SELECT jobmon.sql_step(%s, 'x', %s)", job, statement) is False, statement
+        assert session.execute(STEP).fetchall() == [("x", "CRITICAL", message, True)]
+        session.execute("DELETE FROM jobmon.job_log")
 
 
 def test_a_statement_timeout_is_logged_and_still_cancels_the_caller(session: psycopg.Connection) -> None:
