@@ -74,7 +74,7 @@ def test_what_is_suggested_can_be_applied_and_is_judged(
 
 @pytest.mark.parametrize("log", [log for log, (_, schedule) in LOGS.items() if schedule])
 def test_by_a_suggested_schedule_hardly_any_run_would_have_been_late(session: psycopg.Connection, log: str) -> None:
-    runs = sorted(LOGS[log][0])
+    runs = sorted(LOGS[log][0]())
     zone = runs[0].start.tzinfo
     found = suggested(runs, NOW.astimezone(zone))
     since = re.findall(r"since (\S+) ", found.why[0])[0]
