@@ -6,5 +6,5 @@ from check_jobmon.ctl import main
 from check_jobmon.recording import child_process
 
 if __name__ == "__main__":
-    child_process.KILL_AFTER = 0.5
+    child_process.KILL_AFTER = 1
     sys.exit(main())

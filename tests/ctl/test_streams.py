@@ -16,8 +16,11 @@ from tests.parsers import commands
 CLOSE = ("<&-", ">&-", "2>&-")
 STDOUT = (1,)
 CLOSED = [(0,), STDOUT, (2,), (0, 1), (0, 1, 2)]
-WITH_ALL = ("status", "run")
-"""The commands that a shell starts with each of them: a fork takes a fifth of the CPU, but closes the streams by itself."""
+WITH_ALL = ("status",)
+"""The commands that a shell starts with each of them: a fork takes a fifth of the CPU, but closes the streams by itself.
+
+`run` is in test_as_without.py, with what its command sees of them.
+"""
 CHANGING = ("migrate", "partition", "uninstall", "bridge", "clear")
 """Those that leave another database than they have found."""
 ARGUMENTS = {
@@ -74,7 +77,7 @@ def shared(server: Server, template: str) -> Iterator[Database]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_closed_streams_change_no_exit_status(request: pytest.FixtureRequest, command: str) -> None:
-    """Each with a closed stdout, and with all its modules still to be loaded, with other streams in turn; two with all.
+    """Each with a closed stdout, and with all its modules still to be loaded, with other streams in turn; one with all.
 
     Whatever a command prints, and however it ends, goes through code that all of them share.
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tests.ctl.forked import Forked
 from tests.ctl.prompt import SCRIPT, on_terminal
 from tests.ctl.test_targets import listener as listener
 from tests.ctl.test_targets import silent as silent
@@ -71,12 +72,11 @@ def test_it_says_how_many_targets_have_answered(database: Database, targets: Tar
 def test_where_stderr_is_no_terminal_nothing_is_said(
     database: Database, holder: psycopg.Connection, session: psycopg.Connection, command: str
 ) -> None:
-    words = [str(SCRIPT), command, *database.options]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        until(lambda: value(session, waits) or process.poll() is not None)
-        time.sleep(1.5)
-        holder.execute("ROLLBACK")
-        output, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
-    assert "waiting" not in output
+    process = Forked([command, *database.options], os.environ)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    until(lambda: value(session, waits) or process.poll() is not None)
+    time.sleep(1.5)
+    holder.execute("ROLLBACK")
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+    assert b"waiting" not in output
