@@ -135,7 +135,7 @@ def _unescaped(text: str) -> str:
 def test_nagios_shows_what_the_plugin_printed(
     nagios: str, place: Place, plugin: Plugin, four_states: FourStates, options: str, states: tuple[int, ...]
 ) -> None:
-    """With -v in the two states in which the plugin then prints something else."""
+    """In each state, and in two of them with -v, too."""
     databases = {state: list(four_states)[state] for state in states}
     configuration = _configuration(place, plugin.folder, _services(databases.values(), options))
     with place.daemon(nagios, configuration) as daemon:
