@@ -1,7 +1,7 @@
 """Runs the package's programs in forks of a Python that has loaded the libraries and the package: most of what a short run takes.
 
 The plugin's own modules are loaded by each fork, because they set hooks for imports. Tests of what is imported, of signals and of
-memory start programs by themselves; that each command has all modules that it needs, test_streams.py shows.
+memory start programs by themselves. That each command has all modules that it needs, test_streams.py shows, by ctl/cold.py.
 """
 
 import atexit
