@@ -99,6 +99,10 @@ def test_a_module_is_read_in_one_sitting_and_says_what_belongs_in_it() -> None:
         assert ast.get_docstring(ast.parse(text)), module
 
 
+def test_the_query_that_judges_fits_on_two_screens() -> None:
+    assert len((PACKAGE / "schema" / "job_status.sql").read_text().splitlines()) <= 120
+
+
 def test_the_documentation_has_every_arrow() -> None:
     page = (PACKAGE.parent / "docs" / "architecture.rst").read_text()
     table = page.partition("\nfolder ")[2].partition("\n\n")[0]
