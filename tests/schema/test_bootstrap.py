@@ -437,6 +437,13 @@ def test_where_nothing_has_to_be_changed_bootstrap_waits_for_nothing_that_is_don
     with database.connect(autocommit=False) as holder:
         holder.execute(f"LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE".encode())
         assert bootstrap(session, "jobmon").changed is False
+    # as an earlier version left them
+    said = "the silence also ends for a job when that job''s next run starts"
+    session.execute(f"COMMENT ON COLUMN jobmon.job_silence.until_next_run IS '{said}'".encode())
+    session.execute("COMMENT ON FUNCTION jobmon.close_job(bigint) IS 'ends a run'")
+    assert bootstrap(session, "jobmon").changed is True
+    comment = "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attname = 'until_next_run'"
+    assert value(session, f"{comment} AND attrelid = 'jobmon.job_silence'::regclass").endswith("completed or crashed")
 
 
 def test_who_holds_a_lock_is_named_before_the_time_for_a_statement_is_over(database: Database) -> None:

@@ -78,7 +78,8 @@ CREATE TABLE @schema@.job_silence (
 COMMENT ON TABLE @schema@.job_silence IS
     'Who asked that problems of which jobs don''t alert, until when, and why. Written by silence() and unsilence(); rows stay.';
 COMMENT ON COLUMN @schema@.job_silence.pattern IS 'a job''s name, or a pattern: * any text, ? a character, [...] one of these. Upper case';
-COMMENT ON COLUMN @schema@.job_silence.until_next_run IS 'the silence also ends for a job when that job''s next run starts';
+COMMENT ON COLUMN @schema@.job_silence.until_next_run IS
+    'the silence also ends for a job when a run of it that began after `starts` has completed or crashed';
 COMMENT ON COLUMN @schema@.job_silence.ended IS 'when somebody ended it before its time, by unsilence()';
 COMMENT ON COLUMN @schema@.job_silence.name_like IS
     'the pattern for LIKE, with _ for what is in brackets; NULL for a name without wildcards. A trigger writes it.';

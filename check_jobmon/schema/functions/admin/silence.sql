@@ -48,7 +48,7 @@ COMMENT ON FUNCTION @schema@.silence(text, timestamptz, text, timestamptz, boole
     'Keeps the jobs that the pattern matches (*, ?, [...]; in any letter case) from alerting until p_ends, which is 90 days after '
     'p_starts at most. With p_until_next_run, the silence of each job ends earlier: as soon as a run that began after p_starts has '
     'completed or crashed; p_ends may then be NULL, which means 90 days. p_starts may be in the future. Returns the silence_id.';
--- Only where it is what the numbered script says, that the start of the run ends it: writing a comment waits for VACUUM and ANALYZE.
+-- Only for schemas whose comment says that the start of the run ends the silence, because writing a comment waits for VACUUM and ANALYZE.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_attribute AS a
