@@ -17,7 +17,7 @@ LABEL_LENGTH = 60
 def storable(value: object) -> str:
     r"""Any object as text that a database can store: its str(), with `\xNN` for a byte that is not UTF-8 and `\0` for NUL.
 
-    Such bytes come as surrogates from the command line, the environment and file names (PEP 383); So does UTF-8 if
+    Such bytes come as surrogates from the command line, the environment and file names (PEP 383); so does UTF-8 if
     Python was started with an encoding that can't represent it. Other surrogates are written as `\uNNNN`.
 
     >>> storable("caf\udce9, na\udcc3\udcafve, \ud800, \0"), storable(None)

@@ -72,6 +72,14 @@ def test_sql_files_take_others_from_their_own_room_and_from_lower_layers() -> No
     assert wrong == []
 
 
+def test_what_the_head_of_an_sql_file_names_is_in_the_file() -> None:
+    for path in PACKAGE.rglob("*.sql"):
+        head = re.match(r"(--.*\n)*", path.read_text())
+        assert head is not None
+        named = set(re.findall(r"@[\w/.]+@", head[0]))
+        assert named <= set(re.findall(r"@[\w/.]+@", path.read_text()[head.end() :])), path
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     names = {name.removesuffix(".__init__"): set(imported(file)) for name, file in modules().items()}
     left = {name: {other for other in others if other in names and other != name} for name, others in names.items()}

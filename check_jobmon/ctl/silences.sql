@@ -1,7 +1,7 @@
 -- Lists silences: first those in force, then those planned, then those that are over, each group from the newest on. @condition@: a
--- condition on s, @state@: a condition on state.state; @known_names@: known_names.sql. Parameters: those of @condition@, and the number of
--- rows. Times are for people and, in the JSON, in ISO 8601. `jobs` is the number of jobs that the silence would apply to now, of all that
--- were ever logged or configured.
+-- condition on s, @state@: a condition on state.state. Parameters: those of @condition@, and the number of rows. Times are for people
+-- and, in the JSON, in ISO 8601. `jobs` is the number of jobs that the silence would apply to now, of all that were ever logged or
+-- configured.
 WITH name AS MATERIALIZED (
     SELECT k.job_name, upper(k.job_name) AS upper_name FROM (@judging/known_names.sql@) AS k
 )

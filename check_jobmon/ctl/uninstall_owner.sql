@@ -1,4 +1,4 @@
--- About a schema: whether the current role has its owner's rights, the owner, the database, and whether bootstrap has created the schema.
+-- About a schema: whether the current role has its owner's rights, the owner, and whether bootstrap has created the schema.
 -- Parameter: its name.
 SELECT pg_has_role(n.nspowner, 'USAGE'),
        pg_get_userbyid(n.nspowner)::text,

@@ -2,7 +2,7 @@
 -- table with a partition or child that is not a plain table, and that child; and the first table that uses another role's function
 -- or operator in a partition key, an index, a constraint or extended statistics, and that function or operator: the planner may execute
 -- it with the rights of the role that reads the table.
--- @name@: the schema's name, @tables@: the tables' names, as texts; @untrusted@: untrusted.sql.
+-- @name@: the schema's name, @tables@: the tables' names, as texts.
 WITH RECURSIVE part AS (
     SELECT c.relname::text AS name, c.oid
       FROM pg_namespace AS n

@@ -23,10 +23,15 @@ LOCK_TRIED, RUN_ENDED, THROUGH = 1, 2, 3
 
 def connect(parameters: dict[str, Any], schema: str, name: str = "", seconds: float | None = None) -> "Recorder":
     """A session for the log of `jobmonctl run NAME`, in which a statement may take so many seconds. Raises as Recorder()."""
-    from check_jobmon.recording.recorder import CONNECT_SECONDS, Recorder
+    from check_jobmon.recording.recorder import Recorder
 
-    parameters = {**parameters, "connect_timeout": CONNECT_SECONDS}
-    return Recorder(parameters, schema, f"jobmonctl run {name}".strip()[:60], seconds)
+    return Recorder(_parameters(parameters), schema, f"jobmonctl run {name}".strip()[:60], seconds)
+
+
+def _parameters(given: dict[str, Any]) -> dict[str, Any]:
+    from check_jobmon.recording.recorder import CONNECT_SECONDS
+
+    return {**given, "connect_timeout": CONNECT_SECONDS}
 
 
 class BackgroundLog:
@@ -165,7 +170,8 @@ class BackgroundLog:
 
     def _reclaim(self, recorder: "Recorder", job_id: int) -> None:
         with contextlib.suppress(Exception):  # the next look tries again
-            cancelled_by, holder = recorder.reclaim(job_id, self.locked)
+            # the configuration file may say by now that the database is elsewhere
+            cancelled_by, holder = recorder.reclaim(job_id, self.locked, lambda: _parameters(self._location()[0]))
             self._pid = recorder.pid
             self.cancelled_by = cancelled_by or self.cancelled_by
             if self.cancelled_by:

@@ -4,7 +4,7 @@ import codecs
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -45,14 +45,17 @@ class Recorder(Session):
     ) -> None:
         self._schema = storable(schema)
         self._process = os.getpid()
-        defaults = {"application_name": storable(application), "connect_timeout": CONNECT_SECONDS}
-        # parse the connection string, because parameters beside it would override what it says
-        given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
-        super().__init__({**defaults, **KEPT_ALIVE, **given}, seconds)
-        self.connect()
+        self._application = storable(application)
+        super().__init__({}, seconds)
+        self.connect(parameters)
 
-    def connect(self) -> "Recorder":
-        """Begin the session, or another one if the last is lost."""
+    def connect(self, parameters: Mapping[str, Any] | None = None) -> "Recorder":
+        """Begin the session, or another one if the last is lost. `parameters` are libpq's; None: those of the last one."""
+        if parameters is not None:
+            defaults = {"application_name": self._application, "connect_timeout": CONNECT_SECONDS}
+            # parse the connection string, because parameters beside it would override what it says
+            given: dict[str, Any] = conninfo_to_dict(**{k: storable(v) for k, v in parameters.items() if v is not None})
+            self.parameters = {**defaults, **KEPT_ALIVE, **given}
         try:
             super().connect()
         except (DatabaseUnreachable, CheckImpossible) as error:
@@ -112,14 +115,18 @@ class Recorder(Session):
             raise
         return cancelled_by
 
-    def reclaim(self, job_id: int, locked: bool) -> tuple[str | None, str | None]:
+    def reclaim(
+        self, job_id: int, locked: bool, where: Callable[[], Mapping[str, Any] | None] = lambda: None
+    ) -> tuple[str | None, str | None]:
         """Claim a run again, over another session if this one is lost, and lock it there if it was `locked`.
+
+        `where` gives the parameters of the other session if they may not be those of this one.
 
         Returns the role that has cancelled the run, or None; and which other run has taken the lock meanwhile, or None.
         """
         if lost := self.lost():
             self.close()
-            self.connect()
+            self.connect(where())
         try:
             cancelled_by = self.claim(job_id)
         except BaseException:

@@ -1,7 +1,7 @@
 -- Makes job_log and job_detail partitioned by start_time. Executed once, by bootstrap --partition before there are any functions, or
 -- by jobmonctl partition after those that use the tables' row types have been dropped. The tables keep their columns, comments,
 -- rights and indexes. Two things are different, because a key of a partitioned table has to contain start_time: each partition has
--- its own primary key, (job_id) or (step_id), and foreign_keys.sql makes triggers in place of the foreign keys.
+-- its own primary key, (job_id) or (step_id), and triggers.sql makes triggers in place of the foreign keys.
 -- @upto@: the time, as text, at which the first partitions end. They are the old tables, all of whose rows started before that time; NULL
 -- if there are no rows. If there is a CHECK constraint TABLE_upto with the same limit, PostgreSQL need not read the tables to verify
 -- that.

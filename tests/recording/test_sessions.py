@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -114,6 +115,33 @@ def _is_alive_and_ends_well(kind: str, shell: Shell, database: Database, process
         # the one run, and nothing in the spool
         assert session.execute("SELECT job_id FROM jobmon.job_log WHERE job_name = 'ETL'").fetchall() == [(1,)], kind
         assert shell.spooled == [], kind
+
+
+def test_a_run_follows_the_configuration_file_to_another_place(
+    database: Database, session: psycopg.Connection, tmp_path: Path
+) -> None:
+    """As after a failover: where the database was when the run began, there is nothing any more."""
+    file = tmp_path / "check_jobmon.yml"
+    shell = Shell(tmp_path / "check_jobmon" / "spool", ["-H", "db", "--config", str(file)])
+
+    def move(name: str) -> Path:
+        folder = tmp_path / name
+        folder.symlink_to(database.server.folder)
+        place = {**database.parameters, "host": str(folder), "port": str(database.server.port)}
+        file.write_text(json.dumps({"hosts": {"db": place}}))
+        return folder
+
+    before = move("a")
+    with shell.running("etl", "sh", "-c", SLEEP) as process:
+        until(lambda: value(session, "SELECT count(*) FROM jobmon.job_detail") == 1)
+        before.unlink()
+        move("b")
+        session.execute("SELECT pg_terminate_backend(pid) FROM jobmon.job_log")
+        until(lambda: value(session, CLAIMED))
+        process.terminate()
+        assert process.communicate(timeout=60) == (b"", b"")
+    assert session.execute("SELECT job_id, status FROM jobmon.job_log").fetchall() == [(1, "OK")]
+    assert shell.spooled == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -423,6 +423,29 @@ def test_who_holds_a_lock_that_bootstrap_needs_is_named(
     assert bootstrap(session, "jobmon").changed is True
 
 
+def test_where_nothing_has_to_be_changed_bootstrap_waits_for_nothing_that_is_done_to_a_table(
+    database: Database, session: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VACUUM, ANALYZE and CREATE INDEX CONCURRENTLY take this lock, perhaps for hours; cron bootstraps every day."""
+    monkeypatch.setattr("check_jobmon.schema.install.LOCK_SECONDS", 0.2)
+    bootstrap(session, "jobmon")  # makes the link's role of a cloned database
+    tables = value(
+        session,
+        "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class"
+        " WHERE relnamespace = 'jobmon'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'schema_version'",
+    )
+    with database.connect(autocommit=False) as holder:
+        holder.execute(f"LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        assert bootstrap(session, "jobmon").changed is False
+    # as an earlier version left them
+    said = "the silence also ends for a job when that job''s next run starts"
+    session.execute(f"COMMENT ON COLUMN jobmon.job_silence.until_next_run IS '{said}'".encode())
+    session.execute("COMMENT ON FUNCTION jobmon.close_job(bigint) IS 'ends a run'")
+    assert bootstrap(session, "jobmon").changed is True
+    comment = "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attname = 'until_next_run'"
+    assert value(session, f"{comment} AND attrelid = 'jobmon.job_silence'::regclass").endswith("completed or crashed")
+
+
 def test_who_holds_a_lock_is_named_before_the_time_for_a_statement_is_over(database: Database) -> None:
     with database.connect(autocommit=False) as holder:
         holder.execute("LOCK TABLE jobmon.schema_version IN SHARE MODE")

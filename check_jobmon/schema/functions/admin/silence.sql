@@ -48,6 +48,14 @@ COMMENT ON FUNCTION @schema@.silence(text, timestamptz, text, timestamptz, boole
     'Keeps the jobs that the pattern matches (*, ?, [...]; in any letter case) from alerting until p_ends, which is 90 days after '
     'p_starts at most. With p_until_next_run, the silence of each job ends earlier: as soon as a run that began after p_starts has '
     'completed or crashed; p_ends may then be NULL, which means 90 days. p_starts may be in the future. Returns the silence_id.';
--- again, for schemas whose comment said that the start of the run ends the silence
-COMMENT ON COLUMN @schema@.job_silence.until_next_run IS
-    'the silence also ends for a job when a run of it that began after `starts` has completed or crashed';
+-- Only for schemas whose comment says that the start of the run ends the silence, because writing a comment waits for VACUUM and ANALYZE.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_attribute AS a
+                WHERE a.attrelid = '@schema@.job_silence'::regclass AND a.attname = 'until_next_run'
+                  AND col_description(a.attrelid, a.attnum) = 'the silence also ends for a job when that job''s next run starts') THEN
+        COMMENT ON COLUMN @schema@.job_silence.until_next_run IS
+            'the silence also ends for a job when a run of it that began after `starts` has completed or crashed';
+    END IF;
+END
+$$;
