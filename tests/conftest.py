@@ -239,6 +239,12 @@ SLOW = (
 """The folders and files whose tests are left out of the daily round as well, because they wait for deadlines, start servers or
 daemons, bootstrap again and again, or are about pages or commands that few changes touch."""
 
+WAITING = (
+    "ctl/test_targets.py::test_one_time_limit_holds_for_all",
+    "system/test_bridge.py::test_real_runs_good_failed_killed_and_interrupted_by_a_restart_are_logged",
+)
+"""The tests that wait longest, for a time limit or the next minute. They come first, so that the others are done meanwhile."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_other_user_gains_anything() -> Iterator[None]:
@@ -321,8 +327,8 @@ def _file_and_folders(path: Path) -> tuple[str, list[str]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is exhaustive or slow, before -m selects."""
-    listed = (*SLOW, *EXHAUSTIVE, *FIRST_OF_MANY)
+    """Mark what is exhaustive or slow, before -m selects, and have those that wait longest come first."""
+    listed = (*SLOW, *EXHAUSTIVE, *FIRST_OF_MANY, *WAITING)
     assert [name for name in listed if not (HERE / name.partition("::")[0]).exists()] == []
     stand_for_others: set[str] = set()
     for item in items:
@@ -337,6 +343,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.exhaustive)
         if exhaustive or many_examples or not names.isdisjoint(SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not item.nodeid.endswith(WAITING))
 
 
 def pytest_collection_finish() -> None:
