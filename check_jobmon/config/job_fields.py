@@ -80,7 +80,7 @@ def crossed(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def wrong_dependencies(after: Mapping[str, str | None], own: Collection[str], where: str) -> Iterator[tuple[str, str]]:
-    """The names of jobs whose predecessor is wrong, each with what is wrong; of the jobs in a circle, only the first.
+    """Yields the name of each job whose predecessor is wrong, and what is wrong with it. A circle is reported once, for one job.
 
     `after` has the predecessor of each job, `own` the jobs to look at; `where` says in the message where the jobs are.
     """

@@ -2,4 +2,4 @@
 
 
 class ExpectedError(Exception):
-    """An error that is no bug. Its text is one line: what happened, to what, and what to do about it."""
+    """An error that the user can remedy, not a bug. Its text is one line: what happened, to what, and what to do about it."""

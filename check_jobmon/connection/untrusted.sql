@@ -1,6 +1,6 @@
 -- Why a session with a superuser's rights must not use a schema: the first object there that belongs to neither a superuser nor
--- the session user, and the role it belongs to (NULL for PUBLIC), as one array; no row if there is no such object, or if the
--- session doesn't have a superuser's rights. A role set by SET ROLE is ignored: RESET ROLE undoes it, and the database's owner can
+-- the session user, and the role that owns it (NULL for PUBLIC), as one array. Returns no row if there is no such object, or if
+-- the session doesn't have a superuser's rights. A role set by SET ROLE is ignored: RESET ROLE undoes it, and the database's owner can
 -- have it set by ALTER DATABASE. The session user isn't trusted, either, if it has members. Reads only pg_catalog.
 -- @name@: the schema's name, as text.
 SELECT ARRAY[CASE WHEN o.place = 1 THEN 'the right to create in ' ELSE '' END || pg_describe_object(o.classid, o.objid, 0),

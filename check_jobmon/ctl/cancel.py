@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Backend:
-    """The backend of a run; what the role may not see is None. `at_work`: whether it still executes a statement that it began
-    before the run was cancelled.
+    """The backend of a run. Fields that the role may not see are None. `at_work`: whether the backend still executes a statement
+    that began before the run was cancelled.
     """
 
     application: str | None

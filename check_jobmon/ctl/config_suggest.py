@@ -10,7 +10,6 @@ from check_jobmon.config.job_fields import JobConfig
 from check_jobmon.config.suggestion import Run, suggest
 from check_jobmon.ctl.arguments import age
 from check_jobmon.ctl.connecting import CommandFailed, JobLog, connected
-from check_jobmon.judging.selection import all_names
 from check_jobmon.schema.scripts import REFUSAL
 from check_jobmon.sql_files import fill, sql_file
 from check_jobmon.text import title
@@ -36,7 +35,7 @@ def run_suggest(arguments: argparse.Namespace) -> None:
         table = ConfigTable(session, schema)
         with session.transaction("READ ONLY"):
             names = table.upper(arguments.names)
-        unconfigured = fill(sql_file("ctl/unconfigured_names.sql"), {"all_names": all_names(schema)})
+        unconfigured = sql_file("ctl/unconfigured_names.sql")
         placeholders = {"job_name": "asked.job_name", "limit": "asked.number", "refusal": REFUSAL}
         query = fill(sql_file("ctl/runs_since.sql"), placeholders)
         lines: list[str] = []

@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # help, too
     except OSError as error:
-        # nobody reads any longer, or the disk is full; Python's flush at exit must not fail once more
+        # the reader has left, or the disk is full: so stdout becomes /dev/null, where Python's flush at exit doesn't fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if not isinstance(error, BrokenPipeError):
             where = f": {error.filename}" if error.filename else ""

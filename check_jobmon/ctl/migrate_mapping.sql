@@ -1,6 +1,6 @@
 -- Copies dblink_mapping, but not the name and password of a superuser, because the link refuses to connect as one. Returns notes with the
--- columns of migrate_notes.sql: about such a name, and about a host, because anybody who could write to the old table may have set it.
--- @mapping@: the old table, whose columns differ by version.
+-- columns of migrate_notes.sql: one if there is such a name, and one if there is a host, because anybody who could write to the old table
+-- may have set the host. @mapping@: the name of the old table. Its columns depend on pg_jobmon's version.
 WITH old AS (
     SELECT to_jsonb(o) AS row,
            EXISTS (SELECT

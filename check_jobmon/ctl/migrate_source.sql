@@ -1,8 +1,8 @@
--- The schema to migrate: `source`; if that is NULL, the schema of the extension pg_jobmon; if there is none, `schema`. Returns its name;
--- whether the current role has its owner's rights; the owner; whether bootstrap has created it; whether it belongs to the extension (an
--- extension without members doesn't count: bootstrap creates such a one); and the name of its table dblink_mapping, or NULL if neither the
--- schema's owner nor a superuser owns that table, because then its owner could choose where the log is written. No row if there is no such
--- schema.
+-- The schema to migrate: `source`; if that is NULL, the schema of the extension pg_jobmon; if that isn't installed, `schema`. Returns
+-- the schema's name; whether the current role has the rights of its owner; the owner; whether bootstrap has created the schema; whether it
+-- belongs to the extension (bootstrap can create an extension without members, which doesn't count); and the name of the table
+-- dblink_mapping. That name is NULL if the table belongs to another role than the schema's owner or a superuser, because that role
+-- could choose where the log is written. Returns no row if there is no such schema.
 WITH extension AS (
     SELECT n.nspname
       FROM pg_extension AS e
